@@ -1,0 +1,68 @@
+# `make` alone explains every target. Needs only make and Python >= 3.10 with its venv module.
+# The environment lives in .venv; stamp files make a second call cost seconds.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check-slow bench clean
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := $(if $(REPRTUNE_RUNS),$(REPRTUNE_RUNS),runs)
+VENV_MADE := $(VENV)/.made-by-make
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+help:  ## explain the targets (what you see now)
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '  %-11s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo "PYTHON=python3.12 chooses the interpreter of the environment, WORKERS=4 the workers of the demo."
+	@echo "Without a GPU, torch is much smaller to download with"
+	@echo "  PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo"
+
+setup: $(READY)  ## make the environment in .venv
+
+demo: $(READY)  ## set everything up and run the study repr-ablation on embedded data to its report
+	$(BIN)/python cli.py study create repr-ablation
+	$(BIN)/python cli.py study run repr-ablation --workers $(WORKERS)
+	$(BIN)/python cli.py study report repr-ablation
+	@echo
+	@echo "Look at:"
+	@echo "  the report    $(RUNS)/reports/repr-ablation/report.html"
+	@echo "  every run     DO_NOT_TRACK=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db"
+
+test: $(READY_DEV)  ## set everything up and pass the checks: ruff, mypy, pytest
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
+	$(BIN)/python -m pytest -m slow --timeout=1800
+
+bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
+	$(BIN)/python -m benchmarks.step_speed
+
+clean:  ## remove what make and the tools made; runs/ and data/ stay
+	@if [ -e $(VENV_MADE) ]; then rm -rf $(VENV); \
+	elif [ -e $(VENV) ]; then echo "$(VENV) was not made by make: left alone"; fi
+	rm -rf build dist reprtune.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cli.py reprtune studies dashboards benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "reprtune needs Python >= 3.10, but $(PYTHON) is $$($(PYTHON) --version 2>&1)."; \
+	    echo "Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $(VENV_MADE)
+
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.'
+	@touch $@
+
+$(READY_DEV): $(READY)
+	$(INSTALL) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,113 @@
+"""What a study says so far, in sentences that claim no more than its numbers do."""
+
+from __future__ import annotations
+
+import math
+
+from dashboards.units import cost, count, percent, points, settings
+from reprtune.analysis.attempts import deciding, end_measure
+from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
+from reprtune.analysis.front import front
+from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+
+
+def answer(record: StudyRecord) -> tuple[str, ...]:
+    """Sentences, most important first."""
+    best, arms = best_of_search(record), arm_summaries(record)
+    sentences = [_unfinished(record)]
+    if best is None:
+        sentences.append("No trial of the search is complete, so the search has no answer yet.")
+    else:
+        sentences += [_best(best), _against_standard(best, arms), _front(record)]
+    sentences += [_arm(arm) for arm in arms if arm.arm != BASELINE]
+    sentences.append(_caveat(record, best))
+    return tuple(s for s in sentences if s)
+
+
+def _unfinished(record: StudyRecord) -> str:
+    done = sum(t.outcome in FINAL for t in deciding(record.trials).values())
+    cells = len(record.spec.control_cells())
+    controls = sum(t.outcome in FINAL for t in deciding(record.controls).values())
+    if done >= record.spec.slots and controls >= cells:
+        return ""
+    return (
+        f"The study is unfinished: {done} of {count(record.spec.slots, 'search slot')} and {controls} of "
+        f"{count(cells, 'control')} are done. What follows may change."
+    )
+
+
+def _best(best: BestOfSearch) -> str:
+    return (
+        f"Best of the search: {percent(best.val_error)} validation error "
+        f"(accuracy {percent(1 - best.val_error)}), trial {best.number} with {settings(best.params)}. "
+        f"Not confirmed: one seed, selected among "
+        f"{count(best.k, 'complete trial')} on the same validation part."
+    )
+
+
+def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
+    standard = next((a for a in arms if a.arm == BASELINE and a.mean is not None), None)
+    if standard is None or best.to_standard is None or standard.mean is None:
+        return "No run of the standard arm is complete, so there is nothing to hold the search against."
+    spread = f" ± {100 * standard.sd:.2f} % (mean ± sd over" if standard.sd is not None else " % (over"
+    text = (
+        f"Standard training: {100 * standard.mean:.2f}{spread} {count(standard.n, 'seed')}); the best "
+        f"of the search lies {100 * abs(best.to_standard):.2f} percentage points "
+        f"{'below' if best.to_standard < 0 else 'above'} that mean."
+    )
+    if best.to_standard >= 0:
+        return text
+    if best.luck is None:
+        return text + " One seed gives no spread, so chance cannot be told from gain."
+    verdict = "less than" if -best.to_standard <= best.luck else "more than"
+    return (
+        f"{text} The best of {best.k} equal trials would be expected {100 * best.luck:.2f} points below "
+        f"the mean by chance alone (from the standard arm's spread): the gain seen is {verdict} that."
+    )
+
+
+def _front(record: StudyRecord) -> str:
+    trials = front(record.trials)
+    on_front = [(end_measure(t, "val_error"), end_measure(t, "train_gflops")) for t in trials]
+    known = [(e, c) for e, c in on_front if e is not None and c is not None]
+    if not known or len(record.complete()) == 1:
+        return ""
+    if len(known) == 1:
+        return f"One trial is at once the most accurate and the cheapest ({cost(known[0][1])})."
+    low, high = known[0], known[-1]
+    return (
+        f"The front of error and training cost holds {count(len(known), 'trial')}{_settings(trials)}, from "
+        f"{percent(low[0])} at "
+        f"{cost(low[1])} to {percent(high[0])} at {cost(high[1])}."
+    )
+
+
+def _settings(trials: list[TrialRecord]) -> str:
+    """How many different settings these are, where the sampler has drawn one more than once."""
+    n = len({tuple(sorted(t.params.items())) for t in trials})
+    return "" if n == len(trials) else f" of {count(n, 'different setting')}"
+
+
+def _arm(arm: ArmSummary) -> str:
+    d = arm.difference
+    diverged = f" {count(arm.n_diverged, 'run')} of it diverged." if arm.n_diverged else ""
+    if d is None:
+        return f"Arm {arm.arm}: no seed is complete both here and in the standard arm.{diverged}"
+    text = (
+        f"Arm {arm.arm}: {points(d.mean)} points of error against standard, paired over {count(d.n, 'seed')}"
+    )
+    if d.low is None or d.high is None:
+        return f"{text}; too few for an interval.{diverged}"
+    verdict = "contains 0: no difference shown" if d.low <= 0 <= d.high else (
+        "lies below 0: lower error" if d.high < 0 else "lies above 0: higher error"
+    )  # fmt: skip
+    return f"{text}; the 95 % interval {points(d.low)} to {points(d.high)} {verdict}.{diverged}"
+
+
+def _caveat(record: StudyRecord, best: BestOfSearch | None) -> str:
+    n = record.facts.get("n_val")
+    own = ""
+    if best is not None and n:
+        error = math.sqrt(best.val_error * (1 - best.val_error) / n)
+        own = f" With {n:,} validation images, an error of that size has a standard error of {100 * error:.2f} points."
+    return f"Nothing here is confirmed on fresh seeds or on test images.{own}"

@@ -1,0 +1,226 @@
+"""Learning curves, with the phases of one trial shaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboards import theme
+from dashboards.page import Table, Words
+from dashboards.units import count, percent
+from reprtune.analysis.attempts import sub_phases
+from reprtune.analysis.controls import BASELINE
+from reprtune.analysis.front import best, front
+from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.history import History
+
+TITLE = "Learning curves"
+MAX_LINES = 5
+LOG_FROM = 5  # from this ratio of the largest to the smallest error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A phase without the dropped filters, in epochs."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Validation error (a fraction) at the end of each segment; None where it was not finite.
+
+    Attributes:
+        role: `best`, `front`, `standard` or empty: what makes it stand out.
+        n_cycles: drops so far. total_epochs: planned length.
+    """
+
+    label: str
+    outcome: str
+    role: str
+    epochs: tuple[float, ...]
+    errors: tuple[float | None, ...]
+    sub: tuple[Span, ...]
+    n_cycles: int
+    total_epochs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvesInfo:
+    """Those that stand out first."""
+
+    curves: tuple[Curve, ...]
+
+
+def info(record: StudyRecord) -> CurvesInfo:
+    lead = best(record.trials)
+    on_front = {t.number for t in front(record.trials)}
+    found = []
+    for trial in (*record.trials, *record.controls):
+        if trial.history and trial.history.points:
+            role = _role(trial, lead, on_front)
+            label = f"trial {trial.number}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
+            found.append(curve(trial.history, label, trial.outcome, role))
+    first = ("best", "front", "standard", "")
+    last = {id(c): next((e for e in reversed(c.errors) if e is not None), 1.0) for c in found}
+    return CurvesInfo(
+        curves=tuple(sorted(found, key=lambda c: (first.index(c.role), last[id(c)] if c.role else 0.0)))
+    )
+
+
+def _role(trial: TrialRecord, lead: TrialRecord | None, on_front: set[int]) -> str:
+    if trial.arm is not None:
+        return "standard" if trial.arm == BASELINE else ""
+    if lead is not None and trial.number == lead.number:
+        return "best"
+    return "front" if trial.number in on_front else ""
+
+
+def curve(history: History, label: str, outcome: str, role: str = "") -> Curve:
+    """One trial's history as a curve over epochs."""
+    per = history.steps_per_epoch
+    return Curve(
+        label=label,
+        outcome=outcome,
+        role=role,
+        epochs=tuple(p.step / per for p in history.points),
+        errors=tuple(p.val_error if math.isfinite(p.val_error) else None for p in history.points),
+        sub=tuple(Span(start=a / per, end=b / per) for a, b in sub_phases(history)),
+        n_cycles=len(history.drops),
+        total_epochs=history.total_steps / per,
+    )
+
+
+def figure(info: CurvesInfo) -> go.Figure:
+    """All in grey, those that stand out in colour, one chosen in front with its phases."""
+    fig = theme.figure(500)
+    several = len(info.curves) > 1
+    lines = _lines(info) if several else []
+    standard = next((c for c in info.curves if c.role == "standard"), None)
+    others = [c for c in info.curves if several and c not in lines and c is not standard]
+    if others:
+        _add_others(fig, others)
+    if standard:
+        _add_line(fig, standard, theme.GREY, "dash")
+    for i, c in enumerate(lines):
+        _add_line(fig, c, theme.SERIES[i % len(theme.SERIES)], "solid")
+    if info.curves:
+        chosen = info.curves[0]
+        fig.add_scatter(
+            **_xy(chosen), name=_chosen_name(chosen), mode="lines+markers",
+            line={"color": theme.VERMILLION, "width": 3}, marker={"size": 5},
+            hovertemplate="epoch %{x:.4g}: %{y:.2f} %<extra>chosen</extra>",
+        )  # fmt: skip
+        fig.update_layout(shapes=_shades(chosen), meta={"choices": _choices(info, len(fig.data) - 1)})
+    fig.update_xaxes(title_text="epoch", rangemode="tozero")
+    fig.update_yaxes(_error_axis(info))
+    return fig
+
+
+def _lines(info: CurvesInfo) -> list[Curve]:
+    """The best and the front, at most `MAX_LINES`; of curves that lie on each other, the first."""
+    unique: dict[tuple[float | None, ...], Curve] = {}
+    for c in info.curves:
+        if c.role in ("best", "front"):
+            unique.setdefault(c.errors, c)
+    return list(unique.values())[:MAX_LINES]
+
+
+def _error_axis(info: CurvesInfo) -> dict[str, Any]:
+    """Logarithmic, so that the last epochs can be told apart; linear where an error is 0 or all are alike."""
+    errors = [e for c in info.curves for e in c.errors if e is not None]
+    if not errors or max(errors) < LOG_FROM * min(errors) or min(errors) == 0:
+        return {"title_text": "validation error, %"}
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    return {
+        "title_text": "validation error, %, log scale", "type": "log",
+        "tickvals": ticks, "ticktext": [f"{t:g}" for t in ticks],
+    }  # fmt: skip
+
+
+def _xy(c: Curve) -> dict[str, list[float | None]]:
+    return {"x": list(c.epochs), "y": [None if e is None else round(100 * e, 4) for e in c.errors]}
+
+
+def _add_others(fig: go.Figure, curves: list[Curve]) -> None:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    names: list[str] = []
+    for c in curves:
+        xy = _xy(c)
+        x += [*xy["x"], None]
+        y += [*xy["y"], None]
+        names += [theme.text(f"{c.label} ({c.outcome})")] * (len(c.epochs) + 1)
+    fig.add_scatter(
+        x=x, y=y, text=names, mode="lines", name=count(len(curves), "other"), opacity=0.6,
+        line={"color": theme.GREY, "width": 1}, connectgaps=False,
+        hovertemplate="epoch %{x:.4g}: %{y:.2f} %<extra>%{text}</extra>",
+    )  # fmt: skip
+
+
+def _add_line(fig: go.Figure, c: Curve, colour: str, dash: str) -> None:
+    names = {"best": "best", "front": "front", "standard": "control"}
+    fig.add_scatter(
+        **_xy(c), mode="lines", name=theme.text(f"{c.label} ({names[c.role]})"),
+        line={"color": colour, "width": 2, "dash": dash},
+        hovertemplate="epoch %{x:.4g}: %{y:.2f} %<extra>" + theme.text(c.label) + "</extra>",
+    )  # fmt: skip
+
+
+def _chosen_name(c: Curve) -> str:
+    return theme.text(f"chosen: {c.label}")
+
+
+def _shades(c: Curve) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "rect", "xref": "x", "yref": "paper", "x0": s.start, "x1": s.end, "y0": 0, "y1": 1,
+            "fillcolor": theme.SKY, "opacity": 0.2, "line": {"width": 0}, "layer": "below",
+        }
+        for s in c.sub
+    ]  # fmt: skip
+
+
+def _choices(info: CurvesInfo, trace: int) -> list[dict[str, Any]]:
+    """What a page's menu changes in the figure; the first is what the figure shows."""
+    return [
+        {
+            "label": f"{c.label} ({c.role or c.outcome})",
+            "trace": trace,
+            "data": {**{k: [v] for k, v in _xy(c).items()}, "name": _chosen_name(c)},
+            "layout": {"shapes": _shades(c)},
+        }
+        for c in info.curves
+    ]
+
+
+def words(info: CurvesInfo) -> Words:
+    several = len(info.curves) > 1
+    who = "the chosen trial trains" if several else "training"
+    reading = f"Shaded: {who} without the dropped filters. The error jumps where filters come back."
+    if several:
+        reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
+    return Words(
+        missing=None if info.curves else "No trial has been evaluated yet.",
+        reading=reading,
+        table=_table(info) if info.curves else None,
+        picture=f"Validation error over epochs for {count(len(info.curves), 'trial')}",
+    )
+
+
+def _table(info: CurvesInfo) -> Table:
+    rows = []
+    for c in info.curves:
+        known = [e for e in c.errors if e is not None]
+        lowest, last = (percent(min(known)), percent(known[-1])) if known else ("", "")
+        epochs = f"{c.epochs[-1]:g} of {c.total_epochs:g}"
+        rows.append((c.label, c.outcome, c.role, epochs, str(c.n_cycles), lowest, last))
+    return Table(
+        caption="Curves in numbers",
+        header=("trial", "outcome", "role", "epochs", "drops", "lowest error", "last error"),
+        rows=tuple(rows),
+    )

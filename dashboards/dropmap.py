@@ -1,0 +1,207 @@
+"""Which filters of each layer were dropped in each cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboards import theme
+from dashboards.page import Table, Words
+from dashboards.units import significant
+from reprtune.analysis.front import best, front_ranks
+from reprtune.record.schema import StudyRecord
+from reprtune.spec.history import History
+
+TITLE = "Dropped filters"
+MAX_MAPS = 24
+STATES = (("kept", theme.FAINT), ("dropped", theme.BLUE), ("dropped again", theme.ORANGE))
+ROW_HEIGHT = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CycleDrops:
+    """One drop: layer -> dropped indices; overlap before it and after the restore (None: not yet)."""
+
+    cycle: int
+    epoch: float
+    dropped: Mapping[str, tuple[int, ...]]
+    overlap_before: Mapping[str, float]
+    overlap_after: Mapping[str, float] | None
+    levels: Mapping[str, Mapping[str, int]] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropMap:
+    """One trial's drops; `layers`: droppable layer -> its filters, in network order."""
+
+    label: str
+    layers: Mapping[str, int]
+    kept_out: Mapping[str, str]
+    cycles: tuple[CycleDrops, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropMapInfo:
+    """The best trial, the front, then others, at most `MAX_MAPS` of the `n_with_drops`."""
+
+    maps: tuple[DropMap, ...]
+    n_with_drops: int
+
+
+def info(record: StudyRecord) -> DropMapInfo:
+    lead, ranked = best(record.trials), front_ranks(record.trials)
+    chosen = [t for t in (*record.trials, *record.controls) if t.history and t.history.drops]
+    far = len(record.trials)
+    order = {id(t): (t is not lead, t.arm is not None, ranked.get(t.number, far), t.number) for t in chosen}
+    chosen.sort(key=lambda t: order[id(t)])
+    return DropMapInfo(
+        maps=tuple(
+            drop_map(t.history, f"trial {t.number}" if t.arm is None else f"{t.arm}, seed {t.seed}")
+            for t in chosen[:MAX_MAPS]
+            if t.history
+        ),
+        n_with_drops=len(chosen),
+    )
+
+
+def drop_map(history: History, label: str) -> DropMap:
+    """One trial's drops from its history."""
+    restores = {r.cycle: r for r in history.restores}
+    return DropMap(
+        label=label,
+        layers=dict(history.layers),
+        kept_out=dict(history.kept_out),
+        cycles=tuple(
+            CycleDrops(
+                cycle=d.cycle,
+                epoch=d.step / history.steps_per_epoch,
+                dropped=dict(d.dropped),
+                overlap_before=dict(d.overlap),
+                overlap_after=dict(restores[d.cycle].overlap) if d.cycle in restores else None,
+                levels={k: dict(v) for k, v in restores[d.cycle].levels.items()}
+                if d.cycle in restores
+                else None,
+            )
+            for d in history.drops
+        ),
+    )
+
+
+def figure(info: DropMapInfo) -> go.Figure:
+    """A heat map, layers by filters, one block per cycle."""
+    fig = theme.figure(200)
+    for name, colour in STATES:
+        fig.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=name,
+            marker={"symbol": "square", "size": 12, "color": colour},
+        )
+    if not info.maps:
+        return fig
+    scale = [[edge / 3, colour] for i, (_, colour) in enumerate(STATES) for edge in (i, i + 1)]
+    heat, layout = _drawn(info.maps[0])
+    fig.add_heatmap(
+        **heat, colorscale=scale, zmin=-0.5, zmax=2.5, showscale=False, xgap=1, ygap=1, hoverongaps=False,
+        hovertemplate="%{text}, filter %{x}<extra></extra>",
+    )  # fmt: skip
+    fig.update_layout(layout, meta={"choices": [_choice(m) for m in info.maps]})
+    fig.update_xaxes(title_text="index of the filter in its layer", showgrid=False)
+    fig.update_yaxes(showgrid=False)
+    return fig
+
+
+def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(heat map, layout) of one trial; an empty row parts the cycles."""
+    width = max(m.layers.values(), default=1)
+    rows: list[list[int | None]] = []
+    labels: list[str] = []
+    before: dict[str, set[int]] = {}
+    for c in m.cycles:
+        if rows:
+            rows.append([None] * width)
+            labels.append("")
+        for layer, n in m.layers.items():
+            dropped = set(c.dropped.get(layer, ()))
+            seen = before.setdefault(layer, set())
+            states = [(2 if i in seen else 1) if i in dropped else 0 for i in range(n)]
+            rows.append([*states, *[None] * (width - n)])
+            labels.append(theme.text(f"cycle {c.cycle + 1} · {layer}"))
+            seen |= dropped
+    heat = {"z": rows, "x": list(range(width)), "y": list(range(len(rows)))}
+    layout = {
+        "height": 130 + ROW_HEIGHT * max(3, len(rows)),
+        "yaxis.tickvals": [i for i, label in enumerate(labels) if label],
+        "yaxis.ticktext": [label for label in labels if label],
+        "yaxis.range": [len(rows) - 0.5, -0.5],
+        "xaxis.range": [-0.5, width - 0.5],
+    }
+    return {**heat, "text": [[label] * width for label in labels]}, _nested(layout)
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        first, _, rest = path.partition(".")
+        if rest:
+            nested.setdefault(first, {})[rest] = value
+        else:
+            nested[first] = value
+    return nested
+
+
+def _choice(m: DropMap) -> dict[str, Any]:
+    heat, layout = _drawn(m)
+    flat = {f"{axis}.{k}": v for axis in ("xaxis", "yaxis") for k, v in layout[axis].items()}
+    return {
+        "label": m.label,
+        "trace": len(STATES),
+        "data": {key: [value] for key, value in heat.items()},
+        "layout": {"height": layout["height"], **flat},
+    }
+
+
+def words(info: DropMapInfo) -> Words:
+    more = ""
+    if info.n_with_drops > len(info.maps):
+        more = f" Shown are {len(info.maps)} of {info.n_with_drops} trials that dropped filters."
+    if info.maps and info.maps[0].kept_out:
+        reasons = "; ".join(f"{layer} {reason}" for layer, reason in info.maps[0].kept_out.items())
+        more += f" Never dropped, because their channels cannot be followed soundly: {reasons}."
+    return Words(
+        missing=None if info.maps else "No trial has dropped a filter yet.",
+        reading=(
+            "A row is a layer in one cycle, a cell a filter. Orange: it had been dropped in an earlier "
+            "cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "
+            f"method.exclude_first is off.{more}"
+        ),
+        table=_table(info.maps[0]) if info.maps else None,
+        picture="Heat map of the dropped filters, layers by filters, for each cycle",
+    )
+
+
+def _table(m: DropMap) -> Table:
+    rows = []
+    for c in m.cycles:
+        for layer, n in m.layers.items():
+            after = (c.overlap_after or {}).get(layer)
+            levels = ", ".join(f"{k} {v}" for k, v in (c.levels or {}).get(layer, {}).items())
+            rows.append(
+                (
+                    str(c.cycle + 1), f"{c.epoch:g}", layer, f"{len(c.dropped.get(layer, ()))} of {n}",
+                    _number(c.overlap_before.get(layer)), _number(after), levels,
+                )
+            )  # fmt: skip
+    return Table(
+        caption=f"Drops of {m.label}: overlap is the mean inter-filter overlap, from 0 to 1",
+        header=("cycle", "epoch", "layer", "dropped", "overlap before", "after restore", "restored as"),
+        rows=tuple(rows),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else significant(value)

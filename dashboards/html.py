@@ -1,0 +1,90 @@
+"""Sections to one HTML page that needs nothing else: style, script and figures inside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from dashboards import theme
+from dashboards.page import Words
+
+TEMPLATES = Path(__file__).parent / "templates"
+LIBRARY = "/* here goes plotly.js */"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One page: its words, its figure (not drawn where `words.missing`), its short name, links."""
+
+    key: str
+    title: str
+    words: Words
+    drawing: go.Figure
+    short: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def figure(self) -> str:
+        """JSON that can stand inside a script element."""
+        return _inside_script(str(self.drawing.to_json()))
+
+    @property
+    def height(self) -> int:
+        return int(self.drawing.layout.height or 450)
+
+
+def render(
+    title: str, subtitle: str, sections: Sequence[Section], footer: str, *, with_library: bool = True
+) -> str:
+    """The whole page. Everything but our own files is escaped. `with_library=False` leaves plotly.js, its
+    megabytes, to `add_library`."""
+    drawn = any(s.words.missing is None for s in sections)
+    html = _environment().get_template("page.html.j2").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        footer=footer,
+        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
+        script=(TEMPLATES / "plots.js").read_text(encoding="utf-8"),
+        config=_inside_script(json.dumps(theme.CONFIG)),
+        plotly=(_plotly() if with_library else LIBRARY) if drawn else "",
+    )  # fmt: skip
+    return str(html)
+
+
+def add_library(page: str) -> str:
+    """A page that was rendered without its library, made whole; any other text as it is."""
+    return page.replace(LIBRARY, _plotly(), 1)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["tied"] = _tied
+    return environment
+
+
+def _tied(text: str) -> str:
+    """A number stays on the line of its unit."""
+    return re.sub(r"(?<=\d) (?=(%|±|[GTPE]FLOP|points)( |[.,;:)]|$))", "\N{NO-BREAK SPACE}", text)
+
+
+@cache
+def _plotly() -> str:
+    return str(get_plotlyjs())
+
+
+def _inside_script(text: str) -> str:
+    """JSON without the characters that could end a script element."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,35 @@
+"""What every page hands to the report: its words and tables, beside its figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under a caption, all as long as the header."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The text of a page.
+
+    Attributes:
+        lead: paragraphs before the figure.
+        facts: terms and their values, before the figure.
+        missing: why there is no figure, as a sentence; None when there is one.
+        reading: how to read the figure, one or two sentences.
+        table: the figure's numbers for those who cannot see it.
+        picture: what the figure shows, in a few words, for screen readers.
+    """
+
+    lead: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    missing: str | None = None
+    reading: str = ""
+    table: Table | None = None
+    picture: str = ""

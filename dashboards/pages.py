@@ -1,0 +1,41 @@
+"""The pages of a report, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboards import controls, curves, dropmap, history, importance, overview, pareto, slices
+from dashboards.page import Words
+from reprtune.record.schema import StudyRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page's three pure steps: record -> info, info -> figure, info -> words."""
+
+    title: str
+    short: str
+    info: Callable[[StudyRecord], Any]
+    figure: Callable[[Any], go.Figure]
+    words: Callable[[Any], Words]
+
+
+def _page(short: str, module: ModuleType) -> Page:
+    return Page(title=module.TITLE, short=short, info=module.info, figure=module.figure, words=module.words)
+
+
+PAGES: dict[str, Page] = {
+    "overview": _page("Answer", overview),
+    "importance": _page("Importance", importance),
+    "pareto": _page("Pareto front", pareto),
+    "slices": _page("Parameters", slices),
+    "history": _page("Course", history),
+    "curves": _page("Curves", curves),
+    "dropmap": _page("Dropped filters", dropmap),
+    "controls": _page("Controls", controls),
+}

@@ -1,0 +1,144 @@
+"""One study as a folder: a self-contained page, the JSON of each figure, tables, and a manifest."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import secrets
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import reprtune
+from dashboards.html import Section, render
+from dashboards.pages import PAGES
+from dashboards.units import count, moment
+from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
+from reprtune.errors import StudyError
+from reprtune.record.schema import StudyRecord
+from reprtune.spec.codec import to_plain
+
+MANIFEST = "manifest.json"
+TABLES = (("trials.csv", "all attempts (CSV)"), ("controls.csv", "controls (CSV)"))
+
+
+def write_report(record: StudyRecord, folder: Path) -> Path:
+    """Write the report of a study, finished or not, into `folder`; returns the path of the page.
+
+    Everything is made before anything is written, each file is replaced at once, and the manifest,
+    which names the others with their digests, comes last. Other files in the folder are left alone.
+
+    Raises:
+        StudyError: the folder cannot be written.
+    """
+    files = report_files(record, time.time())
+    try:
+        _place(files, folder)
+    except OSError as error:
+        raise StudyError(
+            f"The report cannot be written to {folder}: {error.strerror or error}.",
+            "Give a folder that you can write to.",
+        ) from error
+    return folder / "report.html"
+
+
+def report_files(record: StudyRecord, now: float) -> dict[str, bytes]:
+    """Name -> content of every file of the report made at `now`, the manifest last."""
+    infos = {key: page.info(record) for key, page in PAGES.items()}
+    texts = {"report.html": _html(record, infos, now)}
+    texts |= {f"figures/{key}.json": json_text(info) for key, info in infos.items()}
+    texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
+    texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
+    files = {name: text.encode() for name, text in texts.items()}
+    return {**files, MANIFEST: json_text(_manifest(record, files, now)).encode()}
+
+
+def _html(record: StudyRecord, infos: Mapping[str, Any], now: float) -> str:
+    sections = [
+        Section(
+            key=key,
+            title=page.title,
+            short=page.short,
+            words=page.words(infos[key]),
+            drawing=page.figure(infos[key]),
+            links=((f"figures/{key}.json", "this page (JSON)"), *TABLES),
+        )
+        for key, page in PAGES.items()
+    ]
+    attempts = count(len(record.trials), "attempt")
+    subtitle = (
+        f"Study report of {moment(now)}: {attempts} of the search, {len(record.controls)} of the controls."
+    )
+    footer = f"Written by reprtune {reprtune.__version__}. {MANIFEST} names every file with its digest."
+    return render(record.spec.name, subtitle, sections, footer)
+
+
+def _manifest(record: StudyRecord, files: Mapping[str, bytes], now: float) -> dict[str, Any]:
+    packages = ("plotly", "optuna", "scipy")
+    return {
+        "study": record.spec.name,
+        "digest": record.digest,
+        "created": record.created,
+        "made": now,
+        "versions": {
+            "reprtune": reprtune.__version__,
+            "study": record.version,
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "attempts": record.counts(),
+        "controls": len(record.controls),
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in files.items()
+        },
+    }
+
+
+def json_text(value: Any) -> str:
+    """Readable JSON; numbers that are not finite become null."""
+    return json.dumps(_finite(to_plain(value)), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A header and the rows."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _place(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write all files beside `folder`, then move them in; a new folder appears at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    stage = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    stage.mkdir()
+    try:
+        for name, content in files.items():
+            (stage / name).parent.mkdir(exist_ok=True)
+            (stage / name).write_bytes(content)
+        if not folder.exists():
+            stage.rename(folder)
+            return
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            os.replace(stage / name, folder / name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)

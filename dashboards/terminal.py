@@ -1,0 +1,213 @@
+"""What a person sees in a terminal: tables, states of a study, live progress. No plotly."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.spec.codec import to_plain
+from reprtune.spec.history import History
+
+
+def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """Left-aligned columns; the last one is not padded."""
+    texts = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts]
+    return "\n".join(lines)
+
+
+def percent(error: float | None) -> str:
+    return "-" if error is None else f"{100 * error:.2f} %"
+
+
+def flat(plain: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """(path, value) of every field of a specification."""
+    for key, value in plain.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def setting(trial: TrialRecord) -> str:
+    """What distinguishes a trial, in a few words."""
+    if trial.arm is not None:
+        return f"{trial.arm}, seed {trial.seed}"
+    return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in trial.params.items())
+
+
+def status(study: StudyRecord) -> str:
+    """Counts, who is working, the best so far."""
+    spec = study.spec
+    n_controls = len(spec.control_cells())
+    done_controls = sum(
+        OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
+    )
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
+    finished = f"{len(study.final())} of {spec.slots} slots of the search and {done_controls} of {n_controls} controls"
+    lines = [f"{spec.name}: {finished} are finished", f"  search:   {counts or 'nothing'}"]
+    running = [t for t in (*study.trials, *study.controls) if t.outcome == "running"]
+    lines += [
+        f"  running:  slot {t.slot} ({setting(t)}) on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
+        for t in running
+    ]
+    failed = [t for t in (*study.trials, *study.controls) if t.result.get("error")]
+    lines += [f"  {t.outcome}: slot {t.slot} ({setting(t)}): {t.result['error']}" for t in failed[-3:]]
+    if (best := best_trial(study)) and best.values:
+        lines.append(f"  best:     {percent(best.values['val_error'])} validation error, slot {best.slot} "
+                     f"({setting(best)}); one seed, not confirmed")  # fmt: skip
+    return "\n".join(lines)
+
+
+def status_numbers(study: StudyRecord) -> dict[str, Any]:
+    """The same as JSON: attempts by outcome, slots, and how many slots of both are left."""
+    return {
+        "name": study.spec.name,
+        "digest": study.digest,
+        "slots": study.spec.slots,
+        "search": study.counts(),
+        "controls": dict(Counter(trial.outcome for trial in study.controls)),
+        "pending": study.pending(),
+    }
+
+
+def trial_result(result: Mapping[str, Any]) -> str:
+    """What one trial on its own came to (see training.single.train_one)."""
+    rows = [
+        ("outcome", f"{result['outcome']}: {result['meaning']}"),
+        ("validation error", f"{percent(result['val_error'])} after {result['steps']} steps"),
+        ("cost", f"{result['train_gflops']:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
+        ("state", str(result["state"])),
+    ]
+    if "test_error" in result:
+        rows.insert(2, ("test error", percent(result["test_error"])))
+    return "\n".join(f"{name:<17} {text}" for name, text in rows)
+
+
+def best_trial(study: StudyRecord) -> TrialRecord | None:
+    complete = [t for t in study.complete() if t.values and "val_error" in t.values]
+    return min(complete, key=_error_then_cost, default=None)
+
+
+def _error_then_cost(trial: TrialRecord) -> tuple[float, float, int]:
+    values = trial.values or {}
+    return values.get("val_error", 1.0), values.get("train_gflops", 0.0), trial.number
+
+
+def show(study: StudyRecord, n_trials: int = 10) -> str:
+    """The question, the specification that is stored, and the best trials."""
+    spec = study.spec
+    rows = [
+        (path, value) for path, value in flat(to_plain(spec)) if path not in ("question", "decision", "cost")
+    ]
+    complete = sorted(study.complete(), key=_error_then_cost)
+    trials = [
+        (
+            t.slot,
+            percent((t.values or {}).get("val_error")),
+            f"{(t.values or {}).get('train_gflops', 0):.1f}",
+            setting(t),
+        )
+        for t in complete[:n_trials]
+    ]
+    parts = [
+        f"{spec.name}   digest {study.digest[:16]}   reprtune {study.version}",
+        f"Question: {spec.question}",
+        f"Would change our mind: {spec.decision}",
+        f"Cost: {spec.cost}",
+        table(rows, ("field", "value")),
+        table(sorted(study.facts.items()), ("found at create", "value")),
+        status(study),
+    ]
+    if trials:
+        parts.append(table(trials, ("slot", "val error", "train GFLOPs", "setting")))
+    return "\n\n".join(parts)
+
+
+class Happening(Protocol):
+    """What a worker reports (see tuning.process.Report)."""
+
+    kind: str
+    title: str
+    step: int
+    total: int
+    val_error: float | None
+    outcome: str
+    error: str
+
+
+class StudyProgress:
+    """Live on a terminal, one plain line per finished slot otherwise; both on stderr."""
+
+    def __init__(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        self.live = sys.stderr.isatty()
+        self.now: dict[int, str] = {}
+        self.bar = tqdm(
+            total=total, initial=done, unit="slot", disable=not self.live, dynamic_ncols=True, file=sys.stderr
+        )
+        self.done, self.total = done, total
+
+    def __call__(self, worker: int, what: Happening) -> None:
+        if what.kind == "end":
+            self.done += 1
+            self.now.pop(worker, None)
+            error = f": {what.error}" if what.error else ""
+            self.say(
+                f"[{self.done}/{self.total}] {what.title}: {what.outcome}{error}, "
+                f"validation error {percent(what.val_error)}"
+            )
+            self.bar.update(1)
+        elif what.kind in ("begin", "progress"):
+            share = f" {100 * what.step // what.total}%" if what.total else ""
+            self.now[worker] = f"{what.title}{share}"
+            self.bar.set_postfix_str(" | ".join(self.now[w] for w in sorted(self.now)), refresh=False)
+            self.bar.update(0)
+
+    def say(self, sentence: str) -> None:
+        self.bar.write(sentence, file=sys.stderr)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+class TrialProgress:
+    """The progress of one trial: a bar on a terminal, a line per evaluation otherwise; on stderr."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+        self.bar: Any = None
+        self.last_line = 0.0
+
+    def __call__(self, history: History, kind: str) -> None:
+        """Show the last evaluation; `kind` is what just happened (training.run.Update)."""
+        if not history.points:
+            return
+        point, total = history.points[-1], history.total_steps
+        self.bar = self.bar or self._begin(total)
+        now = f"{point.phase} network, validation error {percent(point.val_error)}"
+        if self.live:
+            self.bar.update(point.step - self.bar.n)
+            self.bar.set_postfix_str(now)
+        elif kind == "found" or point.step == total or time.monotonic() - self.last_line > 1.0:
+            self.last_line = time.monotonic()
+            begin = "continued from" if kind == "found" else "step"
+            epoch = point.step / history.steps_per_epoch
+            self.bar.write(f"{begin} {point.step}/{total} (epoch {epoch:.1f}), {now}", file=sys.stderr)
+
+    def _begin(self, total_steps: int) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(
+            total=total_steps, unit="step", disable=not self.live, dynamic_ncols=True, file=sys.stderr
+        )
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

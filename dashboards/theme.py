@@ -1,0 +1,92 @@
+"""One look for every figure: a template, colours that colour-blind readers can tell apart, labels.
+
+The colours are those of Okabe and Ito (2008). Text and grid colours are set here for a figure on its
+own; on a page, style.css sets them for light, dark and print.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
+SKY, VERMILLION, YELLOW, GREY = "#56B4E9", "#D55E00", "#F0E442", "#8A8A8A"
+FAINT = "rgba(138,138,138,0.22)"
+CLEAR = "rgba(0,0,0,0)"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+SYMBOLS = ("diamond", "square", "star", "hexagon", "cross", "pentagon")
+OUTCOME_COLOURS = {
+    "complete": BLUE,
+    "stopped": ORANGE,
+    "diverged": VERMILLION,
+    "infeasible": GREY,
+    "out-of-memory": PURPLE,
+    "error": PURPLE,
+    "interrupted": GREY,
+    "lost": GREY,
+    "duplicate": GREY,
+    "running": GREEN,
+    "waiting": SKY,
+}
+OUTCOME_SYMBOLS = {
+    "complete": "circle",
+    "stopped": "triangle-down-open",
+    "diverged": "x",
+    "out-of-memory": "cross",
+    "error": "cross",
+    "running": "circle-open",
+}
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "#333"},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "colorway": list(SERIES),
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+        "xaxis": {"automargin": True, "gridcolor": "#ddd", "zeroline": False, "title": {"standoff": 8}},
+        "yaxis": {
+            "automargin": True, "gridcolor": "#ddd", "zeroline": False, "title": {"standoff": 8},
+            "ticklabelstandoff": 5,
+        },
+        # Above the plot, as wide as the whole figure: on a phone it takes few lines and covers nothing.
+        "legend": {
+            "orientation": "h", "xref": "container", "yref": "container", "x": 0, "y": 1, "yanchor": "top",
+            "bgcolor": CLEAR,
+        },
+        "hovermode": "closest",
+        "dragmode": False,
+    }
+)  # fmt: skip
+
+CONFIG: dict[str, Any] = {
+    "responsive": True,
+    "displayModeBar": False,
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "showEditInChartStudio": False,
+    "plotlyServerURL": "",
+}
+
+
+def figure(height: int) -> go.Figure:
+    """An empty figure in our look, `height` px high and as wide as its place."""
+    return go.Figure(layout={"template": TEMPLATE, "height": height})
+
+
+def on(colour: str) -> str:
+    """Black or white, whichever reads better on one of our colours."""
+    return "#fff" if colour in (BLUE, GREEN, VERMILLION) else "#111"
+
+
+def text(value: object) -> str:
+    """Someone's words for a label: plotly reads tags in labels, so they are escaped."""
+    return html.escape(str(value), quote=False)
+
+
+def arm_look(position: int) -> tuple[str, str]:
+    """(colour, symbol) of the control arm at this position."""
+    colours = (GREY, ORANGE, PURPLE, SKY, YELLOW, VERMILLION)
+    return colours[position % len(colours)], SYMBOLS[position % len(SYMBOLS)]

@@ -1,0 +1,36 @@
+"""One trial as one page, for the tracking server: its curve with phases shaded, and its drops."""
+
+from __future__ import annotations
+
+from dashboards import curves, dropmap
+from dashboards.html import Section, render
+from reprtune.spec.history import History
+
+
+def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
+    """A page that needs no network. `title` names the trial, `subtitle` says more."""
+    shown = (curves.curve(history, title, "trial"),) if history.points else ()
+    drops = (dropmap.drop_map(history, title),) if history.drops else ()
+    curve_info = curves.CurvesInfo(curves=shown)
+    drop_info = dropmap.DropMapInfo(maps=drops, n_with_drops=len(drops))
+    sections = [
+        Section(
+            key="curves",
+            title="Learning curve",
+            words=curves.words(curve_info),
+            drawing=curves.figure(curve_info),
+        ),
+        Section(
+            key="dropmap",
+            title=dropmap.TITLE,
+            words=dropmap.words(drop_info),
+            drawing=dropmap.figure(drop_info),
+        ),
+    ]
+    footer = "Errors are on the validation part."
+    return render(title, subtitle, sections, footer, with_library=with_library)
+
+
+def trial_draft(history: History, title: str) -> str:
+    """The same page without plotly.js: `html.add_library` makes it whole where it is read."""
+    return trial_html(history, title, with_library=False)

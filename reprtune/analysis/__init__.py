@@ -1,0 +1,1 @@
+"""What the numbers of a stored study say. No drawing, no torch."""

@@ -1,0 +1,60 @@
+"""What one attempt reached, which attempt decides a slot, and when its network was whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from reprtune.record.schema import FINAL, TrialRecord
+from reprtune.spec.history import History
+
+MEASURES = ("val_error", "train_gflops")
+FAILED = ("out-of-memory", "error", "interrupted", "lost", "duplicate")
+
+
+def last_measure(trial: TrialRecord, measure: str) -> float | None:
+    """`val_error` or `train_gflops` at the end of a complete trial, else at its last evaluation.
+
+    Objectives are read from `values`; what the study does not minimise comes from the curve.
+    None when there is no finite number.
+    """
+    value = (trial.values or {}).get(measure)
+    if value is None and trial.history and trial.history.points:
+        last = trial.history.points[-1]
+        value = last.val_error if measure == "val_error" else last.gflops
+    return value if value is not None and math.isfinite(value) else None
+
+
+def end_measure(trial: TrialRecord, measure: str) -> float | None:
+    """The same, of complete trials only."""
+    return last_measure(trial, measure) if trial.outcome == "complete" else None
+
+
+def deciding(trials: Iterable[TrialRecord]) -> dict[int, TrialRecord]:
+    """Slot -> the attempt that used it up, else the one that waits or runs, else the newest; in slot order."""
+    chosen: dict[int, TrialRecord] = {}
+    for trial in sorted(
+        trials, key=lambda t: (t.outcome in FINAL, t.outcome in ("waiting", "running"), t.number)
+    ):
+        chosen[trial.slot] = trial
+    return dict(sorted(chosen.items()))
+
+
+def n_failed(counts: dict[str, int]) -> int:
+    """How many attempts in `counts` (outcome -> number) ended without a result."""
+    return sum(counts.get(outcome, 0) for outcome in FAILED)
+
+
+def sub_phases(history: History) -> list[tuple[int, int]]:
+    """(first, last) step of every phase without the dropped filters.
+
+    A phase without a restore ends at the last evaluation: the trial was cut short or is still in it.
+    """
+    ends = {restore.cycle: restore.step for restore in history.restores}
+    last = history.points[-1].step if history.points else 0
+    return [(drop.step, ends.get(drop.cycle, max(last, drop.step))) for drop in history.drops]
+
+
+def total_seconds(trials: Iterable[TrialRecord], field: str) -> float:
+    """Sum of `seconds_spent` or `seconds_alone` over all attempts that wrote them."""
+    return float(sum(float(t.result.get(field) or 0) for t in trials))

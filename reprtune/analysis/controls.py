@@ -1,0 +1,206 @@
+"""The controls: every arm over its seeds, and its paired difference to the standard arm.
+
+*Notations*
+
+    e_s       validation error of an arm with seed s at the end, a fraction
+    d_s       e_s(arm) - e_s(standard): the same seed gives both the same start and the same batches
+    interval  mean(d) -+ t_{0.975, n-1} sd(d) / sqrt(n), n >= 3; over seeds, given this split of the data
+    chance    1 - 1/classes: the error put in the place of a diverged run, which is an outcome
+    luck      sd times the expected maximum of k standard normal draws, the integral of
+              k x phi(x) Phi(x)^(k-1): what the best of k equal trials gains by chance
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import integrate, stats
+
+from reprtune.analysis.attempts import deciding, end_measure
+from reprtune.analysis.front import best
+from reprtune.record.schema import StudyRecord, TrialRecord
+
+BASELINE = "standard"
+LEVEL = 0.95
+MIN_PAIRS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedValue:
+    seed: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Paired by seed, arm minus standard, in error; `low` and `high` need `MIN_PAIRS` pairs."""
+
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    pairs: tuple[SeedValue, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One control arm.
+
+    Attributes:
+        n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
+        errors: of the complete runs. mean, sd: over them; sd needs two.
+        cost_factor, steps_factor: mean training cost and steps, relative to the standard arm.
+        difference: to standard, complete pairs only; None for standard itself or without a pair.
+        with_chance: the same with chance error for diverged runs; None when none diverged.
+    """
+
+    arm: str
+    n: int
+    n_diverged: int
+    n_failed: int
+    n_open: int
+    errors: tuple[SeedValue, ...]
+    mean: float | None
+    sd: float | None
+    cost_factor: float | None
+    steps_factor: float | None
+    difference: Difference | None
+    with_chance: Difference | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestOfSearch:
+    """The lowest validation error of the search: chosen on that very number, one seed, not confirmed.
+
+    Attributes:
+        k: complete trials it is the best of.
+        cost_factor: training cost relative to the standard arm.
+        to_standard: its error minus the mean of the standard arm; no interval.
+        luck: what the best of k equal trials would be expected to gain by chance alone, from the
+            standard arm's spread over seeds; 0 or above.
+    """
+
+    number: int
+    slot: int
+    seed: int
+    params: Mapping[str, Any]
+    val_error: float
+    k: int
+    cost_factor: float | None
+    to_standard: float | None
+    luck: float | None
+
+
+def paired(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference | None:
+    """Differences over the seeds that both have, with a paired t interval; None without a common seed."""
+    others = {v.seed: v.value for v in base}
+    pairs = tuple(SeedValue(seed=v.seed, value=v.value - others[v.seed]) for v in values if v.seed in others)
+    if not pairs:
+        return None
+    numbers, n = [p.value for p in pairs], len(pairs)
+    mean = statistics.fmean(numbers)
+    if n < MIN_PAIRS:
+        return Difference(n=n, mean=mean, low=None, high=None, pairs=pairs)
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * statistics.stdev(numbers) / math.sqrt(n)
+    return Difference(n=n, mean=mean, low=mean - half, high=mean + half, pairs=pairs)
+
+
+def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
+    """Every arm of the specification, in its order."""
+    attempts = list(deciding(record.controls).values())
+    of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.controls}
+    chance = _chance_error(record)
+    return [_summary(name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()]
+
+
+def _summary(
+    arm: str, trials: Sequence[TrialRecord], base: Sequence[TrialRecord], chance: float | None
+) -> ArmSummary:
+    errors = _errors(trials, None)
+    numbers = [e.value for e in errors]
+    outcomes = [t.outcome for t in trials]
+    n_open = sum(o in ("waiting", "running") for o in outcomes)
+    any_diverged = any(t.outcome == "diverged" for t in (*trials, *base))
+    compare = arm != BASELINE
+    return ArmSummary(
+        arm=arm,
+        n=len(errors),
+        n_diverged=outcomes.count("diverged"),
+        n_failed=len(outcomes) - len(errors) - outcomes.count("diverged") - n_open,
+        n_open=n_open,
+        errors=errors,
+        mean=statistics.fmean(numbers) if numbers else None,
+        sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
+        cost_factor=_ratio(_mean_cost(trials), _mean_cost(base)),
+        steps_factor=_ratio(_mean_steps(trials), _mean_steps(base)),
+        difference=paired(errors, _errors(base, None)) if compare else None,
+        with_chance=(
+            paired(_errors(trials, chance), _errors(base, chance))
+            if compare and any_diverged and chance is not None
+            else None
+        ),
+    )
+
+
+def best_of_search(record: StudyRecord) -> BestOfSearch | None:
+    """The search's lowest validation error, held against the standard arm."""
+    trial = best(record.trials)
+    if trial is None:
+        return None
+    error = end_measure(trial, "val_error")
+    assert error is not None
+    base = [t for t in deciding(record.controls).values() if t.arm == BASELINE]
+    numbers = [e.value for e in _errors(base, None)]
+    k = sum(end_measure(t, "val_error") is not None for t in record.trials)
+    return BestOfSearch(
+        number=trial.number,
+        slot=trial.slot,
+        seed=trial.seed,
+        params=dict(trial.params),
+        val_error=error,
+        k=k,
+        cost_factor=_ratio(end_measure(trial, "train_gflops"), _mean_cost(base)),
+        to_standard=error - statistics.fmean(numbers) if numbers else None,
+        luck=expected_gain(k, statistics.stdev(numbers)) if len(numbers) > 1 else None,
+    )
+
+
+def expected_gain(k: int, sd: float) -> float:
+    """By how much the best of `k` draws from one normal distribution is expected to beat its mean."""
+    x = np.linspace(-9, 9, 20_001)
+    density = k * stats.norm.pdf(x) * stats.norm.cdf(x) ** (k - 1)
+    return sd * float(integrate.trapezoid(x * density, x))
+
+
+def _errors(trials: Sequence[TrialRecord], chance: float | None) -> tuple[SeedValue, ...]:
+    """Errors at the end by seed; with `chance`, diverged runs count with it."""
+    found = []
+    for trial in sorted(trials, key=lambda t: t.seed):
+        value = chance if trial.outcome == "diverged" else end_measure(trial, "val_error")
+        if value is not None:
+            found.append(SeedValue(seed=trial.seed, value=value))
+    return tuple(found)
+
+
+def _chance_error(record: StudyRecord) -> float | None:
+    classes = record.facts.get("n_classes")
+    return 1 - 1 / classes if classes else None
+
+
+def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
+    costs = [c for t in trials if (c := end_measure(t, "train_gflops")) is not None]
+    return statistics.fmean(costs) if costs else None
+
+
+def _mean_steps(trials: Sequence[TrialRecord]) -> float | None:
+    steps = [t.last_step for t in trials if t.outcome == "complete" and t.last_step]
+    return statistics.fmean(steps) if steps else None
+
+
+def _ratio(value: float | None, base: float | None) -> float | None:
+    return value / base if value is not None and base else None

@@ -1,0 +1,93 @@
+"""Flat rows: one per attempt, one per control arm. Plain values, None where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reprtune.analysis.attempts import deciding, last_measure
+from reprtune.analysis.controls import arm_summaries
+from reprtune.analysis.front import front_ranks
+from reprtune.record.schema import StudyRecord, TrialRecord
+
+Row = dict[str, Any]
+BEFORE = ("number", "slot", "arm", "seed", "outcome", "decides_slot")
+AFTER = (
+    *("val_error", "train_gflops", "front_rank", "steps", "epochs"),
+    *("seconds_spent", "seconds_alone", "steps_spent", "steps_alone"),
+    *("device", "host", "started", "ended", "error"),
+)
+CONTROL_COLUMNS = (
+    *("arm", "n_complete", "n_diverged", "n_failed", "n_open", "val_error_mean", "val_error_sd"),
+    *("cost_factor", "steps_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
+    *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
+)
+
+
+def trial_columns(record: StudyRecord) -> tuple[str, ...]:
+    """The columns of `trial_rows`, the searched parameters in the middle."""
+    return (*BEFORE, *record.spec.params, *AFTER)
+
+
+def trial_rows(record: StudyRecord) -> list[Row]:
+    """Every attempt, search first, then controls.
+
+    `val_error` and `train_gflops` are those of the last evaluation: compare them among complete
+    trials only. `front_rank` is 0 on the front of error and cost.
+    """
+    ranked = front_ranks(record.trials)
+    deciders = {t.number for t in deciding(record.trials).values()}
+    rows = [_row(record, t, ranked.get(t.number), t.number in deciders) for t in record.trials]
+    deciders = {t.number for t in deciding(record.controls).values()}
+    return rows + [_row(record, t, None, t.number in deciders) for t in record.controls]
+
+
+def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: bool) -> Row:
+    per_epoch = record.facts.get("steps_per_epoch")
+    return {
+        "number": trial.number,
+        "slot": trial.slot,
+        "arm": trial.arm or "search",
+        "seed": trial.seed,
+        "outcome": trial.outcome,
+        "decides_slot": decides,
+        **{name: trial.params.get(name) for name in record.spec.params},
+        "val_error": last_measure(trial, "val_error"),
+        "train_gflops": last_measure(trial, "train_gflops"),
+        "front_rank": rank,
+        "steps": trial.last_step,
+        "epochs": trial.last_step / per_epoch if per_epoch else None,
+        **{f: trial.result.get(f) for f in ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone")},
+        "device": trial.result.get("device") or trial.lease.get("device"),
+        "host": trial.result.get("host") or trial.lease.get("host"),
+        "started": trial.started,
+        "ended": trial.ended,
+        "error": trial.result.get("error"),
+    }
+
+
+def control_rows(record: StudyRecord) -> list[Row]:
+    """Every arm: its errors over seeds and its paired difference to standard, in fractions."""
+    rows = []
+    for arm in arm_summaries(record):
+        d, c = arm.difference, arm.with_chance
+        rows.append(
+            {
+                "arm": arm.arm,
+                "n_complete": arm.n,
+                "n_diverged": arm.n_diverged,
+                "n_failed": arm.n_failed,
+                "n_open": arm.n_open,
+                "val_error_mean": arm.mean,
+                "val_error_sd": arm.sd,
+                "cost_factor": arm.cost_factor,
+                "steps_factor": arm.steps_factor,
+                "n_pairs": d.n if d else None,
+                "difference_mean": d.mean if d else None,
+                "difference_low": d.low if d else None,
+                "difference_high": d.high if d else None,
+                "difference_with_chance": c.mean if c else None,
+                "difference_with_chance_low": c.low if c else None,
+                "difference_with_chance_high": c.high if c else None,
+            }
+        )
+    return rows

@@ -1,0 +1,111 @@
+"""A study and its trials as frozen values: all that reports, status and stop rules look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprtune.spec.history import History
+from reprtune.spec.study import StudySpec
+
+# outcome -> (Optuna's state, does it use its slot up?, what it means)
+OUTCOMES: dict[str, tuple[str, bool, str]] = {
+    "waiting": ("WAITING", True, "queued, not begun"),
+    "running": ("RUNNING", True, "being trained"),
+    "complete": ("COMPLETE", True, "trained to the end"),
+    "stopped": ("PRUNED", True, "stopped early by the stop rule"),
+    "diverged": ("PRUNED", True, "the loss became infinite or not a number"),
+    "infeasible": ("PRUNED", False, "a draw that does not fit the total; drawn again at no cost"),
+    "out-of-memory": ("FAIL", True, "the device had too little memory"),
+    "error": ("FAIL", True, "failed with an error"),
+    "interrupted": ("FAIL", False, "stopped by a person or the scheduler; its slot is queued again"),
+    "lost": ("FAIL", False, "its worker vanished; its slot is queued again"),
+    "duplicate": ("FAIL", False, "a second attempt at a slot that was already taken; never trained"),
+}
+FINAL = ("complete", "stopped", "diverged", "out-of-memory", "error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One attempt at a slot.
+
+    Attributes:
+        number: Optuna's trial number. slot: the logical trial it is an attempt at.
+        arm: name of the control arm, or None in the search. seed: the trial's seed.
+        outcome: a key of `OUTCOMES`.
+        params: what the sampler drew (name -> value in Optuna); empty for controls.
+        values: the study's objectives by name; None unless complete.
+        history: None until the end.
+        rungs: (step, val_error) where the trial could be compared so far.
+        planned_gflops: what it will have cost if it goes to the end; None before its first drop.
+        result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
+            `steps_alone`, `device`, `host`, `versions`, `state`, `error`.
+        lease: who holds it: `worker`, `host`, `device`.
+        started, ended: seconds since 1970, or None.
+    """
+
+    number: int
+    slot: int
+    arm: str | None
+    seed: int
+    outcome: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, float] | None = None
+    history: History | None = None
+    rungs: tuple[tuple[int, float], ...] = ()
+    planned_gflops: float | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    lease: Mapping[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def last_step(self) -> int:
+        return self.history.points[-1].step if self.history and self.history.points else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """A stored study with all its attempts, search and controls.
+
+    Attributes:
+        spec: the canonical specification. digest: its digest.
+        facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
+            `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment_id`, `params`.
+        created: seconds since 1970. version: of reprtune.
+        trials: attempts of the search. controls: attempts of the controls.
+    """
+
+    spec: StudySpec
+    digest: str
+    facts: Mapping[str, Any]
+    created: float
+    version: str
+    trials: tuple[TrialRecord, ...] = ()
+    controls: tuple[TrialRecord, ...] = ()
+
+    @property
+    def instance(self) -> str:
+        """Tells this stored study from an equal one that was created, and deleted, before it."""
+        return f"{self.digest}@{self.created:.3f}"
+
+    def final(self) -> list[TrialRecord]:
+        """Search trials that used their slot up."""
+        return [t for t in self.trials if t.outcome in FINAL]
+
+    def complete(self) -> list[TrialRecord]:
+        return [t for t in self.trials if t.outcome == "complete"]
+
+    def counts(self) -> dict[str, int]:
+        """Attempts of the search by outcome."""
+        counts = dict.fromkeys(OUTCOMES, 0)
+        for trial in self.trials:
+            counts[trial.outcome] += 1
+        return {outcome: n for outcome, n in counts.items() if n}
+
+    def pending(self) -> int:
+        """Slots of search and controls that no attempt has used up yet."""
+        n = self.spec.slots + len(self.spec.control_cells())
+        done = {(t.arm is None, t.slot) for t in (*self.trials, *self.controls) if t.outcome in FINAL}
+        return n - len(done)

@@ -1,0 +1,205 @@
+"""Studies in Optuna's storage: created, read, listed and deleted.
+
+A study of ours is two of Optuna's: the search under its own name, and its controls under
+`<name>.controls`, so that fixed configurations never bend the sampler. What makes them ours is the
+attribute `reprtune`: the canonical specification, its digest, and the facts found at create.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from reprtune.errors import StudyError, did_you_mean
+from reprtune.record.database import experimental_allowed
+from reprtune.record.pack import unpack
+from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.spec.codec import canonical_json, from_plain
+from reprtune.spec.study import StudySpec
+
+ATTRIBUTE = "reprtune"
+UNFINISHED = "unfinished"  # role of a study whose creation has not come to its end
+
+
+def controls_name(name: str) -> str:
+    return f"{name}.controls"
+
+
+def names(storage: RDBStorage) -> list[str]:
+    """Names of the studies of ours."""
+    return [
+        study.study_name
+        for study in storage.get_all_studies()
+        if study.user_attrs.get(ATTRIBUTE, {}).get("role") == "search"
+    ]
+
+
+def create(storage: RDBStorage, study: StudyRecord) -> None:
+    """Make the two Optuna studies and queue every slot: all of it, or nothing is left. What an
+    interrupted creation left is made anew.
+
+    Raises:
+        StudyError: there is a study of that name.
+    """
+    spec = study.spec
+    controls: list[dict[str, Any]] = [
+        {"slot": slot, "arm": arm, "seed": seed} for slot, (arm, seed, _) in enumerate(spec.control_cells())
+    ]
+    search: list[dict[str, Any]] = [{"slot": slot} for slot in range(spec.slots)]
+    attribute = {
+        "spec": canonical_json(spec),
+        "digest": study.digest,
+        "facts": dict(study.facts),
+        "created": study.created,
+        "version": study.version,
+    }
+    _delete_unfinished(storage, spec.name)
+    try:
+        one = _queued(storage, spec.name, spec.objectives, search)
+        two = _queued(storage, controls_name(spec.name), ("val_error",), controls)
+        two.set_user_attr(ATTRIBUTE, {**attribute, "role": "controls"})
+        one.set_user_attr(ATTRIBUTE, {**attribute, "role": "search"})  # last: without it there is no study
+    except optuna.exceptions.DuplicatedStudyError as error:
+        _delete_unfinished(storage, spec.name)
+        raise StudyError(f"The study {spec.name!r} was just created by somebody else.") from error
+    except BaseException:
+        _delete_unfinished(storage, spec.name)
+        raise
+
+
+def _queued(
+    storage: RDBStorage, name: str, metrics: Sequence[str], slots: Iterable[dict[str, Any]]
+) -> optuna.Study:
+    """A new Optuna study, marked as unfinished, with a waiting trial for each slot."""
+    directions = [StudyDirection.MINIMIZE] * len(metrics)
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions)
+    try:
+        study.set_user_attr(ATTRIBUTE, {"role": UNFINISHED})
+        with experimental_allowed():
+            study.set_metric_names(list(metrics))
+        for attrs in slots:
+            study.enqueue_trial({}, user_attrs=attrs)
+    except BaseException:
+        optuna.delete_study(study_name=name, storage=storage)
+        raise
+    return study
+
+
+def _delete_unfinished(storage: RDBStorage, name: str) -> None:
+    """Remove what an interrupted `create` or `delete` has left."""
+    is_there = find_attribute(storage, name).get("role") == "search"
+    for one in (controls_name(name), name):
+        role = find_attribute(storage, one).get("role")
+        if role == UNFINISHED or (role == "controls" and not is_there):
+            optuna.delete_study(study_name=one, storage=storage)
+
+
+def delete(storage: RDBStorage, name: str) -> None:
+    """Remove both Optuna studies of the study; the search last, so that an interrupted delete can be
+    repeated."""
+    for one, role in ((controls_name(name), "controls"), (name, "search")):
+        if find_attribute(storage, one).get("role") == role:
+            optuna.delete_study(study_name=one, storage=storage)
+
+
+def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
+    """The attribute `reprtune` of an Optuna study; empty where there is no study of that name.
+
+    Raises:
+        StudyError: it is not ours.
+    """
+    for study in storage.get_all_studies():
+        if study.study_name == name:
+            if ATTRIBUTE not in study.user_attrs:
+                raise StudyError(
+                    f"The study {name!r} in this storage was not made by reprtune, which leaves it alone.",
+                    "Choose another name, or another storage.",
+                )
+            return dict(study.user_attrs[ATTRIBUTE])
+    return {}
+
+
+def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
+    """The attribute `reprtune` of a study of ours.
+
+    Raises:
+        StudyError: there is none of that name, or it is not ours.
+    """
+    attribute = find_attribute(storage, name)
+    if attribute.get("role") != "search":
+        raise StudyError(f"There is no study {name!r}.", did_you_mean(name, names(storage)))
+    return attribute
+
+
+def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> StudyRecord:
+    """The study with all its attempts; without `histories` it reads faster."""
+    attribute = read_attribute(storage, name)
+    spec = from_plain(StudySpec, json.loads(attribute["spec"]))
+    return StudyRecord(
+        spec=spec,
+        digest=attribute["digest"],
+        facts=attribute["facts"],
+        created=attribute["created"],
+        version=attribute["version"],
+        trials=read_trials(storage, name, spec.objectives, spec.base.seed, histories),
+        controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
+    )
+
+
+def read_studies(storage: RDBStorage) -> list[StudyRecord]:
+    """All studies of ours, without histories."""
+    return [read_study(storage, name, histories=False) for name in names(storage)]
+
+
+def read_trials(
+    storage: RDBStorage, name: str, objectives: tuple[str, ...], seed: int, histories: bool = True
+) -> tuple[TrialRecord, ...]:
+    study_id = storage.get_study_id_from_name(name)
+    trials = storage.get_all_trials(study_id, deepcopy=False)
+    return tuple(to_record(t, objectives, seed, histories) for t in trials if "slot" in t.user_attrs)
+
+
+def to_record(
+    trial: FrozenTrial, objectives: tuple[str, ...], seed: int, histories: bool = True
+) -> TrialRecord:
+    attrs = trial.user_attrs
+    result = dict(attrs.get("result", {}))
+    packed = result.pop("history", None)
+    rungs = result.pop("rungs", None) or attrs.get("rungs", {})
+    return TrialRecord(
+        number=trial.number,
+        slot=attrs["slot"],
+        arm=attrs.get("arm"),
+        seed=attrs.get("seed", seed),
+        outcome=outcome(trial),
+        params=dict(trial.params),
+        values=dict(zip(objectives, trial.values, strict=True)) if trial.values else None,
+        history=unpack(packed) if packed and histories else None,
+        rungs=tuple((int(s), float(e)) for s, e in rungs.get("points", [])),
+        planned_gflops=rungs.get("planned_gflops"),
+        result=result,
+        lease=attrs.get("lease", {}),
+        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
+        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+    )
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """What became of an attempt: the worker's word where it had the last one, else Optuna's state."""
+    plain = {
+        TrialState.WAITING: "waiting",
+        TrialState.RUNNING: "running",
+        TrialState.COMPLETE: "complete",
+    }
+    if trial.state in plain:
+        return plain[trial.state]
+    said = trial.user_attrs.get("result", {}).get("outcome")
+    if said in OUTCOMES and OUTCOMES[said][0] == trial.state.name:
+        return str(said)
+    return "lost" if trial.state == TrialState.FAIL else "stopped"

@@ -1,0 +1,113 @@
+"""What belongs to the machine and not to the science: where things are, what they run on.
+
+Nothing here enters a digest: the same study runs on a laptop and on a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprtune.errors import SpecError
+
+DEVICES = ("auto", "cpu", "cuda")
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # tracking stores without a server of their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Places and devices of this machine.
+
+    Attributes:
+        runs_dir: folder of everything reprtune writes; the other defaults lie inside it.
+        storage: SQLAlchemy URL of the Optuna storage; `None` = SQLite in `runs_dir`.
+        tracking_uri: MLflow tracking URI; `None` = SQLite in `runs_dir`.
+        data_dir: folder of the data sets; downloads go there.
+        states_dir: folder of training states, shared by all machines of a study;
+            `None` = `runs_dir/states`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+    """
+
+    runs_dir: Path = Path("runs")
+    storage: str | None = None
+    tracking_uri: str | None = None
+    data_dir: Path = Path("data")
+    states_dir: Path | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        kind, _, index = self.device.partition(":")
+        if kind not in DEVICES or (index and not (kind == "cuda" and index.isdigit())):
+            raise SpecError(
+                f"device must be auto, cpu, cuda or cuda:N, but got {self.device!r}.",
+                "Leave it out to use a GPU where there is one.",
+            )
+
+    @classmethod
+    def from_environment(cls, **given: object) -> Settings:
+        """The given values that are not None; then the environment; then the defaults."""
+        env = {
+            "runs_dir": os.environ.get("REPRTUNE_RUNS"),
+            "storage": os.environ.get("REPRTUNE_STORAGE"),
+            "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI"),
+            "data_dir": os.environ.get("REPRTUNE_DATA"),
+            "states_dir": os.environ.get("REPRTUNE_STATES"),
+            "device": os.environ.get("REPRTUNE_DEVICE"),
+        }
+        values = {k: v for k, v in env.items() if v}
+        values |= {k: v for k, v in given.items() if v is not None}  # type: ignore[misc]
+        for field in ("runs_dir", "data_dir", "states_dir"):
+            if field in values:
+                values[field] = Path(str(values[field])).expanduser()  # type: ignore[assignment]
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def storage_url(self) -> str:
+        return self.storage or f"sqlite:///{(self.runs_dir / 'reprtune.db').resolve()}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        return self.tracking_uri or f"sqlite:///{(self.runs_dir / 'mlflow.db').resolve()}"
+
+    @property
+    def mlflow_artifacts(self) -> str | None:
+        """Artifact folder of experiments made in a database; a server decides for itself."""
+        if self.mlflow_uri.startswith(("http:", "https:", "databricks")):
+            return None
+        return (self.runs_dir / "mlflow-artifacts").resolve().as_uri()
+
+    @property
+    def states(self) -> Path:
+        return self.states_dir or self.runs_dir / "states"
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.runs_dir / "journal"
+
+    def report_dir(self, study: str) -> Path:
+        return self.runs_dir / "reports" / study
+
+
+def lease_seconds() -> tuple[int, int]:
+    """(heartbeat, grace): how often a worker says that it lives, and how long after its last word its slots
+    are given to others.
+
+    5 and 30, unless `REPRTUNE_HEARTBEAT_SECONDS` and `REPRTUNE_GRACE_SECONDS` say otherwise: shorter for
+    tests, longer where workers are often suspended. The same for all workers of a study.
+
+    Raises:
+        SpecError: they are not whole numbers, 1 <= heartbeat < grace.
+    """
+    texts = [
+        os.environ.get(f"REPRTUNE_{name}_SECONDS") or default
+        for name, default in (("HEARTBEAT", "5"), ("GRACE", "30"))
+    ]
+    heartbeat, grace = (int(text) if text.isdecimal() else 0 for text in texts)
+    if not 1 <= heartbeat < grace:
+        raise SpecError(
+            f"REPRTUNE_HEARTBEAT_SECONDS and REPRTUNE_GRACE_SECONDS must be whole numbers, the first at least "
+            f"1 and below the second, but are {texts[0]} and {texts[1]}.",
+            "Leave them out for 5 and 30.",
+        )
+    return heartbeat, grace

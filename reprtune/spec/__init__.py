@@ -1,0 +1,1 @@
+"""The science as frozen, validated values. No torch, no Optuna, no I/O."""

@@ -1,0 +1,143 @@
+"""Frozen dataclasses to plain JSON values and back, with errors that name the field.
+
+The canonical JSON of a value is what its digest is taken of: sorted keys, no blanks,
+defaults written out, so that two specifications are the same exactly when their texts are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.duration import Duration
+
+T = TypeVar("T")
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def to_plain(value: Any) -> Any:
+    """Dataclasses, durations, tuples and mappings as dicts, texts and lists; 1.0 as 1, its equal."""
+    if isinstance(value, Duration):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        plain = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        kind = getattr(value, "kind", None)
+        return plain if kind is None else {"kind": kind, **plain}
+    if isinstance(value, Mapping):
+        return {str(k): to_plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(v) for v in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def from_plain(cls: type[T], plain: Any, path: str = "") -> T:
+    """Build `cls` from plain values, checking every type.
+
+    Raises:
+        SpecError: naming the path of the first wrong field, the rule and the value.
+    """
+    return typing.cast(T, _read(cls, plain, path))
+
+
+def _read(kind: Any, plain: Any, path: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(args, plain, path)
+    if kind is Duration:
+        return Duration.parse(plain, path)
+    if origin is tuple:
+        if not isinstance(plain, (list, tuple)):
+            raise _wrong(path, "a list", plain)
+        return tuple(_read(args[0], item, f"{path}[{i}]") for i, item in enumerate(plain))
+    if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
+        if not isinstance(plain, Mapping):
+            raise _wrong(path, "a table of names and values", plain)
+        return {str(k): _read(args[1], v, f"{path}.{k}" if path else str(k)) for k, v in plain.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, plain, path)
+    if kind in WORDS:
+        return _read_scalar(kind, plain, path)
+    return plain
+
+
+def _read_union(args: tuple[Any, ...], plain: Any, path: str) -> Any:
+    if plain is None and type(None) in args:
+        return None
+    args = tuple(a for a in args if a is not type(None))
+    if len(args) == 1:
+        return _read(args[0], plain, path)
+    if any(not hasattr(a, "kind") for a in args):  # a plain scalar of several allowed types
+        if any(isinstance(plain, a) and (a is bool or not isinstance(plain, bool)) for a in args):
+            return plain
+        raise _wrong(path, " or ".join(WORDS.get(a, str(a)) for a in args), plain)
+    kinds = {a.kind: a for a in args}
+    name = plain.get("kind") if isinstance(plain, Mapping) else None
+    if name not in kinds:
+        raise SpecError(f"{path}.kind must be one of {', '.join(kinds)}, but got {name!r}.")
+    return _read(kinds[name], {k: v for k, v in plain.items() if k != "kind"}, path)
+
+
+def _read_dataclass(cls: Any, plain: Any, path: str) -> Any:
+    if isinstance(plain, cls):
+        return plain
+    if not isinstance(plain, Mapping):
+        raise _wrong(path or cls.__name__, "a table of names and values", plain)
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for name in plain:
+        if name not in names:
+            where = f"{path}.{name}" if path else str(name)
+            raise SpecError(f"There is no field {where}.", did_you_mean(str(name), names))
+    values = {n: _read(hints[n], v, f"{path}.{n}" if path else n) for n, v in plain.items()}
+    missing = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.name not in values
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise SpecError(f"{path or cls.__name__} needs the field {missing[0]}, which is absent.")
+    return cls(**values)
+
+
+def _read_scalar(kind: type, plain: Any, path: str) -> Any:
+    right = isinstance(plain, kind) and (kind is bool or not isinstance(plain, bool))
+    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
+        plain, right = float(plain), True
+    if not right or (kind is float and not math.isfinite(plain)):
+        raise _wrong(path, WORDS[kind], plain)
+    return plain
+
+
+def _wrong(path: str, rule: str, value: Any) -> SpecError:
+    return SpecError(f"{path} must be {rule}, but got {value!r}.")
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Field by field, what differs between two plain values: (path, old, new)."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        rows = []
+        for key in sorted({*old, *new}):
+            where = f"{path}.{key}" if path else str(key)
+            rows += differences(old.get(key), new.get(key), where)
+        return rows
+    return [] if old == new else [(path, old, new)]

@@ -1,0 +1,99 @@
+"""What a trial lived through: its curve, what was dropped and how it was restored.
+
+It travels inside every training state, so that whoever continues a trial has all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PHASES = ("full", "sub")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One evaluation, at the end of a segment.
+
+    Attributes:
+        step: optimizer steps done so far.
+        phase: `full` = the whole network, `sub` = without the dropped filters.
+        cycle: cycles begun so far minus one; the final full training counts as one more.
+        lr: learning rate of the segment's last step.
+        train_loss: mean over the segment's training images.
+        val_loss, val_error: mean cross-entropy, share of wrong answers, over the validation part.
+        gflops: ideal cost so far, dropped filters counted as absent.
+        seconds: training time so far, added up along the chain of states, whoever trained them.
+        time: when the segment ended, seconds since 1970; fixed once.
+    """
+
+    step: int
+    phase: str
+    cycle: int
+    lr: float
+    train_loss: float
+    val_loss: float
+    val_error: float
+    gflops: float
+    seconds: float
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """The filters dropped at `step`.
+
+    Attributes:
+        dropped: layer -> indices of its dropped filters; layers without any are left out.
+        overlap: layer -> mean inter-filter overlap of the whole layer just before, in [0, 1].
+    """
+
+    step: int
+    cycle: int
+    dropped: Mapping[str, tuple[int, ...]]
+    overlap: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore:
+    """The return of the dropped filters at `step`.
+
+    Attributes:
+        levels: layer -> how many filters were restored at each level of orthogonality
+            (`mutual`, `survivors`, `relaxed`).
+        overlap: layer -> mean inter-filter overlap just after.
+    """
+
+    step: int
+    cycle: int
+    levels: Mapping[str, Mapping[str, int]]
+    overlap: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Everything recorded of one trial so far.
+
+    Attributes:
+        total_steps: planned length. steps_per_epoch: for an axis in epochs.
+        layers: droppable layer -> number of its filters, in network order.
+        kept_out: convolution that is never dropped -> the reason.
+        rungs: steps at which this trial may be compared and stopped.
+        diverged_at: the step by which the loss was no longer finite, or None.
+    """
+
+    total_steps: int
+    steps_per_epoch: int
+    layers: Mapping[str, int] = field(default_factory=dict)
+    kept_out: Mapping[str, str] = field(default_factory=dict)
+    rungs: tuple[int, ...] = ()
+    points: tuple[Point, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    restores: tuple[Restore, ...] = ()
+    diverged_at: int | None = None
+
+    def full_points(self) -> list[tuple[int, float]]:
+        """(step, val_error) where the trial can be compared: the whole network just before each
+        drop, at its rungs, and at the end."""
+        marks = {*self.rungs, *(d.step for d in self.drops), self.total_steps}
+        return [(p.step, p.val_error) for p in self.points if p.phase == "full" and p.step in marks]

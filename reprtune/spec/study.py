@@ -1,0 +1,180 @@
+"""One question as one value: what is searched, from where, how it is judged, and against what."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprtune.errors import SpecError
+from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
+from reprtune.spec.rules import at_least, one_of
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_name
+from reprtune.spec.trial import TrialSpec
+
+OBJECTIVES = {
+    "val_error": "error on the validation part at the end, a fraction",
+    "train_gflops": "ideal cost of the training in 1e9 floating-point operations, dropped filters as absent",
+}
+SAMPLERS = ("tpe",)
+STOP_RULES = ("median", "none")
+MIN_FITTING_SHARE = 0.2
+MAX_DRAWS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """When a trial is stopped early: compared only at its rungs, never before its first full cycle.
+
+    Attributes:
+        rule: `median`: stopped when worse than the middle of the comparable trials; or `none`.
+        min_comparable: with fewer comparable trials nothing is stopped.
+    """
+
+    rule: str = "median"
+    min_comparable: int = 5
+
+    def __post_init__(self) -> None:
+        one_of("stop.rule", self.rule, STOP_RULES)
+        at_least("stop.min_comparable", self.min_comparable, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A named configuration: the base trial with some fields changed (path -> plain value)."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """A search study with its controls.
+
+    Attributes:
+        name: letters, digits, `-`, `_` and `.`.
+        question: what it asks. decision: which result would change our mind. cost: what it takes.
+        base: the trial whose fields the search varies.
+        space: path of the trial specification -> range.
+        objectives: one or several of `OBJECTIVES`, all minimised.
+        sampler: `tpe`.
+        stop: the early-stopping rule.
+        slots: how many trials the search has, exactly.
+        seed: seed of the sampler; the trials' own seed is `base.seed`.
+        controls: arms run beside the search, each with every seed of `control_seeds`.
+    """
+
+    name: str
+    question: str
+    decision: str
+    cost: str
+    base: TrialSpec = field(default_factory=TrialSpec)
+    space: Mapping[str, Range] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ("val_error", "train_gflops")
+    sampler: str = "tpe"
+    stop: StopRule = field(default_factory=StopRule)
+    slots: int = 32
+    seed: int = 0
+    controls: tuple[Arm, ...] = ()
+    control_seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        at_least("slots", self.slots, 1)
+        at_least("seed", self.seed, 0)
+        one_of("sampler", self.sampler, SAMPLERS)
+        if not self.objectives or len(set(self.objectives)) != len(self.objectives):
+            raise SpecError(
+                f"objectives must be one or more different names, but got {list(self.objectives)}."
+            )
+        for objective in self.objectives:
+            one_of("objective", objective, OBJECTIVES)
+        if not self.space:
+            raise SpecError("space must name at least one field to search, but is empty.")
+        params = [param_name(p, r) for p, r in self.space.items()]
+        if len(set(params)) != len(params):
+            raise SpecError(f"The last words of the paths in space must differ, but are {params}.")
+        for path, range_ in self.space.items():
+            for value in range_.ends():
+                changed(self.base, {path: value})
+        arms = [arm.name for arm in self.controls]
+        if len(set(arms)) != len(arms):
+            raise SpecError(f"Controls need different names, but got {arms}.")
+        if self.controls and len(set(self.control_seeds)) != len(self.control_seeds):
+            raise SpecError(f"control_seeds must differ, but got {list(self.control_seeds)}.")
+        if self.controls and not self.control_seeds:
+            raise SpecError(
+                "control_seeds must hold at least one seed when there are controls, but is empty."
+            )
+        for arm in self.controls:
+            check_name(arm.name)
+            changed(self.base, arm.changes)
+
+    @property
+    def params(self) -> dict[str, Range]:
+        """Name in Optuna -> range."""
+        return {param_name(path, range_): range_ for path, range_ in self.space.items()}
+
+    def trial(self, params: Mapping[str, Any]) -> TrialSpec:
+        """The trial that a sampler's draw describes."""
+        ranges = {param_name(path, r): (path, r) for path, r in self.space.items()}
+        return changed(self.base, {ranges[n][0]: ranges[n][1].to_field(v) for n, v in params.items()})
+
+    def control_cells(self) -> list[tuple[str, int, TrialSpec]]:
+        """(arm, seed, trial) of every control, arm by arm: seeds differ from the first step, arms later."""
+        return [
+            (arm.name, seed, changed(self.base, {**arm.changes, "seed": seed}))
+            for arm in self.controls
+            for seed in self.control_seeds
+        ]
+
+    def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
+        """Every step at which a trial of the study may drop filters first; up to there trials are alike."""
+        lengths = [self.base.method.s1, *(trial.method.s1 for _, _, trial in self.control_cells())]
+        if (range_ := self.space.get("method.s1")) is not None:
+            lengths += [Duration.parse(range_.to_field(v)) for v in range_.values() or ()]  # type: ignore[arg-type]
+        return frozenset(length.steps(steps_per_epoch) for length in lengths)
+
+    def fitting_share(self, steps_per_epoch: int) -> float:
+        """Share of uniform draws whose cycles fit the total; exact up to `MAX_DRAWS` combinations."""
+        lengths = ("method", "method.s1", "method.s2", "method.cycles", "training.total")
+        paths = [p for p in self.space if p in lengths]
+        grids: list[list[Any]] = [list(self.space[p].values() or ()) for p in paths]
+        if math.prod(len(g) for g in grids) <= MAX_DRAWS:
+            draws: Iterable[Sequence[Any]] = itertools.product(*grids)
+        else:
+            rng = random.Random(0)
+            draws = ([rng.choice(g) for g in grids] for _ in range(MAX_DRAWS))
+        fits = [
+            changed(
+                self.base, {p: self.space[p].to_field(v) for p, v in zip(paths, draw, strict=True)}
+            ).excess_steps(steps_per_epoch)
+            <= 0
+            for draw in draws
+        ]
+        return sum(fits) / len(fits)
+
+
+def check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise SpecError(
+            f"A name holds letters, digits, '-', '_' and '.', starts with a letter or digit and has "
+            f"at most 100 characters, but got {name!r}."
+        )
+
+
+__all__ = [
+    "Arm",
+    "Choice",
+    "DurationRange",
+    "FloatRange",
+    "IntRange",
+    "StopRule",
+    "StudySpec",
+    "TrialSpec",
+]

@@ -1,0 +1,49 @@
+"""One trial: a task, a network, its optimisation, a method and a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reprtune.errors import SpecError
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.rules import at_least
+from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSpec:
+    """Everything that decides the outcome of one trial, and nothing else."""
+
+    task: TaskSpec = field(default_factory=TaskSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    method: MethodSpec = field(default_factory=MethodSpec)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+
+    def excess_steps(self, steps_per_epoch: int) -> int:
+        """By how many steps the cycles overrun the total; 0 or less when they fit."""
+        s1, s2 = self.method.cycle_steps(steps_per_epoch)
+        return self.method.cycles * (s1 + s2) - self.training.total.steps(steps_per_epoch)
+
+    def check_fits(self, steps_per_epoch: int) -> None:
+        """Raise SpecError when the cycles do not fit the total, or round to no step at all."""
+        lengths = {"training.total": self.training.total}
+        if self.method.cycles > 0:
+            lengths |= {"method.s1": self.method.s1, "method.s2": self.method.s2}
+        for name, length in lengths.items():
+            if length.steps(steps_per_epoch) < 1:
+                raise SpecError(
+                    f"{name} must be at least one step, but {length} is none "
+                    f"({steps_per_epoch} steps per epoch).",
+                    f"Raise {name}.",
+                )
+        if (excess := self.excess_steps(steps_per_epoch)) > 0:
+            m = self.method
+            raise SpecError(
+                f"{m.cycles} cycles of {m.s1} + {m.s2} must fit training.total = {self.training.total}, "
+                f"but are {excess} steps too long ({steps_per_epoch} steps per epoch).",
+                "Raise training.total, or lower method.cycles, method.s1 or method.s2.",
+            )

@@ -1,0 +1,1 @@
+"""What one trial does: its data, network, filters, rules and loop. The only package that needs torch."""

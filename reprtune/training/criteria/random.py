@@ -1,0 +1,23 @@
+"""No criterion: the control for every other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from reprtune.training.criteria import ScoreContext
+from reprtune.training.seeds import generator
+
+
+def score(filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:
+    """Uniform on [0, 1), drawn for each layer and cycle from a generator of its own."""
+    return {
+        name: torch.rand(
+            len(weight),
+            generator=generator(context.seed, "criterion", context.cycle, name),
+            dtype=torch.float64,
+        )
+        for name, weight in filters.items()
+    }

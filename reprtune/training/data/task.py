@@ -1,0 +1,138 @@
+"""A data set on the device, in its four fixed parts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reprtune.errors import DataError, SpecError
+from reprtune.spec import catalog
+from reprtune.spec.codec import canonical_json
+from reprtune.spec.task import TaskSpec
+from reprtune.training.data.arrays import Arrays, digest
+from reprtune.training.data.split import stratified
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images x: uint8, N x C x H x W; labels y: int64, N; both on the training device."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What is learned.
+
+    Attributes:
+        train, score, val, test: disjoint parts; score is for data-driven criteria.
+        mean, std: per channel, of the train part, in pixel values / 255;
+            a constant channel has std 1, so that it is only centred.
+        digest: hex SHA-256 of the pixels, the labels, the fields of the split and the split itself.
+        input_shape: C, H, W.
+    """
+
+    train: Part
+    score: Part
+    val: Part
+    test: Part
+    n_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    digest: str
+    input_shape: tuple[int, int, int]
+
+
+def load_task(spec: TaskSpec, data_dir: Path, device: torch.device) -> Task:
+    """Load the data set of `spec` and split its official training images.
+
+    Raises:
+        DataError: the data set is absent, incomplete or of another form, or too small to split.
+        SpecError: `task.train_images` is more than the train part has.
+    """
+    load = catalog.resolve("datasets", spec.dataset)
+    arrays: Arrays = load(catalog.argument("datasets", spec.dataset), data_dir)
+    train, score, val = split(arrays.y_train, spec)
+
+    def part(x: np.ndarray, y: np.ndarray) -> Part:
+        return Part(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
+
+    x, y = arrays.x_train, arrays.y_train
+    mean, std = channel_statistics(x[train])
+    channels, height, width = x.shape[1:]
+    return Task(
+        train=part(x[train], y[train]),
+        score=part(x[score], y[score]),
+        val=part(x[val], y[val]),
+        test=part(arrays.x_test, arrays.y_test),
+        n_classes=arrays.n_classes,
+        mean=mean,
+        std=std,
+        digest=_task_digest(arrays, spec, (train, score, val)),
+        input_shape=(channels, height, width),
+    )
+
+
+def split(labels: np.ndarray, spec: TaskSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sorted indices of train, score and val among the official training images.
+
+    score and val have round(share * n) images, at least one, and do not depend on `train_images`.
+    """
+    n = len(labels)
+    sizes = [max(1, round(share * n)) for share in (spec.score_frac, spec.val_frac)]
+    left = n - sum(sizes)
+    if left < 1:
+        raise DataError(
+            f"task.score_frac = {spec.score_frac} and task.val_frac = {spec.val_frac} leave no image "
+            f"to train on, out of {n}.",
+            "Lower them, or take more images.",
+        )
+    rng = np.random.default_rng(spec.split_seed)
+    score, val, train = stratified(labels, sizes, rng)
+    if spec.train_images is None:
+        return train, score, val
+    if spec.train_images > left:
+        raise SpecError(
+            f"task.train_images must be at most {left}, the size of the train part, "
+            f"but got {spec.train_images}.",
+            "Lower it, or leave it out to use them all.",
+        )
+    some, _ = stratified(labels[train], [spec.train_images], rng)
+    return train[some], score, val
+
+
+def channel_statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 N x C x H x W, in pixel values / 255.
+
+    From histograms of whole numbers: exact, and in little memory.
+    """
+    levels = np.arange(256)
+    means, stds = [], []
+    for channel in range(x.shape[1]):
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(x), 1000):
+            counts += np.bincount(x[start : start + 1000, channel].ravel(), minlength=256)
+        mean = float(counts @ levels) / counts.sum()
+        std = float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum()))
+        means.append(float(mean / 255))
+        stds.append(std / 255 if std > 0 else 1.0)
+    return tuple(means), tuple(stds)
+
+
+def _task_digest(arrays: Arrays, spec: TaskSpec, indices: tuple[np.ndarray, ...]) -> str:
+    """The indices are in it because numpy may draw them differently one day."""
+    fields = {f: getattr(spec, f) for f in ("train_images", "score_frac", "val_frac", "split_seed")}
+    whole = hashlib.sha256(f"{digest(arrays)} {canonical_json(fields)}".encode())
+    for part in indices:
+        whole.update(f" {len(part)}:".encode())
+        whole.update(part.astype("<i8").tobytes())
+    return whole.hexdigest()

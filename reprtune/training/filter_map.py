@@ -1,0 +1,83 @@
+"""The droppable filters of a network, and which numbers belong to each of them: what `find_filters` found.
+
+Notations
+    F           number of droppable filters of the network
+    owner[i]    filter (0..F-1) that entry i of a tensor's dimension belongs to, or -1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """Dimension `dim` of the tensor `name` (a parameter or buffer) belongs to filters: owner[i] or -1."""
+
+    name: str
+    dim: int
+    owner: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class MixingCost:
+    """Multiply-adds per image of a convolution or linear layer: `macs` for each pair of one output
+    and one input channel that it joins. (A channel of a depthwise layer joins one input.)"""
+
+    macs: float
+    out_owner: Tensor
+    in_owner: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class FilterMap:
+    """What `find_filters` found.
+
+    Attributes:
+        layers: droppable convolution -> number of filters, in network order; filter numbers run
+            through the layers in this order.
+        first: layers that read the network's input.
+        kept_out: convolution that cannot be dropped -> the reason.
+        masked: parameters that are multiplied by the mask when filters are dropped (dimension 0).
+        owned: every parameter and buffer region that belongs to a filter: its own, those of its
+            per-channel path, and the kernels of the next layer that read it.
+        costs: of every convolution and linear layer.
+    """
+
+    layers: Mapping[str, int]
+    first: frozenset[str]
+    kept_out: Mapping[str, str]
+    masked: tuple[Use, ...]
+    owned: tuple[Use, ...]
+    costs: tuple[MixingCost, ...]
+
+    @property
+    def n_filters(self) -> int:
+        return sum(self.layers.values())
+
+    def slices(self) -> dict[str, slice]:
+        """Layer -> the range of its filter numbers."""
+        return slices(self.layers)
+
+    def train_flops(self, keep: Tensor) -> float:
+        """Ideal floating-point operations of one training step on one image with the filters in
+        `keep` (F,) bool: 2 per multiply-add of the convolutions and linear layers; forward, gradient
+        by input, gradient by weight."""
+        present = torch.cat([keep.cpu().double(), torch.ones(1, dtype=torch.float64)])
+        return sum(
+            6.0 * c.macs * float(present[c.out_owner].sum()) * float(present[c.in_owner].sum())
+            for c in self.costs
+        )
+
+
+def slices(layers: Mapping[str, int]) -> dict[str, slice]:
+    """Layer -> the range of its filter numbers."""
+    ranges, start = {}, 0
+    for name, n in layers.items():
+        ranges[name] = slice(start, start + n)
+        start += n
+    return ranges

@@ -1,0 +1,293 @@
+"""Find which filters of a network can be dropped, and which numbers belong to each of them.
+
+Found from the network's own graph (torch.fx), with no code per network. Every channel of every value
+has at most one owner, the filter that made it. Ownership passes through operations that treat
+channels one by one (BatchNorm, activations, pooling, depthwise convolutions, concatenation, gates)
+and ends where channels are mixed (convolution, linear layer) or values are added. A layer whose
+channels reach anything else is kept out, with the reason.
+
+A dropped filter contributes exactly 0 to everything that mixes or adds. For that it suffices to
+multiply, by 0 or 1 per channel, the weight and bias of the last operation on the way whose output for
+a silent channel is not 0 (the convolution itself, or the BatchNorm after it): everything after it
+keeps 0 at 0. A mask on parameters costs nothing, where a mask on activations would cost a pass.
+
+Notations
+    F           number of droppable filters of the network
+    owner[i]    filter (0..F-1) that channel i of a tensor's dimension belongs to, or -1
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from reprtune.errors import ModelError
+from reprtune.training import channels
+from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
+from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
+
+
+@dataclass
+class _Walk:
+    """One pass over the graph with a fixed set of layers kept out.
+
+    Attributes:
+        unfit: module -> why its parameters cannot be given to filters.
+        values: of every node that depends on the input; a tuple of tensors has no channels.
+        raw: nodes that are the input, no channels mixed yet.
+    """
+
+    graph: fx.GraphModule
+    kept_out: dict[str, str]
+    unfit: Mapping[str, str]
+    layers: dict[str, int] = field(default_factory=dict)
+    first: set[str] = field(default_factory=set)
+    masked: dict[str, Use] = field(default_factory=dict)
+    owned: list[Use] = field(default_factory=list)
+    costs: list[MixingCost] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)  # maker -> owner of its output channels
+    values: dict[fx.Node, Value] = field(default_factory=dict)
+    raw: set[fx.Node] = field(default_factory=set)
+
+    def run(self) -> _Walk:
+        for node in self.graph.graph.nodes:
+            sources = [n for n in node.all_input_nodes if n in self.values]
+            if node.op == "output":
+                self.refuse(sources, "is the network's output")
+            elif node.op == "placeholder":
+                self.values[node] = nobody(shape_of(node))
+                self.raw.add(node)
+            elif sources and "tensor_meta" in node.meta:
+                self.values[node] = self.visit(node, sources)
+                if not self.mixes(node) and self.raw.intersection(sources):
+                    self.raw.add(node)
+        return self
+
+    def visit(self, node: fx.Node, sources: list[fx.Node]) -> Value:
+        shape = shape_of(node)
+        value = None
+        if shape is not None and len(shape) in (2, 4):
+            value = self.known(node, sources, shape)
+        if value is None:
+            self.refuse(sources, f"passes through {self.title(node)}")
+        return value or nobody(shape)
+
+    def known(self, node: fx.Node, sources: list[fx.Node], shape: torch.Size) -> Value | None:
+        """The value of an operation that we can vouch for; None of any other."""
+        if node.target is torch.cat:
+            return self.concatenated(node, shape)
+        if node.op != "call_module" and len(sides := channels.operands(node)) == 2:
+            pair = [self.values[s] for s in sides if isinstance(s, fx.Node) and s in self.values]
+            if len(pair) == 2:
+                return self.joined(node, pair, shape)
+        if len(sources) > 1:
+            return None
+        value, before = self.values[sources[0]], shape_of(sources[0])
+        if before is None:
+            return None
+        if node.op != "call_module":
+            return channels.through_function(node, value, before, shape)
+        if value.dim != 1:
+            return None
+        return self.module(str(node.target), value, sources, before, shape)
+
+    def concatenated(self, node: fx.Node, shape: torch.Size) -> Value | None:
+        """Along the channels."""
+        tensors, dim = argument(node, 0, "tensors"), argument(node, 1, "dim", 0)
+        if not isinstance(tensors, (tuple, list)) or not isinstance(dim, int) or dim % len(shape) != 1:
+            return None
+        known = [self.values[t] for t in tensors if t in self.values and self.values[t].dim == 1]
+        if len(known) < len(tensors):
+            return None
+        return Value(torch.cat([p.owner for p in known]), frozenset().union(*(p.makers for p in known)))
+
+    def joined(self, node: fx.Node, pair: list[Value], shape: torch.Size) -> Value | None:
+        """Channel by channel: a sum has no owner, unless both sides have the same; a product is 0
+        where either side is, so it belongs to the owner of that side."""
+        if any(v.is_owned and (v.dim != 1 or len(v.owner) != shape[1]) for v in pair):
+            return None
+        a, b = (v.owner if len(v.owner) == shape[1] else unowned(shape[1]) for v in pair)
+        both = frozenset().union(*(v.makers for v in pair))
+        if torch.equal(a, b):
+            is_known = node.target in channels.ADDING_FUNCTIONS | channels.MULTIPLYING_FUNCTIONS
+            return Value(a, both) if is_known else None
+        if node.target in channels.ADDING_FUNCTIONS:
+            for value in pair:
+                self.require_zero(value)
+            return nobody(shape)
+        if node.target in channels.MULTIPLYING_FUNCTIONS and not ((a >= 0) & (b >= 0) & (a != b)).any():
+            return Value(torch.maximum(a, b), both)
+        return None
+
+    def module(
+        self, name: str, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
+    ) -> Value | None:
+        module = self.graph.get_submodule(name)
+        if isinstance(module, nn.Conv2d) and module.groups == 1:
+            return self.convolution(name, module, value, sources, shape)
+        if isinstance(module, nn.Linear):
+            return self.linear(name, module, value, sources, before)
+        if isinstance(module, nn.Flatten):
+            return channels.flattened(value, before, shape)
+        if isinstance(module, channels.ZERO_KEEPING_MODULES):
+            return value
+        is_depthwise = False
+        if isinstance(module, nn.Conv2d):
+            is_depthwise = module.groups == module.in_channels == module.out_channels
+            owner = value.owner if is_depthwise else unowned(module.out_channels)
+            self.cost(module, shape, owner, unowned(module.in_channels // module.groups))
+        if name in self.unfit or not (is_depthwise or (isinstance(module, nn.BatchNorm2d) and module.affine)):
+            return None
+        self.own(name, module, value.owner)
+        return Value(value.owner, frozenset([name]))
+
+    def convolution(
+        self, name: str, module: nn.Conv2d, value: Value, sources: list[fx.Node], shape: torch.Size
+    ) -> Value:
+        self.consume(name, value, sources)
+        if name in self.unfit:
+            self.kept_out.setdefault(name, self.unfit[name])
+        owner = unowned(module.out_channels)
+        if name not in self.kept_out:
+            start = sum(self.layers.values())
+            self.layers[name] = module.out_channels
+            owner = torch.arange(start, start + module.out_channels)
+            if self.raw.intersection(sources):
+                self.first.add(name)
+        self.own(name, module, owner)
+        self.cost(module, shape, owner, value.owner)
+        return Value(owner, frozenset([name]))
+
+    def linear(
+        self, name: str, module: nn.Linear, value: Value, sources: list[fx.Node], before: torch.Size
+    ) -> Value:
+        flat = len(before) == 2
+        if flat:
+            self.consume(name, value, sources)
+        else:  # it mixes the last dimension, which is not the channels'
+            self.refuse(sources, f"passes through {name}")
+        readers = value.owner if flat else unowned(module.in_features)
+        out = unowned(module.out_features)
+        self.costs.append(MixingCost(float(math.prod(before[1:-1])), out, readers))
+        return Value(out if flat else unowned(before[1]))
+
+    def title(self, node: fx.Node) -> str:
+        """The operation, for people."""
+        name = str(node.target)
+        if node.op != "call_module":
+            return name if isinstance(node.target, str) else getattr(node.target, "__name__", name)
+        reason = f", which {self.unfit[name]}" if name in self.unfit else ""
+        return f"{name} ({type(self.graph.get_submodule(name)).__name__}){reason}"
+
+    def mixes(self, node: fx.Node) -> bool:
+        module = self.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+
+    def cost(self, module: nn.Conv2d, shape: torch.Size, out_owner: Tensor, in_owner: Tensor) -> None:
+        macs = math.prod(module.kernel_size) * math.prod(shape[2:])
+        self.costs.append(MixingCost(float(macs), out_owner, in_owner))
+
+    def own(self, name: str, module: nn.Module, owner: Tensor) -> None:
+        """Dimension 0 of every vector, and of the weight, of a module that works channel by channel."""
+        self.outputs[name] = owner
+        if (owner >= 0).any():
+            for key, tensor in (*module.named_parameters(), *module.named_buffers()):
+                if tensor.dim() > 0:
+                    self.owned.append(Use(f"{name}.{key}", 0, owner))
+
+    def consume(self, name: str, value: Value, sources: list[fx.Node]) -> None:
+        """A mixing layer reads the value: it must be 0 where absent, and the kernels that read an
+        absent channel are absent too."""
+        if name in self.unfit:
+            self.refuse(sources, f"is read by {name}, which {self.unfit[name]}")
+        elif value.is_owned:
+            self.require_zero(value)
+            self.owned.append(Use(f"{name}.weight", 1, value.owner))
+
+    def require_zero(self, value: Value) -> None:
+        for maker in value.makers:
+            owner = self.outputs[maker]
+            if (owner >= 0).any():
+                for key, _ in self.graph.get_submodule(maker).named_parameters():
+                    self.masked[f"{maker}.{key}"] = Use(f"{maker}.{key}", 0, owner)
+
+    def refuse(self, sources: Iterable[fx.Node], what: str) -> None:
+        """Layers whose channels reach an operation we cannot vouch for are kept out."""
+        for source in sources:
+            owner = self.values[source].owner
+            for name, numbers in slices(self.layers).items():
+                if ((owner >= numbers.start) & (owner < numbers.stop)).any():
+                    self.refused.setdefault(name, f"its output {what}")
+
+
+def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
+    """Find the droppable filters of `model`.
+
+    Args:
+        model: any module that torch.fx can trace; its mode and weights are left as they are.
+        example: one input, (1, C, H, W).
+
+    Raises:
+        ModelError: the network cannot be traced, or has no droppable filter.
+    """
+    graph = _trace(model, example)
+    unfit = _unfit(graph, model)
+    walk = _Walk(graph, {}, unfit).run()
+    while walk.refused:
+        walk = _Walk(graph, {**walk.kept_out, **walk.refused}, unfit).run()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            walk.kept_out[name] = "is a grouped convolution"
+    if not walk.layers:
+        reasons = "; ".join(f"{n}: {r}" for n, r in walk.kept_out.items()) or "it has no convolution"
+        raise ModelError(f"{type(model).__name__} has no filter that can be dropped ({reasons}).")
+    return FilterMap(
+        walk.layers, frozenset(walk.first), walk.kept_out,
+        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs),
+    )  # fmt: skip
+
+
+def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
+    modes = {module: module.training for module in model.modules()}
+    try:
+        graph = fx.symbolic_trace(model.eval())
+        with torch.no_grad():
+            ShapeProp(graph).propagate(example)
+    except Exception as error:
+        raise ModelError(
+            f"{type(model).__name__} cannot be traced by torch.fx: {error}",
+            "Branches on tensor values must move out of forward().",
+        ) from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return graph
+
+
+def _unfit(graph: fx.GraphModule, model: nn.Module) -> dict[str, str]:
+    """Modules whose parameters do more than serve one call of their own."""
+    unfit = {}
+    calls = Counter(str(n.target) for n in graph.graph.nodes if n.op == "call_module")
+    for name, n_calls in calls.items():
+        module = graph.get_submodule(name)
+        plain = {key for key, _ in module.named_parameters()} <= {"weight", "bias"}
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)) and not plain:
+            unfit[name] = "computes its weights from others"
+        if n_calls > 1:
+            unfit[name] = "is used more than once"
+    seen: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if (other := seen.setdefault(id(parameter), name)) != name:
+            for one in (name, other):
+                unfit.setdefault(one.rpartition(".")[0], "shares its weights with another layer")
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":
+            unfit.setdefault(str(node.target).rpartition(".")[0], "gives its weights to another layer")
+    return unfit

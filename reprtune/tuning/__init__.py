@@ -1,0 +1,1 @@
+"""What runs a study: designs, stopping, trials, workers, tracking. The one place with Optuna and MLflow."""

@@ -1,0 +1,162 @@
+"""Create a study: validate, try every choice for a few steps, then write it, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import reprtune
+from reprtune.errors import ReprtuneError, SpecError, StudyError
+from reprtune.record import storage as stored
+from reprtune.record.database import Storage, is_absent, open_storage
+from reprtune.record.schema import StudyRecord
+from reprtune.settings import Settings
+from reprtune.spec.codec import canonical_json, differences, digest, to_plain
+from reprtune.spec.edit import changed
+from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.device import choose_device
+from reprtune.training.run import Materials, Run
+from reprtune.tuning import tracking
+from reprtune.tuning.slots import database_lock
+
+DRY = {
+    "training.total": "6it",
+    "training.segment": "2it",
+    "method.s1": "2it",
+    "method.s2": "2it",
+    "method.cycles": 1,
+}
+
+
+def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
+    """What is tried before anything is written: one cycle, two steps a side, for every choice, both
+    ends of every range, and every control. Name -> trial, each different one once."""
+    trials = {"the base": spec.base}
+    for path, range_ in spec.space.items():
+        for value in range_.ends():
+            trials[f"{path} = {value}"] = changed(spec.base, {path: value})
+    for arm in spec.controls:
+        trials[f"control {arm.name}"] = changed(spec.base, arm.changes)
+    seen: dict[str, tuple[str, TrialSpec]] = {}
+    for name, trial in trials.items():
+        cycles = {"method.cycles": 0} if trial.method.cycles == 0 else {}
+        short = changed(trial, {**DRY, **cycles})
+        seen.setdefault(digest(short), (name, short))
+    return dict(seen.values())
+
+
+def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], None]) -> None:
+    """Train every dry trial.
+
+    Raises:
+        ReprtuneError: naming the choice that failed.
+    """
+    for name, trial in dry_trials(spec).items():
+        progress(name)
+        try:
+            for _ in Run(trial, materials):
+                pass
+        except Exception as error:
+            raise ReprtuneError(
+                f"A dry run of {name} failed: {error}",
+                "Nothing was created. Change the study, then create it.",
+            ) from error
+
+
+def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
+    """What the data say about the study.
+
+    Raises:
+        SpecError: too few draws fit the total, or a control does not.
+    """
+    task = materials.task(spec.base.task)
+    steps = materials.batches(spec.base).steps_per_epoch
+    for arm, _, trial in spec.control_cells():
+        try:
+            trial.check_fits(steps)
+        except SpecError as error:
+            raise SpecError(f"The control {arm}: {error.message}", error.hint) from error
+    share = spec.fitting_share(steps)
+    if share < MIN_FITTING_SHARE:
+        raise SpecError(
+            f"Only {share:.0%} of the draws fit training.total = {spec.base.training.total}; "
+            f"at least {MIN_FITTING_SHARE:.0%} must.",
+            "Raise --total, or lower the upper ends of space.method.s1, s2 and cycles.",
+        )
+    return {
+        "steps_per_epoch": steps,
+        "total_steps": spec.base.training.total.steps(steps),
+        "n_train": len(task.train.y),
+        "n_score": len(task.score.y),
+        "n_val": len(task.val.y),
+        "n_test": len(task.test.y),
+        "n_classes": task.n_classes,
+        "input_shape": list(task.input_shape),
+        "data_digest": task.digest,
+        "fitting_share": share,
+    }
+
+
+def create_study(
+    spec: StudySpec, settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> tuple[bool, dict[str, Any]]:
+    """Create the study in Optuna's storage and its experiment in MLflow.
+
+    Returns:
+        Whether it was made now (False: the same study is there already), and its facts.
+
+    Raises:
+        StudyError: another study has this name; the differences are listed.
+        SpecError, DataError, StorageError, TrackingError, ReprtuneError: before anything is written.
+    """
+    database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
+    if database is not None and (facts := existing(database, spec)) is not None:
+        return False, facts
+    materials = Materials(settings.data_dir, choose_device(settings.device))
+    facts = find_facts(spec, materials)
+    dry_run(spec, materials, progress)
+    new = StudyRecord(
+        spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
+    )
+    progress("the MLflow experiment")
+    tracking.prepare(settings, spec, new.instance)
+    progress("the study")
+    database = database or open_storage(settings.storage_url)
+    with database_lock(database):
+        if (facts := existing(database, spec)) is not None:
+            return False, facts  # made by somebody else meanwhile
+        stored.create(database, new)
+    return True, dict(new.facts)
+
+
+def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
+    """The facts of this very study where it exists; None where its name is free.
+
+    Raises:
+        StudyError: the name is taken by another study, or is not free for our controls.
+    """
+    attribute = stored.find_attribute(database, spec.name)
+    role = attribute.get("role")
+    if role == "search" and attribute["digest"] == digest(spec):
+        return dict(attribute["facts"])
+    controls = stored.controls_name(spec.name)
+    other = spec.name.removesuffix(".controls") if role == "controls" else controls
+    if role == "controls" or stored.find_attribute(database, controls).get("role") == "search":
+        raise StudyError(
+            f"The name {spec.name!r} cannot stand beside the study {other!r} that is there: the controls of a "
+            "study are stored under its name with '.controls'.",
+            "Choose another name with --name.",
+        )
+    if role != "search":
+        return None
+    rows = differences(json.loads(attribute["spec"]), json.loads(canonical_json(spec)))
+    text = "\n".join(
+        f"    {path}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
+    )
+    raise StudyError(
+        f"There is another study named {spec.name!r}, which differs in\n{text}",
+        f"Choose another name with --name, or remove the old one with: python cli.py study delete {spec.name}",
+    )

@@ -1,0 +1,198 @@
+"""What a slot's journal says, built from specifications and records. No MLflow here: workers import this.
+
+Metrics and their axis: the step is the optimizer step, errors are fractions. `hp.*` repeats every
+numeric factor as a metric, because MLflow's parameters are texts that cannot be compared as numbers.
+Every run carries every tag, because MLflow's filters leave children out that lack their parent's tags.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reprtune.spec.codec import to_plain
+from reprtune.spec.duration import Duration
+from reprtune.spec.history import PHASES, Drop, Point
+from reprtune.spec.space import DurationRange, Range, param_name
+from reprtune.spec.study import StudySpec
+from reprtune.spec.trial import TrialSpec
+
+IDENTITY = "reprtune.identity"
+NOTE = "mlflow.note.content"
+STUDY_KEY = "study"  # the journal of the study's own run, the parent of all others
+STATUSES = {
+    "waiting": "SCHEDULED",
+    "running": "RUNNING",
+    "complete": "FINISHED",
+    "stopped": "KILLED",
+    "diverged": "KILLED",
+    "infeasible": "KILLED",
+    "out-of-memory": "FAILED",
+    "error": "FAILED",
+    "interrupted": "KILLED",
+    "lost": "KILLED",
+    "duplicate": "KILLED",
+}
+MAX_TEXT = 5000  # characters of a tag or parameter; older MLflow servers take no more
+
+Event = dict[str, Any]
+
+
+def identity(digest: str, key: str) -> str:
+    """What a run is found by: the study's digest and the slot's key."""
+    return f"{digest}/{key}"
+
+
+def begin_event(
+    study: StudySpec,
+    trial: TrialSpec,
+    *,
+    digest: str,
+    key: str,
+    name: str,
+    role: str,
+    slot: int,
+    attempt: int,
+    arm: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    now: float | None = None,
+) -> Event:
+    """The beginning, or the resumption, of a slot.
+
+    Args:
+        digest: of the study. key: of the slot's journal. name: shown for the run.
+        role: `search` or `control`. attempt: 0 for the first.
+        tags: further ones of this attempt: `git_sha`, `host`, `device`, `worker`.
+        now: seconds since 1970; the clock when None.
+    """
+    plain, time_ms = to_plain(trial), _ms(now)
+    factors = factor_levels(study.space, trial)
+    fixed = {path: value for path, value in flat(plain).items() if path not in study.space}
+    own = {
+        "study": study.name, "digest": digest, "role": role, "arm": arm or role, "slot": slot,
+        "seed": trial.seed, "attempt": attempt, "outcome": "running", **(tags or {}),
+    }  # fmt: skip
+    return {
+        "event": "begin",
+        "identity": identity(digest, key),
+        "name": name,
+        "time_ms": time_ms,
+        "attempt": attempt,
+        "params": _texts({**factors, **fixed}),
+        "metrics": [_metric(f"hp.{k}", v, 0, time_ms) for k, v in factors.items() if _is_number(v)],
+        "tags": _texts(
+            {**_prefixed("reprtune", own), **_prefixed("param", factors), NOTE: _note(own, factors)}
+        ),
+        "config": json.dumps(plain, indent=2),
+    }
+
+
+def _note(own: Mapping[str, Any], factors: Mapping[str, Any]) -> str:
+    """What a person reads under "Description" on the run's page."""
+    what = f"Slot {own['slot']} of the search" if own["role"] == "search" else f"Control {own['arm']}"
+    levels = ", ".join(f"{name} {_text(value)}" for name, value in factors.items())
+    return f"{what}, seed {own['seed']}: {levels}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
+
+
+def factor_levels(space: Mapping[str, Range], trial: TrialSpec) -> dict[str, Any]:
+    """The trial's value of every searched field, by its name in Optuna; controls have them too.
+
+    A duration is a number where it is in its range's unit. A searched path that is a whole table
+    (`method`) has no single value and is left out.
+    """
+    fields = flat(to_plain(trial))
+    levels = {}
+    for path, range_ in space.items():
+        if path in fields:
+            value = fields[path]
+            if isinstance(range_, DurationRange) and value.endswith(range_.unit):
+                value = float(Duration.parse(value).value)
+            levels[param_name(path, range_)] = value
+    return levels
+
+
+def metrics_event(points: Iterable[Point], drops: Iterable[Drop] = ()) -> Event:
+    """The evaluations of a trial, and each layer's overlap just before its drops.
+
+    An attempt that takes up a slot gives all points of its history first: what is known already is
+    merged, and what a vanished worker did not get to send is there. `phase` is 0 for full, 1 for sub.
+    A drop takes its time from the point at its step; without one it is left out.
+    """
+    points = list(points)
+    times = {p.step: _ms(p.time) for p in points}
+    metrics = [_metric(key, value, p.step, times[p.step]) for p in points for key, value in _values(p)]
+    metrics += [
+        _metric(f"overlap.{layer}", value, d.step, times[d.step])
+        for d in drops
+        if d.step in times
+        for layer, value in d.overlap.items()
+    ]
+    return {"event": "metrics", "metrics": metrics}
+
+
+def end_event(
+    outcome: str,
+    *,
+    step: int = 0,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    now: float | None = None,
+) -> Event:
+    """The end of an attempt. For the study's own run, `running` opens it again.
+
+    Args:
+        outcome: a key of `OUTCOMES`. step: optimizer steps done, where the final metrics stand.
+        metrics: final ones (`seconds_spent`, `steps_alone`); their keys get the prefix `result.`.
+        tags: further ones (`error`).
+    """
+    time_ms = _ms(now)
+    return {
+        "event": "end",
+        "time_ms": time_ms,
+        "status": STATUSES[outcome],
+        "metrics": [_metric(f"result.{key}", value, step, time_ms) for key, value in (metrics or {}).items()],
+        "tags": _texts(_prefixed("reprtune", {**(tags or {}), "outcome": outcome})),
+    }
+
+
+def flat(plain: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested tables as one, keys joined by dots."""
+    rows: dict[str, Any] = {}
+    for key, value in plain.items():
+        where = f"{path}.{key}" if path else str(key)
+        rows |= flat(value, where) if isinstance(value, Mapping) else {where: value}
+    return rows
+
+
+def _values(point: Point) -> list[tuple[str, float]]:
+    names = ("val_error", "val_loss", "train_loss", "lr", "gflops", "seconds")
+    return [*((name, getattr(point, name)) for name in names), ("phase", PHASES.index(point.phase))]
+
+
+def _metric(key: str, value: float, step: int, time_ms: int) -> dict[str, Any]:
+    return {"key": key, "value": float(value), "step": step, "time_ms": time_ms}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{key}": value for key, value in values.items()}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _text(value) for key, value in values.items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value if isinstance(value, str) else json.dumps(to_plain(value))
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _ms(seconds: float | None) -> int:
+    return round(1000 * (time.time() if seconds is None else seconds))

@@ -1,0 +1,94 @@
+"""The local journal: what a worker tells the tracking server, written down first.
+
+One file of JSON lines for each slot, `FOLDER/STUDY/KEY.jsonl`, and a folder `KEY/` beside it with the
+slot's text artifacts. Workers append, the shipper reads. Every event carries the times at which it
+happened, so that sending it twice sends the same thing twice, which MLflow merges.
+
+A line is written by one call. A writer killed in the middle leaves one torn line at the end: readers
+pass it over, and the next writer begins a new line after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one study.
+
+    Attributes:
+        folder: of all journals of this machine (`Settings.journal_dir`). study: the study's name.
+    """
+
+    folder: Path
+    study: str
+
+    @property
+    def root(self) -> Path:
+        return self.folder / self.study
+
+    def path(self, key: str) -> Path:
+        return self.root / f"{key}.jsonl"
+
+    def slots(self) -> list[str]:
+        """Keys of the slots that have a journal here, sorted."""
+        return sorted(path.stem for path in self.root.glob("*.jsonl"))
+
+    def append(self, key: str, event: Event) -> None:
+        """Write one event of a slot down. Safe to call from several processes.
+
+        Raises:
+            OSError: when the folder cannot be written.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        handle = os.open(self.path(key), os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            end = os.lseek(handle, 0, os.SEEK_END)
+            if end and os.pread(handle, 1, end - 1) != b"\n":
+                line = b"\n" + line
+            while line:
+                line = line[os.write(handle, line) :]
+        finally:
+            os.close(handle)
+
+    def artifact(self, key: str, name: str, text: str) -> None:
+        """Keep a text artifact (`plots.html`) of a slot; a later one of that name replaces it."""
+        path = self.artifact_path(key, name)
+        write_atomically(path, text)
+        self.append(key, {"event": "artifact", "name": name})
+
+    def artifact_path(self, key: str, name: str) -> Path:
+        return self.root / key / name
+
+    def read(self, key: str) -> list[tuple[int, dict[str, Any]]]:
+        """The whole events of a slot, each with the offset in bytes just after it."""
+        try:
+            data = self.path(key).read_bytes()
+        except FileNotFoundError:
+            return []
+        events, start = [], 0
+        while (end := data.find(b"\n", start) + 1) > 0:
+            with contextlib.suppress(ValueError):  # a torn line, mended by the next writer
+                event = json.loads(data[start:end])
+                if isinstance(event, dict):
+                    events.append((end, event))
+            start = end
+        return events
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file as a whole; readers see the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)

@@ -1,0 +1,145 @@
+"""From the events of one slot to MLflow: first folded into what is new, then sent in few calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reprtune.tuning.events import IDENTITY
+from reprtune.tuning.tracking import TrackedStudy
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one call
+ATTEMPT = "reprtune.attempt"
+
+
+@dataclass
+class Update:
+    """What is new about one run.
+
+    Attributes:
+        whole: nothing of it has been sent from this journal before.
+        attempt: number of the last attempt that began. begin: the last beginning among the new events.
+        tags: later ones replace earlier ones. metrics: one per key and step, the first one written.
+        artifacts: names, each once. status: MLflow's; None = as it is. end_ms: when it ended.
+    """
+
+    identity: str
+    whole: bool
+    attempt: int = 0
+    begin: Mapping[str, Any] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[Mapping[str, Any]] = field(default_factory=list)
+    artifacts: dict[str, None] = field(default_factory=dict)
+    status: str | None = None
+    end_ms: int | None = None
+
+
+def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_identity: str) -> list[Update]:
+    """The events after `offset` as one update for each run, usually one.
+
+    A point that is written twice with different times (its segment was trained twice, because its
+    state was lost) counts once, as first written.
+
+    Args:
+        events: all events of the slot, each with the offset just after it.
+        run_identity: of the run that events before the first beginning belong to.
+    """
+    updates: dict[str, Update] = {}
+    touched: set[str] = set()
+    seen: set[tuple[str, str, int]] = set()
+    for end, event in events:
+        run_identity = event.get("identity", run_identity)
+        update = updates.setdefault(run_identity, Update(run_identity, whole=end > offset))
+        update.attempt = event.get("attempt", update.attempt)
+        for metric in event.get("metrics", ()):
+            name = (run_identity, metric["key"], metric["step"])
+            if end > offset and name not in seen:
+                update.metrics.append(metric)
+            seen.add(name)
+        if end > offset:
+            touched.add(run_identity)
+            _add(update, event)
+    return [update for update in updates.values() if update.identity in touched]
+
+
+def _add(update: Update, event: Mapping[str, Any]) -> None:
+    update.tags |= event.get("tags", {})
+    if event["event"] == "begin":
+        update.begin, update.status, update.end_ms = event, "RUNNING", None
+    elif event["event"] == "end":
+        update.status, update.end_ms = event["status"], event["time_ms"]
+    elif event["event"] == "artifact":
+        update.artifacts[event["name"]] = None
+
+
+def send(
+    tracked: TrackedStudy, update: Update, run: Run | None, artifact: Callable[[str], str | None]
+) -> None:
+    """Bring one run up to date. Doing it again changes nothing.
+
+    What another machine has written of a later attempt stays: a later attempt gives all points of
+    the slot again, so this one has nothing to add.
+
+    Args:
+        run: the run as it is there, or None to make it. artifact: the text of an artifact.
+
+    Raises:
+        Exception: of MLflow or below it, when the store cannot be reached or refuses.
+    """
+    known: set[tuple[str, int]] = set()
+    if run is None:
+        run = _create(tracked, update)
+    elif int(run.data.tags.get(ATTEMPT, 0)) > update.attempt:
+        return
+    elif update.whole:
+        known = _known_points(tracked, run, {m["key"] for m in update.metrics})
+    client, run_id = tracked.client, run.info.run_id
+    if update.status == "RUNNING" and run.info.status != "RUNNING":
+        client.update_run(run_id, "RUNNING")
+    _send_values(tracked, run_id, update, known)
+    if update.begin is not None:
+        client.log_text(run_id, update.begin["config"], "config.json")
+    for name in update.artifacts:
+        if (text := artifact(name)) is not None:
+            client.log_text(run_id, text, name)
+    if update.status not in (None, "RUNNING"):
+        client.set_terminated(run_id, update.status, end_time=update.end_ms)
+
+
+def _create(tracked: TrackedStudy, update: Update) -> Run:
+    begin = update.begin or {}
+    return tracked.client.create_run(
+        tracked.experiment_id,
+        start_time=begin.get("time_ms"),
+        tags={IDENTITY: update.identity, "mlflow.parentRunId": tracked.parent_id},
+        run_name=begin.get("name") or update.identity.rpartition("/")[2],
+    )
+
+
+def _known_points(tracked: TrackedStudy, run: Run, keys: set[str]) -> set[tuple[str, int]]:
+    """(key, step) that the run has; asked only when this journal first meets a run that is there."""
+    here = sorted(keys & run.data.metrics.keys())
+    return {(key, m.step) for key in here for m in tracked.client.get_metric_history(run.info.run_id, key)}
+
+
+def _send_values(tracked: TrackedStudy, run_id: str, update: Update, known: set[tuple[str, int]]) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    params = [Param(k, v) for k, v in (update.begin or {}).get("params", {}).items()]
+    tags = [RunTag(k, v) for k, v in update.tags.items()]
+    metrics = [
+        Metric(m["key"], m["value"], m["time_ms"], m["step"])
+        for m in update.metrics
+        if (m["key"], m["step"]) not in known
+    ]
+    for name, items in (("params", params), ("tags", tags), ("metrics", metrics)):
+        for batch in _chunks(items, BATCH[name]):
+            tracked.client.log_batch(run_id, **{name: batch}, synchronous=True)
+
+
+def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

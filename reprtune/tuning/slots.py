@@ -1,0 +1,258 @@
+"""The queue of slots: taken by one worker at a time, given back when its worker is gone.
+
+Every slot of a study is queued in Optuna at create. Here a slot is taken (`take`), the slots of
+vanished workers are noticed (`reap`), a worker that has to leave gives its slot back (`give_back`), and
+whatever slot has no attempt that counts is queued again (`requeue`). All of it happens under one lock per
+database, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
+number of times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import filelock
+import optuna
+import sqlalchemy
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from reprtune.errors import StudyError
+from reprtune.record.database import experimental_allowed
+from reprtune.record.schema import OUTCOMES
+from reprtune.record.storage import controls_name, outcome
+from reprtune.spec.codec import digest
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
+from reprtune.spec.study import StudySpec
+
+MAX_LOST = 5  # a slot whose worker vanished so often is left alone
+LOCK_KEY = 0x72657072  # "repr", PostgreSQL's advisory lock
+
+
+@contextlib.contextmanager
+def database_lock(storage: RDBStorage) -> Iterator[None]:
+    """Hold the database's one lock: a file beside SQLite, an advisory lock in PostgreSQL. Both are
+    freed when their holder dies. Other databases go without, and rely on their own row locks."""
+    backend = storage.engine.url.get_backend_name()
+    if backend == "sqlite" and storage.engine.url.database:
+        with filelock.FileLock(f"{storage.engine.url.database}.lock"):
+            yield
+    elif backend == "postgresql":
+        with storage.engine.connect() as connection:
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+            try:
+                yield
+            finally:
+                connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+    else:
+        yield
+
+
+def distribution(range_: Range) -> BaseDistribution:
+    """A range as Optuna's distribution; durations as whole numbers of their unit."""
+    if isinstance(range_, Choice):
+        return CategoricalDistribution(range_.options)
+    if isinstance(range_, FloatRange):
+        return FloatDistribution(range_.low, range_.high, log=range_.log, step=range_.step)
+    if isinstance(range_, IntRange):
+        return IntDistribution(range_.low, range_.high, step=range_.step)
+    assert isinstance(range_, DurationRange)
+    values = range_.values()
+    return IntDistribution(values[0], values[-1], step=int(range_.step.value))
+
+
+def make_sampler(spec: StudySpec, slot: int, n_redraws: int) -> BaseSampler:
+    """A sampler seeded by what it draws for, so that no two draws share a seed, whoever asks, and the draw
+    of a slot depends on nothing but the trials there are."""
+    return TPESampler(seed=int(digest([spec.seed, slot, n_redraws])[:8], 16))
+
+
+@dataclass
+class Queue:
+    """The slots of one Optuna study.
+
+    Args:
+        storage: opened with a heartbeat. name: of the Optuna study. n_slots: how many there are.
+        spec: the study; of its space the search's parameters are drawn.
+        is_search: draw parameters, or run fixed controls.
+    """
+
+    storage: RDBStorage
+    name: str
+    n_slots: int
+    spec: StudySpec
+    is_search: bool
+    _noticed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._cached = optuna.storages.get_storage(self.storage)  # reads finished trials once
+
+    def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
+        return optuna.load_study(
+            study_name=self.name, storage=self._cached, sampler=sampler, pruner=optuna.pruners.NopPruner()
+        )
+
+    def trials(self) -> list[FrozenTrial]:
+        """All attempts at slots.
+
+        Raises:
+            StudyError: the study is gone.
+        """
+        try:
+            study_id = self.storage.get_study_id_from_name(self.name)
+        except KeyError:
+            raise StudyError(f"The study {self.spec.name!r} has been removed meanwhile.") from None
+        return [t for t in self._cached.get_all_trials(study_id, deepcopy=False) if "slot" in t.user_attrs]
+
+    def pending(self) -> int:
+        """Slots that are not finished: waiting, running or to be queued again."""
+        done = {t.user_attrs["slot"] for t in self.trials() if t.state.is_finished() and _holds_slot(t)}
+        return self.n_slots - len(done)
+
+    def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
+        """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.
+
+        Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
+        """
+        with database_lock(self.storage):
+            trials = self.trials()
+            waiting = [t for t in trials if t.state == TrialState.WAITING]
+            if not waiting:
+                return None
+            chosen = min(waiting, key=lambda t: (t.user_attrs["slot"], t.number))
+            trial_id, slot = chosen._trial_id, chosen.user_attrs["slot"]  # noqa: SLF001 - beats are by id
+            if any(t.user_attrs["slot"] == slot and _holds_slot(t) for t in trials if t not in waiting):
+                self.storage.set_trial_user_attr(trial_id, "result", {"outcome": "duplicate"})
+                self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+                return None
+            self.storage.record_heartbeat(trial_id)
+            self.storage.set_trial_user_attr(trial_id, "lease", {**lease, "worker": worker})
+            if not self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return None  # a database without our lock: somebody else was first
+            return self._drawn(trial_id, slot, trials)
+
+    def _drawn(self, trial_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
+        """The trial with its parameters; those it was queued with or had drawn before are kept."""
+        if not self.is_search:
+            return optuna.Trial(self.study(), trial_id)
+        redraws = sum(t.user_attrs["slot"] == slot and outcome(t) == "infeasible" for t in trials)
+        trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
+        with experimental_allowed():
+            for name, range_ in self.spec.params.items():
+                trial._suggest(name, distribution(range_))  # noqa: SLF001 - what Study.ask does
+        return trial
+
+    def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
+        """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so
+        that the sampler sees the trials in the order in which they were drawn; a copy keeps the attempt.
+
+        Raises:
+            UpdateFinishedTrialError: the slot was given to somebody else already.
+        """
+        with database_lock(self.storage):
+            now = self.storage.get_trial(trial._trial_id)  # noqa: SLF001 - as above
+            self.storage.check_trial_is_updatable(trial._trial_id, now.state)  # noqa: SLF001 - as above
+            attempt = optuna.trial.create_trial(
+                state=TrialState.FAIL,
+                params=now.params,
+                distributions=now.distributions,
+                user_attrs={**now.user_attrs, "result": dict(result)},
+            )
+            attempt.datetime_start = now.datetime_start
+            self.study().add_trial(attempt)
+            trial.set_user_attr("attempt", now.user_attrs.get("attempt", 0) + 1)
+            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)  # noqa: SLF001
+
+    def reap(self) -> set[str]:
+        """Fail the trials whose worker has not been heard of for the grace period.
+
+        Returns:
+            The workers whose slots were taken from them.
+        """
+        running = [t for t in self.trials() if t.state == TrialState.RUNNING]
+        for trial in running:
+            if "lease" not in trial.user_attrs and trial.number not in self._noticed:
+                # Asked for by something else than `take`, maybe without a beat: from now on it can grow stale.
+                self._noticed.add(trial.number)
+                self.storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - heartbeats are by id
+        if not running:
+            return set()
+        with experimental_allowed():
+            optuna.storages.fail_stale_trials(self.study())
+        numbers = {t.number for t in running}
+        lost = [t for t in self.trials() if t.number in numbers and outcome(t) == "lost"]
+        return {t.user_attrs["lease"]["worker"] for t in lost if "lease" in t.user_attrs}
+
+    def release_worker(self, worker: str) -> int:
+        """Fail at once the trials of a worker that is known to be dead. Returns how many."""
+        n = 0
+        for trial in self.trials():
+            lease = trial.user_attrs.get("lease", {})
+            if trial.state == TrialState.RUNNING and lease.get("worker") == worker:
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
+                    n += 1
+        return n
+
+    def requeue(self) -> int:
+        """Queue again every slot that has no attempt which counts; a slot whose parameters were drawn
+        keeps them, and so continues from its last state. Returns how many."""
+        with database_lock(self.storage):
+            trials = self.trials()
+            study = self.study()
+            covered = {t.user_attrs["slot"] for t in trials if _holds_slot(t)}
+            missing = sorted(set(range(self.n_slots)) - covered)
+            for slot in missing:
+                attempts = [t for t in trials if t.user_attrs["slot"] == slot]
+                if sum(outcome(t) == "lost" for t in attempts) >= MAX_LOST:
+                    study.add_trial(self._given_up(slot, attempts[-1]))
+                    continue
+                last = attempts[-1] if attempts else None
+                keep = last is not None and outcome(last) != "infeasible"
+                params = dict(last.params) if last is not None and keep else {}
+                attrs = self._slot_attrs(slot) | {"attempt": len(attempts)}
+                study.enqueue_trial(params, user_attrs=attrs)
+        return len(missing)
+
+    def _given_up(self, slot: int, last: FrozenTrial) -> FrozenTrial:
+        """An attempt that says why there will be no other."""
+        error = f"given up: its worker vanished {MAX_LOST} times (killed for memory?)"
+        result = {"outcome": "error", "error": error}
+        return optuna.trial.create_trial(
+            state=TrialState.FAIL,
+            params=last.params,
+            distributions=last.distributions,
+            user_attrs={
+                **self._slot_attrs(slot),
+                "lease": last.user_attrs.get("lease", {}),
+                "result": result,
+            },
+        )
+
+    def _slot_attrs(self, slot: int) -> dict[str, Any]:
+        if self.is_search:
+            return {"slot": slot}
+        arm, seed, _ = self.spec.control_cells()[slot]
+        return {"slot": slot, "arm": arm, "seed": seed}
+
+
+def _holds_slot(trial: FrozenTrial) -> bool:
+    """Does the attempt use its slot up, or may it still do so?"""
+    return OUTCOMES[outcome(trial)][1]
+
+
+def queues(storage: RDBStorage, spec: StudySpec) -> list[Queue]:
+    """The controls first, for everything is compared with them, then the search."""
+    n_controls = len(spec.control_cells())
+    controls = Queue(storage, controls_name(spec.name), n_controls, spec, is_search=False)
+    return [controls, Queue(storage, spec.name, spec.slots, spec, is_search=True)]

@@ -1,0 +1,260 @@
+"""A worker: a process that takes slots, trains them, and takes another while one must wait.
+
+It needs nothing but the storage's URL, the study's name and the folders of its machine; any number of
+them, started anywhere at any time, finish a study together.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from reprtune.errors import StorageError, StudyError
+from reprtune.record.database import open_storage, retried
+from reprtune.record.schema import StudyRecord
+from reprtune.record.storage import read_study
+from reprtune.settings import Settings, lease_seconds
+from reprtune.states.store import StateStore
+from reprtune.training.device import Device, choose_device, describe
+from reprtune.training.run import Materials
+from reprtune.tuning.journal import Journal
+from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
+from reprtune.tuning.slots import queues
+from reprtune.tuning.trial import Attempt, Surroundings
+
+MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segment, one that trains
+REAP_BEATS = 4  # heartbeats between two looks for vanished workers
+
+
+class Heartbeat:
+    """Beats for the trials a worker holds, and notices when one was given to somebody else."""
+
+    def __init__(self, attempts: list[Attempt], seconds: float) -> None:
+        self.attempts, self.seconds = attempts, seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.seconds):
+            for attempt in list(self.attempts):
+                storage, trial_id = attempt.queue.storage, attempt.trial_id
+                try:
+                    if storage.get_trial(trial_id).state.is_finished():
+                        attempt.lost = attempt.lost or attempt.outcome is None
+                    else:
+                        storage.record_heartbeat(trial_id)
+                except Exception:  # noqa: BLE001, S112 - the database is away; the next beat tries again
+                    continue
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class Worker:
+    """Works on one study until nothing is left to take, its tickets are used up, or it must leave.
+
+    Args:
+        index: of the worker on its machine; chooses the GPU where there are several.
+        report: called with what happens. leaving: True once it must stop.
+
+    Raises:
+        StudyError: the data here are not the study's. DataError, StorageError, StateError: as they say.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        index: int,
+        tickets: Tickets,
+        plot_page: PlotPage,
+        report: Callable[[Report], None],
+        leaving: Callable[[], bool],
+    ) -> None:
+        self.worker = worker_name(index)
+        self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
+        self.storage = open_storage(settings.storage_url)
+        study = read_study(self.storage, name, histories=False)
+        device = choose_device(settings.device, index)
+        materials = Materials(settings.data_dir, device)
+        self.around = Surroundings(
+            spec=study.spec,
+            digest=study.digest,
+            instance=study.instance,
+            steps_per_epoch=study.facts["steps_per_epoch"],
+            shared_steps=study.spec.first_drops(study.facts["steps_per_epoch"]),
+            materials=materials,
+            store=StateStore(settings.states, self.worker),
+            journal=Journal(settings.journal_dir, name),
+            worker=self.worker,
+            leaving=self._must_leave,
+            tags=machine_tags(device),
+            plot_page=plot_page,
+        )
+        check_data(study, materials)
+        self.queues = queues(self.storage, study.spec)
+        self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
+        self.held: list[Attempt] = []
+        self.beat_seconds, self.grace_seconds = lease_seconds()
+        self._reaped, self._closing = 0.0, False
+
+    def run(self) -> None:
+        heartbeat = Heartbeat(self.held, self.beat_seconds)
+        with ExitStack() as at_the_end:
+            at_the_end.callback(heartbeat.close)
+            try:
+                self._work()
+            except StorageError:
+                self.held.clear()  # nobody to give the slots back to: they grow stale, and others take them up
+                raise
+            finally:
+                self._closing = True
+                for attempt in self.held:
+                    at_the_end.callback(self._let_go, attempt)
+
+    def _must_leave(self) -> bool:
+        return self._closing or self.asked_to_leave()
+
+    def _work(self) -> None:
+        idle_since: float | None = None
+        while not self._must_leave():
+            moved = self._advance_all()
+            if not moved and len(self.held) < MAX_HELD:
+                moved = self._take()
+            if moved:
+                idle_since = None
+                continue
+            idle_since = idle_since or time.monotonic()
+            if not self.held and not self._worth_waiting(time.monotonic() - idle_since):
+                return
+            self._pause()
+
+    def _advance_all(self) -> bool:
+        moved = False
+        for attempt in list(self.held):
+            moved = self._advance(attempt) or moved
+        return moved
+
+    def _advance(self, attempt: Attempt) -> bool:
+        """Train until the attempt ends or has to wait for another worker; did anything happen?"""
+        moved = False
+        while not self._must_leave():
+            update = attempt.advance()
+            if attempt.outcome is not None:
+                self.held.remove(attempt)
+                self._ended(attempt)
+                return True
+            if update is None or update.kind == "blocked":
+                return moved
+            moved = True
+            assert attempt.run is not None
+            points = attempt.run.live.points
+            self.report(
+                Report(
+                    "progress", attempt.title, update.step, attempt.run.total_steps,
+                    points[-1].val_error if points else None,
+                )
+            )  # fmt: skip
+        return moved
+
+    def _take(self) -> bool:
+        """Take and begin one slot; False when there is none or no ticket is left."""
+        self._reap()
+        if not self.tickets.take():
+            return False
+        for queue in self.queues:
+            trial = retried(partial(queue.take, self.worker, self.lease))
+            if trial is None:
+                continue
+            attempt = Attempt(trial, queue, self.around)
+            self.held.append(attempt)
+            attempt.begin()
+            if attempt.outcome is None:
+                self.report(Report("begin", attempt.title))
+            else:
+                self.held.remove(attempt)
+                self._ended(attempt)
+            return True
+        self.tickets.give_back()
+        return False
+
+    def _ended(self, attempt: Attempt) -> None:
+        if attempt.outcome in ("infeasible", "interrupted", "lost"):
+            self.tickets.give_back()
+            retried(attempt.queue.requeue)
+            return
+        points = attempt.run.live.points if attempt.run else ()
+        error = points[-1].val_error if points else None
+        self.report(
+            Report(
+                "end", attempt.title, val_error=error, outcome=str(attempt.outcome), error=attempt.error or ""
+            )
+        )
+
+    def _let_go(self, attempt: Attempt) -> None:
+        """Leaving: save where the trial stands and give its slot back."""
+        try:
+            attempt.advance()  # stops at its next step, saves, and gives the slot back
+            attempt.suspend()
+        finally:
+            self.held.remove(attempt)
+
+    def _reap(self) -> None:
+        if time.monotonic() - self._reaped > REAP_BEATS * self.beat_seconds:
+            self._reaped = time.monotonic()
+            for queue in self.queues:
+                for worker in retried(queue.reap):
+                    self.around.store.release(worker)
+                retried(queue.requeue)
+
+    def _worth_waiting(self, idle_seconds: float) -> bool:
+        """With nothing to take, stay for one grace period while others still train: should one of
+        them have died just now, its slot will be queued again by then."""
+        if not self.tickets.take():
+            return False
+        self.tickets.give_back()
+        pending = sum(retried(queue.pending) for queue in self.queues)
+        return pending > 0 and idle_seconds < self.grace_seconds + 2 * REAP_BEATS * self.beat_seconds
+
+    def _pause(self) -> None:
+        self.report(Report("idle"))
+        time.sleep(0.2 if self.held else 1.0)
+
+
+def check_data(study: StudyRecord, materials: Materials) -> None:
+    """The data here must be those the study was created with."""
+    found = materials.task(study.spec.base.task).digest
+    if found != study.facts["data_digest"]:
+        raise StudyError(
+            f"The data {study.spec.base.task.dataset} here are not those the study {study.spec.name!r} was "
+            f"created with (digest {found[:12]}, not {study.facts['data_digest'][:12]}).",
+            "Point --data-dir to the same files, or create a study of another name.",
+        )
+
+
+def machine_tags(device: Device) -> dict[str, str]:
+    """Recorded beside a run, never part of its identity."""
+    return {"host": platform.node(), "device": describe(device), "git_sha": git_sha()}
+
+
+def git_sha() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -1,0 +1,64 @@
+"""Which of RePr's settings matter, and does any of them beat plain training?
+
+The control `paper` has the settings of the paper's tables: 100 epochs, S1 = 20, S2 = 10, three cycles, 30 % of
+all filters, ranked over the whole network with its first layer (arXiv 1811.07275).
+"""
+
+from __future__ import annotations
+
+from reprtune.spec.duration import Duration
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
+from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.trial import TrialSpec
+
+PAPER = {
+    "method.cycles": 3,
+    "method.s1": "20ep",
+    "method.s2": "10ep",
+    "method.criterion": "ortho",
+    "method.prune_ratio": 0.3,
+    "method.scope": "global",
+    "method.exclude_first": False,
+}
+
+
+def _epochs(low: int, high: int) -> DurationRange:
+    return DurationRange(
+        low=Duration.parse(f"{low}ep"), high=Duration.parse(f"{high}ep"), step=Duration.parse("5ep")
+    )
+
+
+STUDY = StudySpec(
+    name="repr-ablation",
+    question=(
+        "Over prune ratio, S1, S2, number of cycles and ranking criterion: which settings of RePr lower the "
+        "validation error at equal length of training, at what cost, and which of the five matters?"
+    ),
+    decision=(
+        "If no setting on the front beats the standard arm by more than the spread over its seeds, RePr does "
+        "not help here. If random drop does as well as the best criterion, the criterion is not what helps."
+    ),
+    cost="32 trials and 9 controls of 100 epochs on 8x8 images: minutes on two CPU cores.",
+    base=TrialSpec(
+        task=TaskSpec(dataset="digits"),
+        model=ModelSpec(name="convnet-3"),
+        training=TrainingSpec(total=Duration.parse("100ep")),
+        method=MethodSpec(),
+    ),
+    space={
+        "method.prune_ratio": FloatRange(low=0.1, high=0.6, step=0.05),
+        "method.s1": _epochs(5, 30),
+        "method.s2": _epochs(5, 20),
+        "method.cycles": IntRange(low=1, high=4),
+        "method.criterion": Choice(options=("ortho", "ortho-dim", "l2", "random")),
+    },
+    objectives=("val_error", "train_gflops"),
+    slots=32,
+    controls=(
+        Arm(name="standard", changes={"method": "standard"}),
+        Arm(name="paper", changes=PAPER),
+        Arm(name="random-drop", changes={**PAPER, "method.criterion": "random"}),
+    ),
+    control_seeds=(0, 1, 2),
+)

@@ -1,0 +1,100 @@
+"""What every test relies on: one thread, a clean environment, and a plain account of what was skipped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.command import Command
+    from tests.postgres import PostgreSQL
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Read by torch and BLAS when first imported: tests run beside each other, and sums must not depend on cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples in every run, and no deadline: a busy machine is not a defect.
+settings.register_profile("reprtune", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("reprtune")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches a person's own runs, storage or tracking server."""
+    for name in ("RUNS", "STORAGE", "DATA", "STATES", "DEVICE", "HEARTBEAT_SECONDS", "GRACE_SECONDS"):
+        monkeypatch.delenv(f"REPRTUNE_{name}", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with real data sets; the test is skipped where there is none."""
+    folder = Path(os.environ.get("REPRTUNE_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no folder of real data sets: set REPRTUNE_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """The command line with an empty runs folder."""
+    from tests.command import Command
+
+    with contextlib.closing(Command(tmp_path / "runs")) as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The command line with a runs folder in which the study repr-smoke was created and run by two workers."""
+    from tests.command import Command
+
+    command = Command(tmp_path_factory.mktemp("finished") / "runs")
+    command.said["create"] = command("study", "create", "repr-smoke")
+    command.said["run"] = command("study", "run", "repr-smoke", "--workers", "2")
+    return command
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of the test run's own."""
+    from tests.postgres import running_server
+
+    with running_server() as server:
+        yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs CUDA where there is none; torch is only imported when somebody asks."""
+    on_cuda = [item for item in items if item.get_closest_marker("cuda")]
+    if not on_cuda:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in on_cuda:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests were skipped and why, in one place."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    left_out = len(terminalreporter.stats.get("deselected", []))
+    terminalreporter.section("tests not run")
+    terminalreporter.write_line(f"{sum(reasons.values())} skipped")
+    for reason, n in reasons.most_common():
+        terminalreporter.write_line(f"  {n} x {reason.removeprefix('Skipped: ')}")
+    terminalreporter.write_line(
+        f"{left_out} left out by the choice of markers; `make check-slow` runs the slow ones"
+    )

@@ -1,0 +1,75 @@
+"""The report in a real browser: drawn, silent, and without a request to anywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from dashboards.pages import PAGES
+from dashboards.report import write_report
+from dashboards.trial_page import trial_html
+from tests.browser import needs_browser, opened, resized, running_browser, undrawn
+from tests.factories import make_study
+
+pytestmark = needs_browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with running_browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_figure_is_drawn_in_silence(browser, tmp_path, width):
+    """No console message, no address but the file itself, every figure with traces, no sideways scroll."""
+    resized(browser, width)
+    asked, console = opened(browser, write_report(make_study(), tmp_path / "out"))
+    assert console == []
+    assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
+    assert len(browser.find_elements("css selector", ".plot")) == len(PAGES)
+    assert undrawn(browser) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_the_menu_shows_another_trial(browser, tmp_path):
+    """Choosing a trial redraws its curve, its shaded phases and its drops."""
+    resized(browser, 1280)
+    opened(browser, write_report(make_study(), tmp_path / "out"))
+    from selenium.webdriver.support.ui import Select
+
+    for page in ("curves", "dropmap"):
+        before = browser.execute_script(f"return JSON.stringify(document.getElementById('{page}-plot').data)")
+        Select(browser.find_element("id", f"{page}-plot-select")).select_by_index(2)
+        after = browser.execute_script(f"return JSON.stringify(document.getElementById('{page}-plot').data)")
+        assert before != after
+    assert browser.get_log("browser") == []
+    assert undrawn(browser) == []
+
+
+def test_an_empty_study_shows_words(browser, tmp_path):
+    """Pages without numbers are read, not drawn; nothing fails."""
+    _, console = opened(browser, write_report(make_study(0, extras=(), control_seeds=()), tmp_path / "out"))
+    assert console == []
+    assert undrawn(browser) == []
+    assert len(browser.find_elements("css selector", ".missing")) == len(PAGES) - 1
+
+
+def test_markup_in_names_stays_text(browser, tmp_path):
+    """A layer named like a script does not run."""
+    evil = "<img src=x onerror=alert(1)></script>"
+    record = make_study(2, outcomes=("complete",), layers={evil: 4}, question=evil, extras=())
+    asked, console = opened(browser, write_report(record, tmp_path / "out"))
+    assert console == []
+    assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
+    assert "<img" in browser.find_element("css selector", "#overview .lead").text
+
+
+def test_the_page_of_one_trial_is_drawn(browser, tmp_path):
+    """Both figures of the page for the tracking server."""
+    page = tmp_path / "trial.html"
+    page.write_text(trial_html(make_study(1, outcomes=("complete",), extras=()).trials[0].history, "slot 0"))
+    asked, console = opened(browser, page)
+    assert console == []
+    assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
+    assert len(browser.find_elements("css selector", ".plot")) == 2
+    assert undrawn(browser) == []

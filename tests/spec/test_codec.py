@@ -1,0 +1,185 @@
+"""Specifications as canonical text: the same science, the same digest; anything else, another one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reprtune.errors import SpecError
+from reprtune.spec import task
+from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
+from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
+from reprtune.spec.method import SCOPES, MethodSpec
+from reprtune.spec.study import StopRule, StudySpec
+from reprtune.spec.trial import TrialSpec
+from studies.repr_ablation import STUDY as ABLATION
+from studies.smoke import STUDY as SMOKE
+from tests.spec.example import METHOD, TRIAL
+
+# Every leaf of a trial and a value it does not have by default.
+ANOTHER: dict[str, Any] = {
+    "task.dataset": "cifar10", "task.train_images": 100, "task.score_frac": 0.1, "task.val_frac": 0.1,
+    "task.split_seed": 1, "task.augment": "flip",
+    "model.name": "convnet-4", "model.width": 16, "model.batch_norm": False, "model.pool": True,
+    "training.total": "41ep", "training.batch_size": 65, "training.lr": 0.2, "training.momentum": 0.8,
+    "training.weight_decay": 0.0, "training.lr_schedule": "cosine", "training.lr_milestones": [0.5],
+    "training.lr_gamma": 0.2, "training.precision": "bf16", "training.threads": 2, "training.segment": "2ep",
+    "method.cycles": 2, "method.s1": "9ep", "method.s2": "5ep", "method.criterion": "l2",
+    "method.prune_ratio": 0.4, "method.scope": "layer", "method.exclude_first": False,
+    "method.restore": "orthogonal", "seed": 1,
+}  # fmt: skip
+ONLY_VALUE = {"method.restore"}  # there is but one restore rule yet
+
+
+def leaves(plain: Any, path: str = "") -> Iterator[str]:
+    """Paths of everything in a plain value that is not a dict."""
+    if not isinstance(plain, dict):
+        yield path
+        return
+    for key, value in plain.items():
+        yield from leaves(value, f"{path}.{key}" if path else key)
+
+
+def trials() -> st.SearchStrategy[TrialSpec]:
+    """Trials with a random choice of the fields that have many values."""
+    shares = st.floats(0.01, 0.5)
+    fields = {
+        "task.val_frac": shares, "task.score_frac": shares,
+        "task.train_images": st.none() | st.integers(1, 10**6),
+        "task.augment": st.sampled_from(task.AUGMENTATIONS),
+        "model.width": st.none() | st.integers(2, 512),
+        "training.lr": st.floats(1e-8, 10) | st.integers(1, 3),
+        "training.lr_milestones": st.lists(st.floats(0.01, 0.99), unique=True, max_size=4).map(sorted),
+        "training.total": st.integers(1, 10**6).map("{}it".format),
+        "method.s1": st.integers(1, 99).map("{}ep".format),
+        "method.prune_ratio": st.floats(0.01, 0.99), "method.scope": st.sampled_from(SCOPES),
+        "seed": st.integers(0, 2**63),
+    }  # fmt: skip
+    return st.fixed_dictionaries({}, optional=fields).map(lambda f: changed(TrialSpec(), f))
+
+
+@given(spec=trials())
+def test_trial_round_trip(spec: TrialSpec) -> None:
+    """A trial read back from its JSON text is the same value with the same digest."""
+    again = from_plain(TrialSpec, json.loads(canonical_json(spec)))
+    assert again == spec
+    assert digest(again) == digest(spec)
+
+
+@pytest.mark.parametrize("study", [ABLATION, SMOKE], ids=lambda s: s.name)
+def test_study_round_trip(study: StudySpec) -> None:
+    """A study read back from its JSON text is the same value with the same digest."""
+    again = from_plain(StudySpec, json.loads(canonical_json(study)))
+    assert again == study
+    assert digest(again) == digest(study)
+
+
+def test_known_texts_and_digests() -> None:
+    """The canonical text, written by hand, and its SHA-256, computed by sha256sum."""
+    assert canonical_json(StopRule()) == '{"min_comparable":5,"rule":"median"}'
+    assert digest(StopRule()) == "c7af1a72fac4c81d61156d44163f2b0179b4d349db98f5a63e8805526efbe5ef"
+    assert canonical_json(METHOD) == (
+        '{"criterion":"ortho","cycles":3,"exclude_first":true,"prune_ratio":0.3,'
+        '"restore":"orthogonal","s1":"20ep","s2":"10ep","scope":"global"}'
+    )
+    assert digest(METHOD) == "82f9cf267eb387d49f65a4f4755e2a2f5facbfe7d0e31a3571a9b72dcfaa8813"
+
+
+def test_every_leaf_has_another_value() -> None:
+    """The table above names every field of a trial."""
+    assert set(ANOTHER) == set(leaves(to_plain(TrialSpec())))
+
+
+@pytest.mark.parametrize("path", sorted(set(ANOTHER) - ONLY_VALUE))
+def test_any_field_changes_the_digest(path: str) -> None:
+    """Two trials that differ in one field have different digests."""
+    assert digest(changed(TrialSpec(), {path: ANOTHER[path]})) != digest(TrialSpec())
+
+
+def test_digests_are_all_different() -> None:
+    """No two single changes lead to the same digest."""
+    paths = sorted(set(ANOTHER) - ONLY_VALUE)
+    assert len({digest(changed(TrialSpec(), {p: ANOTHER[p]})) for p in paths}) == len(paths)
+
+
+def test_one_and_one_point_zero_are_one() -> None:
+    """Equal specifications share a digest, however their numbers were written in Python or JSON."""
+    written = task.TrainingSpec(lr=1, weight_decay=0)
+    read = from_plain(task.TrainingSpec, {"lr": 1.0, "weight_decay": 0.0})
+    assert written == read
+    assert digest(written) == digest(read)
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({"seed": "1"}, "seed must be a whole number, but got '1'."),
+        ({"seed": True}, "seed must be a whole number, but got True."),
+        ({"seed": 1.5}, "seed must be a whole number, but got 1.5."),
+        ({"training": {"lr": "0.1"}}, "training.lr must be a number, but got '0.1'."),
+        ({"training": {"lr": float("nan")}}, "training.lr must be a number, but got nan."),
+        ({"training": {"lr": float("inf")}}, "training.lr must be a number, but got inf."),
+        ({"training": {"lr_milestones": 0.5}}, "training.lr_milestones must be a list, but got 0.5."),
+        ({"training": {"lr_milestones": ["a"]}}, "training.lr_milestones[0] must be a number, but got 'a'."),
+        ({"model": {"batch_norm": 1}}, "model.batch_norm must be true or false, but got 1."),
+        ({"task": {"dataset": 3}}, "task.dataset must be a text, but got 3."),
+        ({"task": {"train_images": "all"}}, "task.train_images must be a whole number, but got 'all'."),
+        ({"task": []}, "task must be a table of names and values, but got []."),
+        ({"sede": 1}, "There is no field sede."),
+        ({"training": {"momentun": 0.5}}, "There is no field training.momentun."),
+    ],
+)
+def test_wrong_types(plain: dict[str, Any], message: str) -> None:
+    """A value of the wrong type is refused with its path, the rule and the value."""
+    with pytest.raises(SpecError) as caught:
+        from_plain(TrialSpec, plain)
+    assert caught.value.message == message
+
+
+def test_misspelt_field_gets_the_nearest() -> None:
+    """The hint proposes the nearest field."""
+    with pytest.raises(SpecError) as caught:
+        from_plain(TrialSpec, {"training": {"momentun": 0.5}})
+    assert str(caught.value.hint).startswith("Did you mean momentum?")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": None}, "question must be a text, but got None."),
+        ({"space": {"seed": {"kind": "integer", "low": 0, "high": 1}}},
+         "space.seed.kind must be one of int, float, duration, choice, but got 'integer'."),
+        ({"space": {"seed": 3}},
+         "space.seed.kind must be one of int, float, duration, choice, but got None."),
+        ({"space": {"seed": {"kind": "int", "low": 0}}}, "space.seed needs the field high, which is absent."),
+        ({"space": {"seed": {"kind": "choice", "options": [[1]]}}},
+         "space.seed.options[0] must be a text or a whole number or a number or true or false, but got [1]."),
+        ({"objectives": "val_error"}, "objectives must be a list, but got 'val_error'."),
+        ({"controls": [{"changes": {}}]}, "controls[0] needs the field name, which is absent."),
+    ],
+)  # fmt: skip
+def test_wrong_study(change: dict[str, Any], message: str) -> None:
+    """The same inside a study: ranges by their kind, lists by their index."""
+    with pytest.raises(SpecError) as caught:
+        from_plain(StudySpec, {**to_plain(SMOKE), **change})
+    assert caught.value.message == message
+
+
+def test_differences_name_each_field() -> None:
+    """What differs between two specifications, field by field, with both values; nothing else."""
+    old = TRIAL
+    new = changed(old, {"method.s1": "9ep", "seed": 3})
+    assert differences(to_plain(old), to_plain(new)) == [("method.s1", "20ep", "9ep"), ("seed", 0, 3)]
+    assert differences(to_plain(old), to_plain(old)) == []
+    assert differences({"a": 1}, {"b": {"c": 2}}) == [("a", 1, None), ("b", None, {"c": 2})]
+
+
+def test_durations_inside() -> None:
+    """A duration may also be given as the value it is."""
+    assert from_plain(MethodSpec, {"s1": Duration.parse("9ep")}).s1 == Duration.parse("9ep")

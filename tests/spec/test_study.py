@@ -1,0 +1,231 @@
+"""Studies: what is refused, which trials they describe, how much of the space fits, and rescaling."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import itertools
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reprtune.errors import SpecError
+from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
+from reprtune.spec.study import (
+    MIN_FITTING_SHARE,
+    OBJECTIVES,
+    SAMPLERS,
+    STOP_RULES,
+    Arm,
+    StopRule,
+    StudySpec,
+)
+from reprtune.spec.trial import TrialSpec
+from studies import STUDIES
+from studies.repr_ablation import STUDY as ABLATION
+from tests.spec.example import STUDY, TRIAL
+
+CYCLES: dict[str, Range] = {"method.cycles": IntRange(low=1, high=2)}
+
+
+def study(**fields: Any) -> StudySpec:
+    given: dict[str, Any] = {"name": "s", "question": "q", "decision": "d", "cost": "c", "space": CYCLES}
+    return StudySpec(**(given | fields))
+
+
+def duration_range(low: int, high: int, unit: str = "ep") -> DurationRange:
+    return DurationRange(
+        low=Duration.parse(f"{low}{unit}"),
+        high=Duration.parse(f"{high}{unit}"),
+        step=Duration.parse(f"1{unit}"),
+    )
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_registered_studies(name: str) -> None:
+    """Every registered study has the name it is found by, and much more of its space fits than must."""
+    module, _, attribute = STUDIES[name].partition(":")
+    spec = getattr(importlib.import_module(module), attribute)
+    assert isinstance(spec, StudySpec)
+    assert spec.name == name
+    assert spec.fitting_share(17) > 2 * MIN_FITTING_SHARE
+    for _, _, trial in spec.control_cells():
+        trial.check_fits(17)
+
+
+def test_ablation_controls() -> None:
+    """The paper's settings keep S1 : S2 : total = 20 : 10 : 100; random drop has another criterion."""
+    cells = {(arm, seed): trial for arm, seed, trial in ABLATION.control_cells()}
+    assert set(cells) == {(a, s) for a in ("standard", "paper", "random-drop") for s in (0, 1, 2)}
+    paper, random = cells["paper", 0], cells["random-drop", 0]
+    total = paper.training.total.value
+    assert (paper.method.s1.value / total, paper.method.s2.value / total) == (
+        Fraction(20, 100),
+        Fraction(10, 100),
+    )
+    assert (paper.method.cycles, paper.method.prune_ratio, paper.method.exclude_first) == (3, 0.3, False)
+    assert dataclasses.replace(random.method, criterion="ortho") == paper.method
+    assert cells["standard", 1].method.cycles == 0
+    assert {t.training for t in cells.values()} == {ABLATION.base.training}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "a b"}, "A name holds letters"),
+        ({"name": "-a"}, "A name holds letters"),
+        ({"name": "a/b"}, "A name holds letters"),
+        ({"name": ""}, "A name holds letters"),
+        ({"name": "a" * 101}, "A name holds letters"),
+        ({"slots": 0}, "slots must be at least 1, but got 0."),
+        ({"seed": -1}, "seed must be at least 0, but got -1."),
+        ({"sampler": "tpee"}, "There is no sampler 'tpee'."),
+        ({"objectives": ()}, "objectives must be one or more different names, but got []."),
+        ({"objectives": ("val_error",) * 2}, "objectives must be one or more different names, but got ["),
+        ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
+        ({"space": {}}, "space must name at least one field to search, but is empty."),
+        ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
+        ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
+         "method.cycles must be at least 0, but got -1."),
+        ({"space": {"method.prune_ratio": FloatRange(low=0.5, high=1.0)}},
+         "method.prune_ratio must be above 0 and below 1, but got 1.0."),
+        ({"space": {"method.cycles": FloatRange(low=1, high=2)}},
+         "method.cycles must be a whole number, but got 1.0."),
+        ({"space": {"method.criterion": Choice(options=("l2", "l3"))}}, "There is no criterion 'l3'."),
+        ({"space": {"method.s1": duration_range(0, 3)}}, "method.s1 must be above 0, but got 0ep."),
+        ({"space": {"task.split_seed": IntRange(low=0, high=1), "x.split_seed": IntRange(low=0, high=1)}},
+         "The last words of the paths in space must differ, but are ['split_seed', 'split_seed']."),
+        ({"controls": (Arm(name="a"), Arm(name="a"))}, "Controls need different names, but got ['a', 'a']."),
+        ({"controls": (Arm(name="a b"),)}, "A name holds letters"),
+        ({"controls": (Arm(name="a", changes={"method.s3": "1ep"}),)}, "There is no field method.s3."),
+        ({"controls": (Arm(name="a"),), "control_seeds": (1, 1)},
+         "control_seeds must differ, but got [1, 1]."),
+        ({"controls": (Arm(name="a"),), "control_seeds": ()}, "control_seeds must hold at least one seed"),
+    ],
+)  # fmt: skip
+def test_refused(fields: dict[str, Any], message: str) -> None:
+    """A study that cannot run is refused where it is written; each message names the rule and the value."""
+    with pytest.raises(SpecError) as caught:
+        study(**fields)
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize("name", ["a", "A1", "0", "repr-ablation.cifar10-resnet-20", "x_y", "a" * 100])
+def test_names(name: str) -> None:
+    """Letters, digits, dash, underscore and dot, at most 100."""
+    assert study(name=name).name == name
+
+
+@pytest.mark.parametrize("rule", ["median", "none"])
+def test_stop_rules(rule: str) -> None:
+    """Both rules are accepted; anything else is not, nor fewer than one trial to compare with."""
+    assert study(stop=StopRule(rule=rule)).stop.rule == rule
+    assert rule in STOP_RULES
+    with pytest.raises(SpecError) as caught:
+        StopRule(rule="medain")
+    assert caught.value.message == "There is no stop.rule 'medain'."
+    assert str(caught.value.hint).startswith("Did you mean median?")
+    with pytest.raises(SpecError, match=r"stop\.min_comparable must be at least 1, but got 0"):
+        StopRule(min_comparable=0)
+
+
+@pytest.mark.parametrize("objectives", [("val_error",), ("train_gflops",), ("val_error", "train_gflops")])
+def test_objectives(objectives: tuple[str, ...]) -> None:
+    """One objective or several."""
+    assert study(objectives=objectives).objectives == objectives
+    assert set(objectives) <= set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("sampler", ["tpe"])
+def test_samplers(sampler: str) -> None:
+    """Every sampler is accepted."""
+    assert study(sampler=sampler).sampler == sampler
+    assert set(SAMPLERS) == {"tpe"}
+
+
+def test_trial_of_a_draw() -> None:
+    """Drawn parameters, by their names in Optuna, land in the fields of the base; the rest stays."""
+    draw = {"prune_ratio": 0.25, "s1_epochs": 5, "s2_epochs": 2, "cycles": 4, "criterion": "l2"}
+    assert set(STUDY.params) == set(draw)
+    expected = changed(
+        STUDY.base,
+        {"method.prune_ratio": 0.25, "method.s1": "5ep", "method.s2": "2ep", "method.cycles": 4,
+         "method.criterion": "l2"},
+    )  # fmt: skip
+    assert STUDY.trial(draw) == expected
+
+
+def test_control_cells_in_order() -> None:
+    """Arm by arm, each with every seed."""
+    spec = study(
+        controls=(Arm(name="a"), Arm(name="b", changes={"method": "standard"})), control_seeds=(5, 3)
+    )
+    assert [(arm, seed) for arm, seed, _ in spec.control_cells()] == [("a", 5), ("a", 3), ("b", 5), ("b", 3)]
+    assert [trial.seed for _, _, trial in spec.control_cells()] == [5, 3, 5, 3]
+
+
+@given(
+    s1=st.tuples(st.integers(1, 6), st.integers(0, 4)),
+    s2=st.tuples(st.integers(1, 4), st.integers(0, 3)),
+    cycles=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+    total=st.integers(1, 30),
+    steps_per_epoch=st.integers(1, 40),
+)
+def test_fitting_share_by_brute_force(
+    s1: tuple[int, int], s2: tuple[int, int], cycles: tuple[int, int], total: int, steps_per_epoch: int
+) -> None:
+    """The share of (S1, S2, cycles) with cycles x (S1 + S2) <= total, counted by hand."""
+    grids = [range(low, low + n + 1) for low, n in (s1, s2, cycles)]
+    fits = [n * (a + b) <= total for a, b, n in itertools.product(*grids)]
+    spec = study(
+        base=changed(TrialSpec(), {"training.total": f"{total}ep"}),
+        space={
+            "method.s1": duration_range(s1[0], sum(s1)),
+            "method.s2": duration_range(s2[0], sum(s2)),
+            "method.cycles": IntRange(low=cycles[0], high=sum(cycles)),
+            "method.criterion": Choice(options=("ortho", "l2")),
+        },
+    )
+    assert spec.fitting_share(steps_per_epoch) == pytest.approx(sum(fits) / len(fits))
+
+
+def test_fitting_share_of_the_example() -> None:
+    """Of the 96 triples of S1 in 5, 10 .. 30, S2 in 5, 10 .. 20 and cycles in 1..4, 72 fit 100 epochs."""
+    fits = [n * (a + b) <= 100 for a in range(5, 31, 5) for b in range(5, 21, 5) for n in range(1, 5)]
+    assert (sum(fits), len(fits)) == (72, 96)
+    assert STUDY.fitting_share(17) == pytest.approx(0.75)
+
+
+def test_fitting_share_without_lengths_in_the_space() -> None:
+    """When the space leaves lengths alone, all draws fit or none does."""
+    space: dict[str, Range] = {"method.prune_ratio": FloatRange(low=0.1, high=0.6)}
+    assert study(space=space, base=TRIAL).fitting_share(17) == 1
+    base = changed(TRIAL, {"training.total": "89ep"})
+    assert study(space=space, base=base).fitting_share(17) == 0
+
+
+def test_fitting_share_of_a_huge_space() -> None:
+    """Four million draws are estimated from 1,000, the same in every process, within four standard errors."""
+    spec = study(
+        base=changed(TrialSpec(), {"training.total": "2000it", "method.cycles": 1}),
+        space={"method.s1": duration_range(1, 2000, "it"), "method.s2": duration_range(1, 2000, "it")},
+    )
+    share = spec.fitting_share(17)
+    assert share == pytest.approx(0.5, abs=4 * 0.5 / 1000**0.5)
+    assert share == spec.fitting_share(17)
+
+
+def test_first_drops() -> None:
+    """Trials leave the common beginning after any S1 of the space, of the base or of a control."""
+    given = study(
+        space={"method.s1": duration_range(2, 4), **CYCLES},
+        controls=(Arm(name="late", changes={"method.s1": "7ep"}),),
+        control_seeds=(0,),
+    )
+    assert given.first_drops(10) == {20, 30, 40, 70, 200}
+    assert study(base=changed(TrialSpec(), {"method.s1": "5it"})).first_drops(10) == {5}

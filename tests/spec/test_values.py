@@ -1,0 +1,137 @@
+"""The rules of tasks, networks, training, methods and trials: every option, every limit from both sides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reprtune.errors import SpecError
+from reprtune.spec import catalog
+from reprtune.spec.edit import changed
+from reprtune.spec.trial import TrialSpec
+
+OPTIONS: dict[str, list[str]] = {
+    "task.augment": ["none", "crop", "flip", "crop+flip"],
+    "task.dataset": ["digits", "fashion-mnist", "cifar10", "npz:x.npz"],
+    "model.name": ["convnet-3", "convnet-8", "resnet-20", "resnet-56"],
+    "training.lr_schedule": ["constant", "step", "cosine"],
+    "training.precision": ["fp32", "bf16"],
+    "method.criterion": ["ortho", "ortho-dim", "l2", "random"],
+    "method.scope": ["global", "layer"],
+    "method.restore": ["orthogonal"],
+}
+MISSPELT: dict[str, tuple[str, str, str]] = {
+    "task.augment": ("crop-flip", "There is no task.augment 'crop-flip'.", "crop+flip"),
+    "task.dataset": ("cifar100", "There is no dataset 'cifar100'.", "cifar10"),
+    "model.name": ("resnet20", "There is no model 'resnet20'.", "resnet-20"),
+    "training.lr_schedule": ("cos", "There is no training.lr_schedule 'cos'.", "cosine"),
+    "training.precision": ("bf32", "There is no training.precision 'bf32'.", "bf16|fp32"),
+    "method.criterion": ("orth", "There is no criterion 'orth'.", "ortho"),
+    "method.scope": ("layers", "There is no method.scope 'layers'.", "layer"),
+    "method.restore": ("ortogonal", "There is no restore rule 'ortogonal'.", "orthogonal"),
+}
+
+
+@pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
+def test_every_option(path: str, value: str) -> None:
+    """Every value of every text option is accepted and kept as written."""
+    node: Any = changed(TrialSpec(), {path: value})
+    for part in path.split("."):
+        node = getattr(node, part)
+    assert node == value
+
+
+@pytest.mark.parametrize("path", OPTIONS)
+def test_wrong_option(path: str) -> None:
+    """A misspelt option is refused and the nearest one proposed."""
+    value, message, near = MISSPELT[path]
+    with pytest.raises(SpecError) as caught:
+        changed(TrialSpec(), {path: value})
+    assert caught.value.message == message
+    assert any(str(caught.value.hint).startswith(f"Did you mean {word}?") for word in near.split("|"))
+
+
+@pytest.mark.parametrize(
+    ("path", "good", "bad", "rule"),
+    [
+        ("task.score_frac", [0.001, 0.5], [0, 0.51, -1], "task.score_frac must be above 0 and at most 0.5"),
+        ("task.val_frac", [0.001, 0.5], [0, 0.51, -1], "task.val_frac must be above 0 and at most 0.5"),
+        ("task.train_images", [None, 1], [0, -5], "task.train_images must be at least 1"),
+        ("model.width", [None, 2, 512], [1, 0], "model.width must be at least 2"),
+        ("training.total", ["1it", "0.5ep"], ["0ep", "0it"], "training.total must be above 0"),
+        ("training.segment", ["1it"], ["0ep"], "training.segment must be above 0"),
+        ("training.batch_size", [2], [1, 0], "training.batch_size must be at least 2"),
+        ("training.lr", [1e-9, 10], [0, -0.1], "training.lr must be above 0"),
+        ("training.momentum", [0, 0.999], [-0.1, 1], "training.momentum must be at least 0 and below 1"),
+        ("training.weight_decay", [0, 1], [-1e-9], "training.weight_decay must be at least 0"),
+        ("training.lr_gamma", [0, 0.5, 1], [-0.1, 1.1],
+         "training.lr_gamma must be between 0 and 1 inclusive"),
+        ("training.lr_milestones", [[], [0.5], [0.1, 0.9]], [[0.0], [1.0], [0.9, 0.1], [0.5, 0.5]],
+         "training.lr_milestones must be increasing shares of the total, each between 0 and 1 exclusive"),
+        ("training.threads", [1, 64], [0], "training.threads must be at least 1"),
+        ("method.cycles", [0, 9], [-1], "method.cycles must be at least 0"),
+        ("method.s1", ["1it"], ["0ep"], "method.s1 must be above 0"),
+        ("method.s2", ["1it"], ["0it"], "method.s2 must be above 0"),
+        ("method.prune_ratio", [0.01, 0.99], [0, 1, -0.3, 30],
+         "method.prune_ratio must be above 0 and below 1"),
+        ("seed", [0, 2**40], [-1], "seed must be at least 0"),
+    ],
+)  # fmt: skip
+def test_limits(path: str, good: list[Any], bad: list[Any], rule: str) -> None:
+    """Values at the limit pass; values beyond are refused with the field, the rule and the value."""
+    for value in good:
+        changed(TrialSpec(), {path: value})
+    for value in bad:
+        with pytest.raises(SpecError) as caught:
+            changed(TrialSpec(), {path: value})
+        assert caught.value.message.startswith(f"{rule}, but got ")
+        shown = caught.value.message.removeprefix(f"{rule}, but got ").removesuffix(".")
+        assert shown.replace("'", "") in (str(value), str(float(value)) if isinstance(value, int) else "")
+
+
+@pytest.mark.parametrize(("field", "value"), [("batch_norm", False), ("pool", True)])
+def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
+    """An option the network does not have is refused, not ignored."""
+    with pytest.raises(SpecError) as caught:
+        changed(TrialSpec(), {"model.name": "resnet-20", f"model.{field}": value})
+    assert caught.value.message == (
+        f"model.{field} cannot be {value} for resnet-20, whose options are width."
+    )
+    assert caught.value.hint == f"Leave model.{field} out."
+
+
+@pytest.mark.parametrize(
+    ("cycles", "s1", "s2", "total", "steps_per_epoch", "excess"),
+    [
+        (3, "8ep", "4ep", "36ep", 17, 0),
+        (3, "8ep", "4ep", "40ep", 17, -68),
+        (3, "8ep", "4ep", "35ep", 17, 17),
+        (2, "10it", "5it", "1ep", 30, 0),
+        (2, "10it", "5it", "1ep", 29, 1),
+        (1, "0.5ep", "0.5ep", "1ep", 3, 1),  # 1.5 steps round to 2, twice
+        (0, "99ep", "99ep", "1ep", 17, -17),
+    ],
+)
+def test_excess_steps(cycles: int, s1: str, s2: str, total: str, steps_per_epoch: int, excess: int) -> None:
+    """cycles x (S1 + S2) - total, in steps; without cycles S1 and S2 do not count."""
+    fields = {"method.cycles": cycles, "method.s1": s1, "method.s2": s2, "training.total": total}
+    trial = changed(TrialSpec(), fields)
+    assert trial.excess_steps(steps_per_epoch) == excess
+    if excess <= 0:
+        trial.check_fits(steps_per_epoch)
+        return
+    with pytest.raises(SpecError) as caught:
+        trial.check_fits(steps_per_epoch)
+    assert caught.value.message == (
+        f"{cycles} cycles of {s1} + {s2} must fit training.total = {total}, but are {excess} steps too long "
+        f"({steps_per_epoch} steps per epoch)."
+    )
+    assert "Raise training.total" in str(caught.value.hint)
+
+
+def test_options_are_complete() -> None:
+    """The tables above visit every criterion and restore rule of the catalog."""
+    assert set(OPTIONS["method.criterion"]) == set(catalog.names("criteria"))
+    assert set(OPTIONS["method.restore"]) == set(catalog.names("restores"))
+    assert {"npz:PATH", *OPTIONS["task.dataset"][:-1]} == set(catalog.names("datasets"))

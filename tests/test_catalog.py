@@ -1,0 +1,109 @@
+"""The registry of names: everything listed exists, and everything else is refused helpfully."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec import catalog
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.task import ModelSpec
+
+ENTRIES = [(kind, entry) for kind, entries in catalog.CATALOG.items() for entry in entries]
+IDS = [f"{kind}-{entry.name}" for kind, entry in ENTRIES]
+each_entry = pytest.mark.parametrize(("kind", "entry"), ENTRIES, ids=IDS)
+
+
+@each_entry
+def test_target_resolves(kind: str, entry: catalog.Entry) -> None:
+    """The code behind every name can be imported: a function, or a method's composition."""
+    found = catalog.resolve(kind, entry.example)
+    assert isinstance(found, MethodSpec) if kind == "methods" else callable(found)
+
+
+@each_entry
+def test_entry_explains_itself(kind: str, entry: catalog.Entry) -> None:
+    """Every entry has one line for a reader, and its example is a name of its own kind."""
+    assert entry.line
+    assert "\n" not in entry.line
+    assert catalog.find(kind, entry.example) is entry
+    assert entry.example in catalog.names(kind)
+
+
+@each_entry
+def test_fields_exist(kind: str, entry: catalog.Entry) -> None:
+    """The options an entry lists are fields of the specification."""
+    known = {"models": ModelSpec, "methods": MethodSpec}
+    if kind in known:
+        assert set(entry.fields) <= {f.name for f in dataclasses.fields(known[kind])}
+    else:
+        assert not entry.fields
+
+
+def test_names_are_unique() -> None:
+    """Within a kind, an example belongs to exactly one entry."""
+    for kind, entries in catalog.CATALOG.items():
+        for name in catalog.names(kind):
+            assert sum(bool(e.pattern.fullmatch(name)) for e in entries) == 1, (kind, name)
+
+
+def test_every_kind_has_a_singular() -> None:
+    """Messages can name one thing of each kind."""
+    assert set(catalog.SINGULAR) == set(catalog.CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "argument"),
+    [
+        ("models", "convnet-3", "3"),
+        ("models", "convnet-18", "18"),
+        ("models", "resnet-110", "110"),
+        ("datasets", "npz:images/my set.npz", "images/my set.npz"),
+        ("datasets", "npz:a:b", "a:b"),
+        ("datasets", "digits", ""),
+        ("criteria", "ortho-dim", ""),
+        ("methods", "repr", ""),
+    ],
+)
+def test_argument(kind: str, name: str, argument: str) -> None:
+    """`N` stands for a number and `PATH` for anything that is left; a plain name has no argument."""
+    assert catalog.argument(kind, name) == argument
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message", "hint"),
+    [
+        ("models", "resnet", "There is no model 'resnet'.", "Did you mean resnet-20?"),
+        ("models", "convnet-N", "There is no model 'convnet-N'.", "Did you mean convnet-3?"),
+        ("models", "xconvnet-3", "There is no model 'xconvnet-3'.", "Did you mean convnet-3?"),
+        ("datasets", "cifar-10", "There is no dataset 'cifar-10'.", "Did you mean cifar10?"),
+        ("datasets", "npz:", "There is no dataset 'npz:'.", "Did you mean npz:PATH?"),
+        ("criteria", "orto", "There is no criterion 'orto'.", "Did you mean ortho?"),
+        ("restores", "orthogonall", "There is no restore rule 'orthogonall'.", "Did you mean orthogonal?"),
+        ("methods", "RePr", "There is no method 'RePr'.", "Did you mean repr?"),
+    ],
+)
+def test_unknown_name(kind: str, name: str, message: str, hint: str) -> None:
+    """An unknown name is refused, the nearest known one proposed and all of them listed."""
+    with pytest.raises(SpecError) as caught:
+        catalog.find(kind, name)
+    assert caught.value.message == message
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith(hint)
+    for known in catalog.names(kind):
+        assert known in caught.value.hint
+
+
+def test_nothing_near() -> None:
+    """With nothing similar known, the known names are listed without a proposal."""
+    assert did_you_mean("zzz", ["alpha", "beta"]) == "Known: alpha, beta."
+    assert did_you_mean("zzz", []) == "Known: none."
+
+
+def test_presets() -> None:
+    """`standard` has no cycles; `repr` has, with the paper's criterion and share."""
+    standard, repr_ = catalog.resolve("methods", "standard"), catalog.resolve("methods", "repr")
+    assert standard.cycles == 0
+    assert (repr_.cycles, repr_.criterion, repr_.prune_ratio) == (3, "ortho", 0.3)

@@ -1,0 +1,209 @@
+"""The rules of the house: which room may use which, and what every file promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# Room -> the rooms it may import. Everybody may import `errors`, `settings` and the version in `reprtune`.
+SHARED = {"reprtune", "errors", "settings"}
+ARROWS: dict[str, set[str]] = {
+    "reprtune": set(),
+    "errors": set(),
+    "settings": set(),
+    "spec": set(),
+    "states": set(),
+    "training": {"states", "spec"},
+    "record": {"spec"},
+    "tuning": {"training", "record", "states", "spec"},
+    "analysis": {"record", "spec"},  # dashboards -> analysis -> record -> spec: each sees all below it
+    "dashboards": {"analysis", "record", "spec"},
+    "studies": {"spec"},
+    "cli": {"spec", "states", "training", "record", "tuning", "analysis", "dashboards", "studies"},
+    "benchmarks": {"spec", "states", "training", "record", "tuning", "studies", "dashboards"},
+}
+# Library -> the rooms that may import it.
+LIBRARIES: dict[str, set[str]] = {
+    "torch": {"training", "benchmarks"},
+    "torchvision": {"training", "benchmarks"},
+    "mlflow": {"tuning"},
+    "optuna": {"record", "tuning", "analysis"},
+    "plotly": {"dashboards"},
+    "click": {"cli"},
+}
+NO_TORCH = ("spec", "states", "record", "analysis", "dashboards", "studies")
+HEAVY = ("torch", "optuna", "mlflow", "plotly", "numpy", "scipy", "sklearn", "pandas", "sqlalchemy")
+MAX_LINES = 400
+MAX_HELP_SECONDS = 0.3
+TEXTS = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".html", ".css", ".js", ".cfg", ".sh"}
+
+
+def python_files(*folders: str) -> list[Path]:
+    """Python files of the given folders of the repository, and cli.py with the empty list."""
+    found = [p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))]
+    return found or [p for p in [ROOT / "cli.py"] if p.exists()]
+
+
+PROJECT = python_files("reprtune", "studies", "dashboards", "benchmarks") + python_files()
+EVERY = PROJECT + python_files("tests")
+
+
+def module_name(path: Path) -> str:
+    """`reprtune/spec/task.py` as `reprtune.spec.task`, a package by its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(p): p for p in PROJECT}
+
+
+def room(module: str) -> str:
+    """The room a module of ours belongs to."""
+    top, *rest = module.split(".")
+    return rest[0] if top == "reprtune" and rest else top
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """(module, line) of every import in a file, inside functions too; names that are modules in full."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relative to itself"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner if inner in MODULES else str(node.module)), node.lineno
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def test_arrows() -> None:
+    """A room imports only the rooms below it, as the table of arrows says."""
+    wrong = []
+    for name, path in MODULES.items():
+        allowed = ARROWS[room(name)] | SHARED | {room(name)}
+        wrong += [
+            f"{where(path, line)}: {room(name)} -> {room(target)}"
+            for target, line in imports(path)
+            if target.split(".")[0] in {"reprtune", "studies", "dashboards", "benchmarks", "cli", "tests"}
+            and room(target) not in allowed
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_libraries() -> None:
+    """torch, mlflow, optuna, plotly and click are each imported only in their own rooms."""
+    wrong = [
+        f"{where(path, line)}: {target} in {room(name)}"
+        for name, path in MODULES.items()
+        for target, line in imports(path)
+        if room(name) not in LIBRARIES.get(target.split(".")[0], {room(name)})
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_one_file_joins_training_with_optuna_and_mlflow() -> None:
+    """Only tuning/trial.py knows the training loop and also Optuna or MLflow."""
+    both = []
+    for name, path in MODULES.items():
+        targets = [target for target, _ in imports(path)]
+        if any(t.startswith("reprtune.training") for t in targets) and any(
+            t.split(".")[0] in ("optuna", "mlflow") for t in targets
+        ):
+            both.append(name)
+    assert set(both) <= {"reprtune.tuning.trial"}
+
+
+def test_no_import_cycles() -> None:
+    """No module imports itself through others, imports inside functions included."""
+    graph = {
+        name: {t for t, _ in imports(path) if t in MODULES and t != name} for name, path in MODULES.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"import cycle: {' -> '.join(error.args[1])}")
+
+
+def test_rooms_without_torch() -> None:
+    """Reading, analysing and drawing a study never loads torch, not even through a library."""
+    names = [name for name in MODULES if room(name) in NO_TORCH]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name + ' loads torch'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="there is no cli.py yet")
+def test_cli_loads_nothing_heavy() -> None:
+    """Importing cli.py loads click and our light modules; the rest waits for the command that needs it."""
+    code = f"import sys, cli; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not done.stdout.split()
+
+
+@pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="there is no cli.py yet")
+def test_help_is_fast() -> None:
+    """`python cli.py --help` takes under 0.3 s of CPU, user and system, best of three."""
+
+    def cpu_seconds() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    spent = []
+    for _ in range(3):
+        before = cpu_seconds()
+        done = subprocess.run(
+            [sys.executable, "cli.py", "--help"], cwd=ROOT, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        spent.append(cpu_seconds() - before)
+    assert min(spent) < MAX_HELP_SECONDS, spent
+
+
+def test_files_are_short() -> None:
+    """No Python file reaches 400 lines."""
+    lengths = {where(p, 1): len(p.read_text().splitlines()) for p in EVERY}
+    assert not {path: n for path, n in lengths.items() if n >= MAX_LINES}
+
+
+def test_lint_ignores_are_specific() -> None:
+    """Every `noqa` and `type: ignore` names the rule it sets aside."""
+    vague = re.compile(r"#\s*(noqa(?!:\s?[A-Z]+\d)|type:\s?ignore(?!\[)|mypy:\s?ignore-errors|ruff:\s?noqa)")
+    wrong = [
+        where(path, number)
+        for path in EVERY
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if vague.search(line) and "re.compile" not in line
+    ]
+    assert not wrong, wrong
+
+
+def test_no_home_paths() -> None:
+    """No file holds a path of somebody's machine."""
+    home = re.compile(r"/(?:home|Users)/\w|/root/\w|[A-Z]:\\Users")
+    files = [*EVERY, *(ROOT / "docs").rglob("*"), *(ROOT / "dashboards").rglob("*"), *ROOT.iterdir()]
+    texts = [p for p in files if p.is_file() and (p.suffix in TEXTS or p.name == "Makefile")]
+    wrong = [
+        where(path, number)
+        for path in texts
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if home.search(line)
+    ]
+    assert not wrong, wrong

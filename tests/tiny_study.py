@@ -1,0 +1,33 @@
+"""A study of trials that take a fifth of a second, for tests of the machinery; also `study create` takes it."""
+
+from __future__ import annotations
+
+from reprtune.spec.duration import Duration
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.trial import TrialSpec
+
+# 128 images in batches of 64: 2 steps per epoch, 8 steps per trial.
+STUDY = StudySpec(
+    name="tiny",
+    question="Does the machinery do each slot once?",
+    decision="If not, it is broken.",
+    cost="seconds",
+    base=TrialSpec(
+        task=TaskSpec(dataset="digits", train_images=128),
+        model=ModelSpec(name="convnet-2", width=2),
+        training=TrainingSpec(total=Duration.parse("4ep")),
+        method=MethodSpec(cycles=1, s1=Duration.parse("1ep"), s2=Duration.parse("1ep"), prune_ratio=0.5),
+    ),
+    space={
+        "training.lr": FloatRange(low=0.001, high=0.1, log=True),
+        "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("3ep")),
+        "method.cycles": IntRange(low=1, high=2),
+        "method.criterion": Choice(options=("ortho", "l2", "random")),
+    },
+    stop=StopRule(rule="none"),
+    slots=4,
+    controls=(Arm(name="standard", changes={"method": "standard"}), Arm(name="base")),
+    control_seeds=(0, 1),
+)

@@ -1,0 +1,149 @@
+"""Batches, against torchvision's transforms on PIL images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from reprtune.errors import SpecError
+from reprtune.spec.task import AUGMENTATIONS
+from reprtune.training.data.batches import Batches, evaluation_batches
+from reprtune.training.data.task import Part
+from reprtune.training.data.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
+from reprtune.training.seeds import generator
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+
+def part(n: int = 60, channels: int = 3, height: int = 7, width: int = 6) -> Part:
+    draw = generator(0, "images")
+    x = torch.randint(256, (n, channels, height, width), generator=draw, dtype=torch.uint8)
+    return Part(x, torch.arange(n))  # the label is the image's number
+
+
+def batches(images: Part, augment: str, batch_size: int = 16) -> Batches:
+    channels = images.x.shape[1]
+    return Batches(images, batch_size=batch_size, augment=augment, mean=MEAN[:channels], std=STD[:channels])
+
+
+def by_torchvision(image: torch.Tensor, flip: bool, dy: int, dx: int, crop: bool) -> torch.Tensor:
+    """What torchvision makes of one PIL image: mirror, pad by 4 and crop at (dy, dx), to tensor, normalise."""
+    from torchvision.transforms import functional as transforms
+
+    height, width = image.shape[1:]
+    picture = transforms.to_pil_image(image)
+    picture = transforms.hflip(picture) if flip else picture
+    if crop:
+        picture = transforms.crop(transforms.pad(picture, [4]), dy, dx, height, width)
+    channels = len(image)
+    return transforms.normalize(transforms.to_tensor(picture), MEAN[:channels], STD[:channels])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_every_image_is_what_torchvision_makes_of_it(augment: str, channels: int) -> None:
+    """Pixel for pixel, for each of the drawn mirrorings and corners of an epoch."""
+    images = part(channels=channels)
+    source = batches(images, augment)
+    source.start_epoch(generator(1, "epoch"))
+    for step in range(source.steps_per_epoch):
+        rows = source.index(step)
+        x, y = source.batch(step)
+        corners = rows[1:].T.tolist() if "crop" in augment else [[0, 0]] * 16
+        for k, (dy, dx) in enumerate(corners):
+            i, flip = int(rows[0, k]) % 60, int(rows[0, k]) >= 60
+            assert int(y[k]) == i
+            expected = by_torchvision(images.x[i], flip, dy, dx, "crop" in augment)
+            torch.testing.assert_close(x[k], expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_batches_come_as_the_network_wants_them(augment: str) -> None:
+    """float32, channels-last, labels int64, floor(60 / 16) = 3 batches of 16."""
+    source = batches(part(), augment)
+    source.start_epoch(generator(1, "epoch"))
+    x, y = source.batch(2)
+    assert source.steps_per_epoch == 3
+    assert x.shape == (16, 3, 7, 6) and x.dtype == torch.float32
+    assert x.is_contiguous(memory_format=torch.channels_last)
+    assert y.shape == (16,) and y.dtype == torch.int64
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_a_batch_does_not_depend_on_what_was_fetched_before(augment: str) -> None:
+    """Resuming in the middle of an epoch: batch 2 alone equals batch 2 after 0 and 1."""
+    one, other = batches(part(), augment), batches(part(), augment)
+    one.start_epoch(generator(1, "epoch"))
+    other.start_epoch(generator(9, "another epoch"))
+    other.start_epoch(generator(1, "epoch"))
+    for step in range(3):
+        expected = one.batch(step)
+    for found, wanted in zip(other.batch(2), expected, strict=True):
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_an_epoch_shows_each_image_at_most_once_in_a_new_order(augment: str) -> None:
+    """48 different images of 60, shuffled differently by another generator."""
+    source = batches(part(), augment)
+    orders = []
+    for epoch in (0, 1):
+        source.start_epoch(generator(epoch, "epoch"))
+        orders.append(torch.cat([source.batch(step)[1] for step in range(3)]))
+    assert all(len(order.unique()) == 48 for order in orders)
+    assert not torch.equal(*orders)
+
+
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_only_what_is_asked_for_is_drawn_and_uniformly(augment: str) -> None:
+    """All 9 x 9 corners and both mirrorings equally often (chi-squared, p > 0.001), or none."""
+    n = 16_200  # 200 per corner
+    images = Part(torch.zeros(n, 1, 1, 1, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64))
+    source = batches(images, augment, batch_size=n)
+    source.start_epoch(generator(2, "epoch"))
+    rows = source.index(0)
+    flips = torch.bincount(rows[0] // n, minlength=2)
+    assert chisquare(flips).pvalue > 0.001 if "flip" in augment else flips.tolist() == [n, 0]
+    assert len(rows) == (3 if "crop" in augment else 1)
+    if "crop" in augment:
+        corners = torch.bincount(rows[1] * 9 + rows[2])
+        assert len(corners) == 81 and chisquare(corners).pvalue > 0.001
+
+
+def test_the_border_is_black_before_normalising() -> None:
+    """A padded pixel has the value (0 - mean) / std, as RandomCrop before Normalize gives."""
+    images = Part(torch.full((200, 3, 2, 2), 255, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64))
+    source = batches(images, "crop", batch_size=200)
+    source.start_epoch(generator(3, "epoch"))
+    x, _ = source.batch(0)
+    outside = (source.index(0)[1:] == torch.tensor([[0], [0]])).all(0)
+    assert outside.any()
+    black = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)])
+    torch.testing.assert_close(x[outside][0], black.reshape(3, 1, 1).expand(3, 2, 2))
+
+
+def test_an_index_made_elsewhere_gives_the_same_batch() -> None:
+    """`take` reads only the tensor it is given, so a captured step can be fed by copying into it."""
+    source = batches(part(), "crop+flip")
+    source.start_epoch(generator(4, "epoch"))
+    fixed = torch.empty_like(source.index(0))
+    fixed.copy_(source.index(1))
+    assert torch.equal(source.take(fixed)[0], source.batch(1)[0])
+
+
+def test_a_batch_larger_than_the_part_is_an_error() -> None:
+    """The error names the field, the most it can be and the value."""
+    with pytest.raises(SpecError, match=r"training.batch_size must be at most 60, .* but got 61"):
+        batches(part(), "none", batch_size=61)
+
+
+def test_evaluation_shows_every_image_in_order_unaugmented() -> None:
+    """60 images in batches of 25: 25, 25, 10, normalised as torchvision does."""
+    images = part()
+    found = list(evaluation_batches(images, MEAN, STD, size=25))
+    assert [len(y) for _, y in found] == [25, 25, 10]
+    assert torch.equal(torch.cat([y for _, y in found]), images.y)
+    expected = torch.stack([by_torchvision(x, False, 0, 0, crop=False) for x in images.x])
+    torch.testing.assert_close(torch.cat([x for x, _ in found]), expected, rtol=0, atol=2e-6)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _ in found)

@@ -1,0 +1,145 @@
+"""What is in the name of a state, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reprtune.training import identity
+from reprtune.training.run import Run
+from reprtune.training.schedule import Event
+from tests.training.tiny import MATERIALS, SPEC, names, spec
+
+# SPEC: S1 = S2 = 1 epoch, so names[1] is the state after epoch 1, names[2] the drop, names[3] epoch 2 and so on.
+CHANGES_ALL = {
+    "seed": 1,
+    "task.train_images": 120,
+    "task.split_seed": 1,
+    "task.val_frac": 0.3,
+    "task.score_frac": 0.06,
+    "task.augment": "crop",
+    "model.name": "convnet-2",
+    "model.width": 7,
+    "model.batch_norm": False,
+    "model.pool": True,
+    "training.batch_size": 15,
+    "training.lr": 0.06,
+    "training.momentum": 0.8,
+    "training.weight_decay": 0.001,
+    "training.precision": "bf16",
+    "training.threads": 2,
+    "training.segment": "4it",
+}
+CHANGES_FROM_THE_DROP = {
+    "method.criterion": "l2",
+    "method.prune_ratio": 0.5,
+    "method.scope": "layer",
+    "method.exclude_first": False,
+    "method.cycles": 0,
+    "method.s1": "2ep",
+}
+
+
+def common(one: list[str], other: list[str]) -> int:
+    """How many names from the first on are the same."""
+    pairs = zip(one, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+@pytest.mark.parametrize("path", CHANGES_ALL)
+def test_fields_that_change_every_state(path: str) -> None:
+    """No state after the first segment is shared with a trial in which this field differs."""
+    other = names(spec(**{path: CHANGES_ALL[path]}))
+    assert not set(names(SPEC)[1:]) & set(other)
+
+
+@pytest.mark.parametrize("path", CHANGES_FROM_THE_DROP)
+def test_the_method_counts_from_the_first_drop_on(path: str) -> None:
+    """What is before the first drop is shared; nothing after it."""
+    other = names(spec(**{path: CHANGES_FROM_THE_DROP[path]}))
+    assert common(names(SPEC), other) == 2
+    assert not set(names(SPEC)[2:]) & set(other)
+
+
+def test_every_field_of_a_trial_is_visited() -> None:
+    """A field added to the specification must be put in one of these tables."""
+    from reprtune.spec.codec import to_plain
+
+    plain = to_plain(SPEC)
+    leaves = {"seed"} | {
+        f"{part}.{f}" for part in ("task", "model", "training", "method") for f in plain[part]
+    }
+    elsewhere = {
+        "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
+        "training.lr_gamma", "method.s2", "method.restore",
+    }  # fmt: skip
+    assert leaves == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP} | elsewhere
+
+
+def test_longer_phases_continue_shorter_ones() -> None:
+    """S1 of 3 epochs shares its first 2 with S1 of 2; S2 of 2 shares drop and first epoch with S2 of 1."""
+    two, three = names(spec(method__s1="2ep")), names(spec(method__s1="3ep", method__cycles=1))
+    assert common(two, three) == 3
+    one, two = names(SPEC), names(spec(method__s2="2ep"))
+    assert common(one, two) == 4
+
+
+def test_the_total_is_in_no_name() -> None:
+    """With a constant learning rate a longer trial begins with all states of the shorter one."""
+    short, long = names(SPEC), names(spec(training__total="9ep"))
+    assert long[: len(short)] == short and len(long) > len(short)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5])
+def test_ratios_that_drop_the_same_number_are_the_same(ratio: float) -> None:
+    """Of 12 filters: 0.3 is 4 (3.6), as is 0.35 (4.2); 0.2 is 2 and 0.5 is 6."""
+    assert names(spec(method__prune_ratio=0.3)) == names(spec(method__prune_ratio=0.35))
+    assert common(names(spec(method__prune_ratio=0.3)), names(spec(method__prune_ratio=ratio))) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "epochs"),
+    [
+        ({"training__lr_schedule": "constant"}, {"training__lr_schedule": "step"}, 2),
+        ({}, {"training__lr_milestones": [0.7]}, 2),
+        ({}, {"training__lr_gamma": 0.2}, 2),
+        ({}, {"training__total": "12ep"}, 2),
+        (
+            {"training__lr_schedule": "cosine"},
+            {"training__lr_schedule": "cosine", "training__total": "7ep"},
+            0,
+        ),
+    ],
+)
+def test_learning_rates_count_only_so_far(one: dict[str, Any], other: dict[str, Any], epochs: int) -> None:
+    """By default times 0.1 at 0.4 of 6 epochs, in the third: two whole epochs are shared; a cosine is
+    another from its second step."""
+    standard = {"method__cycles": 0, "training__lr_schedule": "step"}
+    assert common(names(spec(**{**standard, **one})), names(spec(**{**standard, **other}))) == epochs + 1
+
+
+def test_the_same_trial_has_the_same_names() -> None:
+    """All of them differ from each other, and there is one before and one after every item of the plan."""
+    run = Run(SPEC, MATERIALS)
+    assert run.names == names(SPEC)
+    assert len(set(run.names)) == len(run.names) == len(run.items) + 1
+    assert sum(isinstance(item, Event) for item in run.items) == 4
+
+
+@pytest.mark.parametrize("name", ["source_digest", "device", "torch"])
+def test_other_code_makes_other_states(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Source of this package, kind of device and version of torch are in the first name."""
+    before = identity.root_name(SPEC, "data", "cpu")
+    if name == "source_digest":
+        monkeypatch.setattr(identity, "source_digest", lambda: "other")
+    elif name == "torch":
+        monkeypatch.setattr(identity.torch, "__version__", "9.9")
+    device = "cuda" if name == "device" else "cpu"
+    assert identity.root_name(SPEC, "data", device) != before
+    assert identity.root_name(SPEC, "other data", "cpu") != before
+
+
+def test_the_source_is_all_of_it() -> None:
+    """64 hexadecimal digits that change with any file of the package."""
+    assert len(identity.source_digest()) == 64

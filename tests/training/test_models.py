@@ -1,0 +1,215 @@
+"""The networks: sizes as published, the same function written out by hand, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reprtune.errors import ModelError, SpecError
+from reprtune.spec.task import ModelSpec
+from reprtune.training.models import build_model
+from reprtune.training.models.layers import global_average
+from reprtune.training.seeds import generator
+
+SPECS = [
+    ModelSpec(name="convnet-1"),
+    ModelSpec(name="convnet-3", batch_norm=False, width=8),
+    ModelSpec(name="convnet-4", pool=True, width=8),
+    ModelSpec(name="resnet-8", width=4),
+]
+
+
+def build(spec: ModelSpec, channels: int = 3, size: int = 32, classes: int = 10, seed: int = 0) -> nn.Module:
+    return build_model(spec, channels, (size, size), classes, seed)
+
+
+def n_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def images(n: int = 4, channels: int = 3, size: int = 32) -> Tensor:
+    x = torch.randn(n, channels, size, size, generator=generator(0, "images"))
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("layers", "thousands"), [(3, 20), (8, 66), (13, 113), (18, 159)])
+def test_convnets_have_the_papers_number_of_parameters(layers: int, thousands: int) -> None:
+    """arXiv 1811.07275, table of vanilla networks: 20, 66, 113 and 159 thousand; ours to within a thousand."""
+    model = build(ModelSpec(name=f"convnet-{layers}", batch_norm=False))
+    by_hand = (27 * 32 + 32) + (layers - 1) * (9 * 32 * 32 + 32) + 330
+    assert n_parameters(model) == by_hand
+    assert abs(by_hand / 1000 - thousands) < 1
+
+
+@pytest.mark.parametrize(("layers", "number"), [(20, 269_722), (32, 464_154), (110, 1_727_962)])
+def test_resnets_have_the_published_number_of_parameters(layers: int, number: int) -> None:
+    """arXiv 1512.03385, table 6: 0.27 M, 0.46 M and 1.7 M; exact numbers of option A with BatchNorm."""
+    assert n_parameters(build(ModelSpec(name=f"resnet-{layers}"))) == number
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_batch_norm_takes_the_place_of_the_bias(batch_norm: bool) -> None:
+    """A convolution has a bias exactly where no BatchNorm follows; the names say which layer is which."""
+    model = build(ModelSpec(batch_norm=batch_norm))
+    names = [name for name, _ in model.named_children()]
+    pairs = [f"{kind}{i}" for i in (1, 2, 3) for kind in (("conv", "bn") if batch_norm else ("conv",))]
+    assert names == [*pairs, "fc"]
+    biases = [m.bias is not None for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert biases == [not batch_norm] * 3
+
+
+@pytest.mark.parametrize("pool", [True, False])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_convnet_is_the_function_written_out(batch_norm: bool, pool: bool) -> None:
+    """Convolution, BatchNorm by its formula in float64, ReLU, pooling, mean, linear layer."""
+    model = build(ModelSpec(width=5, batch_norm=batch_norm, pool=pool), size=9).double()
+    values = dict(model.named_parameters())
+    x = images(size=9).double()
+    found = model(x)
+    for i in (1, 2, 3):
+        x = F.conv2d(x, values[f"conv{i}.weight"], values.get(f"conv{i}.bias"), padding=1)
+        if batch_norm:
+            mean, var = x.mean((0, 2, 3), keepdim=True), x.var((0, 2, 3), correction=0, keepdim=True)
+            x = (x - mean) / (var + 1e-5).sqrt()
+        x = x.clamp_min(0)
+        if pool and i < 3:
+            n = x.shape[2] // 2
+            x = x[:, :, : 2 * n, : 2 * n].reshape(4, 5, n, 2, n, 2).amax((3, 5))
+    assert x.shape[2] == (2 if pool else 9)  # 9 -> 4 -> 2
+    torch.testing.assert_close(found, x.mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"])
+
+
+def test_pooling_stops_before_less_than_two_pixels_are_left() -> None:
+    """8 px halve to 4 and 2 and stay there: the map before the mean is 2x2 for 5 layers."""
+    model = build(ModelSpec(name="convnet-5", pool=True), size=8)
+    sizes = []
+    model.conv5.register_forward_hook(lambda _m, _x, y: sizes.append(tuple(y.shape[2:])))  # type: ignore[union-attr]
+    model(images(size=8))
+    assert sizes == [(2, 2)]
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_a_resnet_is_the_function_written_out(size: int) -> None:
+    """Blocks with shortcuts that keep every second pixel and add channels of zeros, in float64."""
+    model = build(ModelSpec(name="resnet-8", width=4), size=size).double().eval()
+    values = dict(model.named_parameters())
+    x = images(size=size).double()
+    found = model(x)
+
+    def conv(
+        x: Tensor, name: str, stride: int = 1
+    ) -> Tensor:  # a fresh BatchNorm in evaluation: / sqrt(1 + eps)
+        return F.conv2d(x, values[name], padding=1, stride=stride) / math.sqrt(1 + 1e-5)
+
+    x = conv(x, "conv1.weight").clamp_min(0)
+    for stage, stride in ((1, 1), (2, 2), (3, 2)):
+        y = conv(x, f"stage{stage}.0.conv1.weight", stride).clamp_min(0)
+        y = conv(y, f"stage{stage}.0.conv2.weight")
+        shortcut = torch.zeros_like(y)
+        shortcut[:, : x.shape[1]] = x[:, :, ::stride, ::stride]
+        x = (y + shortcut).clamp_min(0)
+    torch.testing.assert_close(found, x.mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"])
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
+def test_networks_are_traceable_and_compute_the_same_when_traced(spec: ModelSpec) -> None:
+    """torch.fx needs no example and finds no branch on values."""
+    model = build(spec).eval()
+    traced = torch.fx.symbolic_trace(model)
+    assert torch.equal(traced(images()), model(images()))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
+def test_values_and_gradients_stay_channels_last(spec: ModelSpec) -> None:
+    """Every convolution gives and gets back what the fast kernels want; a copy would cost a pass each."""
+    model = build(spec)
+    layouts = []
+
+    def look(value: Tensor) -> None:
+        layouts.append(value.is_contiguous(memory_format=torch.channels_last))
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        look(output)
+        output.register_hook(look)
+
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    for module in convolutions:
+        module.register_forward_hook(hook)
+    model(images()).sum().backward()
+    assert layouts == [True] * (2 * len(convolutions))
+    assert all(m.weight.is_contiguous(memory_format=torch.channels_last) for m in convolutions)
+
+
+def test_the_global_average_sends_a_channels_last_gradient_back() -> None:
+    """The mean over height and width, whose gradient is 1 / (H W) everywhere, in the layout of its input."""
+    x = images(size=6).requires_grad_()
+    kept: list[Tensor] = []
+    y = x * 1
+    y.register_hook(kept.append)
+    found = global_average(y)
+    torch.testing.assert_close(found, x.mean((2, 3)))
+    found.sum().backward()
+    assert kept[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(kept[0], torch.full_like(kept[0], 1 / 36))
+
+
+def test_the_beginning_depends_on_seed_and_network_alone() -> None:
+    """Same seed, same weights; another seed or network of the trial, others; torch's own stream stays."""
+    torch.random.manual_seed(1)
+    before = torch.random.get_rng_state()
+    spec = ModelSpec(width=4)
+    first, again, other = build(spec), build(spec), build(spec, seed=1)
+    second = build_model(spec, 3, (32, 32), 10, 0, network=1)
+    assert torch.equal(before, torch.random.get_rng_state())
+    state = first.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in again.state_dict().items())
+    for model in (other, second):
+        assert not torch.equal(state["conv2.weight"], model.state_dict()["conv2.weight"])
+
+
+@pytest.mark.parametrize("name", ["convnet-3", "resnet-20"])
+def test_convolutions_begin_with_hes_variance(name: str) -> None:
+    """N(0, 2 / (9 c_out)): over 9,216 or more draws the standard deviation is within 4 %, the mean near 0."""
+    model = build(ModelSpec(name=name))
+    checked = 0
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.weight.numel() >= 9216:
+            std = math.sqrt(2 / (9 * module.out_channels))
+            assert module.weight.std().item() == pytest.approx(std, rel=0.04)
+            assert abs(module.weight.mean().item()) < 0.05 * std
+            checked += 1
+    assert checked >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("resnet-18", 20), ("resnet-2", 8), ("resnet-50", 50), ("resnet-0", 8)]
+)
+def test_resnets_that_do_not_exist_name_the_nearest_that_does(name: str, nearest: int) -> None:
+    """N = 6n + 2 with n at least 1; 50 is one, 18 is not."""
+    if name == f"resnet-{nearest}":
+        build(ModelSpec(name=name, width=2), size=8)
+        return
+    with pytest.raises(SpecError, match=f"N = 6n \\+ 2 .* but got '{name}'") as error:
+        build(ModelSpec(name=name))
+    assert error.value.hint == f"The nearest is resnet-{nearest}."
+
+
+def test_a_convnet_without_layers_is_refused() -> None:
+    """convnet-0 has nothing to train."""
+    with pytest.raises(SpecError, match="at least 1 layer, but got 'convnet-0'"):
+        build(ModelSpec(name="convnet-0"))
+
+
+@pytest.mark.parametrize(("name", "least"), [("convnet-3", 3), ("resnet-8", 4)])
+def test_images_too_small_for_a_network_are_refused(name: str, least: int) -> None:
+    """The least size works; one pixel less in one direction is named with what is needed."""
+    with torch.no_grad():
+        build(ModelSpec(name=name), size=least)(images(size=least))
+    with pytest.raises(
+        ModelError, match=f"{name} needs images of at least {least}x{least} px, but got 32x{least - 1}"
+    ):
+        build_model(ModelSpec(name=name), 3, (32, least - 1), 10, 0)

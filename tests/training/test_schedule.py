@@ -1,0 +1,139 @@
+"""What happens when, by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reprtune.errors import SpecError
+from reprtune.spec.edit import changed
+from reprtune.spec.task import LR_SCHEDULES, TrainingSpec
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.schedule import Event, Item, Segment, learning_rates, plan, rungs
+
+STEPS_PER_EPOCH = 4
+
+
+def trial(cycles: int, s1: str, s2: str, total: str, segment: str = "4it") -> TrialSpec:
+    lengths = {"method.s1": s1, "method.s2": s2, "training.total": total, "training.segment": segment}
+    return changed(TrialSpec(), {"method.cycles": cycles, **lengths})
+
+
+def written(items: tuple[Item, ...]) -> list[str]:
+    """Segments as `start-stop phase cycle`, events as `kind@step cycle`."""
+    return [
+        f"{i.kind}@{i.stop} {i.cycle}" if isinstance(i, Event) else f"{i.start}-{i.stop} {i.phase} {i.cycle}"
+        for i in items
+    ]
+
+
+def test_a_plan_by_hand() -> None:
+    """Segments of 4 counted from step 0, cut at phases and at the rung of step 5 + 3 + 5 = 13."""
+    assert written(plan(trial(2, "5it", "3it", "20it"), STEPS_PER_EPOCH)) == [
+        "0-4 full 0", "4-5 full 0", "drop@5 0", "5-8 sub 0", "restore@8 0",
+        "8-12 full 1", "12-13 full 1", "drop@13 1", "13-16 sub 1", "restore@16 1",
+        "16-20 full 2",
+    ]  # fmt: skip
+
+
+def test_rungs_go_on_after_the_last_cycle() -> None:
+    """Before the second drop at 13, then every 8 steps: 21 and 29, each the end of a segment."""
+    spec = trial(2, "5it", "3it", "30it")
+    assert rungs(spec, STEPS_PER_EPOCH) == (13, 21, 29)
+    assert written(plan(spec, STEPS_PER_EPOCH))[10:] == [
+        "16-20 full 2", "20-21 full 2", "21-24 full 2", "24-28 full 2", "28-29 full 2", "29-30 full 2",
+    ]  # fmt: skip
+
+
+def test_epochs_are_counted_in_steps() -> None:
+    """1.5 epochs of 4 steps are 6."""
+    items = plan(trial(1, "1.5ep", "1ep", "3ep", "1ep"), STEPS_PER_EPOCH)
+    assert written(items) == [
+        "0-4 full 0", "4-6 full 0", "drop@6 0", "6-8 sub 0", "8-10 sub 0", "restore@10 0", "10-12 full 1",
+    ]  # fmt: skip
+
+
+def test_standard_training_has_no_events_and_no_rungs() -> None:
+    """Only segments of the full network; nothing to compare at but the end."""
+    spec = trial(0, "5it", "3it", "10it")
+    assert written(plan(spec, STEPS_PER_EPOCH)) == ["0-4 full 0", "4-8 full 0", "8-10 full 0"]
+    assert rungs(spec, STEPS_PER_EPOCH) == ()
+
+
+def test_cycles_that_fill_the_total_end_without_filters() -> None:
+    """What would be restored at the very end would be neither trained nor measured."""
+    items = written(plan(trial(2, "5it", "3it", "16it"), STEPS_PER_EPOCH))
+    assert items[-2:] == ["drop@13 1", "13-16 sub 1"]
+    assert "restore@8 0" in items
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (trial(2, "5it", "3it", "15it"), "are 1 steps too long"),
+        (trial(1, "0.1ep", "3it", "15it"), "method.s1 must be at least one step"),
+        (trial(1, "3it", "0.1ep", "15it"), "method.s2 must be at least one step"),
+        (trial(0, "3it", "3it", "0.1ep"), "training.total must be at least one step"),
+    ],
+)
+def test_what_does_not_fit_is_refused(spec: TrialSpec, message: str) -> None:
+    """One step too many; phases and totals that round to no step."""
+    with pytest.raises(SpecError, match=message):
+        plan(spec, STEPS_PER_EPOCH)
+
+
+@given(
+    cycles=st.integers(0, 4),
+    s1=st.integers(1, 9),
+    s2=st.integers(1, 9),
+    rest=st.integers(0, 30),
+    segment=st.integers(1, 12),
+)
+def test_every_plan_covers_each_step_once(cycles: int, s1: int, s2: int, rest: int, segment: int) -> None:
+    """Segments join without gaps and are at most `segment` long; events stand where the phases change;
+    every rung is the end of a segment of the full network, and before the next drop."""
+    total = cycles * (s1 + s2) + rest or 1
+    spec = trial(cycles, f"{s1}it", f"{s2}it", f"{total}it", f"{segment}it")
+    items = plan(spec, STEPS_PER_EPOCH)
+    segments = [i for i in items if isinstance(i, Segment)]
+    steps = [(s, part.phase) for part in segments for s in range(part.start, part.stop)]
+    cycle = ["full"] * s1 + ["sub"] * s2
+    assert steps == list(enumerate(cycle * cycles + ["full"] * (total - cycles * (s1 + s2))))
+    assert max(part.stop - part.start for part in segments) <= segment
+    events = [(i.kind, i.stop) for i in items if isinstance(i, Event)]
+    by_hand = [
+        pair
+        for c in range(cycles)
+        for pair in (("drop", c * (s1 + s2) + s1), ("restore", (c + 1) * (s1 + s2)))
+        if pair != ("restore", total)
+    ]
+    assert events == by_hand
+    ends = {part.stop for part in segments if part.phase == "full"}
+    marks = rungs(spec, STEPS_PER_EPOCH)
+    assert set(marks) <= ends
+    drops = [stop for kind, stop in events if kind == "drop"]
+    assert list(marks[: max(0, cycles - 1)]) == drops[1:]
+    assert all(b - a == s1 + s2 for a, b in itertools.pairwise(marks))
+
+
+RATES = {
+    "constant": [0.5] * 10,
+    "step": [0.5] * 4 + [0.05] * 3 + [0.005] * 3,  # at 0.4 and 0.7 of 10 steps
+    "cosine": [0.5, 0.487764, 0.452254, 0.396946, 0.327254, 0.25, 0.172746, 0.103054, 0.047746, 0.012236],
+}
+
+
+@pytest.mark.parametrize("schedule", LR_SCHEDULES)
+def test_learning_rates_by_hand(schedule: str) -> None:
+    """cosine: 0.25 (1 + cos(pi k / 10)) at step k, computed by hand."""
+    training = changed(TrainingSpec(), {"total": "10it", "lr": 0.5, "lr_schedule": schedule})
+    assert learning_rates(training, STEPS_PER_EPOCH).tolist() == pytest.approx(RATES[schedule], abs=5e-7)
+
+
+def test_milestones_and_gamma() -> None:
+    """One milestone in the middle of 2 epochs, times 0.5 there."""
+    training = changed(TrainingSpec(), {"total": "2ep", "lr": 1.0, "lr_milestones": [0.5], "lr_gamma": 0.5})
+    assert learning_rates(training, STEPS_PER_EPOCH).tolist() == [1.0] * 4 + [0.5] * 4
