@@ -18,7 +18,8 @@ import torch
 from benchmarks.plain_loop import PRUNE_RATIO, PlainLoop
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.task import ModelSpec, TaskSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.run import Materials, Run
 

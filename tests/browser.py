@@ -77,7 +77,7 @@ def resized(browser: webdriver.Chrome, width: int) -> None:
     )
 
 
-def until(find: Callable[[], Any], what: str, seconds: float = 40) -> Any:
+def until(find: Callable[[], Any], what: str, seconds: float = 200) -> Any:
     """What `find` returns as soon as it is something; pages that draw themselves take their time."""
     from selenium.common.exceptions import WebDriverException
 
@@ -105,7 +105,7 @@ def serving(words: Sequence[str], url: str, log: Path, environment: Mapping[str,
             words, env={**inherited, **environment}, stdout=out, stderr=out, start_new_session=True
         )
     try:
-        until(lambda: _answers(url), f"answer from {url}:\n{log.read_text()}", seconds=90)
+        until(lambda: _answers(url), f"answer from {url}:\n{log.read_text()}", seconds=300)
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):

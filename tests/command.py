@@ -60,7 +60,7 @@ class Command:
             with contextlib.suppress(ValueError):
                 process.communicate()
 
-    def __call__(self, *words: str, code: int = 0, seconds: float = 110) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *words: str, code: int = 0, seconds: float = 500) -> subprocess.CompletedProcess[str]:
         """Run to the end; `code` is the exit code that is right."""
         process = self.start(*words)
         try:

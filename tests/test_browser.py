@@ -119,7 +119,6 @@ def test_the_report_says_what_optuna_says(browser, report, finished):
     assert f"selected among {len(complete)} complete trial" in lead
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 def test_mlflow_shows_nested_runs_and_plots_in_place(browser, mlflow_page, experiment):
     """The study's run opens to its slots; a slot's page has its description, charts and plots, drawn inside.
 

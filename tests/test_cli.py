@@ -315,7 +315,6 @@ def test_a_tracking_server_that_is_down_leaves_nothing(command: Command) -> None
     assert not command.runs.exists() or files(command.runs) == {}
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own
 def test_data_that_changed_since_create_are_refused(command: Command, tmp_path: Path) -> None:
     """By every worker, before a slot is taken."""
     path = tmp_path / "mine.npz"

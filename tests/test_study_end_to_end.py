@@ -21,7 +21,6 @@ from studies.smoke import STUDY
 from tests.command import Command
 
 # mlflow 3.17 on SQLAlchemy 2.1 warns of itself
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 STATUSES = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 
 

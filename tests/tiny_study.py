@@ -5,7 +5,8 @@ from __future__ import annotations
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
-from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.task import ModelSpec, TaskSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 
 # 128 images in batches of 64: 2 steps per epoch, 8 steps per trial.

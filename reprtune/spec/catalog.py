@@ -19,7 +19,8 @@ class Entry:
     """One row of the catalog.
 
     Attributes:
-        name: what a person writes; `N` stands for a number, `PATH` for a path.
+        name: what a person writes; `N` stands for a number, `PATH`, `NAME` and `MODULE:FACTORY` for
+            what they say.
         line: what it is, in one line.
         target: `module:object` of the code.
         fields: the options it takes, besides those all of its kind take.
@@ -36,8 +37,8 @@ class Entry:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        text = re.escape(self.name)
-        return re.compile(re.sub(r"N$", r"(\\d+)", text).replace("PATH", "(.+)"))
+        text = re.sub(r"N(?![A-Z])", r"(\\d+)", re.escape(self.name))
+        return re.compile(re.sub(r"PATH|NAME|MODULE:FACTORY", r"(.+)", text))
 
     @property
     def example(self) -> str:
@@ -45,7 +46,13 @@ class Entry:
         return EXAMPLES.get(self.name, self.name)
 
 
-EXAMPLES = {"convnet-N": "convnet-3", "resnet-N": "resnet-20"}
+EXAMPLES = {
+    "convnet-N": "convnet-3",
+    "resnet-N": "resnet-20",
+    "vggN-bn": "vgg16-bn",
+    "densenet-N-N": "densenet-40-12",
+    "torchvision:NAME": "torchvision:resnet18",
+}
 
 _DATASETS = (
     Entry(
@@ -70,6 +77,41 @@ _DATASETS = (
         needs="--data-dir, or a network to download from",
     ),
     Entry(
+        "mnist",
+        "70,000 grey 28x28 images of handwritten digits, 10 classes",
+        "reprtune.training.data.torchvision_sets:mnist",
+        cost="12 MB download",
+        needs="--data-dir, or a network to download from",
+    ),
+    Entry(
+        "cifar100",
+        "60,000 colour 32x32 images, 100 classes",
+        "reprtune.training.data.torchvision_sets:cifar100",
+        cost="170 MB download",
+        needs="--data-dir, or a network to download from",
+    ),
+    Entry(
+        "svhn",
+        "99,289 colour 32x32 images of house numbers, 10 classes",
+        "reprtune.training.data.torchvision_sets:svhn",
+        cost="250 MB download",
+        needs="--data-dir, or a network to download from",
+    ),
+    Entry(
+        "imagefolder:PATH",
+        "your own image files, PATH/train/CLASS/* and PATH/test/CLASS/*, scaled and cut to task.image_size",
+        "reprtune.training.data.imagefolder:load",
+        fields=("image_size",),
+        cost="decoded once where they fit in memory, else in every epoch",
+        needs="the folder",
+    ),
+    Entry(
+        "python:MODULE:FACTORY",
+        "your own code: FACTORY(data_dir) in MODULE returns x_train, y_train, x_test, y_test",
+        "reprtune.training.data.user:load",
+        needs="the module, importable from here",
+    ),
+    Entry(
         "npz:PATH",
         "your own images: x_train, y_train, x_test, y_test; uint8, N x C x H x W or N x H x W",
         "reprtune.training.data.npz:load",
@@ -91,6 +133,30 @@ _MODELS = (
         fields=("width",),
         cost="270 K parameters for N = 20",
     ),
+    Entry(
+        "vggN-bn",
+        "the CIFAR VGG with BatchNorm and one linear layer, N = 11, 13 or 16 (arXiv 1409.1556)",
+        "reprtune.training.models.vgg:build",
+        cost="15 M parameters for N = 16",
+    ),
+    Entry(
+        "densenet-N-N",
+        "the CIFAR DenseNet of depth N and growth N, three blocks, no bottleneck (arXiv 1608.06993)",
+        "reprtune.training.models.densenet:build",
+        cost="1 M parameters for 40-12",
+    ),
+    Entry(
+        "torchvision:NAME",
+        "any classification network of torchvision, without pretrained weights or auxiliary heads",
+        "reprtune.training.models.from_torchvision:build",
+        cost="1 to 130 M parameters; most need images of 32 px and more",
+    ),
+    Entry(
+        "python:MODULE:FACTORY",
+        "your own network: FACTORY(in_channels, input_size, n_classes) in MODULE returns it",
+        "reprtune.training.models.user:build",
+        needs="the module, importable from here",
+    ),
 )
 _CRITERIA = (
     Entry(
@@ -104,6 +170,67 @@ _CRITERIA = (
         "the same, divided by what random filters of that dimension would have",
         "reprtune.training.criteria.ortho:score_corrected",
         cost="J^2 c k^2 per layer",
+    ),
+    Entry(
+        "ortho-released",
+        "what the paper's released code computes instead of its formula",
+        "reprtune.training.criteria.ortho:score_released",
+        cost="J^2 c k^2 per layer",
+    ),
+    Entry(
+        "l1",
+        "smallest sum of absolute weights first, relative to the layer's mean",
+        "reprtune.training.criteria.norm:score_l1",
+        cost="trivial",
+    ),
+    Entry(
+        "bn-gamma",
+        "smallest BatchNorm scale first (Network Slimming, arXiv 1708.06519)",
+        "reprtune.training.criteria.norm:score_bn_gamma",
+        cost="trivial",
+        needs="a BatchNorm after every layer that is ranked",
+    ),
+    Entry(
+        "fpgm",
+        "nearest to the geometric median of its layer first (arXiv 1811.00250)",
+        "reprtune.training.criteria.fpgm:score",
+        cost="J^2 c k^2 per layer",
+    ),
+    Entry(
+        "activation",
+        "smallest mean absolute activation first",
+        "reprtune.training.criteria.activation:score",
+        cost="one pass over the score part",
+    ),
+    Entry(
+        "apoz",
+        "most zeros after its ReLU first (arXiv 1607.03250)",
+        "reprtune.training.criteria.activation:score_apoz",
+        cost="one pass over the score part",
+    ),
+    Entry(
+        "taylor",
+        "smallest first-order change of the loss by activations first (arXiv 1611.06440)",
+        "reprtune.training.criteria.taylor:score",
+        cost="one pass over the score part, with gradients",
+    ),
+    Entry(
+        "taylor-fo",
+        "smallest squared gradient of a gate on the filter first (arXiv 1906.10771)",
+        "reprtune.training.criteria.taylor:score_gate",
+        cost="one pass over the score part, with gradients",
+    ),
+    Entry(
+        "hessian",
+        "smallest rise of the loss by the diagonal of the empirical Fisher matrix first (Optimal Brain Damage)",
+        "reprtune.training.criteria.hessian:score",
+        cost="one pass over the score part, with the gradient of every single image",
+    ),
+    Entry(
+        "oracle",
+        "smallest rise of the loss when the filter alone is left out first",
+        "reprtune.training.criteria.oracle:score",
+        cost="one evaluation of the score part per filter",
     ),
     Entry(
         "l2",
@@ -123,7 +250,30 @@ _RESTORES = (
         "orthogonal",
         "random, orthogonal to the survivors and to its own old value; norm = mean of the survivors",
         "reprtune.training.restores.orthogonal:restore",
+        fields=("restore_scale",),
         cost="one QR per layer and cycle",
+    ),
+    Entry(
+        "as-released",
+        "what the paper's released code does: what is left of the old filter outside the survivors",
+        "reprtune.training.restores.released:restore",
+        fields=("restore_scale",),
+        cost="one QR per layer and cycle",
+    ),
+    Entry(
+        "random",
+        "drawn like the layer's own initial weights",
+        "reprtune.training.restores.simple:restore_random",
+        fields=("restore_scale",),
+        cost="building the network once per cycle",
+    ),
+    Entry("zero", "all weights 0", "reprtune.training.restores.simple:restore_zero", cost="none"),
+    Entry(
+        "old",
+        "the weights it had when it was dropped",
+        "reprtune.training.restores.simple:restore_old",
+        fields=("restore_scale",),
+        cost="none",
     ),
 )
 _METHODS = (
@@ -132,7 +282,25 @@ _METHODS = (
         "repr",
         "RePr: train, drop the most overlapping filters, train the rest, restore orthogonally",
         "reprtune.spec.presets:REPR",
-        fields=("cycles", "s1", "s2", "criterion", "prune_ratio", "scope", "exclude_first", "restore"),
+        fields=(
+            "cycles",
+            "s1",
+            "s2",
+            "criterion",
+            "prune_ratio",
+            "scope",
+            "layer_cap",
+            "exclude_first",
+            "exclude_shortcuts",
+            "exclude",
+            "drop",
+            "restore",
+            "restore_scale",
+            "restore_bn",
+            "restore_optimizer",
+            "restore_next",
+            "restore_lr",
+        ),
     ),
 )
 
@@ -170,10 +338,10 @@ def find(kind: str, name: str) -> Entry:
 
 
 def argument(kind: str, name: str) -> str:
-    """What stands for `N` or `PATH` in `name`; empty for a plain name."""
+    """What stands for the capital words of the entry in `name`, joined by `-`; empty for a plain name."""
     match = find(kind, name).pattern.fullmatch(name)
     assert match is not None
-    return match[1] if match.groups() else ""
+    return "-".join(match.groups())
 
 
 def resolve(kind: str, name: str) -> Any:

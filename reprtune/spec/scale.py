@@ -82,7 +82,8 @@ def rescaled(spec: StudySpec, total: Duration) -> StudySpec:
             plain["space"][path] = to_plain(range_.scaled(*scale.of(path, range_.low)))
         elif _is_cycle_length(path):
             plain["space"][path]["options"] = [scale(path, option) for option in range_.values() or ()]
-    for fields in (plain["base"]["method"], *(arm["changes"] for arm in plain["controls"])):
+    base = plain["base"]
+    for fields in (base["method"], base["training"], *(arm["changes"] for arm in plain["controls"])):
         _retime(fields, scale)
     return from_plain(StudySpec, plain)
 
@@ -90,6 +91,7 @@ def rescaled(spec: StudySpec, total: Duration) -> StudySpec:
 def _retimed_trial(spec: TrialSpec, total: Duration) -> TrialSpec:
     plain = to_plain(spec)
     _retime(plain["method"], _Scale(spec.training.total, total))
+    _retime(plain["training"], _Scale(spec.training.total, total))
     plain["training"]["total"] = str(total)
     return from_plain(TrialSpec, plain)
 
@@ -119,7 +121,7 @@ class _Scale:
 
 
 def _is_cycle_length(path: str) -> bool:
-    return path.rsplit(".", 1)[-1] in ("s1", "s2")
+    return path.rsplit(".", 1)[-1] in ("s1", "s2", "lr_period")
 
 
 def _retime(fields: dict[str, Any], scale: _Scale) -> None:

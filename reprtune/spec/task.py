@@ -1,4 +1,4 @@
-"""What is learned, from what, by which network, and how it is optimised."""
+"""What is learned, from what, and by which network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from reprtune.errors import SpecError
 from reprtune.spec import catalog
-from reprtune.spec.duration import Duration
-from reprtune.spec.rules import at_least, between, one_of, parse_durations
+from reprtune.spec.rules import at_least, one_of
 
-AUGMENTATIONS = ("none", "crop", "flip", "crop+flip")
-LR_SCHEDULES = ("constant", "step", "cosine")
-PRECISIONS = ("fp32", "bf16")
+AUGMENTATIONS = (
+    "none", "crop", "flip", "crop+flip", "cutout", "crop+cutout", "flip+cutout", "crop+flip+cutout",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +21,15 @@ class TaskSpec:
     stratified by class and seeded; every arm sets them aside, used or not.
 
     Attributes:
-        dataset: a name of the catalog, or `npz:PATH`.
+        dataset: a name of the catalog.
         train_images: use only so many images of the train part; `None` = all of it.
         score_frac, val_frac: shares of the official training images, in (0, 0.5].
         split_seed: seed of the split; not the seed of a trial.
         augment: what is drawn anew for each training image: `crop` (4 px of zero padding),
-            `flip` (left-right), both, or none.
+            `flip` (left-right), `cutout` (a square set to the mean, anywhere, also partly outside;
+            arXiv 1708.04552), joined by `+`, or `none`.
+        cutout: side of that square in px; used only with `cutout`.
+        image_size: side in px that the images of a folder are scaled and cut to; of other data sets None.
     """
 
     dataset: str = "digits"
@@ -36,9 +38,11 @@ class TaskSpec:
     val_frac: float = 0.2
     split_seed: int = 0
     augment: str = "none"
+    cutout: int = 8
+    image_size: int | None = None
 
     def __post_init__(self) -> None:
-        catalog.find("datasets", self.dataset)
+        entry = catalog.find("datasets", self.dataset)
         one_of("task.augment", self.augment, AUGMENTATIONS)
         for field in ("score_frac", "val_frac"):
             value = getattr(self, field)
@@ -46,6 +50,15 @@ class TaskSpec:
                 raise SpecError(f"task.{field} must be above 0 and at most 0.5, but got {value}.")
         if self.train_images is not None:
             at_least("task.train_images", self.train_images, 1)
+        at_least("task.cutout", self.cutout, 1)
+        takes_size = "image_size" in entry.fields
+        if self.image_size is not None:
+            at_least("task.image_size", self.image_size, 2)
+            if not takes_size:
+                raise SpecError(
+                    f"task.image_size cannot be set for {self.dataset}, whose images all have one size.",
+                    "Leave task.image_size out.",
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +66,7 @@ class ModelSpec:
     """A network of the catalog.
 
     Attributes:
-        name: `convnet-N` or `resnet-N`.
+        name: a name of the catalog.
         width: filters of a convnet's layers, or of a resnet's first stage;
             `None` = the published width (32 and 16).
         batch_norm: BatchNorm after each convolution (a resnet always has it).
@@ -77,51 +90,3 @@ class ModelSpec:
                     f"whose options are {', '.join(entry.fields)}.",
                     f"Leave model.{field} out.",
                 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSpec:
-    """How the weights are optimised: SGD with momentum on the cross-entropy.
-
-    Attributes:
-        total: length of the whole trial, all cycles and the final full training together.
-        batch_size: images per step.
-        lr: peak learning rate; momentum, weight_decay: as in `torch.optim.SGD`.
-        lr_schedule: `constant`; `step` (times `lr_gamma` at each of `lr_milestones`, shares of
-            `total`); `cosine` (to 0 at the end of `total`).
-        precision: `fp32`, or `bf16` (autocast; weights, momentum and scores stay fp32).
-        threads: CPU threads of one trial. Part of its identity: sums round differently with more.
-        segment: length of training between two stored states; S1 and S2 are best whole multiples.
-    """
-
-    total: Duration = Duration.parse("100ep")
-    batch_size: int = 64
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    lr_schedule: str = "step"
-    lr_milestones: tuple[float, ...] = (0.4, 0.7)
-    lr_gamma: float = 0.1
-    precision: str = "fp32"
-    threads: int = 1
-    segment: Duration = Duration.parse("1ep")
-
-    def __post_init__(self) -> None:
-        one_of("training.lr_schedule", self.lr_schedule, LR_SCHEDULES)
-        one_of("training.precision", self.precision, PRECISIONS)
-        at_least("training.batch_size", self.batch_size, 2)
-        at_least("training.threads", self.threads, 1)
-        at_least("training.weight_decay", self.weight_decay, 0)
-        between("training.lr_gamma", self.lr_gamma, 0, 1)
-        if self.lr <= 0:
-            raise SpecError(f"training.lr must be above 0, but got {self.lr}.")
-        if not 0 <= self.momentum < 1:
-            raise SpecError(f"training.momentum must be at least 0 and below 1, but got {self.momentum}.")
-        parse_durations(self, "training", "total", "segment")
-        stones = self.lr_milestones
-        if list(stones) != sorted(set(stones)) or any(not 0 < s < 1 for s in stones):
-            raise SpecError(
-                f"training.lr_milestones must be increasing shares of the total, each between 0 and 1 "
-                f"exclusive, but got {list(stones)}.",
-                "Write them like [0.4, 0.7].",
-            )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from reprtune.errors import SpecError
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.rules import at_least
-from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.task import ModelSpec, TaskSpec
+from reprtune.spec.training import TrainingSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ ZERO_KEEPING_FUNCTIONS = {
     torch.relu, torch.tanh, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d,
     "relu", "tanh", "contiguous",
 }  # fmt: skip
+POOLING_MODULES = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+POOLING_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
 FLATTENING_FUNCTIONS = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
 ADDING_FUNCTIONS = {operator.add, operator.iadd, operator.sub, torch.add, torch.sub, "add", "sub"}
 MULTIPLYING_FUNCTIONS = {operator.mul, operator.imul, torch.mul, "mul"}
@@ -94,6 +96,13 @@ def through_function(node: fx.Node, value: Value, before: torch.Size, after: tor
     if node.target in ZERO_KEEPING_FUNCTIONS or _is_cut(node) or _is_padding(node) or _is_scaling(node):
         return value
     return None
+
+
+def is_pooling(node: fx.Node, graph: fx.GraphModule) -> bool:
+    """Does it mix neighbouring pixels of a channel, even where it keeps the size?"""
+    if node.op == "call_module":
+        return isinstance(graph.get_submodule(str(node.target)), POOLING_MODULES)
+    return node.target in POOLING_FUNCTIONS
 
 
 def argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,10 @@ class FilterMap:
         owned: every parameter and buffer region that belongs to a filter: its own, those of its
             per-channel path, and the kernels of the next layer that read it.
         costs: of every convolution and linear layer.
+        graph: the network as torch.fx traced it in evaluation mode; it shares modules and parameters.
+        taps: layer -> node of `graph` where its activation is read: the last tensor of the convolution's
+            height and width that belongs to exactly its filters, after BatchNorm, activation and gates.
+        norms: layer -> the BatchNorm on the way to its tap, where there is one.
     """
 
     layers: Mapping[str, int]
@@ -54,6 +58,9 @@ class FilterMap:
     masked: tuple[Use, ...]
     owned: tuple[Use, ...]
     costs: tuple[MixingCost, ...]
+    graph: fx.GraphModule
+    taps: Mapping[str, str]
+    norms: Mapping[str, str]
 
     @property
     def n_filters(self) -> int:

@@ -248,10 +248,33 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     if not walk.layers:
         reasons = "; ".join(f"{n}: {r}" for n, r in walk.kept_out.items()) or "it has no convolution"
         raise ModelError(f"{type(model).__name__} has no filter that can be dropped ({reasons}).")
+    taps, norms = _taps(walk)
     return FilterMap(
         walk.layers, frozenset(walk.first), walk.kept_out,
-        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs),
+        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs), graph, taps, norms,
     )  # fmt: skip
+
+
+def _taps(walk: _Walk) -> tuple[dict[str, str], dict[str, str]]:
+    """Where the activation of each droppable layer is read, and the BatchNorm before that."""
+    taps: dict[str, str] = {}
+    norms: dict[str, str] = {}
+    sizes: dict[str, torch.Size | None] = {}
+    whole = {name: torch.arange(r.start, r.stop) for name, r in slices(walk.layers).items()}
+    for node, value in walk.values.items():
+        if value.dim != 1 or not value.is_owned:
+            continue
+        name = next((n for n, owner in whole.items() if torch.equal(owner, value.owner)), None)
+        if name is None:
+            continue
+        if sizes.setdefault(name, shape_of(node)) != shape_of(node) or channels.is_pooling(node, walk.graph):
+            continue
+        taps[name] = node.name
+        if node.op == "call_module" and isinstance(
+            walk.graph.get_submodule(str(node.target)), nn.BatchNorm2d
+        ):
+            norms.setdefault(name, str(node.target))
+    return taps, norms
 
 
 def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:

@@ -20,7 +20,10 @@ from reprtune.spec.method import MethodSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.schedule import Event, Item
 
-FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma")
+FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
+
+DROP_FIELDS = ("criterion", "scope", "layer_cap", "exclude_first", "exclude_shortcuts", "exclude", "drop")
+RESTORE_FIELDS = ("restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next")
 
 
 @functools.cache
@@ -40,6 +43,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str) -> str:
         {
             "task": task_digest,
             "augment": spec.task.augment,
+            "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
             "model": spec.model,
             "training": training,
             "seed": spec.seed,
@@ -58,9 +62,9 @@ def next_name(name: str, item: Item, method: MethodSpec, n_drop: int, lrs: NDArr
     """
     if isinstance(item, Event):
         if item.kind == "drop":
-            rules = [method.criterion, method.scope, method.exclude_first, n_drop]
+            rules = [getattr(method, field) for field in DROP_FIELDS] + [n_drop]
         else:
-            rules = [method.restore]
+            rules = [getattr(method, field) for field in RESTORE_FIELDS]
         return digest([name, item.kind, item.cycle, rules])
     rates = hashlib.sha256(np.ascontiguousarray(lrs[item.start : item.stop]).tobytes()).hexdigest()
     return digest([name, item.start, item.stop, rates])

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,16 +22,18 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
-from reprtune.training.criteria import ScoreContext, score_filters
-from reprtune.training.criteria.ortho import overlap
+from reprtune.training.criteria import ScoreContext
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.task import Part, Task
+from reprtune.training.dropping import drop_filters, restore_dropped
 from reprtune.training.filters import find_filters
+from reprtune.training.losses import Loss
 from reprtune.training.models import build_model
-from reprtune.training.restores import restore_filters
+from reprtune.training.optimizers import Optimizer
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
-from reprtune.training.select import n_dropped, select
+from reprtune.training.select import n_dropped
+from reprtune.training.step import Step
 from reprtune.training.subnetwork import SubNetwork
 
 NETWORK = 0  # a state is a tuple of K networks; these methods train one
@@ -61,21 +64,10 @@ class Live:
         model = build_model(spec.model, channels, (height, width), task.n_classes, spec.seed)
         self.filters = find_filters(model, torch.zeros(1, channels, height, width))
         self.model: nn.Module = model.to(device)
-        self.lr = torch.zeros((), device=device)
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=self.lr,
-            momentum=spec.training.momentum,
-            weight_decay=spec.training.weight_decay,
-            fused=True,
-        )
-        self.momentum: dict[str, Tensor] = {}
-        if spec.training.momentum > 0:  # from 0: the first step is then the one torch would take
-            for name, parameter in self.model.named_parameters():
-                self.momentum[name] = torch.zeros_like(parameter)
-                self.optimizer.state[parameter]["momentum_buffer"] = self.momentum[name]
-        self.network = SubNetwork(self.model, self.filters, self.momentum)
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        lr = torch.zeros((), device=device)
+        optimizer = Optimizer(spec.training, self.model.named_parameters(), lr)
+        self.network = SubNetwork(self.model, self.filters, optimizer.state)
+        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training))
         self.step_done = 0
         self.n_drop = n_dropped(self.filters, spec.method)
         self.points: tuple[Point, ...] = ()
@@ -99,7 +91,7 @@ class Live:
         """
         self._begun = time.perf_counter()
         if self.step_done == segment.start:
-            self.loss_sum.zero_()
+            self.step.loss_sum.zero_()
             self.partial_seconds = 0.0
             self._seed_layers(segment.start)
         self.model.train()
@@ -112,24 +104,13 @@ class Live:
             if now != epoch:
                 epoch = now
                 self.batches.start_epoch(generator(self.spec.seed, "epoch", NETWORK, epoch))
-            self.lr.fill_(lrs[self.step_done])
+            self.step.lr.fill_(lrs[self.step_done])
             self.step(*self.batches.batch(index))
             self.step_done += 1
         self._close(segment, float(lrs[segment.stop - 1]))
 
-    def step(self, x: Tensor, y: Tensor) -> None:
-        """One optimizer step on the images x (B, C, H, W) with labels y (B,)."""
-        self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            logits = self.network.forward(x)
-        loss = F.cross_entropy(logits.float(), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.network.hold()
-        self.loss_sum += loss.detach()
-
     def _close(self, segment: Segment, lr: float) -> None:
-        train_loss = float(self.loss_sum) / (segment.stop - segment.start)  # waits for the device
+        train_loss = float(self.step.loss_sum) / (segment.stop - segment.start)  # waits for the device
         val = self.evaluate(self.task.val)
         if not (math.isfinite(train_loss) and math.isfinite(val.loss)):
             self.diverged_at = segment.stop
@@ -157,11 +138,6 @@ class Live:
         """Dropout and its like draw from torch's global generator."""
         torch.manual_seed(derive(self.spec.seed, "layers", NETWORK, step))
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.spec.training.precision == "bf16"
-        )
-
     @torch.no_grad()
     def evaluate(self, part: Part) -> Evaluation:
         """Mean cross-entropy and share of wrong answers over a part of the data."""
@@ -169,7 +145,7 @@ class Live:
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         wrong = torch.zeros((), dtype=torch.int64, device=self.device)
         for x, y in evaluation_batches(part, self.task.mean, self.task.std):
-            with self._autocast():
+            with self.step.autocast():
                 logits = self.network.forward(x).float()
             loss += F.cross_entropy(logits, y, reduction="sum")
             wrong += (logits.argmax(1) != y).sum()
@@ -180,71 +156,13 @@ class Live:
 
     def happen(self, event: Event) -> None:
         if event.kind == "drop":
-            self._drop(event)
+            batches = partial(evaluation_batches, self.task.score, self.task.mean, self.task.std)
+            context = ScoreContext(self.spec.seed, event.cycle, self.network, batches)
+            drop = drop_filters(self.network, self.spec, context, event.stop)
+            self.drops = (*self.drops, drop)
         else:
-            self._restore(event)
-
-    def _drop(self, event: Event) -> None:
-        weights = self._filter_weights()
-        scores = score_filters(
-            self.spec.method.criterion, weights, ScoreContext(seed=self.spec.seed, cycle=event.cycle)
-        )
-        drop = select(scores, self.filters, self.spec.method)
-        before = self._overlaps()
-        self.network.set_keep(~drop)
-        dropped = {
-            name: tuple(drop[numbers].nonzero().flatten().tolist())
-            for name, numbers in self.filters.slices().items()
-            if drop[numbers].any()
-        }
-        self.drops = (
-            *self.drops, Drop(step=event.stop, cycle=event.cycle, dropped=dropped, overlap=before)
-        )  # fmt: skip
-
-    def _restore(self, event: Event) -> None:
-        """The dropped filters come back with new weights; what else belongs to them starts afresh:
-        bias and BatchNorm as in a new network, no momentum. The next layer's kernels keep their values."""
-        levels: dict[str, dict[str, int]] = {}
-        dropped = ~self.network.keep
-        with torch.no_grad():
-            self._reset_owned()
-            for name, numbers in self.filters.slices().items():
-                if not dropped[numbers].any():
-                    continue
-                weight = self._filter_weights()[name]
-                draw = generator(self.spec.seed, "restore", NETWORK, event.cycle, name)
-                new = restore_filters(self.spec.method.restore, weight, dropped[numbers], draw)
-                weight[dropped[numbers].to(weight.device)] = new.weight.to(weight)
-                levels[name] = {level: new.levels.count(level) for level in sorted(set(new.levels))}
-        self.network.set_keep(torch.ones_like(dropped))
-        self.restores = (
-            *self.restores,
-            Restore(step=event.stop, cycle=event.cycle, levels=levels, overlap=self._overlaps()),
-        )
-
-    def _reset_owned(self) -> None:
-        """Everything absent but the convolutions' own weights: 1 for BatchNorm's scale and variance,
-        0 for biases, shifts, means and momentum."""
-        convolutions = {f"{name}.weight" for name in self.filters.layers}
-        per_channel = {use.name for use in self.filters.owned if use.dim == 0} - convolutions
-        tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        for name, mask in self.network.absent_regions().items():
-            if name in self.momentum:
-                self.momentum[name].mul_(mask)
-            if name in per_channel and tensors[name].dim() == 1:
-                one = isinstance(self._module(name), nn.BatchNorm2d) and name.endswith(("weight", "var"))
-                tensors[name].mul_(mask).add_((1 - mask) * float(one))
-
-    def _module(self, tensor: str) -> nn.Module:
-        return self.model.get_submodule(tensor.rpartition(".")[0])
-
-    def _filter_weights(self) -> dict[str, Tensor]:
-        """Layer -> its filters (J, c, k, k), the parameters themselves."""
-        parameters = self.network.parameters
-        return {name: parameters[f"{name}.weight"].detach() for name in self.filters.layers}
-
-    def _overlaps(self) -> dict[str, float]:
-        return {name: float(overlap(weight)) for name, weight in self._filter_weights().items()}
+            restore = restore_dropped(self.network, self.spec, event.cycle, event.stop, NETWORK)
+            self.restores = (*self.restores, restore)
 
     # -- states -----------------------------------------------------------------------------------
 
@@ -252,10 +170,10 @@ class Live:
         """Everything needed to continue, as bytes; with `pause_after`, the number of plan items done, also
         what is needed in the middle of a segment. `end`: a trial is complete with this state."""
         tensors = {f"net{NETWORK}/{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"net{NETWORK}/momentum/{k}": v for k, v in self.momentum.items()}
+        tensors |= {f"step{NETWORK}/{k}": v for k, v in self.step.tensors().items()}
         tensors["keep"] = self.network.keep
         if pause_after is not None:
-            tensors |= {"loss_sum": self.loss_sum, "rng": torch.get_rng_state()}
+            tensors |= {"loss_sum": self.step.loss_sum, "rng": torch.get_rng_state()}
             if self.device.type == "cuda":
                 tensors["rng_cuda"] = torch.cuda.get_rng_state(self.device)
         notes = {
@@ -283,20 +201,11 @@ class Live:
             StateError: these bytes are something else; nothing was changed.
         """
         tensors, notes = state.decode(payload)
-        prefix, momentum = f"net{NETWORK}/", f"net{NETWORK}/momentum/"
-        self.model.load_state_dict(
-            {
-                k.removeprefix(prefix): v
-                for k, v in tensors.items()
-                if k.startswith(prefix) and not k.startswith(momentum)
-            }
-        )
-        with torch.no_grad():
-            for name, buffer in self.momentum.items():
-                buffer.copy_(tensors[momentum + name])
+        self.model.load_state_dict(_below(f"net{NETWORK}/", tensors))
+        self.step.load(_below(f"step{NETWORK}/", tensors))
         self.network.set_keep(tensors["keep"])
         if "rng" in tensors:
-            self.loss_sum.copy_(tensors["loss_sum"])
+            self.step.loss_sum.copy_(tensors["loss_sum"])
             torch.set_rng_state(tensors["rng"])
             if "rng_cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["rng_cuda"], self.device)
@@ -321,3 +230,7 @@ class Live:
             restores=self.restores,
             diverged_at=self.diverged_at,
         )
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reprtune.spec.task import TrainingSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 
 

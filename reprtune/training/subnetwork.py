@@ -33,13 +33,15 @@ class SubNetwork:
     Args:
         model: trained in place.
         filters: what `find_filters` found in it.
-        momentum: parameter name -> its momentum buffer.
+        state: of the optimizer: kind -> parameter's name -> tensor of the parameter's shape.
     """
 
-    def __init__(self, model: nn.Module, filters: FilterMap, momentum: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, model: nn.Module, filters: FilterMap, state: Mapping[str, Mapping[str, Tensor]]
+    ) -> None:
         self.model = model
         self.filters = filters
-        self.momentum = dict(momentum)
+        self.state = state
         self.parameters = dict(model.named_parameters())
         self.buffers = dict(model.named_buffers())
         self.keep = torch.ones(filters.n_filters, dtype=torch.bool)
@@ -80,6 +82,12 @@ class SubNetwork:
             return self.model(x)
         return functional_call(self.model, {n: self.parameters[n] * m for n, m in self._masks.items()}, (x,))
 
+    def filter_weights(self) -> dict[str, Tensor]:
+        """Droppable layer -> its filters as they are used now, absent ones 0; with their gradients."""
+        weights = {name: self.parameters[f"{name}.weight"] for name in self.filters.layers}
+        masks = self._masks
+        return {n: w * masks[k] if (k := f"{n}.weight") in masks else w for n, w in weights.items()}
+
     @torch.no_grad()
     def hold(self) -> None:
         """After a step: put back everything that belongs to dropped filters."""
@@ -90,7 +98,7 @@ class SubNetwork:
     def _tensors(self, name: str) -> list[Tensor]:
         if name in self.buffers:
             return [self.buffers[name]]
-        return [self.parameters[name]] + ([self.momentum[name]] if name in self.momentum else [])
+        return [self.parameters[name], *(group[name] for group in self.state.values() if name in group)]
 
     def _mask(self, uses: list[Use]) -> Tensor:
         """1 where present, 0 where absent, shaped to broadcast over the tensor."""

@@ -113,8 +113,11 @@ def create_study(
         SpecError, DataError, StorageError, TrackingError, ReprtuneError: before anything is written.
     """
     database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
-    if database is not None and (facts := existing(database, spec)) is not None:
-        return False, facts
+    if database is not None:
+        with database_lock(database):  # else a study that somebody has half made looks like a stranger's
+            facts = existing(database, spec)
+        if facts is not None:
+            return False, facts
     materials = Materials(settings.data_dir, choose_device(settings.device))
     facts = find_facts(spec, materials)
     dry_run(spec, materials, progress)

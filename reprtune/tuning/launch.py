@@ -26,6 +26,7 @@ from reprtune.tuning.shipper import Shipper, ShipResult
 from reprtune.tuning.slots import Queue, queues
 
 MAX_RESTARTS = 3
+WAIT_SECONDS = 0.25
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 Observer = Callable[[int, Any], None]
 
@@ -91,6 +92,7 @@ class Launcher:
     _restarts: int = 0
     _crashes: int = 0
     _signals: int = 0
+    _told: bool = False
     _fatal: ReprtuneError | None = None
 
     def run(self) -> Summary:
@@ -142,9 +144,10 @@ class Launcher:
 
     def _watch(self, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
         while self._children:
+            self._tell_of_signal()
             if self._signals == 1:
                 self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
-            for pipe in connection.wait([c.pipe for c in self._children], timeout=1.0):
+            for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
                 child = next(c for c in self._children if c.pipe is pipe)
                 try:
                     message = child.pipe.recv()
@@ -189,18 +192,22 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signal_handlers(self) -> Iterator[None]:
-        def handle(_number: int, _frame: Any) -> None:
+        def handle(_number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
             self._signals += 1
-            if self._signals == 1:
-                self.say("Stopping: the workers save where they stand. Once more to kill them.")
             self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
 
         before = {n: signal.signal(n, handle) for n in STOPPING}
         try:
             yield
         finally:
+            self._tell_of_signal()
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _tell_of_signal(self) -> None:
+        if self._signals and not self._told:
+            self._told = True
+            self.say("Stopping: the workers save where they stand. Once more to kill them.")
 
 
 def work(

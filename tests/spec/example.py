@@ -6,7 +6,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StudySpec
-from reprtune.spec.task import TrainingSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 
 

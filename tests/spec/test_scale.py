@@ -11,7 +11,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.scale import rescaled, scaled_study, scaled_trial
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm, StudySpec
-from reprtune.spec.task import TrainingSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE

@@ -15,7 +15,7 @@ from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.criteria.ortho import overlap
 from reprtune.training.seeds import generator
 
-CONTEXT = ScoreContext(seed=5, cycle=1)
+CONTEXT = ScoreContext(5, 1, None, list)  # type: ignore[arg-type]  # these look at weights only
 NAMES = catalog.names("criteria")
 SHAPES = {"conv1": (6, 3, 3, 3), "conv2": (5, 6, 3, 3), "expand": (8, 4, 1, 1), "stem": (4, 1, 5, 5)}
 
@@ -100,13 +100,15 @@ def test_random_scores_are_drawn_anew_for_each_seed_cycle_and_layer() -> None:
     """Uniform on [0, 1), the same again for the same three, whatever other layers there are."""
     weight = torch.ones(2000, 1, 1, 1)
     draws = {
-        (seed, cycle, layer): score_filters("random", {layer: weight}, ScoreContext(seed, cycle))[layer]
+        (seed, cycle, layer): score_filters("random", {layer: weight}, ScoreContext(seed, cycle, None, list))[
+            layer
+        ]
         for seed in (0, 1)
         for cycle in (0, 1)
         for layer in ("a", "b")
     }
     assert len({tuple(d.tolist()) for d in draws.values()}) == 8
-    both = score_filters("random", {"b": weight, "a": weight}, ScoreContext(0, 1))
+    both = score_filters("random", {"b": weight, "a": weight}, ScoreContext(0, 1, None, list))
     assert torch.equal(both["a"], draws[0, 1, "a"])
     for draw in draws.values():
         assert draw.min() >= 0 and draw.max() < 1

@@ -86,7 +86,9 @@ def test_nothing_of_a_dropped_filter_moves(name: str) -> None:
         model(images()).square().mean().backward()
         optimizer.step()
     network = without(model, filters)
-    network.momentum = {n: optimizer.state[p]["momentum_buffer"] for n, p in model.named_parameters()}
+    network.state = {
+        "momentum": {n: optimizer.state[p]["momentum_buffer"] for n, p in model.named_parameters()}
+    }
     network.set_keep(network.keep)
     modules, slices = dict(model.named_modules()), filters.slices()
     parts: dict[str, tuple[Tensor, Tensor]] = {}

@@ -30,12 +30,33 @@ CHANGES_ALL = {
     "training.precision": "bf16",
     "training.threads": 2,
     "training.segment": "4it",
+    "task.cutout": 3,
+    "training.optimizer": "adam",
+    "training.nesterov": True,
+    "training.beta1": 0.8,
+    "training.beta2": 0.99,
+    "training.eps": 1e-6,
+    "training.bias_correction": "filter",
+    "training.label_smoothing": 0.1,
+    "training.ortho_penalty": 1e-3,
+}
+ADAM = {"training.optimizer": "adam"}
+NEEDS = {  # what a field must stand beside to have an effect
+    "task.cutout": {"task.augment": "cutout"},
+    "training.beta1": ADAM,
+    "training.beta2": ADAM,
+    "training.eps": ADAM,
+    "training.bias_correction": ADAM,
 }
 CHANGES_FROM_THE_DROP = {
     "method.criterion": "l2",
     "method.prune_ratio": 0.5,
     "method.scope": "layer",
     "method.exclude_first": False,
+    "method.exclude_shortcuts": True,
+    "method.exclude": ["conv2"],
+    "method.layer_cap": 0.4,
+    "method.drop": "weights-only",
     "method.cycles": 0,
     "method.s1": "2ep",
 }
@@ -50,8 +71,27 @@ def common(one: list[str], other: list[str]) -> int:
 @pytest.mark.parametrize("path", CHANGES_ALL)
 def test_fields_that_change_every_state(path: str) -> None:
     """No state after the first segment is shared with a trial in which this field differs."""
-    other = names(spec(**{path: CHANGES_ALL[path]}))
-    assert not set(names(SPEC)[1:]) & set(other)
+    base = NEEDS.get(path, {})
+    other = names(spec(**{**base, path: CHANGES_ALL[path]}))
+    assert not set(names(spec(**base))[1:]) & set(other)
+
+
+CHANGES_FROM_THE_RESTORE = {
+    "method.restore": "random",
+    "method.restore_scale": "old",
+    "method.restore_bn": "keep",
+    "method.restore_optimizer": "keep",
+    "method.restore_next": "zero",
+    "method.s2": "2ep",
+}
+
+
+@pytest.mark.parametrize("path", CHANGES_FROM_THE_RESTORE)
+def test_how_filters_return_counts_from_the_restore_on(path: str) -> None:
+    """What is before the first restore is shared; nothing after it."""
+    other = names(spec(**{path: CHANGES_FROM_THE_RESTORE[path]}))
+    assert common(names(SPEC), other) == 4
+    assert not set(names(SPEC)[4:]) & set(other)
 
 
 @pytest.mark.parametrize("path", CHANGES_FROM_THE_DROP)
@@ -72,9 +112,10 @@ def test_every_field_of_a_trial_is_visited() -> None:
     }
     elsewhere = {
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
-        "training.lr_gamma", "method.s2", "method.restore",
+        "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
+        "task.image_size", "training.teacher", "training.teacher_weight", "training.teacher_temperature",
     }  # fmt: skip
-    assert leaves == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP} | elsewhere
+    assert leaves == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere
 
 
 def test_longer_phases_continue_shorter_ones() -> None:

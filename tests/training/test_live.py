@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reprtune.errors import StateError
-from reprtune.spec.task import PRECISIONS
+from reprtune.spec.training import PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
 from reprtune.training.live import Live
@@ -34,10 +34,14 @@ def train(network: Live, *items: Segment | Event) -> None:
             network.train(item, RATES, lambda: False)
 
 
+def momentum_of(network: Live) -> dict[str, Tensor]:
+    return network.network.state.get("momentum", {})
+
+
 def tensors(network: Live) -> dict[str, Tensor]:
     """Parameters, statistics and momentum, copied."""
     found = {name: value.clone() for name, value in network.model.state_dict().items()}
-    return found | {f"{name}, momentum": value.clone() for name, value in network.momentum.items()}
+    return found | {f"{name}, momentum": value.clone() for name, value in momentum_of(network).items()}
 
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
@@ -159,7 +163,7 @@ def test_weights_and_momentum_are_float32(precision: str) -> None:
     network.model.conv2.register_forward_hook(lambda _m, _x, y: seen.add(y.dtype))  # type: ignore[union-attr]
     train(network, FIRST, DROP, SUB)
     assert {p.dtype for p in network.model.parameters()} == {torch.float32}
-    assert {m.dtype for m in network.momentum.values()} == {torch.float32}
+    assert {m.dtype for m in momentum_of(network).values()} == {torch.float32}
     assert seen == {torch.bfloat16 if precision == "bf16" else torch.float32}
     assert math.isfinite(network.points[-1].val_loss)
 
@@ -197,7 +201,7 @@ def test_the_fast_layout_survives_a_state() -> None:
     network = live()
     network.load(network.save())
     kernels = [m.weight for m in network.model.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 1]
-    momentum = [network.momentum[f"conv{i}.weight"] for i in (2, 3)]
+    momentum = [momentum_of(network)[f"conv{i}.weight"] for i in (2, 3)]
     assert all(t.is_contiguous(memory_format=torch.channels_last) for t in (*kernels, *momentum))
 
 

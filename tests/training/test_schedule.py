@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
-from reprtune.spec.task import LR_SCHEDULES, TrainingSpec
+from reprtune.spec.training import LR_SCHEDULES, TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.schedule import Event, Item, Segment, learning_rates, plan, rungs
 

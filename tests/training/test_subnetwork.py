@@ -75,7 +75,7 @@ class Pair:
             yield name, whole[name], small[name]
         for name, parameter in self.small.named_parameters():
             buffer = self.small_optimizer.state[parameter]["momentum_buffer"]
-            yield f"{name}, momentum", self.whole.momentum[name], buffer
+            yield f"{name}, momentum", self.whole.state["momentum"][name], buffer
 
     def logits(self) -> tuple[Tensor, Tensor]:
         """In evaluation mode."""
@@ -143,7 +143,7 @@ def make_pair(name: str, dtype: torch.dtype) -> Pair:
     small, indices = by_hand(name, kept_rows(filters, keep))
     small = small.to(dtype)
     fill(small, model, indices)
-    whole = SubNetwork(model, filters, momentum)
+    whole = SubNetwork(model, filters, {"momentum": momentum})
     whole.set_keep(keep)
     return Pair(whole, optimizer, small, plain_sgd(small, momentum, indices, **SGD), indices, dtype)
 

@@ -234,7 +234,7 @@ def test_several_workers_download_once(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", WORKER, str(tmp_path / "data"), str(tmp_path / "log")]
     root = Path(__file__).parents[2]
     workers = [subprocess.Popen(command, cwd=root) for _ in range(3)]
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0, 0]
     assert (tmp_path / "log").read_text() == "fetched\n"
 
 

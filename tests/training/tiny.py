@@ -13,7 +13,8 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.history import History
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.task import ModelSpec, TaskSpec, TrainingSpec
+from reprtune.spec.task import ModelSpec, TaskSpec
+from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training import state

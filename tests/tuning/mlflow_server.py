@@ -37,7 +37,7 @@ class Server:
                 [sys.executable, "-m", "mlflow", "server", *store, *address],
                 env=environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             try:
                 with urllib.request.urlopen(f"{self.uri}/health", timeout=1):

@@ -24,7 +24,6 @@ from tests.tiny_study import STUDY
 from tests.tuning.tiny_worker import MATERIALS
 
 # mlflow 3.17 on SQLAlchemy 2.1 warns of itself
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
 def tried(spec: Any) -> list[tuple[str, str, float, int]]:

@@ -31,7 +31,7 @@ from tests.tuning.tiny_worker import MATERIALS, create
 # A short lease, and a tracking store that cannot be there: nothing here needs MLflow, and training goes on.
 FAST = {
     "REPRTUNE_HEARTBEAT_SECONDS": "1",
-    "REPRTUNE_GRACE_SECONDS": "8",
+    "REPRTUNE_GRACE_SECONDS": "15",
     "MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.db",
 }
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
@@ -51,7 +51,7 @@ def machines(tmp_path: Path, postgresql: PostgreSQL) -> Iterator[list[Command]]:
         yield [stack.enter_context(closing(Command(tmp_path / name, shared))) for name in ("one", "two")]
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it never came"
@@ -59,7 +59,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
-def finish(process: subprocess.Popen[str], code: int, seconds: float = 100) -> str:
+def finish(process: subprocess.Popen[str], code: int, seconds: float = 400) -> str:
     """Wait for the end; what was printed on stderr."""
     try:
         out, err = process.communicate(timeout=seconds)
@@ -179,7 +179,7 @@ def test_some_trials_then_ctrl_c_then_the_rest_are_exactly_the_budget(command: C
     process = command.start("study", "run", "tiny")
     wait_for(lambda: used_up(command.trials("tiny")))
     os.killpg(process.pid, signal.SIGINT)
-    assert "Stopping: the workers save where they stand" in finish(process, 130, seconds=30)
+    assert "Stopping: the workers save where they stand" in finish(process, 130)
     trials = [*command.trials("tiny"), *command.trials("tiny.controls")]
     assert not [t for t in trials if t.state == TrialState.RUNNING]
     assert [t for t in trials if t.state == TrialState.WAITING]
@@ -200,7 +200,7 @@ def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(command:
     process = command.start("study", "run", "tiny")
     wait_for(lambda: len(children(process.pid)) >= 1)
     process.send_signal(signal.SIGTERM)
-    finish(process, 130, seconds=30)
+    finish(process, 130)
     assert not used_up(command.trials("tiny")) and not running(command)
 
 
@@ -213,7 +213,7 @@ def test_a_second_ctrl_c_kills(command: Command) -> None:
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    finish(process, 130, seconds=30)
+    finish(process, 130)
     trials = command.trials("tiny")
     assert outcome(trials[held.number]) == "lost"
     again = trials[-1]

@@ -4,7 +4,6 @@ import json
 import threading
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
 
 from reprtune.record.schema import FINAL
@@ -27,7 +26,6 @@ from tests.tuning.tracked import (
 )
 
 # mlflow 3.17 on SQLAlchemy 2.1
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
 def journal_of(settings: Settings) -> Journal:

@@ -264,7 +264,7 @@ def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path, postgresql: Pos
         thread.join(timeout=0.5)
         assert not taken, "the lock is held"
         process.kill()
-        thread.join(timeout=20)
+        thread.join(timeout=200)
         assert [t.user_attrs["slot"] for t in taken] == [0]
         process.join()
         queue.storage.engine.dispose()

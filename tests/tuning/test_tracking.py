@@ -18,7 +18,6 @@ from reprtune.tuning.tracking import ENVIRONMENT, connect, open_study, prepare, 
 from tests.tuning.tracked import DIGEST, STUDY
 
 # mlflow 3.17 on SQLAlchemy 2.1
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 ROOT = Path(__file__).resolve().parents[2]
 
 

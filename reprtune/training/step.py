@@ -1,0 +1,52 @@
+"""One optimizer step. Nothing in it waits for the device or branches on the value of a tensor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reprtune.spec.training import TrainingSpec
+from reprtune.training.losses import Loss
+from reprtune.training.optimizers import Optimizer
+from reprtune.training.subnetwork import SubNetwork
+
+AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Step:
+    """Trains `network` in place.
+
+    Attributes:
+        lr: learning rate of the next step, a scalar tensor: write into it.
+        loss_sum: of the training losses of the steps since somebody set it to 0, float64.
+    """
+
+    def __init__(self, spec: TrainingSpec, network: SubNetwork, optimizer: Optimizer, loss: Loss) -> None:
+        self.spec, self.network, self.optimizer, self.loss = spec, network, optimizer, loss
+        self.device = optimizer.lr.device
+        self.lr = optimizer.lr
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def __call__(self, x: Tensor, y: Tensor) -> None:
+        """Descend on the images x (B, C, H, W) with labels y (B,)."""
+        self.optimizer.zero_grad()
+        with self.autocast():
+            logits = self.network.forward(x)
+        loss = self.loss(logits.float(), y, x, self.network)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.network.hold()
+        self.loss_sum += loss.detach()
+
+    def autocast(self) -> torch.autocast:
+        """The precision of forward passes, in training and in evaluation."""
+        kind = AUTOCAST[self.spec.precision]
+        return torch.autocast(self.device.type, kind, enabled=self.spec.precision != "fp32")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything needed to continue, by name."""
+        return self.optimizer.tensors()
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `tensors` returned."""
+        self.optimizer.load(tensors)
