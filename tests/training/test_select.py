@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import fx, nn
 
 from reprtune.spec.method import SCOPES, MethodSpec
 from reprtune.training.filter_map import FilterMap
@@ -15,7 +16,8 @@ from reprtune.training.select import candidates, n_dropped, select
 def network(*sizes: int) -> FilterMap:
     """Layers a, b, c ... of so many filters; a reads the input."""
     layers = dict(zip("abcdef", sizes, strict=False))
-    return FilterMap(layers, frozenset("a"), {}, (), (), ())
+    graph = fx.GraphModule(nn.Module(), fx.Graph())
+    return FilterMap(layers, frozenset("a"), {}, (), (), (), graph, taps={}, norms={})
 
 
 def one_by_one(scores: dict[str, list[float]], layers: list[str], n: int) -> set[tuple[str, int]]:
