@@ -10,8 +10,8 @@ from reprtune.errors import SpecError
 from reprtune.spec.task import AUGMENTATIONS
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.task import Part
-from reprtune.training.data.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
 from reprtune.training.seeds import generator
+from reprtune.training.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 

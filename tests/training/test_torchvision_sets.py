@@ -19,7 +19,7 @@ import pytest
 
 from reprtune.errors import DataError
 from reprtune.training.data import download, torchvision_sets
-from reprtune.training.data.torchvision_import import datasets
+from reprtune.training.torchvision_import import datasets
 
 RAW = Path("FashionMNIST", "raw")
 RNG = np.random.default_rng(0)

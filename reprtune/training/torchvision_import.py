@@ -1,4 +1,4 @@
-"""`import torchvision` beside any torch: import `datasets` from here."""
+"""`import torchvision` beside any torch: import `datasets`, `models` and `transforms` from here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 import torch
 
 # torchvision from PyPI is built for CUDA. Its compiled part does not load beside a CPU-only torch, so that
-# its import fails on two operators that it only wants to describe. Declaring them is enough: data sets use
-# none. The library must stay alive, or the declaration goes with it.
+# its import fails on two operators that it only wants to describe. Declaring them is enough: data sets,
+# classification networks and transforms use none. The library must stay alive, or the declaration goes
+# with it.
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _declared: list[torch.library.Library] = []
 
@@ -24,11 +25,13 @@ def _declare_operators() -> None:
 
 
 try:
-    from torchvision import datasets
+    from torchvision import datasets, models
+    from torchvision.transforms import v2 as transforms
 except RuntimeError as error:
     if torch.version.cuda is not None or "torchvision::" not in str(error):
         raise
     _declare_operators()
-    from torchvision import datasets
+    from torchvision import datasets, models
+    from torchvision.transforms import v2 as transforms
 
-__all__ = ["datasets"]
+__all__ = ["datasets", "models", "transforms"]
