@@ -105,9 +105,13 @@ class Live:
                 epoch = now
                 self.batches.start_epoch(generator(self.spec.seed, "epoch", NETWORK, epoch))
             self.step.lr.fill_(lrs[self.step_done])
-            self.step(*self.batches.batch(index))
+            self.advance(index)
             self.step_done += 1
         self._close(segment, float(lrs[segment.stop - 1]))
+
+    def advance(self, index: int) -> None:
+        """One step, on batch `index` of the epoch."""
+        self.step(*self.batches.batch(index))
 
     def _close(self, segment: Segment, lr: float) -> None:
         train_loss = float(self.step.loss_sum) / (segment.stop - segment.start)  # waits for the device

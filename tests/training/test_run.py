@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from reprtune.states.store import StateStore
 from reprtune.training import run as module
@@ -58,7 +57,7 @@ def test_what_a_finished_trial_leaves(store: StateStore, monkeypatch: pytest.Mon
 def test_running_again_does_nothing(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run finds the last state and takes no step."""
     finish(SPEC, store)
-    monkeypatch.setattr(Live, "step", None)
+    monkeypatch.setattr(Live, "advance", None)
     again = Run(SPEC, MATERIALS, store)
     assert [update.kind for update in again] == ["found"]
     assert (again.steps_spent, again.finished) == (0, True)
@@ -158,15 +157,15 @@ def test_a_pause_inside_long_segments(store: StateStore, alone: Run, monkeypatch
     """States are saved within a segment too, so that a kill loses little of it."""
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
     steps: list[int] = []
-    real = Live.step
+    real = Live.advance
 
-    def step(live: Live, x: torch.Tensor, y: torch.Tensor) -> None:
+    def advance(live: Live, index: int) -> None:
         steps.append(live.step_done)
         if len(steps) == 22:
             raise Killed
-        real(live, x, y)
+        real(live, index)
 
-    monkeypatch.setattr(Live, "step", step)
+    monkeypatch.setattr(Live, "advance", advance)
     with pytest.raises(Killed):
         finish(SPEC, store)
     run = finish(SPEC, store)

@@ -153,7 +153,7 @@ def test_a_trial_that_diverges(train: Invoke, tmp_path: Path, monkeypatch: pytes
     first = train(*words)
     assert first.exit_code == 1
     assert "diverged: the loss became infinite or not a number; a lower training.lr may help" in first.output
-    monkeypatch.setattr(Live, "step", None)
+    monkeypatch.setattr(Live, "advance", None)
     second = train(*words, "--json")
     assert second.exit_code == 1
     result = json.loads(second.stdout)
@@ -164,19 +164,19 @@ def test_a_trial_that_diverges(train: Invoke, tmp_path: Path, monkeypatch: pytes
 
 def test_a_device_out_of_memory(train: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1 and a way out; with memory the same command goes on from the last state."""
-    real = Live.step
+    real = Live.advance
 
-    def step(live: Live, x: torch.Tensor, y: torch.Tensor) -> None:
+    def advance(live: Live, index: int) -> None:
         if live.step_done == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        real(live, x, y)
+        real(live, index)
 
-    monkeypatch.setattr(Live, "step", step)
+    monkeypatch.setattr(Live, "advance", advance)
     monkeypatch.setattr("reprtune.training.run.STORE_SECONDS", 0.0)
     first = train()
     assert first.exit_code == 1, first.output
     assert "out-of-memory: the device had too little memory; lower training.batch_size" in first.output
-    monkeypatch.setattr(Live, "step", real)
+    monkeypatch.setattr(Live, "advance", real)
     second = train()
     assert second.exit_code == 0
     assert "continued from 2/3" in second.output

@@ -114,14 +114,14 @@ def test_a_worker_that_is_asked_to_leave_gives_its_slot_back_and_nothing_is_lost
 ) -> None:
     """After so many steps, in the middle of an epoch too: the study ends as if nobody had left."""
     steps = 0
-    original = Live.step
+    original = Live.advance
 
-    def step(self: Live, *args: Any) -> None:
+    def advance(self: Live, index: int) -> None:
         nonlocal steps
         steps += 1
-        original(self, *args)
+        original(self, index)
 
-    monkeypatch.setattr(Live, "step", step)
+    monkeypatch.setattr(Live, "advance", advance)
     settings = create(tmp_path)
     study = work(settings, leaving=lambda: steps >= after)
     assert steps == after
