@@ -106,10 +106,12 @@ def test_known_texts_and_digests() -> None:
     assert canonical_json(StopRule()) == '{"min_comparable":5,"rule":"median"}'
     assert digest(StopRule()) == "c7af1a72fac4c81d61156d44163f2b0179b4d349db98f5a63e8805526efbe5ef"
     assert canonical_json(METHOD) == (
-        '{"criterion":"ortho","cycles":3,"exclude_first":true,"prune_ratio":0.3,'
-        '"restore":"orthogonal","s1":"20ep","s2":"10ep","scope":"global"}'
+        '{"criterion":"ortho","cycles":3,"drop":"exact","exclude":[],"exclude_first":true,'
+        '"exclude_shortcuts":false,"layer_cap":1,"prune_ratio":0.3,"restore":"orthogonal",'
+        '"restore_bn":"reset","restore_lr":"continue","restore_next":"keep","restore_optimizer":"reset",'
+        '"restore_scale":"own","s1":"20ep","s2":"10ep","scope":"global"}'
     )
-    assert digest(METHOD) == "82f9cf267eb387d49f65a4f4755e2a2f5facbfe7d0e31a3571a9b72dcfaa8813"
+    assert digest(METHOD) == "015dc5980afb8232a5c17a0ad68532b43c379fca209b815ca330b031d979ea7f"
 
 
 def test_every_leaf_has_another_value() -> None:
