@@ -82,11 +82,11 @@ class ModelSpec:
         entry = catalog.find("models", self.name)
         if self.width is not None:
             at_least("model.width", self.width, 2)
-        defaults = {"batch_norm": True, "pool": False}
+        defaults = {"width": None, "batch_norm": True, "pool": False}
+        options = f"whose options are {', '.join(entry.fields)}" if entry.fields else "which has no options"
         for field, default in defaults.items():
             if field not in entry.fields and getattr(self, field) != default:
                 raise SpecError(
-                    f"model.{field} cannot be {getattr(self, field)} for {self.name}, "
-                    f"whose options are {', '.join(entry.fields)}.",
+                    f"model.{field} cannot be {getattr(self, field)} for {self.name}, {options}.",
                     f"Leave model.{field} out.",
                 )

@@ -12,31 +12,61 @@ from reprtune.spec.edit import changed
 from reprtune.spec.trial import TrialSpec
 
 OPTIONS: dict[str, list[str]] = {
-    "task.augment": ["none", "crop", "flip", "crop+flip"],
-    "task.dataset": ["digits", "fashion-mnist", "cifar10", "npz:x.npz"],
-    "model.name": ["convnet-3", "convnet-8", "resnet-20", "resnet-56"],
-    "training.lr_schedule": ["constant", "step", "cosine"],
-    "training.precision": ["fp32", "bf16"],
-    "method.criterion": ["ortho", "ortho-dim", "l2", "random"],
+    "task.augment": [
+        "none", "crop", "flip", "crop+flip", "cutout", "crop+cutout", "flip+cutout", "crop+flip+cutout",
+    ],
+    "task.dataset": [
+        "digits", "fashion-mnist", "cifar10", "mnist", "cifar100", "svhn", "imagefolder:pictures",
+        "python:mine.data:load", "npz:x.npz",
+    ],
+    "model.name": [
+        "convnet-3", "convnet-8", "resnet-20", "resnet-56", "vgg11-bn", "vgg13-bn", "vgg16-bn",
+        "densenet-40-12", "torchvision:resnet50", "python:mine.nets:build",
+    ],
+    "training.optimizer": ["sgd", "adam", "adamw"],
+    "training.bias_correction": ["tensor", "filter"],
+    "training.lr_schedule": ["constant", "step", "cosine", "one-cycle", "cyclic"],
+    "training.precision": ["fp32", "bf16", "fp16"],
+    "method.criterion": [
+        "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
+        "taylor", "taylor-fo", "hessian", "oracle", "random",
+    ],
     "method.scope": ["global", "layer"],
-    "method.restore": ["orthogonal"],
-}
+    "method.drop": ["exact", "weights-only"],
+    "method.restore": ["orthogonal", "as-released", "random", "zero", "old"],
+    "method.restore_scale": ["own", "survivors", "old", "clip"],
+    "method.restore_bn": ["reset", "keep", "recalibrate"],
+    "method.restore_optimizer": ["reset", "keep"],
+    "method.restore_next": ["keep", "zero", "small"],
+    "method.restore_lr": ["continue", "restart"],
+}  # fmt: skip
+BESIDE = {"training.bias_correction": {"training.optimizer": "adam"}}  # what a value needs to have an effect
 MISSPELT: dict[str, tuple[str, str, str]] = {
     "task.augment": ("crop-flip", "There is no task.augment 'crop-flip'.", "crop+flip"),
-    "task.dataset": ("cifar100", "There is no dataset 'cifar100'.", "cifar10"),
+    "task.dataset": ("cifar-10", "There is no dataset 'cifar-10'.", "cifar10"),
     "model.name": ("resnet20", "There is no model 'resnet20'.", "resnet-20"),
+    "training.optimizer": ("adamax", "There is no training.optimizer 'adamax'.", "adamw|adam"),
+    "training.bias_correction": (
+        "filters", "There is no training.bias_correction 'filters'.", "filter"
+    ),
     "training.lr_schedule": ("cos", "There is no training.lr_schedule 'cos'.", "cosine"),
     "training.precision": ("bf32", "There is no training.precision 'bf32'.", "bf16|fp32"),
     "method.criterion": ("orth", "There is no criterion 'orth'.", "ortho"),
     "method.scope": ("layers", "There is no method.scope 'layers'.", "layer"),
+    "method.drop": ("weight-only", "There is no method.drop 'weight-only'.", "weights-only"),
     "method.restore": ("ortogonal", "There is no restore rule 'ortogonal'.", "orthogonal"),
-}
+    "method.restore_scale": ("survivor", "There is no method.restore_scale 'survivor'.", "survivors"),
+    "method.restore_bn": ("calibrate", "There is no method.restore_bn 'calibrate'.", "recalibrate"),
+    "method.restore_optimizer": ("rest", "There is no method.restore_optimizer 'rest'.", "reset"),
+    "method.restore_next": ("zeros", "There is no method.restore_next 'zeros'.", "zero"),
+    "method.restore_lr": ("restarts", "There is no method.restore_lr 'restarts'.", "restart"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
 def test_every_option(path: str, value: str) -> None:
     """Every value of every text option is accepted and kept as written."""
-    node: Any = changed(TrialSpec(), {path: value})
+    node: Any = changed(TrialSpec(), {**BESIDE.get(path, {}), path: value})
     for part in path.split("."):
         node = getattr(node, part)
     assert node == value
@@ -58,6 +88,7 @@ def test_wrong_option(path: str) -> None:
         ("task.score_frac", [0.001, 0.5], [0, 0.51, -1], "task.score_frac must be above 0 and at most 0.5"),
         ("task.val_frac", [0.001, 0.5], [0, 0.51, -1], "task.val_frac must be above 0 and at most 0.5"),
         ("task.train_images", [None, 1], [0, -5], "task.train_images must be at least 1"),
+        ("task.cutout", [1, 16], [0, -1], "task.cutout must be at least 1"),
         ("model.width", [None, 2, 512], [1, 0], "model.width must be at least 2"),
         ("training.total", ["1it", "0.5ep"], ["0ep", "0it"], "training.total must be above 0"),
         ("training.segment", ["1it"], ["0ep"], "training.segment must be above 0"),
@@ -69,6 +100,17 @@ def test_wrong_option(path: str) -> None:
          "training.lr_gamma must be between 0 and 1 inclusive"),
         ("training.lr_milestones", [[], [0.5], [0.1, 0.9]], [[0.0], [1.0], [0.9, 0.1], [0.5, 0.5]],
          "training.lr_milestones must be increasing shares of the total, each between 0 and 1 exclusive"),
+        ("training.lr_warmup", [0.01, 0.99], [0, 1],
+         "training.lr_warmup must be a share between 0 and 1 exclusive"),
+        ("training.lr_period", ["1it", "9ep"], ["0ep"], "training.lr_period must be above 0"),
+        ("training.label_smoothing", [0, 0.99], [-0.1, 1],
+         "training.label_smoothing must be at least 0 and below 1"),
+        ("training.ortho_penalty", [0, 1], [-1e-9], "training.ortho_penalty must be at least 0"),
+        ("training.teacher_weight", [0.01, 1], [0, 1.1],
+         "training.teacher_weight must be above 0 and at most 1"),
+        ("training.teacher_temperature", [0.1, 20], [0, -1],
+         "training.teacher_temperature must be above 0"),
+        ("method.layer_cap", [0.01, 1], [0, 1.1], "method.layer_cap must be above 0 and at most 1"),
         ("training.threads", [1, 64], [0], "training.threads must be at least 1"),
         ("method.cycles", [0, 9], [-1], "method.cycles must be at least 0"),
         ("method.s1", ["1it"], ["0ep"], "method.s1 must be above 0"),
@@ -102,6 +144,30 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.nesterov": True, "training.optimizer": "adam"}, "training.nesterov = True does nothing with adam"),
+        ({"training.momentum": 0.5, "training.optimizer": "adamw"}, "training.momentum = 0.5 does nothing with adamw"),
+        ({"training.beta1": 0.8}, "training.beta1 = 0.8 does nothing with sgd"),
+        ({"training.beta2": 0.9}, "training.beta2 = 0.9 does nothing with sgd"),
+        ({"training.eps": 1e-6}, "training.eps = 1e-06 does nothing with sgd"),
+        ({"training.bias_correction": "filter"}, "training.bias_correction = filter does nothing with sgd"),
+        ({"training.nesterov": True, "training.momentum": 0}, "training.nesterov needs training.momentum above 0"),
+        ({"method.restore": "zero", "method.restore_scale": "old"},
+         "method.restore_scale = old does nothing with the restore rule zero"),
+        ({"task.image_size": 32}, "task.image_size cannot be set for digits"),
+        ({"task.dataset": "imagefolder:x", "task.image_size": 1}, "task.image_size must be at least 2, but got 1."),
+        ({"model.name": "vgg16-bn", "model.width": 8}, "model.width cannot be 8 for vgg16-bn, which has no options."),
+    ],
+)  # fmt: skip
+def test_options_without_an_effect(changes: dict[str, Any], message: str) -> None:
+    """An option that would do nothing is refused, not ignored."""
+    with pytest.raises(SpecError) as caught:
+        changed(TrialSpec(), changes)
+    assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
     ("cycles", "s1", "s2", "total", "steps_per_epoch", "excess"),
     [
         (3, "8ep", "4ep", "36ep", 17, 0),
@@ -131,7 +197,10 @@ def test_excess_steps(cycles: int, s1: str, s2: str, total: str, steps_per_epoch
 
 
 def test_options_are_complete() -> None:
-    """The tables above visit every criterion and restore rule of the catalog."""
+    """The tables above visit every entry of the catalog."""
     assert set(OPTIONS["method.criterion"]) == set(catalog.names("criteria"))
     assert set(OPTIONS["method.restore"]) == set(catalog.names("restores"))
-    assert {"npz:PATH", *OPTIONS["task.dataset"][:-1]} == set(catalog.names("datasets"))
+    visited = {catalog.find("datasets", name).name for name in OPTIONS["task.dataset"]}
+    assert visited == {entry.name for entry in catalog.CATALOG["datasets"]}
+    visited = {catalog.find("models", name).name for name in OPTIONS["model.name"]}
+    assert visited == {entry.name for entry in catalog.CATALOG["models"]}
