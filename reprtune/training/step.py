@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from reprtune.spec.training import TrainingSpec
+from reprtune.training.loss_scale import LossScale
 from reprtune.training.losses import Loss
 from reprtune.training.optimizers import Optimizer
 from reprtune.training.subnetwork import SubNetwork
@@ -19,6 +20,7 @@ class Step:
     Attributes:
         lr: learning rate of the next step, a scalar tensor: write into it.
         loss_sum: of the training losses of the steps since somebody set it to 0, float64.
+        loss_scale: of fp16; None otherwise, for bfloat16 has the range of float32.
     """
 
     def __init__(self, spec: TrainingSpec, network: SubNetwork, optimizer: Optimizer, loss: Loss) -> None:
@@ -26,6 +28,7 @@ class Step:
         self.device = optimizer.lr.device
         self.lr = optimizer.lr
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.loss_scale = LossScale(self.device) if spec.precision == "fp16" else None
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Descend on the images x (B, C, H, W) with labels y (B,)."""
@@ -33,8 +36,12 @@ class Step:
         with self.autocast():
             logits = self.network.forward(x)
         loss = self.loss(logits.float(), y, x, self.network)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        if self.loss_scale is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+        else:
+            (loss * self.loss_scale.scale).backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step(self.loss_scale.unscale(self.optimizer.gradients()))
         self.network.hold()
         self.loss_sum += loss.detach()
 
@@ -45,8 +52,13 @@ class Step:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to continue, by name."""
-        return self.optimizer.tensors()
+        scale = self.loss_scale.tensors() if self.loss_scale is not None else {}
+        return self.optimizer.tensors() | scale
 
+    @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `tensors` returned."""
         self.optimizer.load(tensors)
+        if self.loss_scale is not None:
+            for name, tensor in self.loss_scale.tensors().items():
+                tensor.copy_(tensors[name])
