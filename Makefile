@@ -50,7 +50,7 @@ clean:  ## remove what make and the tools made; runs/ and data/ stay
 	@if [ -e $(VENV_MADE) ]; then rm -rf $(VENV); \
 	elif [ -e $(VENV) ]; then echo "$(VENV) was not made by make: left alone"; fi
 	rm -rf build dist reprtune.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find cli.py reprtune studies dashboards benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find cli.py commands reprtune studies dashboards benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

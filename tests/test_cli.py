@@ -17,6 +17,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 import cli
+from commands.listing import KINDS
 from tests.command import TINY, Command
 from tests.stored import empty_storage, foreign_study, new_study
 from tests.tuning.tiny_worker import create
@@ -85,7 +86,7 @@ def test_every_command_has_an_example() -> None:
     assert {words for words, _ in EXAMPLES} == LEAVES.keys()
 
 
-@pytest.mark.parametrize("kind", cli.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_lists_are_a_table_or_json(command: Command, kind: str) -> None:
     """The same names in both; stdout holds nothing else."""
     names = [row["name"] for row in json.loads(command.quick("list", kind, "--json").stdout)]
@@ -107,10 +108,10 @@ def completions(*words: str) -> list[str]:
     ("words", "expected"),
     [
         (["train", "--dataset", "fa"], ["fashion-mnist"]),
-        (["train", "--model", ""], ["convnet-3", "resnet-20"]),
+        (["train", "--model", "conv"], ["convnet-3"]),
         (["train", "--method", "re"], ["repr"]),
         (["study", "create", "repr-s"], ["repr-smoke"]),
-        (["study", "create", "x", "--dataset", "ci"], ["cifar10"]),
+        (["study", "create", "x", "--dataset", "fa"], ["fashion-mnist"]),
         (["list", "mo"], ["models"]),
         (["stu"], ["study"]),
     ],

@@ -1,0 +1,157 @@
+"""What the commands share: their errors, options, completions, and how a stored study is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from reprtune.settings import Settings
+    from reprtune.spec.study import StudySpec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Translated(click.Group):
+    """The one place where our errors become a line on stderr and an exit code: 1, or 2 for a value
+    that breaks its rule; 130 after Ctrl-C."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from reprtune.errors import ReprtuneError
+
+        try:
+            return super().invoke(ctx)
+        except ReprtuneError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = error.exit_code  # type: ignore[misc]
+            raise failure from error
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
+
+
+def examples(*lines: str) -> str:
+    """Examples at the end of a command's help, printed as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  python cli.py {line}" for line in lines)
+
+
+def completing(names: Callable[[click.Context], Iterable[str]]) -> Callable[..., list[str]]:
+    """A completion function: those of `names` that go on from what was typed."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+        return [name for name in names(ctx) if name.startswith(incomplete)]
+
+    return complete
+
+
+def catalog_names(kind: str, _ctx: click.Context) -> Iterable[str]:
+    from reprtune.spec import catalog
+
+    return catalog.names(kind)
+
+
+def stored_names(ctx: click.Context) -> Iterable[str]:
+    """Names of the stored studies; none where the storage cannot be read."""
+    from reprtune.errors import ReprtuneError
+    from reprtune.record import database, storage
+
+    with contextlib.suppress(ReprtuneError):
+        url = make_settings(
+            runs_dir=ctx.params.get("runs_dir"), storage=ctx.params.get("storage")
+        ).storage_url
+        return [] if database.is_absent(url) else storage.names(database.open_storage(url))
+    return []
+
+
+def known_studies() -> Iterable[str]:
+    from studies import STUDIES
+
+    return STUDIES
+
+
+def load_study(name: str) -> StudySpec:
+    """A study of `studies/` by name, or the `STUDY` of a person's own file."""
+    from studies.load import load
+
+    return load(name)
+
+
+def make_settings(**given: Any) -> Settings:
+    from reprtune.settings import Settings
+
+    return Settings.from_environment(**given)
+
+
+def to_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2)
+
+
+def places(*names: str) -> Callable[[F], F]:
+    """The options that say where things are; each can also come from the environment."""
+    texts = {
+        "runs_dir": ("--runs", "REPRTUNE_RUNS", "Folder of everything written (default: runs)."),
+        "storage": ("--storage", "REPRTUNE_STORAGE", "Optuna storage URL (default: SQLite in --runs)."),
+        "tracking_uri": ("--tracking-uri", "MLFLOW_TRACKING_URI", "MLflow (default: SQLite in --runs)."),
+        "data_dir": ("--data-dir", "REPRTUNE_DATA", "Folder of the data sets (default: data)."),
+        "states_dir": ("--states", "REPRTUNE_STATES", "Folder of training states (default: in --runs)."),
+        "device": ("--device", "REPRTUNE_DEVICE", "auto, cpu, cuda or cuda:N (default: auto)."),
+    }
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            flag, variable, text = texts[name]
+            command = click.option(flag, name, metavar="TEXT", help=f"{text} [{variable}]")(command)
+        return command
+
+    return decorate
+
+
+def choices(**texts: str) -> Callable[[F], F]:
+    """Options that name something of the catalog."""
+
+    def decorate(command: F) -> F:
+        for name, text in reversed(texts.items()):
+            command = click.option(
+                f"--{name}",
+                metavar="NAME",
+                shell_complete=completing(partial(catalog_names, f"{name}s")),
+                help=f"{text} See: list {name}s.",
+            )(command)
+        return command
+
+    return decorate
+
+
+total_option = click.option(
+    "--total",
+    metavar="DURATION",
+    help="Length of training, like 40ep or 4000it; S1 and S2 (and their ranges) keep their shares.",
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a field, e.g. method.criterion=l2.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+study_argument = click.argument("name", shell_complete=completing(stored_names))
+
+
+def read_stored(name: str, where: dict[str, Any], *, histories: bool = False) -> Any:
+    """A stored study. Looking makes nothing: an SQLite file that is not there stays away."""
+    from reprtune.errors import StudyError
+    from reprtune.record import database, storage
+
+    url = make_settings(**where).storage_url
+    if database.is_absent(url):
+        raise StudyError(
+            f"There is no study {name!r}: the storage {url} is not there.",
+            "Create the study first, or say where it is with --runs or --storage.",
+        )
+    return storage.read_study(database.open_storage(url), name, histories=histories)

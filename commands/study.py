@@ -1,0 +1,197 @@
+"""`study`: create, run, watch and read studies."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import click
+
+from commands.options import (
+    choices,
+    completing,
+    examples,
+    json_option,
+    known_studies,
+    load_study,
+    make_settings,
+    places,
+    read_stored,
+    set_option,
+    study_argument,
+    to_json,
+    total_option,
+)
+
+
+@click.group()
+def study() -> None:
+    """Create, run, watch and read studies."""
+
+
+@study.command(
+    epilog=examples(
+        "study create repr-ablation",
+        "study create repr-ablation --dataset cifar10 --model resnet-20 --total 160ep",
+        "study create my_question.py --set slots=64 --set space.method.s1.high=12ep",
+    )
+)
+@click.argument("question", metavar="NAME|FILE.py", shell_complete=completing(lambda _: known_studies()))
+@choices(dataset="Another data set.", model="Another network.")
+@total_option
+@click.option("--name", help="Name of the stored study (default: says what it was scaled to).")
+@set_option
+@places("runs_dir", "storage", "tracking_uri", "data_dir", "device")
+def create(
+    question: str, dataset: str | None, model: str | None, total: str | None, name: str | None,
+    assignments: tuple[str, ...], **where: Any,
+) -> None:  # fmt: skip
+    """Check a study, try every choice for a few steps, and store it. Repeating it changes nothing."""
+    from reprtune.spec.scale import scaled_study
+
+    settings = make_settings(**where)
+    spec = scaled_study(
+        load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
+    )
+    from reprtune.tuning.create import create_study
+
+    made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
+    click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
+    click.echo(
+        f"  {spec.slots} slots, {len(spec.control_cells())} controls, {facts['total_steps']} steps each; "
+        f"{facts['fitting_share']:.0%} of the draws fit the total"
+    )
+    click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
+
+
+@study.command(epilog=examples("study run repr-ablation --workers 2", "study run repr-ablation --trials 5"))
+@study_argument
+@click.option("--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all).")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
+)
+@places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
+def run(name: str, trials: int | None, workers: int, **where: Any) -> None:
+    """Run what is left of a study, here; start it on as many machines as you like."""
+    from dashboards.html import add_library
+    from dashboards.terminal import StudyProgress, status
+    from dashboards.trial_page import trial_draft
+    from reprtune.tuning.launch import Launcher
+
+    settings = make_settings(**where)
+    before = read_stored(name, where)
+    total = before.spec.slots + len(before.spec.control_cells())
+    progress = StudyProgress(total - before.pending(), total)
+    with contextlib.closing(progress):
+        pages = trial_draft, add_library
+        summary = Launcher(settings, name, workers, trials, *pages, progress, progress.say).run()
+    click.echo(status(summary.study))
+    if summary.shipped.error:
+        click.echo(
+            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
+            f"send them with: python cli.py study sync {name}", err=True,
+        )  # fmt: skip
+    if summary.interrupted:
+        raise click.exceptions.Exit(130)
+    next_step = f"study report {name}" if summary.pending == 0 else f"study resume {name}"
+    click.echo(f"  next: python cli.py {next_step}")
+
+
+study.add_command(
+    click.Command(
+        "resume",
+        callback=run.callback,
+        params=run.params,
+        help="Go on with a study that was stopped or killed, here or on another machine: the same as `run`.",
+        epilog=examples(
+            "study resume repr-ablation", "study resume repr-ablation --storage postgresql+psycopg://me@db/x"
+        ),
+    )
+)
+
+
+@study.command(epilog=examples("study status repr-ablation"))
+@study_argument
+@json_option
+@places("runs_dir", "storage")
+def status(name: str, as_json: bool, **where: Any) -> None:
+    """How far a study is, who works on it, and its best trial so far."""
+    from dashboards import terminal
+
+    record = read_stored(name, where)
+    click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
+
+
+@study.command("list", epilog=examples("study list"))
+@json_option
+@places("runs_dir", "storage")
+def list_studies(as_json: bool, **where: Any) -> None:
+    """The studies in the storage."""
+    from dashboards import terminal
+    from reprtune.record import database, storage
+
+    url = make_settings(**where).storage_url
+    records = [] if database.is_absent(url) else storage.read_studies(database.open_storage(url))
+    rows = [(r.spec.name, f"{len(r.final())} of {r.spec.slots}", r.spec.question) for r in records]
+    text = terminal.table(rows, ("study", "finished", "question")) if rows else "There are no studies yet."
+    click.echo(to_json([terminal.status_numbers(r) for r in records]) if as_json else text)
+
+
+@study.command(epilog=examples("study show repr-ablation", "study show repr-ablation --json"))
+@study_argument
+@json_option
+@places("runs_dir", "storage")
+def show(name: str, as_json: bool, **where: Any) -> None:
+    """A study as it is stored: question, every field, what was found at create, the best trials."""
+    from dashboards import terminal
+    from reprtune.spec.codec import canonical_json
+
+    record = read_stored(name, where)
+    click.echo(canonical_json(record.spec) if as_json else terminal.show(record))
+
+
+@study.command(
+    epilog=examples("study report repr-ablation", "study report repr-ablation --output /tmp/report")
+)
+@study_argument
+@click.option("--output", metavar="FOLDER", help="Where to write it (default: reports/NAME in --runs).")
+@places("runs_dir", "storage")
+def report(name: str, output: str | None, **where: Any) -> None:
+    """Write the report: one self-contained page, its numbers as JSON and CSV. Works on unfinished studies."""
+    from pathlib import Path
+
+    from dashboards.report import write_report
+
+    record = read_stored(name, where, histories=True)
+    click.echo(write_report(record, Path(output) if output else make_settings(**where).report_dir(name)))
+
+
+@study.command(epilog=examples("study sync repr-ablation"))
+@study_argument
+@places("runs_dir", "storage", "tracking_uri")
+def sync(name: str, **where: Any) -> None:
+    """Send what waits in this machine's journal to MLflow; what is there already is not doubled."""
+    from dashboards.html import add_library
+    from reprtune.errors import TrackingError
+    from reprtune.tuning.shipper import Shipper
+
+    record = read_stored(name, where)
+    result = Shipper(make_settings(**where), record.spec, record.instance, finish_page=add_library).sync()
+    click.echo(f"{result.sent} events sent, {result.pending} waiting")
+    if result.error:
+        raise TrackingError(result.error, "Nothing is lost: run the same command again when MLflow answers.")
+
+
+@study.command(epilog=examples("study delete repr-ablation"))
+@study_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@places("runs_dir", "storage", "states_dir")
+def delete(name: str, yes: bool, **where: Any) -> None:
+    """Remove a study and its training states. MLflow's runs and written reports stay."""
+    from reprtune.tuning.remove import delete_study
+
+    record = read_stored(name, where)
+    if not yes:
+        click.confirm(f"Remove {name} and its {len(record.trials)} trials?", abort=True)
+    delete_study(make_settings(**where), record)
+    click.echo(f"Removed {name}")
