@@ -25,7 +25,7 @@ from reprtune.training.data.task import Task, load_task
 from reprtune.training.device import keep_freed_memory, threads
 from reprtune.training.identity import next_name, root_name
 from reprtune.training.live import Evaluation, Interrupted, Live
-from reprtune.training.schedule import Event, Item, learning_rates, plan, rungs
+from reprtune.training.schedule import Event, Item, learning_rates, plan, restarts, rungs
 from reprtune.training.state import decode
 
 PAUSE_SECONDS = 600.0  # a state at least this often, also inside a long segment
@@ -108,7 +108,7 @@ class Run:
             task, batches = materials.task(spec.task), materials.batches(spec)
             spe = batches.steps_per_epoch
             self.items: tuple[Item, ...] = plan(spec, spe)
-            self.lrs = learning_rates(spec.training, spe)
+            self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.live = Live(spec, task, batches, materials.device)
         self.names = [root_name(spec, task.digest, materials.device.type)]

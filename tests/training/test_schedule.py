@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, LRScheduler, OneCycleLR
 
 from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
 from reprtune.spec.training import LR_SCHEDULES, TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.schedule import Event, Item, Segment, learning_rates, plan, rungs
+from reprtune.training.schedule import Event, Item, Segment, learning_rates, plan, restarts, rungs
 
 STEPS_PER_EPOCH = 4
 
@@ -123,13 +126,20 @@ RATES = {
     "constant": [0.5] * 10,
     "step": [0.5] * 4 + [0.05] * 3 + [0.005] * 3,  # at 0.4 and 0.7 of 10 steps
     "cosine": [0.5, 0.487764, 0.452254, 0.396946, 0.327254, 0.25, 0.172746, 0.103054, 0.047746, 0.012236],
-}
+    "one-cycle": [
+        0.02, 0.26, 0.5, 0.480970, 0.426777, 0.345671, 0.250001, 0.154331, 0.073225, 0.019032, 0.000002,
+    ],
+    "cyclic": [0.5, 0.426777, 0.25, 0.073223] * 2 + [0.5, 0.426777],
+}  # fmt: skip
+LENGTHS = {"one-cycle": 11}  # the way up ends at 3/11 of 11 steps less one: at step 2
 
 
 @pytest.mark.parametrize("schedule", LR_SCHEDULES)
 def test_learning_rates_by_hand(schedule: str) -> None:
-    """cosine: 0.25 (1 + cos(pi k / 10)) at step k, computed by hand."""
-    training = changed(TrainingSpec(), {"total": "10it", "lr": 0.5, "lr_schedule": schedule})
+    """cosine: 0.25 (1 + cos(pi k / 10)) at step k; cyclic: 0.25 (1 + cos(pi k / 4)); one-cycle: from 0.5/25
+    half way up to 0.5 in two steps, then by eighths of a half cosine to 0.02/10,000; computed by hand."""
+    fields = {"total": f"{LENGTHS.get(schedule, 10)}it", "lr": 0.5, "lr_schedule": schedule}
+    training = changed(TrainingSpec(), {**fields, "lr_period": "1ep", "lr_warmup": 3 / 11})
     assert learning_rates(training, STEPS_PER_EPOCH).tolist() == pytest.approx(RATES[schedule], abs=5e-7)
 
 
@@ -137,3 +147,82 @@ def test_milestones_and_gamma() -> None:
     """One milestone in the middle of 2 epochs, times 0.5 there."""
     training = changed(TrainingSpec(), {"total": "2ep", "lr": 1.0, "lr_milestones": [0.5], "lr_gamma": 0.5})
     assert learning_rates(training, STEPS_PER_EPOCH).tolist() == [1.0] * 4 + [0.5] * 4
+
+
+def by_torch(make: Callable[[torch.optim.Optimizer], LRScheduler], n_steps: int) -> list[float]:
+    """The learning rate of every step, peak 0.5, as a scheduler of torch sets it."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(n_steps):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("n_steps", [7, 20, 101])
+@pytest.mark.parametrize("warmup", [0.3, 0.5, 0.95])
+def test_one_cycle_is_that_of_torch(n_steps: int, warmup: float) -> None:
+    """OneCycleLR in two phases, with its own divisors 25 and 10,000."""
+    training = changed(
+        TrainingSpec(), {"total": f"{n_steps}it", "lr": 0.5, "lr_schedule": "one-cycle", "lr_warmup": warmup}
+    )
+    expected = by_torch(
+        lambda o: OneCycleLR(o, max_lr=0.5, total_steps=n_steps, pct_start=warmup, cycle_momentum=False),
+        n_steps,
+    )
+    assert learning_rates(training, STEPS_PER_EPOCH).tolist() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("period", ["3it", "1ep", "2.5ep"])
+def test_cyclic_is_that_of_torch(period: str) -> None:
+    """CosineAnnealingWarmRestarts, stepped in every step; 2.5 epochs of 4 steps are 10."""
+    n_period = {"3it": 3, "1ep": 4, "2.5ep": 10}[period]
+    training = changed(
+        TrainingSpec(), {"total": "23it", "lr": 0.5, "lr_schedule": "cyclic", "lr_period": period}
+    )
+    expected = by_torch(lambda o: CosineAnnealingWarmRestarts(o, T_0=n_period), 23)
+    assert learning_rates(training, STEPS_PER_EPOCH).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 3])
+@pytest.mark.parametrize("schedule", LR_SCHEDULES)
+def test_very_short_schedules_begin_at_their_peak(schedule: str, n_steps: int) -> None:
+    """Also where the way up of one-cycle (0.3 of the steps, less one) is shorter than a step."""
+    training = changed(TrainingSpec(), {"total": f"{n_steps}it", "lr": 0.5, "lr_schedule": schedule})
+    rates = learning_rates(training, STEPS_PER_EPOCH)
+    assert rates.shape == (n_steps,) and rates[0] == pytest.approx(0.5) and (rates >= 0).all()
+
+
+def test_a_period_of_no_step_is_refused() -> None:
+    """0.1 epochs of 4 steps round to none; other schedules have no period and do not mind."""
+    training = changed(TrainingSpec(), {"total": "2ep", "lr_schedule": "cyclic", "lr_period": "0.1ep"})
+    with pytest.raises(SpecError, match=r"training.lr_period must be at least one step, but 0.1ep is none"):
+        learning_rates(training, STEPS_PER_EPOCH)
+    learning_rates(changed(training, {"lr_schedule": "cosine"}), STEPS_PER_EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("cycles", "total", "expected"),
+    [(2, "20it", (8, 16)), (2, "16it", (8,)), (1, "8it", ()), (0, "20it", ())],
+)
+def test_where_the_learning_rate_begins_anew(cycles: int, total: str, expected: tuple[int, ...]) -> None:
+    """At every restore of the plan, where `restart` asks for it; nowhere else."""
+    spec = trial(cycles, "5it", "3it", total)
+    assert restarts(spec, STEPS_PER_EPOCH) == ()
+    spec = changed(spec, {"method.restore_lr": "restart"})
+    found = restarts(spec, STEPS_PER_EPOCH)
+    assert found == expected
+    events = [item for item in plan(spec, STEPS_PER_EPOCH) if isinstance(item, Event)]
+    assert found == tuple(event.stop for event in events if event.kind == "restore")
+
+
+@pytest.mark.parametrize("schedule", LR_SCHEDULES)
+def test_each_piece_is_a_schedule_of_its_own(schedule: str) -> None:
+    """Restarts at 8 and 13 of 20: schedules over 8, 5 and 7 steps, one after the other."""
+    training = changed(TrainingSpec(), {"total": "20it", "lr_schedule": schedule, "lr_period": "3it"})
+    pieces = [
+        learning_rates(changed(training, {"total": f"{n}it"}), STEPS_PER_EPOCH).tolist() for n in (8, 5, 7)
+    ]
+    assert learning_rates(training, STEPS_PER_EPOCH, (8, 13)).tolist() == [*pieces[0], *pieces[1], *pieces[2]]
