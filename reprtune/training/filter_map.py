@@ -48,7 +48,8 @@ class FilterMap:
         costs: of every convolution and linear layer.
         graph: the network as torch.fx traced it in evaluation mode; it shares modules and parameters.
         taps: layer -> node of `graph` where its activation is read: the last tensor of the convolution's
-            height and width that belongs to exactly its filters, after BatchNorm, activation and gates.
+            height and width that belongs to exactly its filters, after BatchNorm, activation and gates, and
+            that all it makes goes through (in a DenseNet, the convolution itself).
         norms: layer -> the BatchNorm on the way to its tap, where there is one.
     """
 

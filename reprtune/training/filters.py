@@ -261,6 +261,7 @@ def _taps(walk: _Walk) -> tuple[dict[str, str], dict[str, str]]:
     norms: dict[str, str] = {}
     sizes: dict[str, torch.Size | None] = {}
     whole = {name: torch.arange(r.start, r.stop) for name, r in slices(walk.layers).items()}
+    convolutions = {str(node.target): node for node in walk.values if node.op == "call_module"}
     for node, value in walk.values.items():
         if value.dim != 1 or not value.is_owned:
             continue
@@ -269,12 +270,27 @@ def _taps(walk: _Walk) -> tuple[dict[str, str], dict[str, str]]:
             continue
         if sizes.setdefault(name, shape_of(node)) != shape_of(node) or channels.is_pooling(node, walk.graph):
             continue
+        if name in taps and _has_way_past(node, convolutions[name], walk):
+            continue
         taps[name] = node.name
         if node.op == "call_module" and isinstance(
             walk.graph.get_submodule(str(node.target)), nn.BatchNorm2d
         ):
             norms.setdefault(name, str(node.target))
     return taps, norms
+
+
+def _has_way_past(node: fx.Node, convolution: fx.Node, walk: _Walk) -> bool:
+    """Does the convolution reach the network's output on a way that does not go through `node`?"""
+    seen, waiting = {node}, [convolution]
+    while waiting:
+        for user in waiting.pop().users:
+            if user.op == "output":
+                return True
+            if user in walk.values and user not in seen:
+                seen.add(user)
+                waiting.append(user)
+    return False
 
 
 def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:

@@ -8,6 +8,7 @@ Notations
     P       |W^ W^T - I| off the diagonal, 0 on it (J, J)
     O_f     sum of row f of P / J, in [0, 1 - 1/J]
     e_d     sqrt(2 / (pi d)), mean |cosine| of two random directions in d dimensions, for large d
+    |W|     norm of the whole matrix: the square root of the sum of all its squares
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ def score_corrected(filters: Mapping[str, Tensor], _context: ScoreContext) -> di
     }
 
 
+def score_released(filters: Mapping[str, Tensor], _context: ScoreContext) -> dict[str, Tensor]:
+    """|sum over k != f of <w_f, w_k>| / (J |W|^2), what the code released with the paper computes.
+
+    It differs from O_f twice: one norm for the whole layer, so that long filters score higher, and signed
+    products, so that overlaps of opposite signs cancel. All 0 where every filter of a layer is 0.
+    """
+    return {name: _released(weight) for name, weight in filters.items()}
+
+
 def overlaps(weight: Tensor) -> Tensor:
     """O_f of a layer (J, ...), float64 on the CPU: the same numbers whatever device trained it."""
     rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
@@ -45,3 +55,10 @@ def overlaps(weight: Tensor) -> Tensor:
 def overlap(weight: Tensor) -> float:
     """Mean O_f of a layer."""
     return overlaps(weight).mean().item()
+
+
+def _released(weight: Tensor) -> Tensor:
+    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = rows / torch.linalg.matrix_norm(rows).clamp_min(torch.finfo(torch.float64).tiny)
+    products = rows @ rows.T
+    return products.fill_diagonal_(0).mean(1).abs()
