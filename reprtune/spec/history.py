@@ -59,8 +59,8 @@ class Restore:
     """The return of the dropped filters at `step`.
 
     Attributes:
-        levels: layer -> how many filters were restored at each level of orthogonality
-            (`mutual`, `survivors`, `relaxed`).
+        levels: layer -> how many filters were restored at each level of the restore rule, in its own
+            words: of orthogonality (`mutual`, `survivors`, `relaxed`), `released`, `random` and so on.
         overlap: layer -> mean inter-filter overlap just after.
     """
 

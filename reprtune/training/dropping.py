@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,16 +14,43 @@ from reprtune.spec.history import Drop, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.criteria.ortho import overlap
-from reprtune.training.restores import restore_filters
-from reprtune.training.seeds import generator
-from reprtune.training.select import select
+from reprtune.training.restores import RuleContext, restore_filters
+from reprtune.training.restores.belongings import (
+    recalibrate,
+    reset_channels,
+    reset_optimizer,
+    rewrite_readers,
+)
+from reprtune.training.seeds import derive, generator
+from reprtune.training.select import candidates, select
 from reprtune.training.subnetwork import SubNetwork
+
+RECALIBRATION_BATCHES = 20  # at most
+
+
+@dataclass(frozen=True)
+class RestoreContext:
+    """What a restore may need besides the network.
+
+    Attributes:
+        cycle: its number, from 0. which: of the trial's networks, for its draws.
+        build: a new network like this one, on the CPU, from a seed.
+        batches: the train part in its fixed order without augmentation, in training batches, as (x, y) on
+            the device; the last may be smaller.
+    """
+
+    cycle: int
+    which: int
+    build: Callable[[int], nn.Module]
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 
 def drop_filters(network: SubNetwork, spec: TrialSpec, context: ScoreContext, step: int) -> Drop:
     """Rank, choose and drop; `network` is the sub-network afterwards."""
     filters = network.filters
-    scores = score_filters(spec.method.criterion, detached(network), context)
+    weights = detached(network)
+    ranked = {name: weights[name] for name in candidates(filters, spec.method)}
+    scores = score_filters(spec.method.criterion, ranked, context)
     drop = select(scores, filters, spec.method)
     before = overlaps(network)
     network.set_keep(~drop)
@@ -31,42 +63,59 @@ def drop_filters(network: SubNetwork, spec: TrialSpec, context: ScoreContext, st
 
 
 @torch.no_grad()
-def restore_dropped(network: SubNetwork, spec: TrialSpec, cycle: int, step: int, which: int = 0) -> Restore:
-    """The dropped filters come back with new weights, and what else belongs to them starts afresh: bias and
-    BatchNorm as in a new network, no momentum. The next layer's kernels keep their values.
+def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContext, step: int) -> Restore:
+    """The dropped filters come back with new weights, and what else belongs to them as the method has it.
 
-    Args:
-        which: of the trial's networks, for its draws.
+    The kernels that read them first, since restore rules look at the survivors as they will be.
     """
+    method = spec.method
+    if method.restore_optimizer == "reset":
+        reset_optimizer(network)
+    if method.restore_bn != "keep":
+        reset_channels(network)
+    if method.restore_next != "keep":
+        draw = functools.partial(generator, spec.seed, "next", context.which, context.cycle)
+        rewrite_readers(network, method.restore_next, draw)
+    levels = _new_weights(network, spec, context)
+    network.set_keep(torch.ones_like(network.keep))
+    if method.restore_bn == "recalibrate":
+        recalibrate(network, _whole_batches(context))
+    return Restore(step=step, cycle=context.cycle, levels=levels, overlap=overlaps(network))
+
+
+def _new_weights(network: SubNetwork, spec: TrialSpec, context: RestoreContext) -> dict[str, dict[str, int]]:
+    """Written into the network; layer -> level -> number of filters."""
+    method, dropped = spec.method, ~network.keep
+    new_network = functools.cache(
+        lambda: context.build(derive(spec.seed, "restore", context.which, context.cycle))
+    )
     levels: dict[str, dict[str, int]] = {}
-    dropped = ~network.keep
-    _reset_owned(network)
     for name, numbers in network.filters.slices().items():
         if not dropped[numbers].any():
             continue
         weight = network.parameters[f"{name}.weight"]
-        draw = generator(spec.seed, "restore", which, cycle, name)
-        new = restore_filters(spec.method.restore, weight.detach(), dropped[numbers], draw)
+        draw = generator(spec.seed, "restore", context.which, context.cycle, name)
+        initial = functools.partial(_weight_of, new_network, name)
+        new = restore_filters(
+            method.restore,
+            weight.detach(),
+            dropped[numbers],
+            RuleContext(draw, initial),
+            method.restore_scale,
+        )
         weight[dropped[numbers].to(weight.device)] = new.weight.to(weight)
         levels[name] = {level: new.levels.count(level) for level in sorted(set(new.levels))}
-    network.set_keep(torch.ones_like(dropped))
-    return Restore(step=step, cycle=cycle, levels=levels, overlap=overlaps(network))
+    return levels
 
 
-def _reset_owned(network: SubNetwork) -> None:
-    """Everything absent but the convolutions' own weights: 1 for BatchNorm's scale and variance, 0 for
-    biases, shifts, means and momentum."""
-    convolutions = {f"{name}.weight" for name in network.filters.layers}
-    per_channel = {use.name for use in network.filters.owned if use.dim == 0} - convolutions
-    tensors = {**network.parameters, **network.buffers}
-    for name, mask in network.absent_regions().items():
-        for group in network.state.values():
-            if name in group:
-                group[name].mul_(mask)
-        if name in per_channel and tensors[name].dim() == 1:
-            module = network.model.get_submodule(name.rpartition(".")[0])
-            one = isinstance(module, nn.BatchNorm2d) and name.endswith(("weight", "var"))
-            tensors[name].mul_(mask).add_((1 - mask) * float(one))
+def _weight_of(network: Callable[[], nn.Module], layer: str) -> Tensor:
+    return network().get_parameter(f"{layer}.weight").detach()
+
+
+def _whole_batches(context: RestoreContext) -> list[Tensor]:
+    """The first few, of one size."""
+    images = [x for x, _ in itertools.islice(context.batches(), RECALIBRATION_BATCHES)]
+    return [x for x in images if len(x) == len(images[0])]
 
 
 def detached(network: SubNetwork) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from reprtune.training import state
 from reprtune.training.criteria import ScoreContext
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.task import Part, Task
-from reprtune.training.dropping import drop_filters, restore_dropped
+from reprtune.training.dropping import RestoreContext, drop_filters, restore_dropped
 from reprtune.training.filters import find_filters
 from reprtune.training.losses import Loss
 from reprtune.training.models import build_model
@@ -61,12 +61,12 @@ class Live:
     def __init__(self, spec: TrialSpec, task: Task, batches: Batches, device: torch.device) -> None:
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
         channels, height, width = task.input_shape
-        model = build_model(spec.model, channels, (height, width), task.n_classes, spec.seed)
+        model = self._build(spec.seed)
         self.filters = find_filters(model, torch.zeros(1, channels, height, width))
         self.model: nn.Module = model.to(device)
         lr = torch.zeros((), device=device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), lr)
-        self.network = SubNetwork(self.model, self.filters, optimizer.state)
+        self.network = SubNetwork(self.model, self.filters, optimizer.state, spec.method.drop)
         self.step = Step(spec.training, self.network, optimizer, Loss(spec.training))
         self.step_done = 0
         self.n_drop = n_dropped(self.filters, spec.method)
@@ -120,7 +120,7 @@ class Live:
             self.diverged_at = segment.stop
             return
         last = self.points[-1] if self.points else None
-        per_step = self.filters.train_flops(self.network.keep) * self.spec.training.batch_size / 1e9
+        per_step = self.network.train_flops() * self.spec.training.batch_size / 1e9
         point = Point(
             step=segment.stop,
             phase=segment.phase,
@@ -165,8 +165,17 @@ class Live:
             drop = drop_filters(self.network, self.spec, context, event.stop)
             self.drops = (*self.drops, drop)
         else:
-            restore = restore_dropped(self.network, self.spec, event.cycle, event.stop, NETWORK)
+            part, size = self.task.train, self.spec.training.batch_size
+            images = partial(evaluation_batches, part, self.task.mean, self.task.std, size)
+            rules = RestoreContext(event.cycle, NETWORK, self._build, images)
+            restore = restore_dropped(self.network, self.spec, rules, event.stop)
             self.restores = (*self.restores, restore)
+
+    def _build(self, seed: int) -> nn.Module:
+        """A new network of the specification, on the CPU."""
+        channels, height, width = self.task.input_shape
+        size, n_classes = (height, width), self.task.n_classes
+        return build_model(self.spec.model, channels, size, n_classes, seed, NETWORK)
 
     # -- states -----------------------------------------------------------------------------------
 

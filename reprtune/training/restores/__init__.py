@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from reprtune.spec import catalog
+from reprtune.training.restores.lengths import rescale
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +25,33 @@ class Restored:
     levels: tuple[str, ...]
 
 
-def restore_filters(name: str, weight: Tensor, dropped: Tensor, generator: torch.Generator) -> Restored:
-    """New weights by the restore rule `name` of the catalog.
+@dataclass(frozen=True)
+class RuleContext:
+    """What a restore rule may need besides the weights.
+
+    Attributes:
+        generator: for its draws, on the CPU.
+        initial: the weights (J, ...) that this layer would begin with in a new network, on the CPU.
+    """
+
+    generator: torch.Generator
+    initial: Callable[[], Tensor]
+
+
+def restore_filters(
+    name: str, weight: Tensor, dropped: Tensor, context: RuleContext, scale: str = "own"
+) -> Restored:
+    """New weights by the restore rule `name` of the catalog, which is `restore(weight, dropped, context)`.
 
     Args:
         weight: of the layer, (J, ...); the rows of dropped filters hold their old values.
         dropped: bool (J,), at least one filter of the layer not dropped.
-        generator: on the CPU.
+        scale: their norms; a word of `method.restore_scale`.
 
     Raises:
         SpecError: there is no such rule.
     """
-    restored: Restored = catalog.resolve("restores", name)(weight, dropped, generator)
-    return restored
+    restored: Restored = catalog.resolve("restores", name)(weight, dropped, context)
+    if scale == "own":
+        return restored
+    return replace(restored, weight=rescale(restored.weight, weight, dropped, scale, context.generator))

@@ -26,33 +26,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reprtune.training.restores import Restored
+from reprtune.training.restores import Restored, RuleContext
+from reprtune.training.restores.lengths import flat, mean_norm
 
 TOLERANCE = 1e-6
 
 
-def restore(weight: Tensor, dropped: Tensor, generator: torch.Generator) -> Restored:
+def restore(weight: Tensor, dropped: Tensor, context: RuleContext) -> Restored:
     """New weights of the filters in `dropped`, found in float64 on the CPU.
 
     |cos| < 1e-5 to every survivor and to the old value, in float32, wherever such a direction exists.
     """
-    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = flat(weight)
     dropped = dropped.cpu()
     assert not dropped.all(), "a layer keeps at least one filter"
-    norms = torch.linalg.vector_norm(rows, dim=1)
     survivors = _unit(rows[~dropped])
     fixed = row_basis(survivors)  # of the survivors
     taken = fixed  # of the survivors and the filters restored so far
     new, levels = [], []
     for old in _unit_or_zero(rows[dropped]):
         level, basis = _constraints(old, survivors, fixed, taken)
-        direction = _draw(basis, generator)
+        direction = _draw(basis, context.generator)
         taken = _extend(taken, direction)
         new.append(direction)
         levels.append(level)
-    length = norms[~dropped].mean().item() or norms.mean().item() or 1.0
     directions = torch.stack(new) if new else rows[:0]
-    restored = (length * directions).reshape(-1, *weight.shape[1:])
+    restored = (mean_norm(rows, dropped) * directions).reshape(-1, *weight.shape[1:])
     return Restored(restored.to(weight.device, weight.dtype), tuple(levels))
 
 
