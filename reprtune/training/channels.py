@@ -98,6 +98,11 @@ def through_function(node: fx.Node, value: Value, before: torch.Size, after: tor
     return None
 
 
+def is_depthwise(module: nn.Conv2d) -> bool:
+    """One kernel for each channel: nothing is mixed."""
+    return 1 < module.groups == module.in_channels == module.out_channels
+
+
 def is_pooling(node: fx.Node, graph: fx.GraphModule) -> bool:
     """Does it mix neighbouring pixels of a channel, even where it keeps the size?"""
     if node.op == "call_module":

@@ -47,10 +47,12 @@ class FilterMap:
             per-channel path, and the kernels of the next layer that read it.
         costs: of every convolution and linear layer.
         graph: the network as torch.fx traced it in evaluation mode; it shares modules and parameters.
-        taps: layer -> node of `graph` where its activation is read: the last tensor of the convolution's
-            height and width that belongs to exactly its filters, after BatchNorm, activation and gates, and
-            that all it makes goes through (in a DenseNet, the convolution itself).
+        taps: layer -> node of `graph` where its activation is read: after its own BatchNorm and activation
+            function, before pooling and depthwise convolutions, and before the way divides (at a gate made
+            from it, or where several layers read it), so that all that is made of a filter is made of this.
+            A 0 put there is the filter dropped only where no BatchNorm or depthwise convolution follows.
         norms: layer -> the BatchNorm on the way to its tap, where there is one.
+        shortcuts: droppable layers that project the shortcut of a residual block.
     """
 
     layers: Mapping[str, int]
@@ -62,6 +64,7 @@ class FilterMap:
     graph: fx.GraphModule
     taps: Mapping[str, str]
     norms: Mapping[str, str]
+    shortcuts: frozenset[str]
 
     @property
     def n_filters(self) -> int:

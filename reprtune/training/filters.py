@@ -28,7 +28,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from reprtune.errors import ModelError
-from reprtune.training import channels
+from reprtune.training import channels, paths
 from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
 from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
 
@@ -140,7 +140,7 @@ class _Walk:
             return value
         is_depthwise = False
         if isinstance(module, nn.Conv2d):
-            is_depthwise = module.groups == module.in_channels == module.out_channels
+            is_depthwise = channels.is_depthwise(module)
             owner = value.owner if is_depthwise else unowned(module.out_channels)
             self.cost(module, shape, owner, unowned(module.in_channels // module.groups))
         if name in self.unfit or not (is_depthwise or (isinstance(module, nn.BatchNorm2d) and module.affine)):
@@ -248,49 +248,12 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     if not walk.layers:
         reasons = "; ".join(f"{n}: {r}" for n, r in walk.kept_out.items()) or "it has no convolution"
         raise ModelError(f"{type(model).__name__} has no filter that can be dropped ({reasons}).")
-    taps, norms = _taps(walk)
+    taps, norms = paths.taps(graph, walk.values, walk.layers)
     return FilterMap(
         walk.layers, frozenset(walk.first), walk.kept_out,
-        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs), graph, taps, norms,
+        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs),
+        graph, taps, norms, paths.shortcuts(graph) & walk.layers.keys(),
     )  # fmt: skip
-
-
-def _taps(walk: _Walk) -> tuple[dict[str, str], dict[str, str]]:
-    """Where the activation of each droppable layer is read, and the BatchNorm before that."""
-    taps: dict[str, str] = {}
-    norms: dict[str, str] = {}
-    sizes: dict[str, torch.Size | None] = {}
-    whole = {name: torch.arange(r.start, r.stop) for name, r in slices(walk.layers).items()}
-    convolutions = {str(node.target): node for node in walk.values if node.op == "call_module"}
-    for node, value in walk.values.items():
-        if value.dim != 1 or not value.is_owned:
-            continue
-        name = next((n for n, owner in whole.items() if torch.equal(owner, value.owner)), None)
-        if name is None:
-            continue
-        if sizes.setdefault(name, shape_of(node)) != shape_of(node) or channels.is_pooling(node, walk.graph):
-            continue
-        if name in taps and _has_way_past(node, convolutions[name], walk):
-            continue
-        taps[name] = node.name
-        if node.op == "call_module" and isinstance(
-            walk.graph.get_submodule(str(node.target)), nn.BatchNorm2d
-        ):
-            norms.setdefault(name, str(node.target))
-    return taps, norms
-
-
-def _has_way_past(node: fx.Node, convolution: fx.Node, walk: _Walk) -> bool:
-    """Does the convolution reach the network's output on a way that does not go through `node`?"""
-    seen, waiting = {node}, [convolution]
-    while waiting:
-        for user in waiting.pop().users:
-            if user.op == "output":
-                return True
-            if user in walk.values and user not in seen:
-                seen.add(user)
-                waiting.append(user)
-    return False
 
 
 def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:

@@ -17,7 +17,7 @@ def network(*sizes: int) -> FilterMap:
     """Layers a, b, c ... of so many filters; a reads the input."""
     layers = dict(zip("abcdef", sizes, strict=False))
     graph = fx.GraphModule(nn.Module(), fx.Graph())
-    return FilterMap(layers, frozenset("a"), {}, (), (), (), graph, taps={}, norms={})
+    return FilterMap(layers, frozenset("a"), {}, (), (), (), graph, taps={}, norms={}, shortcuts=frozenset())
 
 
 def one_by_one(scores: dict[str, list[float]], layers: list[str], n: int) -> set[tuple[str, int]]:
