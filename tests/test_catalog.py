@@ -9,7 +9,7 @@ import pytest
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.task import ModelSpec
+from reprtune.spec.task import ModelSpec, TaskSpec
 
 ENTRIES = [(kind, entry) for kind, entries in catalog.CATALOG.items() for entry in entries]
 IDS = [f"{kind}-{entry.name}" for kind, entry in ENTRIES]
@@ -35,7 +35,7 @@ def test_entry_explains_itself(kind: str, entry: catalog.Entry) -> None:
 @each_entry
 def test_fields_exist(kind: str, entry: catalog.Entry) -> None:
     """The options an entry lists are fields of the specification."""
-    known = {"models": ModelSpec, "methods": MethodSpec}
+    known = {"datasets": TaskSpec, "models": ModelSpec, "methods": MethodSpec}
     if kind in known:
         assert set(entry.fields) <= {f.name for f in dataclasses.fields(known[kind])}
     else:
@@ -60,6 +60,11 @@ def test_every_kind_has_a_singular() -> None:
         ("models", "convnet-3", "3"),
         ("models", "convnet-18", "18"),
         ("models", "resnet-110", "110"),
+        ("models", "vgg16-bn", "16"),
+        ("models", "densenet-40-12", "40-12"),
+        ("models", "torchvision:resnet18", "resnet18"),
+        ("models", "python:my.nets:make_2", "my.nets:make_2"),
+        ("datasets", "python:leaves:load", "leaves:load"),
         ("datasets", "npz:images/my set.npz", "images/my set.npz"),
         ("datasets", "npz:a:b", "a:b"),
         ("datasets", "digits", ""),
@@ -79,6 +84,14 @@ def test_argument(kind: str, name: str, argument: str) -> None:
         ("models", "convnet-N", "There is no model 'convnet-N'.", "Did you mean convnet-3?"),
         ("models", "xconvnet-3", "There is no model 'xconvnet-3'.", "Did you mean convnet-3?"),
         ("datasets", "cifar-10", "There is no dataset 'cifar-10'.", "Did you mean cifar10?"),
+        ("models", "python:nets", "There is no model 'python:nets'.", "Did you mean python:MODULE:FACTORY?"),
+        (
+            "models",
+            "python:nets.py:make()",
+            "There is no model 'python:nets.py:make()'.",
+            "Did you mean python:",
+        ),
+        ("models", "python:my-nets:make", "There is no model 'python:my-nets:make'.", "Did you mean python:"),
         ("datasets", "npz:", "There is no dataset 'npz:'.", "Did you mean npz:PATH?"),
         ("criteria", "orto", "There is no criterion 'orto'.", "Did you mean ortho?"),
         ("restores", "orthogonall", "There is no restore rule 'orthogonall'.", "Did you mean orthogonal?"),

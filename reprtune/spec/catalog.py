@@ -38,13 +38,16 @@ class Entry:
     @property
     def pattern(self) -> re.Pattern[str]:
         text = re.sub(r"N(?![A-Z])", r"(\\d+)", re.escape(self.name))
-        return re.compile(re.sub(r"PATH|NAME|MODULE:FACTORY", r"(.+)", text))
+        text = text.replace("MODULE:FACTORY", rf"({WORD}(?:\.{WORD})*:{WORD})")
+        return re.compile(re.sub(r"PATH|NAME", r"(.+)", text))
 
     @property
     def example(self) -> str:
         """A name a person can type: the pattern with its usual number."""
         return EXAMPLES.get(self.name, self.name)
 
+
+WORD = r"[^\W\d]\w*"  # a name of Python
 
 EXAMPLES = {
     "convnet-N": "convnet-3",

@@ -137,6 +137,14 @@ def _in_study(path: str) -> str:
 
 
 def _name(base: str, dataset: str | None, model: str | None, total: str | None) -> str:
-    data = PurePath(dataset.removeprefix("npz:")).stem if dataset and dataset.startswith("npz:") else dataset
-    suffix = "-".join(part for part in (data, model, total) if part)
+    parts = (_short(dataset or ""), _short(model or ""), total)
+    suffix = "-".join(part for part in parts if part)
     return f"{base}.{suffix}" if suffix else base
+
+
+def _short(name: str) -> str:
+    """Of a file or folder its own name, of a factory the factory's; any other name as it is."""
+    kind, _, rest = name.partition(":")
+    if kind in ("npz", "imagefolder"):
+        return PurePath(rest).stem
+    return name.rpartition(":")[2]

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from reprtune.spec.codec import digest, to_plain
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.training import user_code
 from reprtune.training.schedule import Event, Item
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
+TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
 
 DROP_FIELDS = ("criterion", "scope", "layer_cap", "exclude_first", "exclude_shortcuts", "exclude", "drop")
 RESTORE_FIELDS = ("restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next")
@@ -37,7 +39,11 @@ def source_digest() -> str:
 
 
 def root_name(spec: TrialSpec, task_digest: str, device_kind: str) -> str:
-    """Name of the state before the first step."""
+    """Name of the state before the first step.
+
+    Raises:
+        ModelError, DataError: a factory of the person's own cannot be imported.
+    """
     training = {k: v for k, v in to_plain(spec.training).items() if k not in FREE_FIELDS}
     return digest(
         {
@@ -48,6 +54,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str) -> str:
             "training": training,
             "seed": spec.seed,
             "source": source_digest(),
+            "user_code": user_code.digests(spec),
             "torch": torch.__version__,
             "device": device_kind,
         }

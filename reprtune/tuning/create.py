@@ -17,7 +17,8 @@ from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.edit import changed
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import choose_device
+from reprtune.training import user_code
+from reprtune.training.device import open_device
 from reprtune.training.run import Materials, Run
 from reprtune.tuning import tracking
 from reprtune.tuning.slots import database_lock
@@ -96,8 +97,17 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
         "n_classes": task.n_classes,
         "input_shape": list(task.input_shape),
         "data_digest": task.digest,
+        "user_code": find_user_code(spec),
         "fitting_share": share,
     }
+
+
+def find_user_code(spec: StudySpec) -> dict[str, str]:
+    """Digest of every factory of the person's own that the study may use, by its name."""
+    found: dict[str, str] = {}
+    for trial in dry_trials(spec).values():
+        found |= user_code.digests(trial)
+    return dict(sorted(found.items()))
 
 
 def create_study(
@@ -118,7 +128,7 @@ def create_study(
             facts = existing(database, spec)
         if facts is not None:
             return False, facts
-    materials = Materials(settings.data_dir, choose_device(settings.device))
+    materials = Materials(settings.data_dir, open_device(settings))
     facts = find_facts(spec, materials)
     dry_run(spec, materials, progress)
     new = StudyRecord(

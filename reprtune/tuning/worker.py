@@ -21,7 +21,8 @@ from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
-from reprtune.training.device import Device, choose_device, describe
+from reprtune.training import user_code
+from reprtune.training.device import Device, describe, open_device
 from reprtune.training.run import Materials
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
@@ -66,7 +67,8 @@ class Worker:
         report: called with what happens. leaving: True once it must stop.
 
     Raises:
-        StudyError: the data here are not the study's. DataError, StorageError, StateError: as they say.
+        StudyError: the data or the person's own code here are not the study's.
+        DataError, StorageError, StateError: as they say.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Worker:
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
         self.storage = open_storage(settings.storage_url)
         study = read_study(self.storage, name, histories=False)
-        device = choose_device(settings.device, index)
+        device = open_device(settings, index)
         materials = Materials(settings.data_dir, device)
         self.around = Surroundings(
             spec=study.spec,
@@ -99,6 +101,7 @@ class Worker:
             tags=machine_tags(device),
             plot_page=plot_page,
         )
+        check_user_code(study)
         check_data(study, materials)
         self.queues = queues(self.storage, study.spec)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
@@ -227,6 +230,19 @@ class Worker:
     def _pause(self) -> None:
         self.report(Report("idle"))
         time.sleep(0.2 if self.held else 1.0)
+
+
+def check_user_code(study: StudyRecord) -> None:
+    """The person's own networks and data sets must be made by the code the study was created with."""
+    for name, digest in study.facts.get("user_code", {}).items():
+        here = user_code.load(name.removeprefix(user_code.PREFIX), StudyError)
+        if here.digest != digest:
+            files = ", ".join(map(str, here.files.values()))
+            raise StudyError(
+                f"The code of {name} here is not what the study {study.spec.name!r} was created with "
+                f"(digest {here.digest[:12]}, not {digest[:12]}; files {files}).",
+                "Put the files back as they were, or create a study of another name.",
+            )
 
 
 def check_data(study: StudyRecord, materials: Materials) -> None:

@@ -30,14 +30,24 @@ def load(argument: str, data_dir: Path) -> Arrays:
             f"(it holds {', '.join(found) or 'none'}).",
             HOW,
         )
-    x_train, y_train, x_test, y_test = (found[key] for key in KEYS)
+    return checked(str(path), *(found[key] for key in KEYS))
+
+
+def checked(
+    source: str, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray
+) -> Arrays:
+    """Somebody's arrays as a data set.
+
+    Raises:
+        DataError: an array has another form; `source` says where it comes from.
+    """
     try:
         return Arrays(
             _images("x_train", x_train), _labels("y_train", y_train),
             _images("x_test", x_test), _labels("y_test", y_test),
         )  # fmt: skip
     except DataError as error:
-        raise DataError(f"{path}: {error.message}", error.hint) from None
+        raise DataError(f"{source}: {error.message}", error.hint) from None
 
 
 def _find(argument: str, data_dir: Path) -> Path:

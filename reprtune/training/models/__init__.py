@@ -25,12 +25,12 @@ def build_model(
         seed: of the trial. network: which of the trial's networks; each has its own beginning.
 
     Raises:
-        SpecError: the number in the name is not one of this kind of network.
-        ModelError: the images are too small for it.
+        SpecError: the number or the name is not one of this kind of network.
+        ModelError: it cannot read such images; or a person's own factory fails, or gives no such network.
     """
     build = catalog.resolve("models", spec.name)
-    number = int(catalog.argument("models", spec.name))
+    argument = catalog.argument("models", spec.name)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "init", network))
-        model: nn.Module = build(spec, number, in_channels, input_size, n_classes)
+        model: nn.Module = build(spec, argument, in_channels, input_size, n_classes)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -48,14 +48,15 @@ class ConvNet(nn.Module):
 
 
 def build(
-    spec: ModelSpec, number: int, in_channels: int, input_size: tuple[int, int], n_classes: int
+    spec: ModelSpec, argument: str, in_channels: int, input_size: tuple[int, int], n_classes: int
 ) -> ConvNet:
-    """C^number of `spec` for images of `in_channels` x `input_size`.
+    """C^N of `spec`, N = `argument`, for images of `in_channels` x `input_size`.
 
     Raises:
         SpecError: the number of layers is 0.
         ModelError: the images are smaller than one kernel.
     """
+    number = int(argument)
     if number < 1:
         raise SpecError(f"model.name must be convnet-N with at least 1 layer, but got {spec.name!r}.")
     if min(input_size) < KERNEL:

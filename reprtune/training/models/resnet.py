@@ -63,14 +63,15 @@ def _stage(n_blocks: int, in_channels: int, width: int, stride: int) -> nn.Seque
 
 
 def build(
-    spec: ModelSpec, number: int, in_channels: int, input_size: tuple[int, int], n_classes: int
+    spec: ModelSpec, argument: str, in_channels: int, input_size: tuple[int, int], n_classes: int
 ) -> ResNet:
-    """ResNet-number of `spec` for images of `in_channels` x `input_size`.
+    """The ResNet of `argument` layers for images of `in_channels` x `input_size`.
 
     Raises:
         SpecError: the number of layers is not 6n + 2 with n at least 1.
         ModelError: the images are too small for two halvings.
     """
+    number = int(argument)
     n_blocks, rest = divmod(number - 2, 6)
     if rest or n_blocks < 1:
         nearest = 6 * max(1, round((number - 2) / 6)) + 2
