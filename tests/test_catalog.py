@@ -35,7 +35,7 @@ def test_entry_explains_itself(kind: str, entry: catalog.Entry) -> None:
 @each_entry
 def test_fields_exist(kind: str, entry: catalog.Entry) -> None:
     """The options an entry lists are fields of the specification."""
-    known = {"datasets": TaskSpec, "models": ModelSpec, "methods": MethodSpec}
+    known = {"datasets": TaskSpec, "models": ModelSpec, "methods": MethodSpec, "restores": MethodSpec}
     if kind in known:
         assert set(entry.fields) <= {f.name for f in dataclasses.fields(known[kind])}
     else:

@@ -337,7 +337,9 @@ def find(kind: str, name: str) -> Entry:
     for entry in CATALOG[kind]:
         if entry.pattern.fullmatch(name):
             return entry
-    raise SpecError(f"There is no {SINGULAR[kind]} {name!r}.", did_you_mean(name, names(kind)))
+    starts = {e.name.partition(":")[0]: e.example for e in CATALOG[kind] if ":" in e.name}
+    near = starts.get(name.partition(":")[0], name)
+    raise SpecError(f"There is no {SINGULAR[kind]} {name!r}.", did_you_mean(near, names(kind)))
 
 
 def argument(kind: str, name: str) -> str:
