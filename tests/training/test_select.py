@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import fx, nn
 
+from reprtune.errors import SpecError
 from reprtune.spec.method import SCOPES, MethodSpec
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.select import candidates, n_dropped, select
 
 
-def network(*sizes: int) -> FilterMap:
+def network(*sizes: int, shortcuts: str = "") -> FilterMap:
     """Layers a, b, c ... of so many filters; a reads the input."""
     layers = dict(zip("abcdef", sizes, strict=False))
     graph = fx.GraphModule(nn.Module(), fx.Graph())
-    return FilterMap(layers, frozenset("a"), {}, (), (), (), graph, taps={}, norms={}, shortcuts=frozenset())
+    return FilterMap(
+        layers, frozenset("a"), {}, (), (), (), graph, taps={}, norms={}, shortcuts=frozenset(shortcuts)
+    )
 
 
-def one_by_one(scores: dict[str, list[float]], layers: list[str], n: int) -> set[tuple[str, int]]:
-    """Drop n times the filter with the highest score, of equal ones the first, that is not its layer's last."""
+def one_by_one(
+    scores: dict[str, list[float]], layers: list[str], n: int, cap: Fraction = Fraction(1)
+) -> set[tuple[str, int]]:
+    """Drop n times the filter with the highest score, of equal ones the first, that is not its
+    layer's last and with which no more than the share `cap` of the layer is gone; fewer where there is none."""
     left = {name: list(range(len(scores[name]))) for name in layers}
     dropped = set()
     for _ in range(n):
-        ranking = [(-scores[f][i], layers.index(f), i) for f in layers for i in left[f] if len(left[f]) > 1]
-        _, layer, i = min(ranking)
-        left[layers[layer]].remove(i)
-        dropped.add((layers[layer], i))
+        ranking = [
+            (-scores[f][i], layers.index(f), i)
+            for f in layers
+            for i in left[f]
+            if len(left[f]) > 1 and len(scores[f]) - len(left[f]) + 1 <= cap * len(scores[f])
+        ]
+        if ranking:
+            _, layer, i = min(ranking)
+            left[layers[layer]].remove(i)
+            dropped.add((layers[layer], i))
     return dropped
 
 
@@ -41,27 +55,71 @@ def chosen(scores: dict[str, list[float]], filters: FilterMap, method: MethodSpe
 @given(
     scores=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=7), min_size=1, max_size=4),
     ratio=st.floats(0.01, 0.99),
+    percent=st.integers(1, 100),
     scope=st.sampled_from(SCOPES),
     exclude_first=st.booleans(),
+    excluded=st.sets(st.sampled_from("abcd")),
+    shortcuts=st.sets(st.sampled_from("abcd")),
+    exclude_shortcuts=st.booleans(),
 )
 def test_selection_is_that_of_taking_the_worst_one_by_one(
-    scores: list[list[int]], ratio: float, scope: str, exclude_first: bool
+    scores: list[list[int]],
+    ratio: float,
+    percent: int,
+    scope: str,
+    exclude_first: bool,
+    excluded: set[str],
+    shortcuts: set[str],
+    exclude_shortcuts: bool,
 ) -> None:
-    """Exactly so many, over all candidates or in each layer, whatever ties there are; no layer is emptied."""
-    filters = network(*(len(s) for s in scores))
-    method = MethodSpec(prune_ratio=ratio, scope=scope, exclude_first=exclude_first)
+    """Exactly so many, over all candidates or in each layer, whatever ties there are; no layer is emptied, or
+    loses more than the cap; and as many as were promised."""
+    filters = network(*(len(s) for s in scores), shortcuts="".join(shortcuts & set("abcd"[: len(scores)])))
+    excluded &= set(filters.layers)
+    method = MethodSpec(
+        prune_ratio=ratio, scope=scope, layer_cap=percent / 100, exclude_first=exclude_first,
+        exclude=tuple(sorted(excluded)), exclude_shortcuts=exclude_shortcuts,
+    )  # fmt: skip
     named = {name: [float(v) for v in s] for name, s in zip(filters.layers, scores, strict=True)}
     ranked = [n for n in named if not (exclude_first and n == "a" and len(named) > 1)]
+    ranked = [n for n in ranked if n not in excluded and not (exclude_shortcuts and n in shortcuts)]
+    if not ranked:
+        with pytest.raises(SpecError, match="At least one layer must be left to rank"):
+            n_dropped(filters, method)
+        return
     groups = [ranked] if scope == "global" else [[name] for name in ranked]
     expected: set[tuple[str, int]] = set()
     for group in groups:
-        sizes = [len(named[name]) for name in group]
-        n = min(round(ratio * sum(sizes)), sum(sizes) - len(sizes))
-        expected |= one_by_one(named, group, n)
+        n = round(ratio * sum(len(named[name]) for name in group))
+        expected |= one_by_one(named, group, n, Fraction(percent, 100))
     assert chosen(named, filters, method) == expected
     assert n_dropped(filters, method) == len(expected)
     for name, size in filters.layers.items():
         assert sum(layer == name for layer, _ in expected) < size
+
+
+@pytest.mark.parametrize(
+    ("ratio", "scope", "cap", "number"),
+    [
+        (0.3, "global", 1.0, 30),
+        (0.3, "global", 0.25, 24 + 1),  # 24 of 96 and 1 of 4, where 30 are asked for
+        (0.9, "global", 0.29, 27 + 1),  # floor(0.29 * 96) = 27 and floor(1.16) = 1
+        (0.3, "layer", 0.25, 24 + 1),  # of 29 and 1
+        (0.1, "layer", 0.25, 10),  # 9.6 and 0.4: 10 and 0, below the cap
+        (0.5, "global", 0.01, 0),
+        (0.99, "layer", 1.0, 95 + 3),  # 95.04 and 3.96
+    ],
+)
+def test_counts_with_a_cap_by_hand(ratio: float, scope: str, cap: float, number: int) -> None:
+    """Where more is asked than the layers may give, all that they may give is dropped."""
+    method = MethodSpec(prune_ratio=ratio, scope=scope, layer_cap=cap, exclude_first=False)
+    assert n_dropped(network(96, 4), method) == number
+
+
+def test_a_share_of_100_filters_is_exact() -> None:
+    """0.29 of 100 is 29, although 0.29 * 100 is below it in floating point."""
+    method = MethodSpec(prune_ratio=0.9, layer_cap=0.29, exclude_first=False)
+    assert n_dropped(network(100), method) == 29
 
 
 @pytest.mark.parametrize(
@@ -102,3 +160,44 @@ def test_the_first_layer_is_left_out_where_there_is_another() -> None:
     assert candidates(network(4, 4), method) == ["b"]
     assert candidates(network(4), method) == ["a"]
     assert candidates(network(4, 4), MethodSpec(exclude_first=False)) == ["a", "b"]
+
+
+def test_layers_are_left_out_by_pattern_and_as_shortcuts() -> None:
+    """Patterns are those of a shell, case matters; the three ways to leave out add up."""
+    filters = network(4, 4, 4, 4, shortcuts="c")
+    ways = {
+        ("b",): ["a", "c", "d"],
+        ("[b-c]",): ["a", "d"],
+        ("a", "d"): ["b", "c"],
+        ("?",): None,
+        ("[!d]*",): ["d"],
+    }
+    for exclude, layers in ways.items():
+        method = MethodSpec(exclude_first=False, exclude=exclude)
+        if layers is None:
+            with pytest.raises(SpecError, match="leave out all of them"):
+                candidates(filters, method)
+        else:
+            assert candidates(filters, method) == layers
+    assert candidates(filters, MethodSpec(exclude_first=False, exclude_shortcuts=True)) == ["a", "b", "d"]
+    assert candidates(filters, MethodSpec(exclude_shortcuts=True, exclude=("d",))) == ["b"]
+
+
+@pytest.mark.parametrize("pattern", ["e", "A", "a.*", ""])
+def test_a_pattern_that_matches_nothing_is_refused(pattern: str) -> None:
+    """The error names the field and the pattern; its hint lists the layers."""
+    with pytest.raises(SpecError, match=r"method.exclude must match droppable layers, but '") as caught:
+        n_dropped(network(4, 4), MethodSpec(exclude=("b", pattern), exclude_first=False))
+    assert repr(pattern) in caught.value.message
+    assert caught.value.hint == "The droppable layers are a, b."
+
+
+def test_leaving_out_everything_is_refused() -> None:
+    """Each field that left a layer out is named with its value, and the layers too."""
+    method = MethodSpec(exclude_first=True, exclude_shortcuts=True, exclude=("b",))
+    with pytest.raises(
+        SpecError, match=r"method.exclude_first = True, method.exclude_shortcuts = True"
+    ) as caught:
+        candidates(network(4, 4, 4, shortcuts="c"), method)
+    assert "method.exclude = ('b',)" in caught.value.message
+    assert caught.value.hint == "Leave out fewer of a, b, c."
