@@ -29,7 +29,17 @@ settings.load_profile("reprtune")
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches a person's own runs, storage or tracking server."""
-    for name in ("RUNS", "STORAGE", "DATA", "STATES", "DEVICE", "HEARTBEAT_SECONDS", "GRACE_SECONDS"):
+    for name in (
+        "RUNS",
+        "STORAGE",
+        "DATA",
+        "STATES",
+        "DEVICE",
+        "HEARTBEAT_SECONDS",
+        "GRACE_SECONDS",
+        "RESIDENT_BYTES",
+        "LOADERS",
+    ):
         monkeypatch.delenv(f"REPRTUNE_{name}", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 

@@ -59,6 +59,7 @@ class Materials:
                 augment=spec.task.augment,
                 mean=task.mean,
                 std=task.std,
+                cutout=spec.task.cutout,
             )
         return self._batches[key]
 
@@ -111,7 +112,7 @@ class Run:
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.live = Live(spec, task, batches, materials.device)
-        self.names = [root_name(spec, task.digest, materials.device.type)]
+        self.names = [root_name(spec, task.digest, materials.device.type, self.live.teacher_digest)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec.method, self.live.n_drop, self.lrs))
         self.done = 0  # items done
@@ -161,6 +162,7 @@ class Run:
                     kind = self._advance()
                 yield self._update(kind)
         finally:
+            self.live.batches.close()
             self._release()
 
     def _update(self, kind: Literal["found", "segment", "event", "blocked"]) -> Update:

@@ -180,7 +180,7 @@ def test_archives_in_a_folder_that_cannot_be_written_to_will_do(
     fashion: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are unpacked elsewhere for the moment; the folder stays as it is."""
-    monkeypatch.setattr(download, "_writable", lambda _folder: False)
+    monkeypatch.setattr(download, "writable", lambda _folder: False)
     before = sorted(fashion.rglob("*"))
     load_fashion(fashion)
     assert sorted(fashion.rglob("*")) == before
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_to_and_lacks_files_is_an_error(
     fashion: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the missing archive and why it is not downloaded."""
-    monkeypatch.setattr(download, "_writable", lambda _folder: False)
+    monkeypatch.setattr(download, "writable", lambda _folder: False)
     (fashion / RAW / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz missing, .* cannot be written to"):
         load_fashion(fashion)

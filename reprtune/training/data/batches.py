@@ -1,13 +1,7 @@
-"""Batches of a part that stays on the device as uint8, augmented there.
+"""Batches of a part, augmented on the device.
 
-Notations
-    N           images                      C, H, W     channels, height, width
-    B           batch size                  PAD         zero padding on each side, in px
-    source      row of the stored pictures: image i, or N + i for its mirror image
-    dy, dx      upper left corner of the crop in the padded picture, 0..2 PAD each
-
-An augmented image is one of (1 or 2) x 9 x 9 windows of its padded picture, so that drawing it is
-an index into a strided view of all windows, which takes no memory of its own.
+A resident part stays on the device as uint8; a streamed one is decoded by worker processes that run ahead,
+in the order of the epoch. Both draw the same and give the same batches, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from reprtune.errors import SpecError
+from reprtune.training.data.augment import Augment, Normalise, windows
+from reprtune.training.data.streams import Reading, in_batches
 from reprtune.training.data.task import Part
 
-PAD = 4
+EVALUATION_PIXELS = 1000 * 64 * 64  # of a batch, at most: images of 64 px and less come by the thousand
 
 
 class Batches:
@@ -30,16 +25,27 @@ class Batches:
     Args:
         part: what to draw from.
         batch_size: B; the last, smaller batch of an epoch is left out.
-        augment: `crop`, `flip`, `crop+flip` or `none`, as torchvision's RandomCrop(H, padding=4) and
-            RandomHorizontalFlip before Normalize.
+        augment: as `task.augment`: torchvision's RandomCrop(H, padding=4) and RandomHorizontalFlip before
+            Normalize, cutout after it.
         mean, std: per channel, in pixel values / 255.
+        cutout: side of the square that `cutout` cuts out, in px.
+
+    Attributes:
+        resident: are the images on the device? Only then can a batch be had by `take`.
 
     Raises:
-        SpecError: the part has fewer than B images.
+        SpecError: the part has fewer than B images, or the square is as large as an image.
     """
 
     def __init__(
-        self, part: Part, *, batch_size: int, augment: str, mean: Sequence[float], std: Sequence[float]
+        self,
+        part: Part,
+        *,
+        batch_size: int,
+        augment: str,
+        mean: Sequence[float],
+        std: Sequence[float],
+        cutout: int = 8,
     ) -> None:
         if batch_size > len(part):
             raise SpecError(
@@ -49,89 +55,111 @@ class Batches:
             )
         self.batch_size = batch_size
         self.steps_per_epoch = len(part) // batch_size
-        self._crop = "crop" in augment
-        self._flip = "flip" in augment
-        self._n_images = len(part)
-        self._pictures = self._windows(part.x)
-        self._labels = part.y.repeat(2) if self._flip else part.y
-        self._normalise = Normalise(mean, std, _size(part), part.x.device)
+        self._part, self._device = part, part.y.device
+        self._augment = Augment.of(augment, cutout, _size(part))
+        self._labels = part.y.repeat(2) if self._augment.flip else part.y
+        self._normalise = Normalise(mean, std, _size(part), self._device)
         self._epoch = torch.empty(0, dtype=torch.int64)
+        self.resident = isinstance(part.x, Tensor)
+        if isinstance(part.x, Tensor):
+            self._pictures = self._stored(part.x)
+        self._order = torch.empty(0, dtype=torch.int64)  # of the images, on the CPU
+        self._reading: Reading | None = None
+        self._next_step = 0
 
     def start_epoch(self, generator: torch.Generator) -> None:
-        """Draw the whole epoch from a CPU generator: the order, then flips, dy and dx where needed."""
-        n = self._n_images
-        source = torch.randperm(n, generator=generator)
-        if self._flip:
-            source += n * torch.randint(2, (n,), generator=generator)
-        rows = [source]
-        if self._crop:
-            rows += [torch.randint(2 * PAD + 1, (n,), generator=generator) for _ in "yx"]
-        used = torch.stack(rows)[:, : self.steps_per_epoch * self.batch_size]
-        self._epoch = used.to(self._labels.device)
+        """Draw the whole epoch from a CPU generator: the order, then what the augmentation needs."""
+        drawn = self._augment.draw(len(self._part), _size(self._part), generator)
+        used = drawn[:, : self.steps_per_epoch * self.batch_size]
+        self.close()
+        self._order = used[0] % len(self._part)
+        self._epoch = used.to(self._device)
 
     def index(self, step_in_epoch: int) -> Tensor:
-        """What batch `step_in_epoch` consists of: source, and dy, dx with crops; int64 (1 or 3, B)."""
+        """What batch `step_in_epoch` consists of: source, then dy, dx with crops, then cy, cx with cutout;
+        int64 (1, 3 or 5, B)."""
         start = step_in_epoch * self.batch_size
         return self._epoch[:, start : start + self.batch_size]
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch of an index: x float32 (B, C, H, W) channels-last, y int64 (B,)."""
-        if self._crop:
-            source, dy, dx = index.unbind()
-            x = self._pictures[source, dy, dx]
+        """The batch of an index of resident images: x float32 (B, C, H, W) channels-last, y int64 (B,)."""
+        source = index[0]
+        if self._augment.crop:
+            x = self._pictures[(source, *self._augment.corners(index))]
         else:
-            source = index[0]
             x = self._pictures.index_select(0, source)
-        return self._normalise(x), self._labels.index_select(0, source)
+        return self._finish(x, index)
 
     def batch(self, step_in_epoch: int) -> tuple[Tensor, Tensor]:
-        """Batch 0..steps_per_epoch - 1 of the epoch begun last, whatever was fetched before."""
-        return self.take(self.index(step_in_epoch))
+        """Batch 0..steps_per_epoch - 1 of the epoch begun last, whatever was fetched before.
 
-    def _windows(self, x: Tensor) -> Tensor:
-        """The stored pictures, channels last: (N or 2N, H, W, C), or with crops (N or 2N, 9, 9, H, W, C)."""
-        height, width = x.shape[2:]
+        Raises:
+            DataError: a file of a streamed part cannot be read any more, or has changed.
+        """
+        index = self.index(step_in_epoch)
+        if self.resident:
+            return self.take(index)
+        x = self._fetch(step_in_epoch)
+        if self._augment.flip:
+            mirrored = index[0] >= len(self._part)
+            x = torch.where(mirrored[:, None, None, None], x.flip(2), x)
+        if self._augment.crop:
+            first = torch.arange(len(x), device=self._device)
+            x = windows(x)[(first, *self._augment.corners(index))]
+        return self._finish(x, index)
+
+    def close(self) -> None:
+        """End the worker processes of a streamed part; the next `batch` starts new ones."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def _finish(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._augment.cut_out(self._normalise(x), index)
+        return x, self._labels.index_select(0, index[0])
+
+    def _fetch(self, step: int) -> Tensor:
+        """The images of a step, uint8 (B, H, W, C): the next ones of the stream, or of one begun there."""
+        if self._reading is None or step != self._next_step:
+            self.close()
+            assert not isinstance(self._part.x, Tensor)
+            rest = self._order[step * self.batch_size :]
+            self._reading = Reading(self._part.x, in_batches(rest, self.batch_size), self._device)
+        self._next_step = step + 1
+        return next(self._reading)
+
+    def _stored(self, x: Tensor) -> Tensor:
+        """The pictures on the device, channels last: (N or 2N, H, W, C), with crops (N or 2N, 9, 9, H, W, C)."""
         pictures = x.permute(0, 2, 3, 1)
-        if self._flip:
+        if self._augment.flip:
             pictures = torch.cat([pictures, pictures.flip(2)])
-        if not self._crop:
-            return pictures.contiguous()
-        padded = F.pad(pictures, (0, 0, PAD, PAD, PAD, PAD)).contiguous()
-        return padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
-
-
-class Normalise:
-    """uint8 (B, H, W, C) -> float32 (B, C, H, W) channels-last, (x / 255 - mean) / std per channel.
-
-    In one pass over each image as one row of H W C numbers: ten times faster on a CPU than spreading C
-    numbers over the innermost dimension.
-    """
-
-    def __init__(
-        self,
-        mean: Sequence[float],
-        std: Sequence[float],
-        size: tuple[int, int],
-        device: torch.device,
-    ) -> None:
-        mean_, std_ = torch.tensor([mean, std], dtype=torch.float64)
-        n_pixels = size[0] * size[1]
-        self._scale = (1 / (255 * std_)).float().repeat(n_pixels).to(device)
-        self._shift = (-mean_ / std_).float().repeat(n_pixels).to(device)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        rows = torch.addcmul(self._shift, x.reshape(len(x), -1), self._scale)
-        return rows.view(x.shape).permute(0, 3, 1, 2)
+        return windows(pictures) if self._augment.crop else pictures.contiguous()
 
 
 def evaluation_batches(
-    part: Part, mean: Sequence[float], std: Sequence[float], size: int = 1000
+    part: Part, mean: Sequence[float], std: Sequence[float], size: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All images in order, as (x, y) of at most `size`: float32 channels-last, int64."""
-    normalise = Normalise(mean, std, _size(part), part.x.device)
-    for start in range(0, len(part), size):
-        x = part.x[start : start + size].permute(0, 2, 3, 1)
-        yield normalise(x), part.y[start : start + size]
+    """All images in order, as (x, y) of at most `size`: float32 channels-last, int64.
+
+    `None` = 1000, or fewer of images above 64 px, so that a network's activations stay small.
+    """
+    height, width = _size(part)
+    size = size or max(1, min(1000, EVALUATION_PIXELS // (height * width)))
+    normalise = Normalise(mean, std, (height, width), part.y.device)
+    for x, y in zip(_pieces(part, size), in_batches(part.y, size), strict=True):
+        yield normalise(x), y
+
+
+def _pieces(part: Part, size: int) -> Iterator[Tensor]:
+    """All images in order, uint8 (at most `size`, H, W, C)."""
+    if isinstance(part.x, Tensor):
+        yield from in_batches(part.x.permute(0, 2, 3, 1), size)
+        return
+    reading = Reading(part.x, in_batches(torch.arange(len(part)), size), part.y.device)
+    try:
+        yield from reading
+    finally:
+        reading.close()
 
 
 def _size(part: Part) -> tuple[int, int]:

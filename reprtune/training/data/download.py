@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from reprtune.errors import DataError
 from reprtune.training.data.arrays import Arrays
+from reprtune.training.data.converted import Conversion
 
 STALL_SECONDS = 30  # without a byte from the network
 _FAILURES = (OSError, RuntimeError, EOFError, http.client.HTTPException)
@@ -51,16 +52,30 @@ class Source:
 def load(source: Source, data_dir: Path) -> Arrays:
     """Read a data set from `data_dir`, downloading it there if need be.
 
+    A conversion that `data prepare` wrote there is read instead; a damaged one is written again.
     A folder that cannot be written to will do when it holds the unpacked files or the archives.
 
     Raises:
         DataError: naming the folder searched, the files expected there and the way out.
     """
     folder = data_dir.expanduser().resolve()
+    stored = Conversion(folder, source.name)
+    if not stored.path.exists():
+        return read_original(source, folder)
+    arrays = stored.read()
+    if arrays is None:
+        arrays = read_original(source, folder)
+        if writable(folder):
+            stored.write(arrays)
+    return arrays
+
+
+def read_original(source: Source, folder: Path) -> Arrays:
+    """As `load`, from the files that the data set is published as."""
     with _patient():
         if source.complete(folder):
             return source.read(folder)
-        if not _writable(folder):
+        if not writable(folder):
             return _read_aside(source, folder)
         with FileLock(folder / f".{source.name}.lock"):
             if not source.complete(folder):  # else another worker was faster
@@ -79,6 +94,8 @@ def _install(source: Source, folder: Path) -> None:
             shutil.rmtree(staging)  # nothing in it that the next attempt could use
         raise
     for file in source.files:
+        if (staging / file).is_symlink():
+            continue  # to this very place: the file was there and whole
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(staging / file, folder / file)
     shutil.rmtree(staging)
@@ -97,7 +114,8 @@ def _read_aside(source: Source, folder: Path) -> Arrays:
 def _prepare(source: Source, folder: Path, staging: Path) -> None:
     """Remove unpacked files of an interrupted attempt, and link the archives a person put into `folder`."""
     for file in source.files:
-        (staging / file).unlink(missing_ok=True)
+        if file not in source.archives:
+            (staging / file).unlink(missing_ok=True)
     for archive, whole in source.archives.items():
         link = staging / archive
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +148,7 @@ def _not_found(source: Source, folder: Path, cause: str) -> DataError:
     )
 
 
-def _writable(folder: Path) -> bool:
+def writable(folder: Path) -> bool:
     """Can files be made in `folder`, which is made if absent?"""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,14 +15,19 @@ from reprtune.spec import catalog
 from reprtune.spec.codec import canonical_json
 from reprtune.spec.task import TaskSpec
 from reprtune.training.data.arrays import Arrays, digest
+from reprtune.training.data.files import ImageFiles
+from reprtune.training.data.imagefolder import Folder
 from reprtune.training.data.split import stratified
+
+Indices = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images x: uint8, N x C x H x W; labels y: int64, N; both on the training device."""
+    """Images x: uint8, N x C x H x W, on the training device, or files that are decoded when they are needed;
+    labels y: int64, N, on the training device."""
 
-    x: Tensor
+    x: Tensor | ImageFiles
     y: Tensor
 
     def __len__(self) -> int:
@@ -37,7 +42,8 @@ class Task:
         train, score, val, test: disjoint parts; score is for data-driven criteria.
         mean, std: per channel, of the train part, in pixel values / 255;
             a constant channel has std 1, so that it is only centred.
-        digest: hex SHA-256 of the pixels, the labels, the fields of the split and the split itself.
+        digest: hex SHA-256 of the pixels (of a folder, of its files), the labels, the fields of the split
+            and the split itself; resident or streamed makes no difference.
         input_shape: C, H, W.
     """
 
@@ -59,30 +65,65 @@ def load_task(spec: TaskSpec, data_dir: Path, device: torch.device) -> Task:
         DataError: the data set is absent, incomplete or of another form, or too small to split.
         SpecError: `task.train_images` is more than the train part has.
     """
+    entry = catalog.find("datasets", spec.dataset)
     load = catalog.resolve("datasets", spec.dataset)
-    arrays: Arrays = load(catalog.argument("datasets", spec.dataset), data_dir)
-    train, score, val = split(arrays.y_train, spec)
+    options = {"image_size": spec.image_size} if "image_size" in entry.fields else {}
+    loaded: Arrays | Folder = load(catalog.argument("datasets", spec.dataset), data_dir, **options)
+    indices = split(loaded.y_train, spec)
+    if isinstance(loaded, Folder):
+        return _of_folder(loaded, spec, indices, device)
+    return _of_arrays(loaded, spec, indices, device)
 
+
+def _of_arrays(arrays: Arrays, spec: TaskSpec, indices: Indices, device: torch.device) -> Task:
     def part(x: np.ndarray, y: np.ndarray) -> Part:
         return Part(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
 
     x, y = arrays.x_train, arrays.y_train
-    mean, std = channel_statistics(x[train])
+    train, score, val = (part(x[rows], y[rows]) for rows in indices)
+    mean, std = channel_statistics(x[indices[0]])
     channels, height, width = x.shape[1:]
     return Task(
-        train=part(x[train], y[train]),
-        score=part(x[score], y[score]),
-        val=part(x[val], y[val]),
+        train=train,
+        score=score,
+        val=val,
         test=part(arrays.x_test, arrays.y_test),
         n_classes=arrays.n_classes,
         mean=mean,
         std=std,
-        digest=_task_digest(arrays, spec, (train, score, val)),
+        digest=_task_digest(digest(arrays), spec, indices),
         input_shape=(channels, height, width),
     )
 
 
-def split(labels: np.ndarray, spec: TaskSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_folder(folder: Folder, spec: TaskSpec, indices: Indices, device: torch.device) -> Task:
+    """Resident where all of it fits, else streamed."""
+    resident = folder.fits(device, spec.augment)
+    n_train = folder.listing.n_train
+
+    def part(rows: np.ndarray) -> Part:
+        labels = torch.from_numpy(folder.listing.labels[rows])
+        return Part(folder.images(rows, device, resident=resident), labels.to(device))
+
+    train, score, val, test = (
+        part(rows) for rows in (*indices, np.arange(n_train, len(folder.listing.files)))
+    )
+    folder.forget()
+    mean, std = folder.statistics(indices[0])
+    return Task(
+        train=train,
+        score=score,
+        val=val,
+        test=test,
+        n_classes=folder.n_classes,
+        mean=mean,
+        std=std,
+        digest=_task_digest(folder.digest, spec, indices),
+        input_shape=folder.shape,
+    )
+
+
+def split(labels: np.ndarray, spec: TaskSpec) -> Indices:
     """Sorted indices of train, score and val among the official training images.
 
     score and val have round(share * n) images, at least one, and do not depend on `train_images`.
@@ -128,10 +169,10 @@ def channel_statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, .
     return tuple(means), tuple(stds)
 
 
-def _task_digest(arrays: Arrays, spec: TaskSpec, indices: tuple[np.ndarray, ...]) -> str:
+def _task_digest(data_digest: str, spec: TaskSpec, indices: Indices) -> str:
     """The indices are in it because numpy may draw them differently one day."""
     fields = {f: getattr(spec, f) for f in ("train_images", "score_frac", "val_frac", "split_seed")}
-    whole = hashlib.sha256(f"{digest(arrays)} {canonical_json(fields)}".encode())
+    whole = hashlib.sha256(f"{data_digest} {canonical_json(fields)}".encode())
     for part in indices:
         whole.update(f" {len(part)}:".encode())
         whole.update(part.astype("<i8").tobytes())

@@ -1,4 +1,8 @@
-"""Fashion-MNIST (arXiv 1708.07747) and CIFAR-10 (Krizhevsky 2009), through torchvision."""
+"""Data sets that torchvision downloads, in the folders where torchvision would put them.
+
+Fashion-MNIST (arXiv 1708.07747), MNIST (LeCun et al. 1998), CIFAR-10 and CIFAR-100 (Krizhevsky 2009) and
+SVHN (Netzer et al. 2011).
+"""
 
 from __future__ import annotations
 
@@ -23,39 +27,87 @@ _IDX_BYTES = {
 
 def fashion_mnist(_argument: str, data_dir: Path) -> Arrays:
     """70,000 grey 28x28 images, from `data_dir`/FashionMNIST/raw."""
-    raw = "FashionMNIST/raw/"
-    source = Source(
-        name="fashion-mnist",
-        files={raw + name: partial(_has_size, n_bytes) for name, n_bytes in _IDX_BYTES.items()},
-        archives={raw + name: _has_md5(md5) for name, md5 in datasets.FashionMNIST.resources},
-        fetch=lambda folder: datasets.FashionMNIST(folder, download=True),
-        read=lambda folder: _arrays(datasets.FashionMNIST, folder),
-    )
-    return load(source, data_dir)
+    return load(SOURCES["fashion-mnist"](), data_dir)
+
+
+def mnist(_argument: str, data_dir: Path) -> Arrays:
+    """70,000 grey 28x28 images, from `data_dir`/MNIST/raw."""
+    return load(SOURCES["mnist"](), data_dir)
 
 
 def cifar10(_argument: str, data_dir: Path) -> Arrays:
     """60,000 colour 32x32 images, from `data_dir`/cifar-10-batches-py."""
-    cifar = datasets.CIFAR10
-    files = [*cifar.train_list, *cifar.test_list, (cifar.meta["filename"], cifar.meta["md5"])]
-    source = Source(
-        name="cifar10",
-        files={f"{cifar.base_folder}/{name}": _has_md5(md5) for name, md5 in files},
-        archives={cifar.filename: _has_md5(cifar.tgz_md5)},
-        fetch=lambda folder: cifar(folder, download=True),
-        read=lambda folder: _arrays(cifar, folder),
+    return load(SOURCES["cifar10"](), data_dir)
+
+
+def cifar100(_argument: str, data_dir: Path) -> Arrays:
+    """60,000 colour 32x32 images of 100 classes, from `data_dir`/cifar-100-python."""
+    return load(SOURCES["cifar100"](), data_dir)
+
+
+def svhn(_argument: str, data_dir: Path) -> Arrays:
+    """73,257 and 26,032 colour 32x32 images, from `data_dir`/{train,test}_32x32.mat; not the `extra` ones."""
+    return load(SOURCES["svhn"](), data_dir)
+
+
+def _idx(name: str, kind: type[datasets.MNIST]) -> Source:
+    raw = f"{kind.__name__}/raw/"
+    return Source(
+        name=name,
+        files={raw + file: partial(_has_size, n_bytes) for file, n_bytes in _IDX_BYTES.items()},
+        archives={raw + file: _has_md5(md5) for file, md5 in kind.resources},
+        fetch=lambda folder: kind(folder, download=True),
+        read=lambda folder: _arrays(kind, folder),
     )
-    return load(source, data_dir)
+
+
+def _cifar(name: str, kind: type[datasets.CIFAR10]) -> Source:
+    files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    return Source(
+        name=name,
+        files={f"{kind.base_folder}/{file}": _has_md5(md5) for file, md5 in files},
+        archives={kind.filename: _has_md5(kind.tgz_md5)},
+        fetch=lambda folder: kind(folder, download=True),
+        read=lambda folder: _arrays(kind, folder),
+    )
+
+
+def _svhn() -> Source:
+    """Its files are what is downloaded: there is nothing to unpack."""
+    files = {file: _has_md5(md5) for _, file, md5 in (datasets.SVHN.split_list[s] for s in ("train", "test"))}
+
+    def fetch(folder: Path) -> None:
+        for split in ("train", "test"):
+            datasets.SVHN(folder, split=split, download=True)
+
+    return Source(name="svhn", files=files, archives=files, fetch=fetch, read=_svhn_arrays)
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "fashion-mnist": lambda: _idx("fashion-mnist", datasets.FashionMNIST),
+    "mnist": lambda: _idx("mnist", datasets.MNIST),
+    "cifar10": lambda: _cifar("cifar10", datasets.CIFAR10),
+    "cifar100": lambda: _cifar("cifar100", datasets.CIFAR100),
+    "svhn": _svhn,
+}
 
 
 def _arrays(kind: Callable[..., datasets.VisionDataset], folder: Path) -> Arrays:
-    parts = []
+    parts: list[np.ndarray] = []
     for train in (True, False):
         part = kind(folder, train=train)
         x = np.asarray(part.data)
         x = x[:, None] if x.ndim == 3 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
         parts += [x, np.asarray(part.targets, np.int64)]
-    return Arrays(*parts)
+    return Arrays(parts[0], parts[1], parts[2], parts[3])
+
+
+def _svhn_arrays(folder: Path) -> Arrays:
+    parts: list[np.ndarray] = []
+    for split in ("train", "test"):
+        part = datasets.SVHN(folder, split=split)
+        parts += [np.ascontiguousarray(part.data), part.labels]
+    return Arrays(parts[0], parts[1], parts[2], parts[3])
 
 
 def _has_size(n_bytes: int, path: Path) -> bool:
