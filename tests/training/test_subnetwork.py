@@ -232,3 +232,85 @@ def test_every_convolution_can_be_dropped(name: str) -> None:
     ends = [(s.start, s.stop) for s in filters.slices().values()]
     assert [start for start, _ in ends] == [0, *(stop for _, stop in ends[:-1])]
     assert ends[-1][1] == filters.n_filters == sum(convolutions.values())
+
+
+@pytest.mark.parametrize("drop", ["exact", "weights-only"])
+@pytest.mark.parametrize("name", ["convnet-3-bias", "resnet-8"])
+def test_masks_that_stay_where_they_are_change_nothing(name: str, drop: str) -> None:
+    """Through full, sub, another sub and full training, static and dynamic masks give the same bits; every
+    static mask and held value keeps its place in memory, so that a captured step stays valid."""
+    pairs = []
+    for static in (False, True):
+        model, filters = build(name, torch.float32)
+        optimizer = torch.optim.SGD(model.parameters(), **SGD)
+        momentum = {n: torch.zeros_like(p) for n, p in model.named_parameters()}
+        for n, p in model.named_parameters():
+            optimizer.state[p]["momentum_buffer"] = momentum[n]
+        pairs.append((SubNetwork(model, filters, {"momentum": momentum}, drop, static), optimizer))
+    places = addresses(pairs[1][0])
+    filters = pairs[0][0].filters
+    everything = torch.ones(filters.n_filters, dtype=torch.bool)
+    for phase, keep in enumerate((everything, choose(filters), choose(filters, 1), everything)):
+        for network, optimizer in pairs:
+            network.set_keep(keep)
+            for number in range(2):
+                x, y = batch(2 * phase + number, torch.float32)
+                optimizer.zero_grad()
+                F.cross_entropy(network.forward(x), y).backward()
+                optimizer.step()
+                network.hold()
+        dynamic, static = (network for network, _ in pairs)
+        for found, expected in zip(tensors_of(static), tensors_of(dynamic), strict=True):
+            assert torch.equal(found, expected)
+        weights = dynamic.filter_weights()
+        assert all(torch.equal(w, weights[layer]) for layer, w in static.filter_weights().items())
+        assert addresses(static) == places and len(places) > 10
+
+
+def tensors_of(network: SubNetwork) -> list[Tensor]:
+    return [*network.model.state_dict().values(), *network.state["momentum"].values()]
+
+
+def addresses(network: SubNetwork) -> list[int]:
+    """Of everything that a step reads beside parameters, statistics and momentum."""
+    held = network._held
+    return [t.data_ptr() for t in (*network._masks.values(), *held.tensors, *held.masks, *held.frozen)]
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_weights_only_masks_and_holds_the_convolutions_alone(static: bool) -> None:
+    """Also of a residual network: everything else, the shortcuts' BatchNorm and readers too, moves as in the
+    network whose dropped filters are set to 0 before each step, and costs what the whole network costs."""
+    model, filters = build("resnet-8", torch.float64)
+    other, _ = build("resnet-8", torch.float64)
+    momentum = {n: torch.zeros_like(p) for n, p in model.named_parameters()}
+    network = SubNetwork(model, filters, {"momentum": momentum}, "weights-only", static)
+    keep = choose(filters)
+    network.set_keep(keep)
+    old = {n: model.get_parameter(f"{n}.weight").detach().clone() for n in filters.layers}
+    gone = {n: ~keep[numbers] for n, numbers in filters.slices().items()}
+    optimizers = [torch.optim.SGD(m.parameters(), **SGD) for m in (model, other)]
+    for n, p in model.named_parameters():
+        optimizers[0].state[p]["momentum_buffer"] = momentum[n]
+    for number in range(4):
+        x, y = batch(number, torch.float64)
+        with torch.no_grad():
+            for n, rows in gone.items():
+                other.get_parameter(f"{n}.weight")[rows] = 0
+        for forward, optimizer in zip((network.forward, other), optimizers, strict=True):
+            optimizer.zero_grad()
+            F.cross_entropy(forward(x), y).backward()
+            optimizer.step()
+        network.hold()
+    for key, value in model.state_dict().items():
+        layer = key.removesuffix(".weight")
+        rows = gone.get(layer, torch.zeros(len(value) if value.dim() else 0, dtype=torch.bool))
+        torch.testing.assert_close(kept_of(model, key, rows), kept_of(other, key, rows))
+        if layer in gone:
+            assert torch.equal(value[rows], old[layer][rows]) and not momentum[key][rows].any()
+    assert network.train_flops() == filters.train_flops(torch.ones_like(keep))
+
+
+def kept_of(model: nn.Module, key: str, rows: Tensor) -> Tensor:
+    value: Tensor = model.state_dict()[key]
+    return value[~rows] if value.dim() else value
