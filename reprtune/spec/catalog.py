@@ -258,7 +258,7 @@ _RESTORES = (
     ),
     Entry(
         "as-released",
-        "what the paper's released code does: what is left of the old filter outside the survivors",
+        "what the paper's released code does: the old filter less its shadow on the filters before it",
         "reprtune.training.restores.released:restore",
         fields=("restore_scale",),
         cost="one QR per layer and cycle",
