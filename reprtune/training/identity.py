@@ -38,13 +38,18 @@ def source_digest() -> str:
     return sha.hexdigest()
 
 
-def root_name(spec: TrialSpec, task_digest: str, device_kind: str) -> str:
+def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
     """Name of the state before the first step.
+
+    Args:
+        teacher_digest: of the network that is imitated, wherever it lies; None = there is none.
 
     Raises:
         ModelError, DataError: a factory of the person's own cannot be imported.
     """
-    training = {k: v for k, v in to_plain(spec.training).items() if k not in FREE_FIELDS}
+    fields = to_plain(spec.training)
+    training = {k: v for k, v in fields.items() if k not in FREE_FIELDS + TEACHER_FIELDS}
+    teacher = [teacher_digest, *(fields[field] for field in TEACHER_FIELDS[1:])]
     return digest(
         {
             "task": task_digest,
@@ -52,6 +57,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str) -> str:
             "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
             "model": spec.model,
             "training": training,
+            "teacher": teacher if teacher_digest is not None else None,
             "seed": spec.seed,
             "source": source_digest(),
             "user_code": user_code.digests(spec),
