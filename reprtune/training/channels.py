@@ -93,9 +93,15 @@ def through_function(node: fx.Node, value: Value, before: torch.Size, after: tor
         return None
     if node.target in FLATTENING_FUNCTIONS:
         return flattened(value, before, after)
-    if node.target in ZERO_KEEPING_FUNCTIONS or _is_cut(node) or _is_padding(node) or _is_scaling(node):
-        return value
-    return None
+    is_known = node.target in ZERO_KEEPING_FUNCTIONS or is_stochastic_depth(node)
+    return value if is_known or _is_cut(node) or _is_padding(node) or _is_scaling(node) else None
+
+
+def is_stochastic_depth(node: fx.Node) -> bool:
+    """torchvision's function, which scales all channels of an image alike. Known by its name, so that
+    networks without it need no torchvision."""
+    names = (getattr(node.target, "__module__", ""), getattr(node.target, "__name__", ""))
+    return names == ("torchvision.ops.stochastic_depth", "stochastic_depth")
 
 
 def is_depthwise(module: nn.Conv2d) -> bool:
