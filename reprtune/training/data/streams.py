@@ -11,6 +11,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -40,16 +41,17 @@ class Reading(Iterator[Any]):
     def __init__(
         self, files: ImageFiles | Survey, order: Sequence[Tensor], device: torch.device = CPU
     ) -> None:
-        self._device = device
-        n_workers = 0 if len(order) < 2 else min(n_loaders(), len(order))
-        before = set(multiprocessing.active_children())
-        with warnings.catch_warnings():  # Python warns of fork beside threads: ours only decode
-            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)
-            self._batches: Iterator[Any] | None = iter(_loader(files, order, n_workers, device))
-        self._workers = [p for p in multiprocessing.active_children() if p not in before]
-        self._process = os.getpid()
+        self._device, self._process = device, os.getpid()
+        self._workers: list[BaseProcess] = []
         # Before multiprocessing's own exit, which waits for processes that heed no SIGTERM.
         self._at_exit = partial(_close, weakref.ref(self))
+        n_workers = 0 if len(order) < 2 else min(n_loaders(), len(order))
+        before = set(multiprocessing.active_children())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fork", category=DeprecationWarning)  # beside threads
+            warnings.filterwarnings("ignore", message=".*worker processes in total")  # the person said so
+            self._batches: Iterator[Any] | None = iter(_loader(files, order, n_workers, device))
+        self._workers = [p for p in multiprocessing.active_children() if p not in before]
         atexit.register(self._at_exit)
 
     def __next__(self) -> Any:
