@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from reprtune.errors import ModelError, SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.training.models import build_model
+from reprtune.training.models.densenet import DenseNet
 from reprtune.training.models.layers import global_average
+from reprtune.training.models.vgg import pooled_stages
 from reprtune.training.seeds import generator
 
 SPECS = [
@@ -20,6 +23,8 @@ SPECS = [
     ModelSpec(name="convnet-3", batch_norm=False, width=8),
     ModelSpec(name="convnet-4", pool=True, width=8),
     ModelSpec(name="resnet-8", width=4),
+    ModelSpec(name="vgg11-bn"),
+    ModelSpec(name="densenet-10-4"),
 ]
 
 
@@ -49,6 +54,38 @@ def test_convnets_have_the_papers_number_of_parameters(layers: int, thousands: i
 def test_resnets_have_the_published_number_of_parameters(layers: int, number: int) -> None:
     """arXiv 1512.03385, table 6: 0.27 M, 0.46 M and 1.7 M; exact numbers of option A with BatchNorm."""
     assert n_parameters(build(ModelSpec(name=f"resnet-{layers}"))) == number
+
+
+@pytest.mark.parametrize(("layers", "millions"), [(11, 9.2), (13, 9.4), (16, 14.7)])
+def test_vggs_have_the_known_number_of_parameters(layers: int, millions: float) -> None:
+    """9.2, 9.4 and 14.7 M: the convolutions of arXiv 1409.1556, table 1 (A, B and C with 3x3 kernels)."""
+    columns = {
+        11: [3, 64, 128, 256, 256, 512, 512, 512, 512],
+        13: [3, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512],
+        16: [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512],
+    }
+    widths = columns[layers]
+    by_hand = sum(9 * c * j + 2 * j for c, j in itertools.pairwise(widths)) + 512 * 10 + 10
+    assert n_parameters(build(ModelSpec(name=f"vgg{layers}-bn"))) == by_hand
+    assert by_hand / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("40-12", 1.0), ("100-12", 7.0), ("100-24", 27.2)])
+def test_densenets_have_the_published_number_of_parameters(name: str, millions: float) -> None:
+    """arXiv 1608.06993, table 2: 1.0 M, 7.0 M and 27.2 M without bottleneck; exactly, by the sum over layers."""
+    depth, k = map(int, name.split("-"))
+    n, c = (depth - 4) // 3, 16
+    by_hand = 27 * c
+    for block in (1, 2, 3):
+        for _ in range(n):
+            by_hand += 2 * c + 9 * c * k
+            c += k
+        by_hand += 2 * c + (c * c if block < 3 else 10 * c + 10)
+    assert by_hand / 1e6 == pytest.approx(millions, abs=0.05)
+    with torch.device("meta"):
+        assert n_parameters(DenseNet(n, k, 3, 10)) == by_hand
+    if depth == 40:
+        assert n_parameters(build(ModelSpec(name=f"densenet-{name}"))) == by_hand
 
 
 @pytest.mark.parametrize("batch_norm", [True, False])
@@ -115,6 +152,58 @@ def test_a_resnet_is_the_function_written_out(size: int) -> None:
     torch.testing.assert_close(found, x.mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"])
 
 
+def test_a_vgg_is_the_function_written_out() -> None:
+    """Convolution, a fresh BatchNorm, ReLU, and a maximum over 2x2 px while 2 px are left: 12, 6, 3, 3, 3, 1."""
+    model = build(ModelSpec(name="vgg11-bn"), size=12).double().eval()
+    values = dict(model.named_parameters())
+    x = images(n=2, size=12).double()
+    found = model(x)
+    names = [name for name in values if ".conv" in name]
+    assert len(names) == 8
+    for name in names:
+        x = F.conv2d(x, values[name], padding=1).clamp_min(0) / math.sqrt(1 + 1e-5)
+        if name.removesuffix(".weight")[-3:] in ("1_1", "2_1", "5_2"):
+            n = x.shape[2] // 2
+            x = x[:, :, : 2 * n, : 2 * n].reshape(2, -1, n, 2, n, 2).amax((3, 5))
+    assert x.shape[2] == 1
+    torch.testing.assert_close(found, x.mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"])
+
+
+def test_a_densenet_is_the_function_written_out() -> None:
+    """Each layer reads all maps of its block before it; transitions halve by means, in float64."""
+    model = build(ModelSpec(name="densenet-10-3"), size=9).double().eval()
+    values = dict(model.named_parameters())
+    x = images(size=9).double()
+    found = model(x)
+
+    def active(x: Tensor) -> Tensor:  # a fresh BatchNorm in evaluation: / sqrt(1 + eps)
+        return x.clamp_min(0) / math.sqrt(1 + 1e-5)
+
+    x = F.conv2d(x, values["conv1.weight"], padding=1)
+    for block in (1, 2, 3):
+        maps = [x]
+        for i in (0, 1):
+            weight = values[f"block{block}.{i}.conv.weight"]
+            maps.append(F.conv2d(active(torch.cat(maps, 1)), weight, padding=1))
+        x = torch.cat(maps, 1)
+        if block < 3:
+            x = F.conv2d(active(x), values[f"transition{block}.conv.weight"])
+            n = x.shape[2] // 2
+            x = x[:, :, : 2 * n, : 2 * n].reshape(4, -1, n, 2, n, 2).mean((3, 5))
+    assert x.shape[1:] == (16 + 6 * 3, 2, 2)  # 9 -> 4 -> 2
+    x = active(x).mean((2, 3))
+    torch.testing.assert_close(found, x @ values["fc.weight"].T + values["fc.bias"])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pooled"),
+    [(2, [5]), (4, [1, 5]), (8, [1, 2, 5]), (32, [1, 2, 3, 4, 5]), (224, [1, 2, 3, 4, 5])],
+)
+def test_a_vgg_halves_small_images_less_often(pixels: int, pooled: list[int]) -> None:
+    """Every convolution sees at least 2 px a side; images of 32 px are halved five times, as is usual."""
+    assert sorted(pooled_stages(pixels)) == pooled
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
 def test_networks_are_traceable_and_compute_the_same_when_traced(spec: ModelSpec) -> None:
     """torch.fx needs no example and finds no branch on values."""
@@ -125,12 +214,14 @@ def test_networks_are_traceable_and_compute_the_same_when_traced(spec: ModelSpec
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
 def test_values_and_gradients_stay_channels_last(spec: ModelSpec) -> None:
-    """Every convolution gives and gets back what the fast kernels want; a copy would cost a pass each."""
+    """Every convolution gives and gets back what the fast kernels want; a copy would cost a pass each.
+    A layer of a DenseNet gets back its share of the channels of a gradient for all of them."""
     model = build(spec)
     layouts = []
 
     def look(value: Tensor) -> None:
-        layouts.append(value.is_contiguous(memory_format=torch.channels_last))
+        whole = value.is_contiguous(memory_format=torch.channels_last)
+        layouts.append(value.stride(1) == 1 if "densenet" in spec.name else whole)
 
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         look(output)
@@ -204,7 +295,28 @@ def test_a_convnet_without_layers_is_refused() -> None:
         build(ModelSpec(name="convnet-0"))
 
 
-@pytest.mark.parametrize(("name", "least"), [("convnet-3", 3), ("resnet-8", 4)])
+@pytest.mark.parametrize(
+    ("name", "rule", "nearest"),
+    [
+        ("vgg19-bn", "N = 11, 13 or 16", "vgg16-bn"),
+        ("vgg12-bn", "N = 11, 13 or 16", "vgg11-bn"),
+        ("densenet-41-12", "depth of 3n \\+ 4", "densenet-40-12"),
+        ("densenet-4-12", "depth of 3n \\+ 4", "densenet-7-12"),
+        ("densenet-40-0", "growth of at least 1", "densenet-40-1"),
+    ],
+)
+def test_vggs_and_densenets_that_do_not_exist_name_the_nearest_that_does(
+    name: str, rule: str, nearest: str
+) -> None:
+    """The message gives the rule and the name it got."""
+    with pytest.raises(SpecError, match=f"{rule}.* but got '{name}'") as error:
+        build(ModelSpec(name=name))
+    assert error.value.hint == f"The nearest is {nearest}."
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("convnet-3", 3), ("resnet-8", 4), ("vgg11-bn", 2), ("densenet-7-2", 4)]
+)
 def test_images_too_small_for_a_network_are_refused(name: str, least: int) -> None:
     """The least size works; one pixel less in one direction is named with what is needed."""
     with torch.no_grad():
