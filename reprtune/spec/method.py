@@ -52,8 +52,9 @@ class MethodSpec:
             survivors; `old`: each filter's norm before the drop; `clip`: the rule's direction with the
             length of a random vector, each weight cut to the largest of the survivors (so no longer
             exactly orthogonal; what the paper's author reported).
-        restore_bn: BatchNorm of restored filters. `reset`: as in a new network; `keep`: as it was at the
-            drop; `recalibrate`: reset, then running statistics of the whole network measured anew.
+        restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
+            at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
+            whole network measured anew.
         restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
         restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
             (random, at a tenth of the layer's spread).

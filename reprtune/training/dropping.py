@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -112,10 +112,13 @@ def _weight_of(network: Callable[[], nn.Module], layer: str) -> Tensor:
     return network().get_parameter(f"{layer}.weight").detach()
 
 
-def _whole_batches(context: RestoreContext) -> list[Tensor]:
-    """The first few, of one size."""
-    images = [x for x, _ in itertools.islice(context.batches(), RECALIBRATION_BATCHES)]
-    return [x for x in images if len(x) == len(images[0])]
+def _whole_batches(context: RestoreContext) -> Iterator[Tensor]:
+    """The images of the first few, of one size."""
+    size = 0
+    for x, _ in itertools.islice(context.batches(), RECALIBRATION_BATCHES):
+        size = size or len(x)
+        if len(x) == size:
+            yield x
 
 
 def detached(network: SubNetwork) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def rewrite_readers(network: SubNetwork, rule: str, generator: Callable[[str], t
 
 
 @torch.no_grad()
-def recalibrate(network: SubNetwork, batches: list[Tensor]) -> None:
+def recalibrate(network: SubNetwork, batches: Iterable[Tensor]) -> None:
     """Measure the running statistics of all BatchNorm layers anew: the mean over `batches` of what each
     layer sees in training mode (the variance unbiased, as torch counts it). Dropout and its like are off, so
     nothing is drawn; weights and modes stay as they are."""
