@@ -12,6 +12,7 @@ from pathlib import Path
 from reprtune.errors import SpecError
 
 DEVICES = ("auto", "cpu", "cuda")
+SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # tracking stores without a server of their own
 
 
@@ -27,6 +28,7 @@ class Settings:
         states_dir: folder of training states, shared by all machines of a study;
             `None` = `runs_dir/states`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        deterministic: the same bits every time also on a GPU, for some speed.
     """
 
     runs_dir: Path = Path("runs")
@@ -35,6 +37,7 @@ class Settings:
     data_dir: Path = Path("data")
     states_dir: Path | None = None
     device: str = "auto"
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         kind, _, index = self.device.partition(":")
@@ -56,6 +59,7 @@ class Settings:
             "device": os.environ.get("REPRTUNE_DEVICE"),
         }
         values = {k: v for k, v in env.items() if v}
+        values["deterministic"] = _switch("REPRTUNE_DETERMINISTIC", default=False)  # type: ignore[assignment]
         values |= {k: v for k, v in given.items() if v is not None}  # type: ignore[misc]
         for field in ("runs_dir", "data_dir", "states_dir"):
             if field in values:
@@ -87,6 +91,24 @@ class Settings:
 
     def report_dir(self, study: str) -> Path:
         return self.runs_dir / "reports" / study
+
+
+def graphs_wanted() -> bool:
+    """May steps on a GPU be captured as CUDA graphs? Yes, unless `REPRTUNE_GRAPH` is `off`.
+
+    Raises:
+        SpecError: it is something else than on or off.
+    """
+    return _switch("REPRTUNE_GRAPH", default=True)
+
+
+def _switch(name: str, *, default: bool) -> bool:
+    text = os.environ.get(name) or ("on" if default else "off")
+    if text.lower() not in SWITCH:
+        raise SpecError(
+            f"{name} must be on or off, but is {text!r}.", f"Leave it out for {'on' if default else 'off'}."
+        )
+    return SWITCH[text.lower()]
 
 
 def lease_seconds() -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,17 @@ from pathlib import Path
 import torch
 
 from reprtune.errors import ReprtuneError
+from reprtune.settings import Settings
 
 Device = torch.device
-OutOfMemory = torch.OutOfMemoryError
+NO_MEMORY = (  # what allocators say that raise a plain RuntimeError
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+NOT_DETERMINISTIC = "does not have a deterministic implementation"
 TORCH_VERSION = str(torch.__version__)
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
 
@@ -38,11 +47,57 @@ def choose_device(name: str, worker: int = 0) -> torch.device:
     return device
 
 
-def describe(device: torch.device) -> str:
-    """The device and why, for people and records."""
+def open_device(settings: Settings, worker: int = 0) -> torch.device:
+    """The device of this process, set up to compute as `settings` ask for.
+
+    Raises:
+        ReprtuneError: it is not there.
+    """
+    device = choose_device(settings.device, worker)
+    if settings.deterministic:
+        make_deterministic()
+    set_numerics(device)
+    return device
+
+
+def make_deterministic() -> None:
+    """The same bits every time on the same kind of GPU, for some speed; of the whole process, to be called
+    before it first uses CUDA.
+
+    An operation that has no deterministic implementation raises (see `refused`).
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    torch.use_deterministic_algorithms(True)
+    # Nothing here reads what it has not written, and filling costs a pass over each new tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def set_numerics(device: torch.device) -> None:
+    """fp32 is fp32 (no TF32), and cuDNN measures its algorithms once per shape, unless all is to be
+    deterministic: then which one wins must not depend on a clock."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+
+
+def kind(device: torch.device) -> str:
+    """What states are named by: those of a deterministic process are continued only by such."""
+    deterministic = device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
+    return f"{device.type}, deterministic" if deterministic else device.type
+
+
+def describe(device: torch.device, how: str = "") -> str:
+    """The device and why, for people and records.
+
+    Args:
+        how: steps are run there (`Live.how`).
+    """
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
-        return f"{torch.cuda.get_device_name(device)} (SM {major}{minor})"
+        exact = "deterministic" if torch.are_deterministic_algorithms_enabled() else ""
+        name = f"{torch.cuda.get_device_name(device)} (SM {major}{minor})"
+        return ", ".join(part for part in (name, exact, how) if part)
     return f"CPU {platform.machine()}, bf16 {'in hardware' if has_fast_bf16() else 'emulated, slow'}"
 
 
@@ -56,6 +111,25 @@ def has_fast_bf16() -> bool:
         with contextlib.suppress(OSError), Path("/proc/cpuinfo").open() as file:
             flags = set(file.read().split())
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & flags) or features == "SVE256"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Did an allocator, of the device or of the CPU, refuse?"""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
+
+
+def refused(error: BaseException) -> ReprtuneError | None:
+    """Our words for an operation that `make_deterministic` refuses; None when it is something else."""
+    if not (isinstance(error, RuntimeError) and NOT_DETERMINISTIC in str(error)):
+        return None
+    operation = str(error).split(maxsplit=1)[0]
+    return ReprtuneError(
+        f"This network cannot be trained with --deterministic: {operation} {NOT_DETERMINISTIC} in "
+        f"torch {torch.__version__}.",
+        "Leave --deterministic out, or choose another network.",
+    )
 
 
 def release_cached_memory() -> None:

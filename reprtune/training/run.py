@@ -22,7 +22,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Task, load_task
-from reprtune.training.device import keep_freed_memory, threads
+from reprtune.training.device import keep_freed_memory, kind, threads
 from reprtune.training.identity import next_name, root_name
 from reprtune.training.live import Evaluation, Interrupted, Live
 from reprtune.training.schedule import Event, Item, learning_rates, plan, restarts, rungs
@@ -112,7 +112,7 @@ class Run:
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.live = Live(spec, task, batches, materials.device)
-        self.names = [root_name(spec, task.digest, materials.device.type, self.live.teacher_digest)]
+        self.names = [root_name(spec, task.digest, kind(materials.device), self.live.teacher_digest)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec.method, self.live.n_drop, self.lrs))
         self.done = 0  # items done

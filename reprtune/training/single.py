@@ -9,14 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from reprtune.settings import Settings
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.device import choose_device, describe
+from reprtune.training.device import (
+    Device,
+    describe,
+    is_out_of_memory,
+    open_device,
+    refused,
+    release_cached_memory,
+)
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Materials, Run
 
@@ -30,40 +35,81 @@ WAIT_SECONDS = 0.2
 
 
 def train_one(
-    spec: TrialSpec, settings: Settings, observe: Callable[[History, str], None], *, test: bool
+    spec: TrialSpec,
+    settings: Settings,
+    observe: Callable[[History, str], None],
+    *,
+    test: bool,
+    finish: Callable[[Run], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train to the end, until SIGINT or SIGTERM, or until the loss is no longer finite.
 
     Args:
         observe: called with the history so far and what just happened (`Update.kind`).
         test: measure the test error of a complete trial.
+        finish: called with a trial that is complete.
 
     Returns:
         The result, all of it JSON: `outcome`, `val_error`, `steps` done, `steps_spent` by this call,
         `history`, `state` and more.
+
+    Raises:
+        SpecError, DataError, ModelError, StateError: as `Run` does.
+        ReprtuneError: the device is not there, or cannot train this network deterministically.
     """
-    device = choose_device(settings.device)
+    device = open_device(settings)
     store = StateStore(settings.states)
+    trial = _Trial(spec, settings, device, store)
     with _stop_on_signal() as stop:
-        run = Run(spec, Materials(settings.data_dir, device), store, should_stop=lambda: stop.asked)
-        outcome = _train(run, stop, observe)
-    last = run.history.points[-1] if run.history.points else None
-    result = {
-        "outcome": outcome,
-        "meaning": MEANINGS[outcome],
-        "val_error": last.val_error if last else None,
-        "steps": run.live.step_done,
-        "steps_spent": run.steps_spent,
-        "train_gflops": last.gflops if last else 0.0,
-        "seconds": last.seconds if last else 0.0,
-        "device": describe(device),
-        "state": str(store.path(run.last_name)) if store.has(run.last_name) else None,
-        "spec": to_plain(spec),
-        "history": to_plain(run.history),
-    }
-    if test and outcome == "complete":
-        result["test_error"] = run.test().error
-    return result
+        outcome = trial.attempt(stop, observe, test=test)
+    if trial.run is not None and outcome == "complete":
+        finish(trial.run)
+    return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
+
+
+class _Trial:
+    """A trial whose network may not even fit into memory."""
+
+    def __init__(self, spec: TrialSpec, settings: Settings, device: Device, store: StateStore) -> None:
+        self.spec, self.settings, self.device, self.store = spec, settings, device, store
+        self.run: Run | None = None
+        self.test_error: float | None = None
+
+    def attempt(self, stop: _Stop, observe: Callable[[History, str], None], *, test: bool) -> str:
+        """Load, train and test; the outcome."""
+        try:
+            materials = Materials(self.settings.data_dir, self.device)
+            self.run = Run(self.spec, materials, self.store, should_stop=lambda: stop.asked)
+            outcome = _train(self.run, stop, observe)
+            if test and outcome == "complete":
+                self.test_error = self.run.test().error
+        except (RuntimeError, MemoryError) as error:
+            if words := refused(error):
+                raise words from error
+            if not is_out_of_memory(error):
+                raise
+            outcome = "out-of-memory"
+        if outcome == "out-of-memory":
+            release_cached_memory()  # not above, where the error still holds on to what was computed
+        return outcome
+
+    def account(self) -> dict[str, Any]:
+        """What was trained, so far as it came to that."""
+        run, steps = self.run, {"steps": 0, "steps_spent": 0}
+        points = run.history.points if run else ()
+        if run is not None:
+            steps = {"steps": run.live.step_done, "steps_spent": run.steps_spent}
+        result = {
+            "val_error": points[-1].val_error if points else None,
+            **steps,
+            "train_gflops": points[-1].gflops if points else 0.0,
+            "seconds": points[-1].seconds if points else 0.0,
+            "device": describe(self.device, run.live.how if run else ""),
+            "state": str(self.store.path(run.last_name)) if run and self.store.has(run.last_name) else None,
+            "spec": to_plain(self.spec),
+            "history": to_plain(run.history) if run else None,
+        }
+        return result if self.test_error is None else {**result, "test_error": self.test_error}
 
 
 def _train(run: Run, stop: _Stop, observe: Callable[[History, str], None]) -> str:
@@ -77,8 +123,6 @@ def _train(run: Run, stop: _Stop, observe: Callable[[History, str], None]) -> st
                 time.sleep(WAIT_SECONDS)
     except Interrupted:
         return "interrupted"
-    except torch.OutOfMemoryError:
-        return "out-of-memory"
     return "diverged" if run.diverged else "complete"
 
 
