@@ -61,7 +61,7 @@ class FilterAdam:
             gradients = [torch.where(overflow > 0, 0, g) for g in gradients]
         if self.spec.weight_decay > 0:
             gradients = self._decay(weights, gradients, go)
-        torch._foreach_add_(n, go)
+        torch._foreach_add_(n, go, alpha=1)  # without alpha it would read the number `go`, and wait for it
         _move_average(m, gradients, go * (1 - self.spec.beta1))
         _move_average(v, torch._foreach_mul(gradients, gradients), go * (1 - self.spec.beta2))
         self._update(weights, m, v, n, go)
