@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from reprtune.errors import DataError
 from reprtune.training.data import download, torchvision_sets
@@ -84,6 +85,53 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.nda
     return folder, x.reshape(-1, 3, 32, 32)
 
 
+@pytest.fixture
+def mnist(tmp_path: Path, fashion: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same images as MNIST's."""
+    (fashion / "MNIST").mkdir()
+    (fashion / RAW).rename(fashion / "MNIST" / "raw")
+    monkeypatch.setattr(datasets.MNIST, "resources", datasets.FashionMNIST.resources)
+    return fashion
+
+
+@pytest.fixture
+def cifar100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
+    """A folder with an archive like CIFAR-100's, 100 images for training and 20 for the test."""
+    folder, made = tmp_path / "data", tmp_path / "cifar-100-python"
+    folder.mkdir()
+    made.mkdir()
+    x = RNG.integers(0, 256, (120, 3072), dtype=np.uint8)
+    for name, rows in (("train", slice(100)), ("test", slice(100, 120))):
+        fine = [i % 100 for i in range(120)][rows]
+        content = {"data": x[rows], "fine_labels": fine, "coarse_labels": [0] * len(fine)}
+        (made / name).write_bytes(pickle.dumps(content))
+    (made / "meta").write_bytes(pickle.dumps({"fine_label_names": [str(i) for i in range(100)]}))
+    with tarfile.open(folder / "cifar-100-python.tar.gz", "w:gz") as archive:
+        archive.add(made, made.name)
+    kind = datasets.CIFAR100
+    monkeypatch.setattr(kind, "train_list", [["train", md5(made / "train")]])
+    monkeypatch.setattr(kind, "test_list", [["test", md5(made / "test")]])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(made / "meta")})
+    monkeypatch.setattr(kind, "tgz_md5", md5(folder / "cifar-100-python.tar.gz"))
+    return folder, x.reshape(-1, 3, 32, 32)
+
+
+@pytest.fixture
+def svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, np.ndarray]:
+    """A folder with two .mat files like SVHN's, 20 and 10 images, H x W x C x N, the digit 0 labelled 10."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    x = RNG.integers(0, 256, (30, 3, 32, 32), dtype=np.uint8)
+    lists = {}
+    for split, rows in (("train", slice(20)), ("test", slice(20, 30))):
+        labels = np.arange(30)[rows] % 10
+        file = folder / f"{split}_32x32.mat"
+        savemat(file, {"X": x[rows].transpose(2, 3, 1, 0), "y": np.where(labels == 0, 10, labels)[:, None]})
+        lists[split] = ["http://nowhere", file.name, md5(file)]
+    monkeypatch.setattr(datasets.SVHN, "split_list", lists)
+    return folder, x
+
+
 def load_fashion(folder: Path) -> None:
     """Load, and compare with the images that went in."""
     arrays = torchvision_sets.fashion_mnist("", folder)
@@ -113,6 +161,55 @@ def test_cifar10_is_read_channels_first_from_its_archive(cifar: tuple[Path, np.n
         (folder / "cifar-10-python.tar.gz").unlink(missing_ok=True)
 
 
+def test_mnist_is_read_from_its_own_folder(mnist: Path) -> None:
+    """MNIST/raw, from the archives and then from the unpacked files."""
+    for _ in range(2):
+        arrays = torchvision_sets.mnist("", mnist)
+        assert np.array_equal(arrays.x_train[:, 0], IDX["train-images-idx3-ubyte"])
+        assert np.array_equal(arrays.y_test, IDX["t10k-labels-idx1-ubyte"])
+        for archive in (mnist / "MNIST" / "raw").glob("*.gz"):
+            archive.unlink()
+
+
+def test_cifar100_has_its_fine_labels(cifar100: tuple[Path, np.ndarray]) -> None:
+    """A hundred classes, images channels first, from the archive and then from the files."""
+    folder, x = cifar100
+    for _ in range(2):
+        arrays = torchvision_sets.cifar100("", folder)
+        assert np.array_equal(arrays.x_train, x[:100]) and np.array_equal(arrays.x_test, x[100:])
+        assert arrays.n_classes == 100 and arrays.y_test.tolist() == list(range(20))
+        (folder / "cifar-100-python.tar.gz").unlink(missing_ok=True)
+
+
+def test_svhn_is_read_from_its_two_files(svhn: tuple[Path, np.ndarray]) -> None:
+    """Images first, channels before rows; the label 10 is the digit 0; a third file is not wanted."""
+    folder, x = svhn
+    arrays = torchvision_sets.svhn("", folder)
+    assert np.array_equal(arrays.x_train, x[:20]) and np.array_equal(arrays.x_test, x[20:])
+    assert arrays.y_train.tolist() == list(range(10)) * 2 and arrays.y_test.tolist() == list(range(10))
+
+
+def test_half_of_svhn_is_kept_while_the_other_half_is_fetched(
+    svhn: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two files only the absent one is downloaded, and the other stays the file it was."""
+    folder, x = svhn
+    test = (folder / "test_32x32.mat").read_bytes()
+    (folder / "test_32x32.mat").unlink()
+    fetched = []
+
+    def fetch(_url: str, root: Path, filename: str, _md5: str) -> None:
+        if not (Path(root) / filename).exists():
+            fetched.append(filename)
+            (Path(root) / filename).write_bytes(test)
+
+    monkeypatch.setattr(sys.modules[datasets.SVHN.__module__], "download_url", fetch)
+    assert np.array_equal(torchvision_sets.svhn("", folder).x_train, x[:20])
+    assert fetched == ["test_32x32.mat"]
+    assert sorted(p.name for p in folder.iterdir()) == [".svhn.lock", "test_32x32.mat", "train_32x32.mat"]
+    assert not any(p.is_symlink() for p in folder.iterdir())
+
+
 def test_a_changed_cifar10_file_is_never_unpickled(cifar: tuple[Path, np.ndarray]) -> None:
     """A file with another sum counts as absent: here it is unpacked again from the archive."""
     folder, x = cifar
@@ -129,6 +226,9 @@ def test_a_changed_cifar10_file_is_never_unpickled(cifar: tuple[Path, np.ndarray
             ["FashionMNIST/raw/train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte"],
         ),
         (torchvision_sets.cifar10, ["cifar-10-python.tar.gz", "cifar-10-batches-py/data_batch_5"]),
+        (torchvision_sets.mnist, ["MNIST/raw/train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte"]),
+        (torchvision_sets.cifar100, ["cifar-100-python.tar.gz", "cifar-100-python/train"]),
+        (torchvision_sets.svhn, ["train_32x32.mat", "test_32x32.mat"]),
     ],
 )
 def test_offline_the_error_says_where_what_and_how_else(

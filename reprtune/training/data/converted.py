@@ -37,10 +37,10 @@ class Conversion:
     def read(self) -> Arrays | None:
         """The arrays, their digest checked; None when the file is absent or damaged."""
         try:
-            with np.load(self.path, allow_pickle=False) as archive:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = Arrays(*(archive[key] for key in KEYS))
                 expected = str(archive["digest"])
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, DataError):
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, DataError):
             return None
         found = digest(arrays)
         return replace(arrays, known_digest=found) if found == expected else None

@@ -187,12 +187,12 @@ def recall(path: Path, listing: Listing) -> Index | None:
     Rows of new and changed files are 0.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["pillow"]) != PIL.__version__:
                 return None  # another version may decode to other pixels
             names, stamps = stored["names"], stored["stamps"]
             digests, moments = stored["digests"], stored["moments"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
         return None
     n = len(listing.files)
     index = Index(np.zeros((n, 32), np.uint8), np.zeros((n, 2, CHANNELS), np.int64))
