@@ -23,6 +23,7 @@ from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
 from reprtune.training.criteria import ScoreContext
+from reprtune.training.criteria.needs import check_needs
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.task import Part, Task
 from reprtune.training.dropping import RestoreContext, drop_filters, restore_dropped
@@ -32,7 +33,7 @@ from reprtune.training.models import build_model
 from reprtune.training.optimizers import Optimizer
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
-from reprtune.training.select import n_dropped
+from reprtune.training.select import candidates, n_dropped
 from reprtune.training.step import Step
 from reprtune.training.subnetwork import SubNetwork
 
@@ -70,6 +71,8 @@ class Live:
         self.step = Step(spec.training, self.network, optimizer, Loss(spec.training))
         self.step_done = 0
         self.n_drop = n_dropped(self.filters, spec.method)
+        if spec.method.cycles > 0:
+            check_needs(spec.method.criterion, candidates(self.filters, spec.method), self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.drops: tuple[Drop, ...] = ()
