@@ -20,12 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 ZERO_KEEPING_MODULES = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Tanh, nn.Identity,
-    nn.Dropout, nn.Dropout2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.SiLU, nn.Mish, nn.GELU,
+    nn.Hardswish, nn.Tanh, nn.Softsign, nn.Identity, nn.Dropout, nn.Dropout2d,
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
+    nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d,
 )  # fmt: skip
 ZERO_KEEPING_FUNCTIONS = {
-    F.relu, F.relu6, F.leaky_relu, F.elu, F.silu, F.gelu, F.hardswish, F.dropout, F.dropout2d,
-    torch.relu, torch.tanh, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d,
+    F.relu, F.relu6, F.leaky_relu, F.elu, F.celu, F.selu, F.silu, F.mish, F.gelu, F.hardswish, F.dropout,
+    F.dropout2d, F.softsign, F.tanh, F.interpolate, torch.relu, torch.tanh, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d,
     "relu", "tanh", "contiguous",
 }  # fmt: skip
 POOLING_MODULES = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -34,6 +36,7 @@ FLATTENING_FUNCTIONS = {torch.flatten, torch.reshape, "flatten", "reshape", "vie
 ADDING_FUNCTIONS = {operator.add, operator.iadd, operator.sub, torch.add, torch.sub, "add", "sub"}
 MULTIPLYING_FUNCTIONS = {operator.mul, operator.imul, torch.mul, "mul"}
 REDUCING_FUNCTIONS = {torch.mean, torch.sum, torch.amax, "mean", "sum", "amax"}
+READING_SHAPES = {"size", "dim", "numel", "stride", getattr}  # of those that make no tensor
 CHANNELS_LAST = (0, 2, 3, 1)
 
 

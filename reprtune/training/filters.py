@@ -31,6 +31,9 @@ from reprtune.errors import ModelError
 from reprtune.training import channels, paths
 from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
 from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
+from reprtune.training.seeds import generator
+
+HOOKED = "has a hook, which may change what it computes"
 
 
 @dataclass
@@ -68,6 +71,8 @@ class _Walk:
                 self.values[node] = self.visit(node, sources)
                 if not self.mixes(node) and self.raw.intersection(sources):
                     self.raw.add(node)
+            elif sources and node.target not in channels.READING_SHAPES:
+                self.refuse(sources, f"passes through {self.title(node)}")
         return self
 
     def visit(self, node: fx.Node, sources: list[fx.Node]) -> Value:
@@ -84,7 +89,7 @@ class _Walk:
         if node.target is torch.cat:
             return self.concatenated(node, shape)
         if node.op != "call_module" and len(sides := channels.operands(node)) == 2:
-            pair = [self.values[s] for s in sides if isinstance(s, fx.Node) and s in self.values]
+            pair = [s for s in sides if isinstance(s, fx.Node) and s in self.values]
             if len(pair) == 2:
                 return self.joined(node, pair, shape)
         if len(sources) > 1:
@@ -108,11 +113,15 @@ class _Walk:
             return None
         return Value(torch.cat([p.owner for p in known]), frozenset().union(*(p.makers for p in known)))
 
-    def joined(self, node: fx.Node, pair: list[Value], shape: torch.Size) -> Value | None:
+    def joined(self, node: fx.Node, sides: list[fx.Node], shape: torch.Size) -> Value | None:
         """Channel by channel: a sum has no owner, unless both sides have the same; a product is 0
         where either side is, so it belongs to the owner of that side."""
-        if any(v.is_owned and (v.dim != 1 or len(v.owner) != shape[1]) for v in pair):
-            return None
+        pair = [self.values[side] for side in sides]
+        for side, value in zip(sides, pair, strict=True):
+            before = shape_of(side)
+            aligned = before is not None and len(before) == len(shape) and before[1] == shape[1]
+            if value.is_owned and (value.dim != 1 or not aligned):
+                return None
         a, b = (v.owner if len(v.owner) == shape[1] else unowned(shape[1]) for v in pair)
         both = frozenset().union(*(v.makers for v in pair))
         if torch.equal(a, b):
@@ -130,12 +139,16 @@ class _Walk:
         self, name: str, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
     ) -> Value | None:
         module = self.graph.get_submodule(name)
+        if self.unfit.get(name) == HOOKED and not isinstance(module, (nn.Conv2d, nn.Linear)):
+            return None
         if isinstance(module, nn.Conv2d) and module.groups == 1:
             return self.convolution(name, module, value, sources, shape)
         if isinstance(module, nn.Linear):
             return self.linear(name, module, value, sources, before)
         if isinstance(module, nn.Flatten):
             return channels.flattened(value, before, shape)
+        if isinstance(module, nn.PReLU):
+            return self.sloped(name, module, value)
         if isinstance(module, channels.ZERO_KEEPING_MODULES):
             return value
         is_depthwise = False
@@ -147,6 +160,14 @@ class _Walk:
             return None
         self.own(name, module, value.owner)
         return Value(value.owner, frozenset([name]))
+
+    def sloped(self, name: str, module: nn.PReLU, value: Value) -> Value | None:
+        """A slope shared by all channels belongs to nobody; of one per channel each filter has its own."""
+        if module.num_parameters > 1:
+            if name in self.unfit:
+                return None
+            self.own(name, module, value.owner)
+        return value
 
     def convolution(
         self, name: str, module: nn.Conv2d, value: Value, sources: list[fx.Node], shape: torch.Size
@@ -235,7 +256,7 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
         example: one input, (1, C, H, W).
 
     Raises:
-        ModelError: the network cannot be traced, or has no droppable filter.
+        ModelError: the network cannot be traced, is another one in training, or has no droppable filter.
     """
     graph = _trace(model, example)
     unfit = _unfit(graph, model)
@@ -245,6 +266,8 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             walk.kept_out[name] = "is a grouped convolution"
+        elif isinstance(module, nn.Conv2d) and name not in walk.layers:
+            walk.kept_out.setdefault(name, unfit.get(name, "is not used"))
     if not walk.layers:
         reasons = "; ".join(f"{n}: {r}" for n, r in walk.kept_out.items()) or "it has no convolution"
         raise ModelError(f"{type(model).__name__} has no filter that can be dropped ({reasons}).")
@@ -258,19 +281,58 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
 
 def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
     modes = {module: module.training for module in model.modules()}
+    name = type(model).__name__
     try:
+        training = fx.symbolic_trace(model.train())
         graph = fx.symbolic_trace(model.eval())
         with torch.no_grad():
             ShapeProp(graph).propagate(example)
+        is_faithful = _is_faithful(graph, model, example)
     except Exception as error:
         raise ModelError(
-            f"{type(model).__name__} cannot be traced by torch.fx: {error}",
+            f"{name} cannot be traced by torch.fx: {error}",
             "Branches on tensor values must move out of forward().",
         ) from error
     finally:
         for module, mode in modes.items():
             module.training = mode
+    if _operations(graph) != _operations(training):
+        raise ModelError(
+            f"{name} computes something else in training than in evaluation.",
+            "Branches on self.training must move out of forward(): use modules like nn.Dropout, and leave "
+            "auxiliary heads out.",
+        )
+    (answer,) = next(node for node in graph.graph.nodes if node.op == "output").args
+    if not isinstance(answer, fx.Node) or shape_of(answer) is None:
+        raise ModelError(f"{name} must return one tensor, the logits, but its forward() returns {answer}.")
+    if not is_faithful:
+        raise ModelError(
+            f"{name} computes something else than its graph as torch.fx traced it.",
+            "Write `x = x + y` in place of `x += y` where x has other names too.",
+        )
     return graph
+
+
+def _operations(graph: fx.GraphModule) -> list[tuple[str, object, list[int]]]:
+    """Constants have other names in every trace, so they are known by their place."""
+    order = {node: i for i, node in enumerate(graph.graph.nodes)}
+    return [
+        (n.op, None if n.op == "get_attr" else n.target, [order[source] for source in n.all_input_nodes])
+        for n in order
+    ]
+
+
+@torch.no_grad()
+def _is_faithful(graph: fx.GraphModule, model: nn.Module, example: Tensor) -> bool:
+    """Do both make the same of an image? The graph does not see that two names are of one tensor."""
+    image = torch.randn(example.shape, generator=generator(0, "trace")).to(example)
+    answers = []
+    for network in (graph, model):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # for networks that draw in evaluation too
+            answers.append(network(image))
+    ours, theirs = answers
+    return not isinstance(ours, Tensor) or torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
 def _unfit(graph: fx.GraphModule, model: nn.Module) -> dict[str, str]:
@@ -280,7 +342,9 @@ def _unfit(graph: fx.GraphModule, model: nn.Module) -> dict[str, str]:
     for name, n_calls in calls.items():
         module = graph.get_submodule(name)
         plain = {key for key, _ in module.named_parameters()} <= {"weight", "bias"}
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)) and not plain:
+        if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  torch has no other way to ask
+            unfit[name] = HOOKED
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)) and not plain:
             unfit[name] = "computes its weights from others"
         if n_calls > 1:
             unfit[name] = "is used more than once"

@@ -12,8 +12,13 @@ from torch import Tensor, nn
 from reprtune.training.channels import ZERO_KEEPING_FUNCTIONS, ZERO_KEEPING_MODULES
 from reprtune.training.seeds import generator
 
-POOLS = {nn.MaxPool2d: 2, nn.AvgPool2d: 3, nn.AdaptiveAvgPool2d: 1, nn.AdaptiveMaxPool2d: 2}
-WITH_SIZE = {F.max_pool2d: 2, F.avg_pool2d: 3, F.adaptive_avg_pool2d: 1, F.adaptive_max_pool2d: 2}
+WITH_NUMBER = {
+    nn.MaxPool2d: 2, nn.AvgPool2d: 3, nn.AdaptiveAvgPool2d: 1, nn.AdaptiveMaxPool2d: 2, nn.Upsample: 12,
+    nn.ZeroPad2d: 1, nn.ReflectionPad2d: 2, nn.ReplicationPad2d: 1,
+}  # fmt: skip
+WITH_SIZE = {
+    F.max_pool2d: 2, F.avg_pool2d: 3, F.adaptive_avg_pool2d: 1, F.adaptive_max_pool2d: 2, F.interpolate: 9
+}  # fmt: skip
 
 
 def picture() -> Tensor:
@@ -39,7 +44,13 @@ def check(operation: Callable[[Tensor], Tensor]) -> None:
 @pytest.mark.parametrize("kind", ZERO_KEEPING_MODULES, ids=lambda m: m.__name__)
 def test_modules_keep_zero(kind: type[nn.Module], training: bool) -> None:
     """In training and in evaluation."""
-    module = kind(POOLS[kind]) if kind in POOLS else kind(0.3) if "Dropout" in kind.__name__ else kind()
+    module = (
+        kind(WITH_NUMBER[kind])
+        if kind in WITH_NUMBER
+        else kind(0.3)
+        if "Dropout" in kind.__name__
+        else kind()
+    )
     check(module.train(training))
 
 

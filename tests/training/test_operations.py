@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reprtune.errors import ModelError
 from reprtune.training.filters import find_filters
 from tests.training.dropping import EXAMPLE, images, inputs_of_mixing_layers, shaken, without
 from tests.training.toy_networks import conv
@@ -63,6 +65,8 @@ ACCEPTED: dict[str, Callable[..., Tensor]] = {
     "concatenation by name": lambda x: torch.cat(tensors=(x, F.relu(x)), dim=-3),
     "flatten": lambda x: x.flatten(1),
     "contiguous": lambda x: x.contiguous(),
+    "twice the size": lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    "sum in place": lambda x: operator.iadd(F.relu(x), F.relu(x)),
 }
 REFUSED: dict[str, tuple[Callable[..., Tensor], str]] = {
     "plus a number": (lambda x: x + 1, "add"),
@@ -81,6 +85,9 @@ REFUSED: dict[str, tuple[Callable[..., Tensor], str]] = {
     "channels of the end": (lambda x: x[..., :2, :, :], "getitem"),
     "one row": (lambda x: x[:, :, 0], "getitem"),
     "chosen pixels": (lambda x: x[:, :, [0, 1]], "getitem"),
+    "a product with rows": (lambda x: x * F.adaptive_avg_pool2d(x, (1, 8)).flatten(1)[:, None, :8, None], "getitem"),
+    "a product with numbers of another place": (lambda x: x.mean((2, 3))[:, :, None, None] * x, "getitem"),
+    "a list": (lambda x: (x, x.tolist())[0], "tolist"),
     "padding with ones": (lambda x: F.pad(x, (1, 1), "constant", 1.0), "pad"),
     "padding with ones, by name": (lambda x: F.pad(x, (1, 1), value=1.0), "pad"),
     "new channels": (lambda x: F.pad(x, (0, 0, 0, 0, 0, 2)), "pad"),
@@ -150,11 +157,27 @@ def test_weights_lent_to_a_function() -> None:
     assert list(filters.layers) == ["conv2"]
 
 
+def hooked(module: nn.Module) -> nn.Module:
+    module.register_forward_hook(lambda _module, _args, out: out + 1)
+    return module
+
+
 MODULES_BETWEEN = {
     "no scale": (lambda: nn.BatchNorm2d(4, affine=False), "BatchNorm2d"),
     "groups": (lambda: nn.GroupNorm(2, 4), "GroupNorm"),
     "multiplier": (lambda: conv(4, 8, groups=4), "Conv2d"),
-    "slopes": (lambda: nn.PReLU(4), "PReLU"),
+    "neighbours": (lambda: nn.LocalResponseNorm(3), "LocalResponseNorm"),
+    "half of nothing": (nn.Hardsigmoid, "Hardsigmoid"),
+    "shuffle": (lambda: nn.ChannelShuffle(2), "ChannelShuffle"),
+    "instance norm": (lambda: nn.InstanceNorm2d(4, affine=True), "InstanceNorm2d"),
+    "group dropout": (nn.FeatureAlphaDropout, "FeatureAlphaDropout"),
+    "transposed convolution": (lambda: nn.ConvTranspose2d(4, 4, 1), "ConvTranspose2d"),
+    "padding with ones": (lambda: nn.ConstantPad2d(1, 1.0), "ConstantPad2d"),
+    "parametrised slopes": (
+        lambda: nn.utils.parametrizations.weight_norm(nn.PReLU(4)), "PReLU), which computes its weights"
+    ),
+    "hook": (lambda: hooked(nn.ReLU()), "(ReLU), which has a hook"),
+    "hooked reader": (lambda: hooked(conv(4, 4)), "is read by between, which has a hook"),
     "softplus": (nn.Softplus, "Softplus"),
     "alpha dropout": (nn.AlphaDropout, "AlphaDropout"),
     "per row": (lambda: nn.Linear(8, 8), "between"),
@@ -189,3 +212,83 @@ def test_modules_that_are_refused(name: str) -> None:
     filters = find_filters(model, EXAMPLE)
     assert word in filters.kept_out["conv1"]
     assert list(filters.layers) == ["conv2"]
+
+
+class Sloped(nn.Module):
+    """A slope for each channel, and one for all that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.slopes, self.slope = conv(3, 4), nn.PReLU(4), nn.PReLU()
+        self.conv2, self.conv3, self.fc = conv(4, 4), conv(4, 5), nn.Linear(5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.slope(self.conv2(self.slopes(self.conv1(x))))
+        return self.fc(self.slope(self.conv3(x)).mean((2, 3)))
+
+
+def test_slopes_belong_to_their_filters() -> None:
+    """Each of the slopes to the filter it serves, the one for all to nobody; nothing has to be masked but the
+    convolutions, for a slope keeps 0."""
+    filters = find_filters(Sloped(), EXAMPLE)
+    assert dict(filters.layers) == {"conv1": 4, "conv2": 4, "conv3": 5}
+    owners = {use.name: use.owner.tolist() for use in filters.owned if "slope" in use.name}
+    assert owners == {"slopes.weight": [0, 1, 2, 3]}
+    assert {use.name for use in filters.masked} == {
+        f"conv{i}.{key}" for i in (1, 2, 3) for key in ("weight", "bias")
+    }
+
+
+class AddedInPlace(nn.Module):
+    """What is read under the old name has the sum in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2, self.conv3, self.fc = conv(3, 4), conv(4, 4), conv(4, 5), nn.Linear(5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        old = new = F.relu(self.conv1(x))
+        new += F.relu(self.conv2(x.mean(1, keepdim=True).expand(-1, 4, -1, -1)))
+        return self.fc((self.conv3(old) + self.conv3(new)).mean((2, 3)))
+
+
+class OtherInTraining(AddedInPlace):
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv1(x))
+        x = self.conv2(x) if self.training else x
+        return self.fc(self.conv3(x).mean((2, 3)))
+
+
+class Pair(AddedInPlace):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.conv1(x)
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (AddedInPlace, "something else than its graph"),
+        (OtherInTraining, "something else in training than in evaluation"),
+        (Pair, "must return one tensor, the logits"),
+    ],
+)
+def test_a_graph_that_is_not_the_network_is_refused(make: type[nn.Module], what: str) -> None:
+    """Sums in place of a tensor with two names, branches on the mode; the modes stay as they were."""
+    model = make().train()
+    with pytest.raises(ModelError, match=what):
+        find_filters(model, EXAMPLE)
+    assert all(module.training for module in model.modules())
+
+
+def test_constants_and_draws_do_not_look_like_branches() -> None:
+    """A constant of the forward pass, and dropout that is always on."""
+    model = Between(lambda x: F.dropout(x, 0.5) * 2)
+    assert "conv1" in find_filters(model, torch.zeros(2, 3, 8, 8)).layers
+
+
+def test_a_layer_that_is_not_used_is_reported() -> None:
+    """It is not droppable, and the reason says so."""
+    model = Between(lambda x: x)
+    model.spare = conv(3, 3)
+    assert dict(find_filters(model, EXAMPLE).kept_out) == {"spare": "is not used"}
