@@ -1,0 +1,308 @@
+"""A step as one graph: everything that varies is a tensor changed in place, and capturing leaves no trace."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reprtune.errors import ModelError, SpecError
+from reprtune.spec.trial import TrialSpec
+from reprtune.training import graph
+from reprtune.training.device import describe
+from reprtune.training.graph import Eager, GraphStep, Waits, undone, why_eager
+from reprtune.training.live import Interrupted, Live
+from reprtune.training.run import Run
+from reprtune.training.schedule import Segment
+from tests.training.recorded import Capture, Recording
+from tests.training.tiny import (
+    CPU,
+    MATERIALS,
+    SPEC,
+    STEPS,
+    assert_same_end,
+    finish,
+    go,
+    live,
+    same_bits,
+    spec,
+    until,
+)
+
+TRIALS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "sgd without momentum": {"training.momentum": 0.0, "method.drop": "weights-only"},
+    "nesterov": {"training.nesterov": True, "training.lr_schedule": "cosine"},
+    "adam": {"training.optimizer": "adam", "task.augment": "crop+flip+cutout", "task.cutout": 3},
+    "adamw": {
+        "training.optimizer": "adamw",
+        "training.label_smoothing": 0.1,
+        "training.ortho_penalty": 1e-3,
+    },
+    "adam by filter": {"training.optimizer": "adam", "training.bias_correction": "filter"},
+    "adamw by filter, bf16": {
+        "training.optimizer": "adamw",
+        "training.bias_correction": "filter",
+        "training.precision": "bf16",
+    },
+    "sgd, fp16": {"training.precision": "fp16"},
+    "adam by filter, fp16": {
+        "training.optimizer": "adam",
+        "training.bias_correction": "filter",
+        "training.precision": "fp16",
+    },
+}
+
+
+@pytest.fixture
+def capture(monkeypatch: pytest.MonkeyPatch) -> Capture:
+    """Every trial is captured, by a recording."""
+    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(graph, "capture_on_cuda", capture := Capture())
+    return capture
+
+
+def captured(trial: TrialSpec, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Run, Capture]:
+    """The trial, to its end or until it is asked to stop, by a recording."""
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, "why_eager", lambda *_: None)
+        patch.setattr(graph, "capture_on_cuda", capture := Capture())
+        return finish(trial, **options), capture
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_one_recording_trains_all_phases_as_eager_steps_do(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Two cycles with drop and restore, recorded at the first step and replayed at every step: weights,
+    statistics, optimizer, histories are those of the eager trial bit for bit."""
+    trial = spec(**TRIALS[name])
+    run, capture = captured(trial, monkeypatch)
+    assert (capture.n_captures, capture.n_replays) == (1, STEPS)
+    assert run.live.how == "CUDA graph"
+    assert [point.phase for point in run.history.points] == ["full", "sub", "full", "sub", "full", "full"]
+    assert_same_end(run, finish(trial))
+
+
+def test_an_interrupted_trial_is_captured_again_and_ends_the_same(
+    capture: Capture, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a state in the middle of the sub-network phase, in a new network with a graph of its own."""
+    with pytest.raises(Interrupted):
+        go(Run(SPEC, MATERIALS, store, should_stop=until(12)))
+    run = finish(SPEC, store)
+    assert capture.n_captures == 2 and run.steps_spent == STEPS - 12
+    monkeypatch.undo()
+    assert_same_end(run, finish(SPEC))
+
+
+def test_recording_sees_what_is_no_tensor_changed_in_place() -> None:
+    """The stand-in is no rubber stamp: a learning rate that is replaced instead of changed, and a batch that
+    is another tensor, do not reach a replay."""
+    rate, x, total = torch.ones(()), torch.ones(3), torch.zeros(3)
+    box = {"rate": rate}
+    with Recording() as recording:
+        total += box["rate"] * x
+    total.zero_()
+    box["rate"] = torch.full((), 5.0)
+    recording.replay()
+    assert total.tolist() == [1, 1, 1]
+    rate.fill_(2)
+    recording.replay()
+    assert total.tolist() == [3, 3, 3]
+
+
+def test_recording_refuses_what_waits() -> None:
+    """Reading a number from a tensor is an error in a recording."""
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), Recording():
+        float(torch.ones(()) + 1)
+
+
+def everything(one: Live) -> dict[str, Tensor]:
+    tensors = {**one.model.state_dict(), **one.step.tensors(), "loss_sum": one.step.loss_sum}
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adam by filter, fp16"])
+def test_what_warms_up_is_undone(name: str) -> None:
+    """Weights, statistics, optimizer, scale, sum of losses and torch's random numbers are as before, in the
+    same places."""
+    one = live(spec(**TRIALS[name]))
+    one.step.lr.fill_(0.1)
+    x, y = torch.randn(16, *one.task.input_shape), torch.arange(16) % 10
+    one.step(x, y)
+    before, random = everything(one), torch.get_rng_state()
+    places = {name: tensor.data_ptr() for name, tensor in one.model.state_dict().items()}
+    with undone(one.step):
+        one.step(x, y)
+        torch.rand(3)
+        moved = everything(one)
+    after = everything(one)
+    assert all(same_bits(after[key], before[key]) for key in before)
+    assert not [key for key in dict(one.model.named_parameters()) if same_bits(moved[key], before[key])]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert {n: t.data_ptr() for n, t in one.model.state_dict().items()} == places
+
+
+def test_a_step_that_waits_is_run_eagerly_and_says_so() -> None:
+    """The trial goes on without a graph, from where it was."""
+
+    def refuse(body: Any) -> Any:
+        body()
+        raise Waits("a step of this network waits for the device")
+
+    one, other = live(), live()
+    one.stepper = GraphStep(one.step, one.batches, refuse)
+    for which in (one, other):
+        which.batches.start_epoch(torch.Generator().manual_seed(0))
+        which.step.lr.fill_(0.1)
+        for index in range(3):
+            which.stepper(index)
+    assert one.how == "eager: a step of this network waits for the device"
+    assert all(same_bits(a, everything(other)[key]) for key, a in everything(one).items())
+
+
+class Resident:
+    resident = True
+
+
+class Streamed:
+    resident = False
+
+
+@pytest.mark.parametrize(
+    ("batches", "device", "switch", "why"),
+    [
+        (Resident, "cuda", None, None),
+        (Resident, "cuda", "on", None),
+        (Resident, "cuda", "off", "REPRTUNE_GRAPH is off"),
+        (Streamed, "cuda", None, "the data are streamed"),
+        (Resident, "cpu", None, ""),
+        (Streamed, "cpu", "off", ""),
+    ],
+)
+def test_when_a_graph_is_taken(
+    monkeypatch: pytest.MonkeyPatch, batches: Any, device: str, switch: str | None, why: str | None
+) -> None:
+    """On CUDA, with data that lie there, unless it is switched off; on a CPU there is no choice to tell of."""
+    if switch is not None:
+        monkeypatch.setenv("REPRTUNE_GRAPH", switch)
+    assert why_eager(batches(), torch.device(device)) == why
+
+
+def test_a_switch_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused with its name and both words."""
+    monkeypatch.setenv("REPRTUNE_GRAPH", "maybe")
+    with pytest.raises(SpecError, match="REPRTUNE_GRAPH must be on or off, but is 'maybe'"):
+        why_eager(Resident(), torch.device("cuda"))  # type: ignore[arg-type]
+
+
+def test_on_a_cpu_steps_are_eager_and_masks_are_not_static() -> None:
+    """The full network is computed without masks, and the device's text tells of no graph."""
+    one = live()
+    assert isinstance(one.stepper, Eager) and not one.network.static
+    assert one.how == "" and "graph" not in describe(CPU, one.how)
+
+
+class FakeStream:
+    def wait_stream(self, _: Any) -> None: ...
+
+
+class FakeCuda:
+    """torch.cuda's capture without a GPU: counts the warm-up, records, and may fail like the real one."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
+        self.modes: list[Any] = []
+        self.fails = fails
+        fakes = {
+            "current_stream": FakeStream,
+            "Stream": FakeStream,
+            "CUDAGraph": lambda: self,
+            "stream": lambda _: contextlib.nullcontext(),
+            "graph": lambda *_, **__: self,
+            "get_sync_debug_mode": lambda: 0,
+            "set_sync_debug_mode": self.modes.append,
+        }
+        for name, fake in fakes.items():
+            patch.setattr(torch.cuda, name, fake)
+
+    def __enter__(self) -> None:
+        self.recording = Recording()
+        self.recording.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self.recording.__exit__(*error)
+        if self.fails is not None:
+            raise self.fails
+
+    def replay(self) -> None:
+        self.recording.replay()
+
+
+def test_a_capture_warms_up_three_times_the_last_two_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step may wait for what is set up only once; the debug mode is put back; then it records."""
+    cuda, counts = FakeCuda(monkeypatch), torch.zeros(())
+    modes: list[int] = []
+
+    def body() -> None:
+        counts.add_(1)
+        modes.append(len(cuda.modes))
+
+    replay = graph.capture_on_cuda(body)
+    assert modes == [0, 1, 1, 2] and cuda.modes == ["error", 0]
+    before = float(counts)
+    replay()
+    assert float(counts) == before + 1 and len(modes) == 4  # the tensor moved without Python
+
+
+def test_a_wait_in_the_warm_up_is_a_reason_against_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the debug mode is put back."""
+    cuda, calls = FakeCuda(monkeypatch), iter([None, RuntimeError("called a synchronizing CUDA operation")])
+
+    def body() -> None:
+        if error := next(calls):
+            raise error
+
+    with pytest.raises(Waits, match="waits for the device"):
+        graph.capture_on_cuda(body)
+    assert cuda.modes == ["error", 0]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (RuntimeError("operation not permitted when stream is capturing\nmore"), ModelError, "not permitted"),
+        (torch.OutOfMemoryError("CUDA out of memory."), torch.OutOfMemoryError, "out of memory"),
+    ],
+)
+def test_a_capture_that_fails(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception], words: str
+) -> None:
+    """Is an error that names the switch; too little memory stays what it is."""
+    FakeCuda(monkeypatch, fails=error)
+    with pytest.raises(kind, match=words) as caught:
+        graph.capture_on_cuda(lambda: None)
+    if isinstance(caught.value, ModelError):
+        assert caught.value.hint == "Set REPRTUNE_GRAPH=off to train it step by step."
+
+
+def test_dropout_draws_the_numbers_of_an_eager_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay draws from the generator as it stands, which each segment seeds anew."""
+
+    def trained(dropout: float) -> dict[str, Tensor]:
+        one = live()
+        one.model.register_forward_hook(lambda model, _, out: F.dropout(out, dropout, model.training))
+        one.train(Segment(0, 8, "full", 0), np.full(8, 0.05), lambda: False)
+        return everything(one)
+
+    eager, without = trained(0.5), trained(0.0)
+    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(graph, "capture_on_cuda", Capture())
+    replayed = trained(0.5)
+    assert all(same_bits(tensor, replayed[key]) for key, tensor in eager.items())
+    assert not torch.equal(eager["loss_sum"], without["loss_sum"])
