@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import state
+from reprtune.training import graph, state
 from reprtune.training.criteria import ScoreContext
 from reprtune.training.criteria.needs import check_needs
 from reprtune.training.data.batches import Batches, evaluation_batches
@@ -36,6 +36,7 @@ from reprtune.training.seeds import derive, generator
 from reprtune.training.select import candidates, n_dropped
 from reprtune.training.step import Step
 from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.teacher import load_teacher
 
 NETWORK = 0  # a state is a tuple of K networks; these methods train one
 
@@ -65,10 +66,17 @@ class Live:
         model = self._build(spec.seed)
         self.filters = find_filters(model, torch.zeros(1, channels, height, width))
         self.model: nn.Module = model.to(device)
+        folder = spec.training.teacher
+        teacher = load_teacher(folder, task, device) if folder is not None else None
+        self.teacher_digest = teacher.digest if teacher is not None else None
         lr = torch.zeros((), device=device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), lr)
-        self.network = SubNetwork(self.model, self.filters, optimizer.state, spec.method.drop)
-        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training))
+        eager = graph.why_eager(batches, device)
+        self.network = SubNetwork(
+            self.model, self.filters, optimizer.state, spec.method.drop, static=eager is None
+        )
+        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher))
+        self.stepper = graph.choose(self.step, batches, eager)
         self.step_done = 0
         self.n_drop = n_dropped(self.filters, spec.method)
         if spec.method.cycles > 0:
@@ -79,6 +87,11 @@ class Live:
         self.restores: tuple[Restore, ...] = ()
         self.diverged_at: int | None = None
         self.partial_seconds = self._begun = 0.0
+
+    @property
+    def how(self) -> str:
+        """Steps are run as a graph or not, and why; empty where there is no choice."""
+        return self.stepper.how
 
     # -- training ---------------------------------------------------------------------------------
 
@@ -114,7 +127,7 @@ class Live:
 
     def advance(self, index: int) -> None:
         """One step, on batch `index` of the epoch."""
-        self.step(*self.batches.batch(index))
+        self.stepper(index)
 
     def _close(self, segment: Segment, lr: float) -> None:
         train_loss = float(self.step.loss_sum) / (segment.stop - segment.start)  # waits for the device
