@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
@@ -157,7 +158,18 @@ class StudySpec:
             <= 0
             for draw in draws
         ]
-        return sum(fits) / len(fits)
+        return self._valid_share() * sum(fits) / len(fits)
+
+    def _valid_share(self) -> float:
+        """Share of the combinations of choices that break no rule, the other fields as in the base."""
+        choices = {p: r.values() for p, r in self.space.items() if isinstance(r, Choice)}
+        valid = n = 0
+        for values in itertools.islice(itertools.product(*choices.values()), MAX_DRAWS):
+            n += 1
+            with contextlib.suppress(SpecError):
+                changed(self.base, dict(zip(choices, values, strict=True)))
+                valid += 1
+        return valid / n
 
 
 def check_name(name: str) -> None:

@@ -16,7 +16,8 @@ from reprtune.settings import Settings
 from reprtune.spec.duration import Duration
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm
-from reprtune.training.live import Live
+from reprtune.spec.trial import TrialSpec
+from reprtune.training import live
 from reprtune.tuning import create as creating
 from reprtune.tuning.create import create_study, dry_trials, find_facts
 from studies.repr_ablation import STUDY as ABLATION
@@ -64,14 +65,14 @@ def test_a_choice_that_fails_is_named_and_nothing_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dry run finds it before anything is written, MLflow included."""
-    original = Live._drop
+    original = live.drop_filters
 
-    def drop(self: Live, event: Any) -> None:
-        if self.spec.method.criterion == "random":
+    def drop(network: Any, spec: TrialSpec, *rest: Any) -> Any:
+        if spec.method.criterion == "random":
             raise RuntimeError("not for this network")
-        original(self, event)
+        return original(network, spec, *rest)
 
-    monkeypatch.setattr(Live, "_drop", drop)
+    monkeypatch.setattr(live, "drop_filters", drop)
     settings = Settings(runs_dir=tmp_path / "runs")
     with pytest.raises(
         ReprtuneError, match=r"dry run of method\.criterion = random failed: not for this network"

@@ -14,10 +14,13 @@ from dashboards.report import write_report
 from dashboards.terminal import status
 from reprtune.errors import DataError, StateError, StorageError
 from reprtune.record.schema import TrialRecord
+from reprtune.settings import Settings
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StopRule
+from reprtune.spec.trial import TrialSpec
+from reprtune.training import live
 from reprtune.training.live import Live
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import Report
@@ -65,21 +68,21 @@ def test_a_trial_that_diverges_is_stopped_and_infeasible_and_the_study_goes_on(
     [
         (RuntimeError("a kernel is missing"), "error", "RuntimeError: a kernel is missing"),
         (torch.OutOfMemoryError("CUDA out of memory.\nTried to"), "out-of-memory", "CUDA out of memory."),
-        (MemoryError(), "error", "MemoryError"),
+        (MemoryError(), "out-of-memory", "MemoryError"),
     ],
 )
 def test_an_error_in_training_is_that_trials_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str, said: str
 ) -> None:
     """It is used up, with the reason; the others go on."""
-    original = Live._drop
+    original = live.drop_filters
 
-    def drop(self: Live, event: Any) -> None:
-        if self.spec.method.criterion == "random":
+    def drop(network: Any, spec: TrialSpec, *rest: Any) -> Any:
+        if spec.method.criterion == "random":
             raise error
-        original(self, event)
+        return original(network, spec, *rest)
 
-    monkeypatch.setattr(Live, "_drop", drop)
+    monkeypatch.setattr(live, "drop_filters", drop)
     heard: list[Report] = []
     study = work(create(tmp_path, slots=5, controls=(), space=CRITERIA), heard=heard.append)
     ends = {(t.params["criterion"], t.outcome) for t in study.final()}
@@ -119,7 +122,7 @@ def test_a_study_whose_trials_all_fail_says_so_and_can_be_reported(
     def drop(*_: Any) -> None:
         raise RuntimeError("a kernel is missing")
 
-    monkeypatch.setattr(Live, "_drop", drop)
+    monkeypatch.setattr(live, "drop_filters", drop)
     study = work(create(tmp_path, slots=3, space=CRITERIA, controls=(Arm(name="base"),)))
     assert study.counts() == {"error": 3} and study.pending() == 0
     said = status(study)
@@ -139,7 +142,7 @@ def test_what_is_not_the_trials_fault_stops_the_worker_and_uses_nothing_up(
 
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
     with monkeypatch.context() as patch:
-        patch.setattr(Live, "_drop", fail)
+        patch.setattr(live, "drop_filters", fail)
         with pytest.raises(type(error)):
             work(settings)
     study = read(settings)
@@ -213,6 +216,7 @@ def test_one_objective_is_reported_to_optuna_and_stopped_only_at_rungs(tmp_path:
     assert study.pending() == 0 and bool(stopped) is (rule == "median")
     for trial in stopped:  # the first full cycle is 16 steps, its second drop at 24, later ones every 16
         assert trial.last_step in (24, 40, 56) and trial.history.points[-1].phase == "full"
+        assert sent_steps(settings, trial.slot) == [p.step for p in trial.history.points]
     if rule == "median":
         assert {t.slot: t.last_step for t in stopped} == should_have_stopped(study.trials)
     for frozen, trial in zip(both_queues(settings)[1].trials(), study.trials, strict=True):
@@ -221,6 +225,13 @@ def test_one_objective_is_reported_to_optuna_and_stopped_only_at_rungs(tmp_path:
         assert all(curve[step] == value for step, value in shown.items())
         if trial.outcome in ("complete", "stopped") and trial.result["steps_spent"]:
             assert set(shown) == {step for step, _ in trial.rungs if step < 64} != set()
+
+
+def sent_steps(settings: Settings, slot: int) -> list[int]:
+    """Steps of the points that the journal has for MLflow, up to the last one; each once."""
+    events = [event for _, event in Journal(settings.journal_dir, "tiny").read(f"search-{slot:04d}")]
+    errors = [m for e in events if e["event"] == "metrics" for m in e["metrics"] if m["key"] == "val_error"]
+    return sorted({m["step"] for m in errors})
 
 
 def should_have_stopped(trials: Sequence[TrialRecord]) -> dict[int, int]:
@@ -238,6 +249,19 @@ def should_have_stopped(trials: Sequence[TrialRecord]) -> dict[int, int]:
                 stops[trial.slot] = step
                 break
     return stops
+
+
+def test_a_draw_that_breaks_a_rule_is_infeasible_and_drawn_again(tmp_path: Path) -> None:
+    """Fields that are right one by one may not go together: no worker stops, no budget is spent."""
+    space = {
+        "training.optimizer": Choice(options=("sgd", "adam")),
+        "training.momentum": Choice(options=(0.9, 0.5)),  # adam has none
+    }
+    study = work(create(tmp_path, slots=8, controls=(), space=space))
+    assert len(study.final()) == 8 and study.pending() == 0
+    assert {t.params["momentum"] for t in study.final() if t.params["optimizer"] == "adam"} <= {0.9}
+    refused = [t for t in study.trials if t.outcome == "infeasible"]
+    assert all(t.params == {"optimizer": "adam", "momentum": 0.5} for t in refused) and refused
 
 
 def test_controls_are_never_stopped(tmp_path: Path) -> None:
