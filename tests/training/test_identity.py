@@ -42,7 +42,7 @@ CHANGES_ALL = {
 }
 ADAM = {"training.optimizer": "adam"}
 NEEDS = {  # what a field must stand beside to have an effect
-    "task.cutout": {"task.augment": "cutout"},
+    "task.cutout": {"task.augment": "cutout", "task.cutout": 2},
     "training.beta1": ADAM,
     "training.beta2": ADAM,
     "training.eps": ADAM,
