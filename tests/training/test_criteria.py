@@ -1,4 +1,4 @@
-"""Ranking criteria against double loops in float64."""
+"""Criteria that look at weights alone, against double loops in float64."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from reprtune.training.criteria.ortho import overlap
 from reprtune.training.seeds import generator
 
 CONTEXT = ScoreContext(5, 1, None, list)  # type: ignore[arg-type]  # these look at weights only
-NAMES = catalog.names("criteria")
+DATA_DRIVEN = {"bn-gamma", "activation", "apoz", "taylor", "taylor-fo", "hessian", "oracle"}  # need a network
+NAMES = [name for name in catalog.names("criteria") if name not in DATA_DRIVEN]
 SHAPES = {"conv1": (6, 3, 3, 3), "conv2": (5, 6, 3, 3), "expand": (8, 4, 1, 1), "stem": (4, 1, 5, 5)}
 
 
@@ -38,15 +39,33 @@ def overlap_by_loops(weight: Tensor) -> list[float]:
     return scores
 
 
-def norm_by_loops(weight: Tensor) -> list[float]:
-    norms = [math.sqrt(sum(float(v) ** 2 for v in w.ravel())) for w in weight.numpy()]
-    return [-n / (sum(norms) / len(norms)) for n in norms]
+def released_by_loops(weight: Tensor) -> list[float]:
+    """One norm for the layer; the mean of signed products, and only then its absolute value."""
+    rows = [np.asarray(w, np.float64).ravel() for w in weight.numpy()]
+    square = sum(float(v) ** 2 for row in rows for v in row) or 1.0
+    return [
+        abs(sum(float(np.dot(a, b)) / square for k, b in enumerate(rows) if k != f) / len(rows))
+        for f, a in enumerate(rows)
+    ]
+
+
+def norm_by_loops(weight: Tensor, power: int) -> list[float]:
+    norms = [sum(abs(float(v)) ** power for v in w.ravel()) ** (1 / power) for w in weight.numpy()]
+    return [-n / (sum(norms) / len(norms) or 1.0) for n in norms]
+
+
+def distances_by_loops(weight: Tensor) -> list[float]:
+    rows = [np.asarray(w, np.float64).ravel() for w in weight.numpy()]
+    return [-sum(math.dist(a, b) for b in rows) for a in rows]
 
 
 ORACLES: dict[str, Callable[[Tensor], list[float]]] = {
     "ortho": overlap_by_loops,
     "ortho-dim": lambda w: [o / math.sqrt(2 / (math.pi * w[0].numel())) for o in overlap_by_loops(w)],
-    "l2": norm_by_loops,
+    "ortho-released": released_by_loops,
+    "l1": lambda w: norm_by_loops(w, 1),
+    "l2": lambda w: norm_by_loops(w, 2),
+    "fpgm": distances_by_loops,
 }
 
 
@@ -61,6 +80,7 @@ def test_scores_are_those_of_the_formula(name: str) -> None:
 def test_every_deterministic_criterion_has_an_oracle() -> None:
     """A criterion added to the catalog must be compared with something."""
     assert {*ORACLES, "random"} == set(NAMES)
+    assert set(catalog.names("criteria")) >= DATA_DRIVEN
 
 
 def test_overlap_of_three_filters_by_hand() -> None:
@@ -84,6 +104,28 @@ def test_the_weakest_filter_is_dropped_first_by_l2() -> None:
     """Norms 3, 1, 2 relative to their mean 2, negated."""
     weight = torch.tensor([3.0, -1, 2]).reshape(3, 1, 1, 1)
     assert score_filters("l2", {"conv": weight}, CONTEXT)["conv"].tolist() == [-1.5, -0.5, -1.0]
+
+
+def test_released_overlap_by_hand() -> None:
+    """Rows (1,0), (3,3), (0,-2), squares 23 in all: products 3, 0 and -6, so |3|, |3 - 6|, |-6| over 69. The
+    overlaps of the middle one cancel, where the paper's formula adds them."""
+    weight = torch.tensor([[1.0, 0], [3, 3], [0, -2]]).reshape(3, 2, 1, 1)
+    found = score_filters("ortho-released", {"conv": weight}, CONTEXT)["conv"]
+    assert found.tolist() == pytest.approx([3 / 69, 3 / 69, 6 / 69])
+
+
+def test_the_middle_of_a_layer_is_dropped_first_by_fpgm() -> None:
+    """At 0, 1 and 5 on a line: distances 6, 5 and 9 in all."""
+    weight = torch.tensor([0.0, 1, 5]).reshape(3, 1, 1, 1)
+    assert score_filters("fpgm", {"conv": weight}, CONTEXT)["conv"].tolist() == [-6, -5, -9]
+
+
+def test_the_weakest_filter_is_dropped_first_by_l1() -> None:
+    """Sums 3, 4 and 2 relative to their mean 3; by L2 the second, whose weights are spread, is below the first."""
+    weight = torch.tensor([[3.0, 0], [-2, 2], [0, -2]]).reshape(3, 2, 1, 1)
+    found = score_filters("l1", {"conv": weight}, CONTEXT)["conv"]
+    assert found.tolist() == pytest.approx([-1, -4 / 3, -2 / 3])
+    assert score_filters("l2", {"conv": weight}, CONTEXT)["conv"].argmin() == 0
 
 
 def test_corrected_overlap_of_random_filters_is_the_same_for_every_size() -> None:
@@ -150,7 +192,7 @@ def test_dead_filters_have_a_score(name: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-18, 1e18])
-@pytest.mark.parametrize("name", ["ortho", "ortho-dim", "l2"])
+@pytest.mark.parametrize("name", ["ortho", "ortho-dim", "ortho-released", "l1", "l2"])
 def test_scores_do_not_depend_on_the_scale_of_a_layer(name: str, scale: float) -> None:
     """Very small and very large weights rank as they are, not by overflow."""
     weight = filters()["conv2"].double()

@@ -4,8 +4,8 @@ The network is in evaluation mode, in float32, and the images are those of the s
 in their order. They come in chunks whose size depends on the network alone, so that memory is bounded and
 scores do not depend on how the images were batched.
 
-An activation is read at the layer's tap (`FilterMap.taps`): after BatchNorm, activation function and gate,
-before pooling. There, a filter that is dropped is exactly 0.
+An activation is read at the layer's tap (`FilterMap.taps`): after the layer's own BatchNorm and activation
+function, before pooling, and before the way divides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """First-order estimates of what the loss does without a filter.
 
-Both come from a gate on every filter: its activation is multiplied by g_bj = 1. Where g is 0 the filter is
-dropped for image b, so that the loss changes by -dL/dg to first order.
+Both come from a gate on every filter: its activation is multiplied by g_bj = 1. With g = 0 nothing of the
+filter would be left in image b, so that the loss would change by -dL/dg to first order. (Where a BatchNorm or
+a depthwise convolution with a bias comes after the tap, a drop silences these too; the gate does not.)
 
 Notations
     n       images of the score part            M       pixels of an activation, H W
