@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from reprtune.errors import ReprtuneError
+from reprtune.errors import ReprtuneError, SpecError
+from reprtune.settings import Settings
 from reprtune.training import device
-from reprtune.training.device import choose_device, describe, keep_freed_memory, threads
+from reprtune.training.device import (
+    choose_device,
+    describe,
+    is_out_of_memory,
+    keep_freed_memory,
+    kind,
+    open_device,
+    refused,
+    threads,
+)
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
@@ -70,3 +83,99 @@ def test_memory_setting_changes_no_result() -> None:
     keep_freed_memory()
     keep_freed_memory()
     assert torch.ones(1 << 20).sum() == 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("DefaultCPUAllocator: can't allocate memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error: Exception, full: bool) -> None:
+    """What allocators of the GPU, its libraries and the CPU say; and nothing else."""
+    assert is_out_of_memory(error) is full
+
+
+def test_torchs_own_allocator_is_understood() -> None:
+    """The error that this torch raises when the CPU has too little memory."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.fixture
+def numerics(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is set for the whole process is put back."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    backends = torch.backends
+    before = torch.are_deterministic_algorithms_enabled(), backends.cudnn.benchmark
+    tf32 = backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.use_deterministic_algorithms(before[0])
+    backends.cudnn.benchmark = before[1]
+    backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32 = tf32
+    torch.utils.deterministic.fill_uninitialized_memory = filled
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_how_a_gpu_computes(monkeypatch: pytest.MonkeyPatch, numerics: None, deterministic: bool) -> None:
+    """fp32 without TF32; deterministic algorithms with cuBLAS' workspace fixed, or else those that cuDNN
+    finds fastest. States of the one are not continued by the other."""
+    with_gpus(monkeypatch, 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "GPU")
+    gpu = open_device(Settings(device="cuda", deterministic=deterministic))
+    assert torch.are_deterministic_algorithms_enabled() is deterministic
+    assert torch.backends.cudnn.benchmark is not deterministic
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+    assert kind(gpu) == ("cuda, deterministic" if deterministic else "cuda")
+    words = "GPU (SM 90), deterministic, CUDA graph" if deterministic else "GPU (SM 90), CUDA graph"
+    assert describe(gpu, "CUDA graph") == words
+
+
+def test_a_cpu_is_deterministic_anyway(numerics: None) -> None:
+    """Its states have one name, with and without the setting."""
+    assert kind(open_device(Settings(device="cpu", deterministic=True))) == "cpu"
+
+
+def test_an_operation_that_is_not_deterministic_is_named(numerics: None) -> None:
+    """torch's own error becomes ours, with the way out; other errors do not."""
+    words = refused(
+        RuntimeError("adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but")
+    )
+    assert words is not None and "adaptive_avg_pool2d_backward_cuda" in words.message
+    assert words.hint is not None and "--deterministic" in words.hint
+    assert refused(RuntimeError("a kernel is missing")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [(None, False), ("", False), ("off", False), ("0", False), ("on", True), ("1", True), ("True", True)],
+)
+def test_deterministic_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, value: bool
+) -> None:
+    """REPRTUNE_DETERMINISTIC says on or off; an option comes first."""
+    monkeypatch.delenv("REPRTUNE_DETERMINISTIC", raising=False)
+    if text is not None:
+        monkeypatch.setenv("REPRTUNE_DETERMINISTIC", text)
+    assert Settings.from_environment().deterministic is value
+    assert Settings.from_environment(deterministic=not value).deterministic is not value
+
+
+def test_a_switch_in_the_environment_that_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable and both words."""
+    monkeypatch.setenv("REPRTUNE_DETERMINISTIC", "yes please")
+    with pytest.raises(SpecError, match="REPRTUNE_DETERMINISTIC must be on or off, but is 'yes please'"):
+        Settings.from_environment()
