@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from reprtune.spec.method import BATCH_NORMS, DROPS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
+from reprtune.training.filters import find_filters
 from reprtune.training.live import Live
 from reprtune.training.models import build_model
+from reprtune.training.restores.belongings import recalibrate
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
+from reprtune.training.subnetwork import SubNetwork
 from tests.training.tiny import MATERIALS, assert_same_end, finish, live, same_bits, spec, stored
 
 FIRST, DROP, SUB = Segment(0, 8, "full", 0), Event("drop", 8, 0), Segment(8, 16, "sub", 0)
@@ -281,6 +284,20 @@ def test_statistics_are_measured_anew(size: int, n_batches: int) -> None:
     assert one.model.training and all(
         m.momentum == 0.1 for m in one.model.modules() if hasattr(m, "momentum")
     )
+
+
+def test_measuring_anew_draws_nothing() -> None:
+    """Dropout is off while BatchNorm measures, and on again afterwards."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.BatchNorm2d(4))
+    model.append(nn.Conv2d(4, 2, 1))
+    nn.init.ones_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    network = SubNetwork(model, find_filters(model, torch.zeros(1, 3, 2, 2)), {})
+    state = torch.get_rng_state()
+    recalibrate(network, [torch.full((2, 3, 2, 2), value) for value in (0.0, 1.0)])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(model[1].running_mean, torch.full((4,), 1.5))  # of 3 * 0 and 3 * 1
+    assert all(module.training for module in model)
 
 
 # -- whole trials ----------------------------------------------------------------------------------
