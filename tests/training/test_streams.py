@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_steps_may_be_fetched_in_any_order(place: Path, monkeypatch: pytest.Monk
 
 def trial(augment: str) -> TrialSpec:
     training = replace(
-        SPEC.training, total=Duration.parse("24it"), batch_size=8, segment=Duration.parse("5it")
+        SPEC.training, total=Duration.parse("24it"), batch_size=8, segment=Duration.parse("7it")
     )
     method = replace(SPEC.method, cycles=1, s1=Duration.parse("6it"), s2=Duration.parse("6it"))
     spec = TaskSpec(dataset="imagefolder:mine", image_size=9, augment=augment, cutout=3)
@@ -142,6 +143,7 @@ def test_a_streamed_trial_interrupted_within_an_epoch_goes_on_there(
     place: Path, store: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped before step 10 of 24, it ends as without the stop, and no process is left in between."""
+    monkeypatch.setenv("REPRTUNE_LOADERS", "1")
     monkeypatch.setenv("REPRTUNE_RESIDENT_BYTES", STREAMED)
     spec = trial("crop")
     expected = trained(Run(spec, Materials(place, CPU)))
@@ -153,7 +155,7 @@ def test_a_streamed_trial_interrupted_within_an_epoch_goes_on_there(
     assert run.live.step_done == 10 and not multiprocessing.active_children()
     again = Run(spec, materials, store)  # type: ignore[arg-type]
     found = trained(again)
-    assert again.steps_spent == 14
+    assert again.steps_spent == 14 and not multiprocessing.active_children()
     assert all(torch.equal(expected[k], found[k]) for k in expected)
 
 
@@ -260,6 +262,27 @@ def check_group(process: subprocess.Popen[str]) -> None:
     assert process.stdout.read() == "whole\n"
     assert process.wait(timeout=60) == 0
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def leave_open(place: Path) -> None:
+    streamed = load_task(TaskSpec(dataset="imagefolder:mine", image_size=9), place, CPU)
+    source = batches(streamed)
+    source.start_epoch(generator(0, "epoch"))
+    source.batch(0)
+    raise SystemExit(0 if multiprocessing.active_children() else 1)
+
+
+def test_a_process_of_multiprocessing_ends_with_a_reading_open(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs no atexit, and would wait for its workers for ever."""
+    monkeypatch.setenv("REPRTUNE_RESIDENT_BYTES", STREAMED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
+        process = multiprocessing.get_context("fork").Process(target=leave_open, args=(place,))
+        process.start()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize(("text", "expected"), [("0", 0), ("3", 3)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
 import signal
@@ -10,8 +9,8 @@ import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
-from functools import partial
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -43,8 +42,9 @@ class Reading(Iterator[Any]):
     ) -> None:
         self._device, self._process = device, os.getpid()
         self._workers: list[BaseProcess] = []
-        # Before multiprocessing's own exit, which waits for processes that heed no SIGTERM.
-        self._at_exit = partial(_close, weakref.ref(self))
+        # At the exit of any process, also of one that multiprocessing started: before its queues close (10), and
+        # before its workers are waited for, who heed no SIGTERM.
+        self._at_exit = Finalize(None, _close, (weakref.ref(self),), exitpriority=100)
         n_workers = 0 if len(order) < 2 else min(n_loaders(), len(order))
         before = set(multiprocessing.active_children())
         with warnings.catch_warnings():
@@ -52,7 +52,6 @@ class Reading(Iterator[Any]):
             warnings.filterwarnings("ignore", message=".*worker processes in total")  # the person said so
             self._batches: Iterator[Any] | None = iter(_loader(files, order, n_workers, device))
         self._workers = [p for p in multiprocessing.active_children() if p not in before]
-        atexit.register(self._at_exit)
 
     def __next__(self) -> Any:
         if self._batches is None:
@@ -77,7 +76,7 @@ class Reading(Iterator[Any]):
 
     def close(self) -> None:
         """End the worker processes; again is no error."""
-        atexit.unregister(self._at_exit)
+        self._at_exit.cancel()
         self._batches = None  # the loader asks its workers to end, and waits for them
         for worker in self._workers:
             if worker.is_alive():
