@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import click
 
+from commands.data import data
 from commands.listing import list_
 from commands.options import Translated
 from commands.study import study
 from commands.train import train
+from commands.trial import trial
 
 
 @click.group(cls=Translated, context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (list_, train, study):
+for command in (list_, train, study, trial, data):
     cli.add_command(command)
 
 

@@ -14,7 +14,7 @@ KINDS = ("datasets", "models", "criteria", "restores", "methods", "studies")
 @json_option
 def list_(kind: str, as_json: bool) -> None:
     """What there is to choose from."""
-    from dashboards.terminal import table
+    from dashboards.terminal import explained
     from reprtune.spec import catalog
 
     if kind == "studies":
@@ -22,5 +22,4 @@ def list_(kind: str, as_json: bool) -> None:
     else:
         fields = ("name", "line", "cost", "needs", "fields")
         entries = [{f: getattr(e, f) for f in fields} for e in catalog.CATALOG[kind]]
-    rows = [(entry["name"], entry["line"]) for entry in entries]
-    click.echo(to_json(entries) if as_json else table(rows, (kind, "what it is")))
+    click.echo(to_json(entries) if as_json else explained(entries, kind))

@@ -140,6 +140,15 @@ set_option = click.option(
     help="Change a field, e.g. method.criterion=l2.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+force_option = click.option(
+    "--force", is_flag=True, help="Replace the exported network that is in the folder."
+)
+deterministic_option = click.option(
+    "--deterministic",
+    is_flag=True,
+    default=None,
+    help="The same bits every time on a GPU too, for some speed. [REPRTUNE_DETERMINISTIC]",
+)
 study_argument = click.argument("name", shell_complete=completing(stored_names))
 
 

@@ -10,6 +10,7 @@ import click
 from commands.options import (
     choices,
     completing,
+    deterministic_option,
     examples,
     json_option,
     known_studies,
@@ -70,6 +71,7 @@ def create(
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def run(name: str, trials: int | None, workers: int, **where: Any) -> None:
     """Run what is left of a study, here; start it on as many machines as you like."""

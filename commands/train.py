@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import click
 
 from commands.options import (
     choices,
+    deterministic_option,
     examples,
+    force_option,
     json_option,
     make_settings,
     places,
@@ -17,26 +20,35 @@ from commands.options import (
     to_json,
     total_option,
 )
+from commands.trial import warn_of_missing_program
 
-PLACES = ("runs_dir", "data_dir", "states_dir", "device")
+PLACES = ("runs_dir", "data_dir", "states_dir", "device", "deterministic")
 
 
 @click.command(
     epilog=examples(
         "train",
         "train --method standard --total 40ep --seed 1",
+        "train --total 40ep --export my-network",
         "train --dataset cifar10 --model resnet-20 --set method.criterion=l2 --set training.lr=0.05",
     )
 )
 @choices(dataset="Data set.", model="Network.", method="Training method.")
 @total_option
 @click.option("--seed", type=int, help="Seed of the trial (default: 0).")
-@click.option("--precision", metavar="NAME", help="fp32 or bf16.")
+@click.option("--precision", metavar="NAME", help="fp32, bf16 or fp16.")
 @set_option
 @click.option("--test", is_flag=True, help="Also measure the error on the test part, once, at the end.")
 @json_option
-@places(*PLACES)
-def train(assignments: tuple[str, ...], test: bool, as_json: bool, **options: Any) -> None:
+@click.option(
+    "--export", metavar="FOLDER", help="Also write the trained network there, as `trial export` does."
+)
+@force_option
+@deterministic_option
+@places(*PLACES[:4])
+def train(
+    assignments: tuple[str, ...], test: bool, as_json: bool, export: str | None, force: bool, **options: Any
+) -> None:
     """Train one network, without a study. Stopped or killed, the same command continues it."""
     from reprtune.spec.scale import scaled_trial
     from reprtune.spec.trial import TrialSpec
@@ -44,10 +56,22 @@ def train(assignments: tuple[str, ...], test: bool, as_json: bool, **options: An
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
     from dashboards.terminal import TrialProgress, trial_result
+    from reprtune.training.export import check_folder, files, from_run, write
+    from reprtune.training.run import Run
     from reprtune.training.single import train_one
 
+    def keep(run: Run) -> None:
+        if export is not None:
+            content = files(from_run(run, outcome="complete"))
+            write(content, Path(export), force=force)
+            warn_of_missing_program(content)
+
+    if export is not None:
+        check_folder(Path(export), force=force)
     with contextlib.closing(TrialProgress()) as progress:
-        result = train_one(spec, settings, progress, test=test)
+        result = train_one(spec, settings, progress, test=test, finish=keep)
+    if export is not None and result["outcome"] == "complete":
+        result["network"] = export
     click.echo(to_json(result) if as_json else trial_result(result))
     if result["outcome"] != "complete":
         raise click.exceptions.Exit(130 if result["outcome"] == "interrupted" else 1)

@@ -6,6 +6,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
+from textwrap import wrap
 from typing import Any, Protocol
 
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
@@ -18,6 +20,19 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     texts = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts]
+    return "\n".join(lines)
+
+
+def explained(entries: Sequence[Mapping[str, Any]], header: str, columns: int = 79) -> str:
+    """Names with what they are, beside them and wrapped; then what it costs, needs, and its options."""
+    width = max(len(entry["name"]) for entry in entries) + 2
+    lines = [f"{header:<{width}}what it is"]
+    for entry in entries:
+        notes = {key: entry.get(key) for key in ("cost", "needs")}
+        notes["options"] = ", ".join(entry.get("fields", ()))
+        texts = [entry["line"], *(f"{key}: {text}" for key, text in notes.items() if text)]
+        rows = [row for text in texts for row in wrap(text, columns - width, subsequent_indent="  ")]
+        lines += [f"{name:<{width}}{row}" for name, row in zip_longest([entry["name"]], rows, fillvalue="")]
     return "\n".join(lines)
 
 
@@ -84,6 +99,8 @@ def trial_result(result: Mapping[str, Any]) -> str:
         ("cost", f"{result['train_gflops']:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
         ("state", str(result["state"])),
     ]
+    if "network" in result:
+        rows.append(("network", result["network"]))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
@@ -207,6 +224,34 @@ class TrialProgress:
         return tqdm(
             total=total_steps, unit="step", disable=not self.live, dynamic_ncols=True, file=sys.stderr
         )
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class WorkProgress:
+    """A bar on a terminal for work that has several parts, one after another; nothing otherwise."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.text = ""
+
+    def __call__(self, text: str, done: int, total: int) -> None:
+        """`done` of `total` of the part `text`."""
+        if text != self.text:
+            self.close()
+            self.bar, self.text = self._begin(text, total), text
+        self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def _begin(self, text: str, total: int) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(
+            desc=text, total=total, unit="", unit_scale=True, disable=not sys.stderr.isatty(),
+            dynamic_ncols=True, file=sys.stderr,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self.bar is not None:

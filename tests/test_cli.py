@@ -53,11 +53,11 @@ def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
         "list", "train", "study create", "study run", "study resume", "study status", "study list",
-        "study show", "study report", "study sync", "study delete",
+        "study show", "study report", "study sync", "study delete", "trial export", "data prepare",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(), ("study",), *LEAVES])
+@pytest.mark.parametrize("words", [(), ("study",), ("trial",), ("data",), *LEAVES])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_explains_itself(command: Command, words: tuple[str, ...], flag: str) -> None:
     """What it does, every option with its words, and, for what can be run, an example."""
@@ -91,7 +91,8 @@ def test_lists_are_a_table_or_json(command: Command, kind: str) -> None:
     """The same names in both; stdout holds nothing else."""
     names = [row["name"] for row in json.loads(command.quick("list", kind, "--json").stdout)]
     table = command.quick("list", kind).stdout.splitlines()
-    assert table[0].split()[0] == kind and [row.split()[0] for row in table[1:]] == names
+    assert [row.split()[0] for row in table if not row.startswith(" ")] == [kind, *names]
+    assert max(map(len, table)) < 80
     assert not command.runs.exists()
 
 

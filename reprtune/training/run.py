@@ -265,16 +265,21 @@ class Run:
             self.store.put(self.pause_name, self.live.save(pause_after=self.done), replace=True)
 
     def _keep(self) -> None:
-        """Store the state just reached, where it is worth it, then let go of the one before it.
+        """Store the state just reached, where it is worth it.
 
         Of states that nothing demands so many are stored that a killed trial loses little: very short
         segments are cheaper to train again than to store.
         """
         self.done += 1
-        name = self.names[self.done]
         recently = time.monotonic() - self._last_store < STORE_SECONDS
-        if self.store is None or (recently and not self.finished and not self._must_store(self.done)):
+        if not recently or self.finished or self._must_store(self.done):
+            self.keep_state()
+
+    def keep_state(self) -> None:
+        """Store the state just reached unless it is stored, then let go of the one before it."""
+        if self.store is None or self._stored == self.done:
             return
+        name = self.names[self.done]
         payload = self.live.save(end=self.finished)
         if not self.store.put(name, payload) and self._load(name) is None:
             self.store.put(name, payload)  # another worker was first, but its file was damaged

@@ -101,7 +101,14 @@ class SubNetwork:
         """The logits of the network as it is now."""
         if not self._masks:
             return self.model(x)
-        return functional_call(self.model, {n: self.parameters[n] * m for n, m in self._masks.items()}, (x,))
+        return functional_call(self.model, self._masked(), (x,))
+
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and buffers by name as the forward pass takes them: 0 for what is dropped."""
+        return {**self.model.state_dict(), **self._masked()}
+
+    def _masked(self) -> dict[str, Tensor]:
+        return {n: self.parameters[n] * m for n, m in self._masks.items()}
 
     def filter_weights(self) -> dict[str, Tensor]:
         """Droppable layer -> its filters as they are used now, with their gradients; 0 are those that are

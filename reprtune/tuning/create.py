@@ -97,6 +97,8 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
         "n_classes": task.n_classes,
         "input_shape": list(task.input_shape),
         "data_digest": task.digest,
+        "mean": list(task.mean),
+        "std": list(task.std),
         "user_code": find_user_code(spec),
         "fitting_share": share,
     }

@@ -1,7 +1,7 @@
 """The local journal: what a worker tells the tracking server, written down first.
 
 One file of JSON lines for each slot, `FOLDER/STUDY/KEY.jsonl`, and a folder `KEY/` beside it with the
-slot's text artifacts. Workers append, the shipper reads. Every event carries the times at which it
+slot's artifacts. Workers append, the shipper reads. Every event carries the times at which it
 happened, so that sending it twice sends the same thing twice, which MLflow merges.
 
 A line is written by one call. A writer killed in the middle leaves one torn line at the end: readers
@@ -63,8 +63,13 @@ class Journal:
 
     def artifact(self, key: str, name: str, text: str) -> None:
         """Keep a text artifact (`plots.html`) of a slot; a later one of that name replaces it."""
-        path = self.artifact_path(key, name)
-        write_atomically(path, text)
+        write_atomically(self.artifact_path(key, name), text.encode())
+        self.append(key, {"event": "artifact", "name": name})
+
+    def artifacts(self, key: str, name: str, content: Mapping[str, bytes]) -> None:
+        """Keep a folder of files (`network`) of a slot; later ones of the same names replace them."""
+        for file, data in content.items():
+            write_atomically(self.artifact_path(key, name) / file, data)
         self.append(key, {"event": "artifact", "name": name})
 
     def artifact_path(self, key: str, name: str) -> Path:
@@ -86,9 +91,9 @@ class Journal:
         return events
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file as a whole; readers see the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_bytes(data)
     os.replace(draft, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprtune.tuning.events import IDENTITY
@@ -77,7 +78,7 @@ def _add(update: Update, event: Mapping[str, Any]) -> None:
 
 
 def send(
-    tracked: TrackedStudy, update: Update, run: Run | None, artifact: Callable[[str], str | None]
+    tracked: TrackedStudy, update: Update, run: Run | None, artifact: Callable[[str], str | Path | None]
 ) -> None:
     """Bring one run up to date. Doing it again changes nothing.
 
@@ -85,7 +86,7 @@ def send(
     the slot again, so this one has nothing to add.
 
     Args:
-        run: the run as it is there, or None to make it. artifact: the text of an artifact.
+        run: the run as it is there, or None to make it. artifact: the text of an artifact, or the folder of several.
 
     Raises:
         Exception: of MLflow or below it, when the store cannot be reached or refuses.
@@ -104,8 +105,11 @@ def send(
     if update.begin is not None:
         client.log_text(run_id, update.begin["config"], "config.json")
     for name in update.artifacts:
-        if (text := artifact(name)) is not None:
-            client.log_text(run_id, text, name)
+        found = artifact(name)
+        if isinstance(found, Path):
+            client.log_artifacts(run_id, str(found), name)
+        elif found is not None:
+            client.log_text(run_id, found, name)
     if update.status not in (None, "RUNNING"):
         client.set_terminated(run_id, update.status, end_time=update.end_ms)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -153,11 +154,13 @@ class Shipper:
         self._remember(key, events[-1][0])
         return sum(end > offset for end, _ in events)
 
-    def _artifact(self, key: str, name: str) -> str | None:
-        """The text of an artifact, as it is to be read; None when it is gone."""
+    def _artifact(self, key: str, name: str) -> str | Path | None:
+        """The text of an artifact, as it is to be read; the folder of several; None when it is gone."""
         path = self._journal.artifact_path(key, name)
         if not path.exists():
             return None
+        if path.is_dir():
+            return path
         text = path.read_text(encoding="utf-8")
         return self._finish_page(text) if path.suffix == ".html" else text
 
@@ -179,7 +182,7 @@ class Shipper:
 
     def _remember(self, key: str, offset: int) -> None:
         text = json.dumps({"uri": shown(self._settings.mlflow_uri), "offset": offset})
-        write_atomically(self._journal.path(key).with_suffix(".shipped"), text)
+        write_atomically(self._journal.path(key).with_suffix(".shipped"), text.encode())
 
     def _note(self, result: ShipResult) -> None:
         """Keep the status, and say once that tracking fails and once that it works again."""

@@ -14,7 +14,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 import reprtune
-from reprtune.errors import DataError, StateError, StorageError, TrackingError
+from reprtune.errors import DataError, SpecError, StateError, StorageError, TrackingError
 from reprtune.record.database import retried
 from reprtune.record.pack import pack
 from reprtune.record.schema import OUTCOMES, TrialRecord
@@ -23,7 +23,8 @@ from reprtune.record.storage import to_record
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.device import TORCH_VERSION, OutOfMemory, describe, release_cached_memory
+from reprtune.training.device import TORCH_VERSION, describe, is_out_of_memory, release_cached_memory
+from reprtune.training.export import files, from_run
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Materials, Run, Update
 from reprtune.training.schedule import Segment
@@ -90,16 +91,21 @@ class Attempt:
 
     def _trial_spec(self) -> TrialSpec:
         if self.arm is None:
-            return self.around.spec.trial(self.trial.params)
+            try:
+                return self.around.spec.trial(self.trial.params)
+            except SpecError as error:  # each value is right, but not all of them together
+                self.error = error.message
+                return self.around.spec.base
         return self.around.spec.control_cells()[self.slot][2]
 
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""
         excess = self.spec.excess_steps(self.around.steps_per_epoch)
+        total = self.spec.training.total.steps(self.around.steps_per_epoch)
+        broken = self.error is not None
         if self.queue.is_search:
-            total = self.spec.training.total.steps(self.around.steps_per_epoch)
-            self._constrain("fits", excess / total)
-        if excess > 0:
+            self._constrain("fits", 1.0 if broken else excess / total)
+        if broken or excess > 0:
             self._finish("infeasible")
             return
         self._announce()
@@ -131,6 +137,7 @@ class Attempt:
         elif self.run.finished:
             self._finish("complete")
         elif update is not None and update.rung and self._is_hopeless(update.step):
+            self._guarded(self.run.keep_state)
             self._finish("stopped")
         return update
 
@@ -141,21 +148,22 @@ class Attempt:
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """Turn what may go wrong in training into an outcome."""
+        full = False
         try:
             return call()
         except Interrupted:
             if not self.lost:
                 self.suspend()
-        except OutOfMemory as error:
-            self.error = str(error).splitlines()[0]
-            self._finish("out-of-memory")
-            release_cached_memory()
         except (DataError, StateError, StorageError):
             self.suspend()  # a full disk, missing data: not this trial's fault; the worker reports it
             raise
         except Exception as error:  # noqa: BLE001 - whatever training raises is this trial's outcome
-            self.error = f"{type(error).__name__}: {error}"
-            self._finish("error")
+            full = is_out_of_memory(error)
+            text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
+            self.error = text
+            self._finish("out-of-memory" if full else "error")
+        if full:
+            release_cached_memory()  # not above, where the error still holds on to what was computed
         return None
 
     # -- what others see --------------------------------------------------------------------------
@@ -320,7 +328,7 @@ class Attempt:
         result: dict[str, Any] = {
             "outcome": outcome,
             "host": platform.node(),
-            "device": describe(self.around.materials.device),
+            "device": describe(self.around.materials.device, self.run.live.how if self.run else ""),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
         }
         if self.error is not None:
@@ -351,16 +359,21 @@ class Attempt:
         if outcome != "interrupted":
             page = self.around.plot_page(self.run.history, f"{self.around.spec.name}: {self.title}")
             self._write_down(page)
+        if outcome == "complete":
+            origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
+            self._write_down(files(from_run(self.run, **origin)))
         self._write_down(end_event(outcome, step=self.run.live.step_done, metrics=metrics, tags=tags))
 
     def _write_down(self, what: Mapping[str, Any] | str) -> None:
-        """Add an event, or the page of plots, to the local journal."""
+        """Add an event, the page of plots, or the files of the network, to the local journal."""
         journal = self.around.journal
         try:
             if isinstance(what, str):
                 journal.artifact(self.key, "plots.html", what)
-            else:
+            elif "event" in what:
                 journal.append(self.key, what)
+            else:
+                journal.artifacts(self.key, "network", what)
         except OSError as error:
             raise TrackingError(
                 f"Cannot write the journal in {journal.root}: {error.strerror or error}.",

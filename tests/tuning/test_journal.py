@@ -59,6 +59,19 @@ def test_an_artifact_is_a_file_beside_the_journal(tmp_path: Path) -> None:
     assert [e for _, e in journal.read("k")] == [{"event": "artifact", "name": "plots.html"}] * 2
 
 
+def test_a_folder_of_files_is_one_artifact(tmp_path: Path) -> None:
+    """Bytes as they are; files of the same names are replaced."""
+    journal = Journal(tmp_path, "s")
+    journal.artifacts("k", "network", {"weights.pt": b"\x00\xff", "load.py": b"first"})
+    journal.artifacts("k", "network", {"load.py": b"second"})
+    folder = journal.artifact_path("k", "network")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        "weights.pt": b"\x00\xff",
+        "load.py": b"second",
+    }
+    assert [e for _, e in journal.read("k")] == [{"event": "artifact", "name": "network"}] * 2
+
+
 def _write(folder: Path, writer: int, n: int) -> None:
     journal = Journal(folder, "s")
     for i in range(n):
@@ -98,7 +111,7 @@ def test_kill_9_leaves_at_most_a_torn_last_line(tmp_path: Path) -> None:
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """Folders are made, the old text is gone, and no draft stays."""
     path = tmp_path / "a" / "b.txt"
-    write_atomically(path, "long text before")
-    write_atomically(path, "short")
+    write_atomically(path, b"long text before")
+    write_atomically(path, b"short")
     assert path.read_text() == "short"
     assert list(path.parent.iterdir()) == [path]

@@ -68,6 +68,24 @@ def test_a_slot_becomes_a_nested_run_with_everything(settings: Settings) -> None
     assert json.loads(run.artifacts["config.json"])["method"]["cycles"] == 2
 
 
+def test_a_folder_of_files_is_sent_with_its_bytes(settings: Settings) -> None:
+    """Under its name among the run's artifacts."""
+    journal = journal_of(settings)
+    journal.append("search-000", begin())
+    journal.artifacts("search-000", "network", {"weights.pt": b"\x00\xff\x80", "load.py": b"# text"})
+    assert shipper_of(settings).ship_once().error is None
+    client = connect(settings.mlflow_uri)
+    experiment = client.get_experiment_by_name("s").experiment_id
+    run = find_run(client, experiment, f"{DIGEST}/search-000")
+    assert run is not None
+    assert {a.path for a in client.list_artifacts(run.info.run_id, "network")} == {
+        "network/weights.pt",
+        "network/load.py",
+    }
+    found = Path(client.download_artifacts(run.info.run_id, "network/weights.pt"))
+    assert found.read_bytes() == b"\x00\xff\x80"
+
+
 def test_every_final_outcome_has_its_status(settings: Settings) -> None:
     """FINISHED only for what was trained to the end; and a slot without an end is RUNNING."""
     outcomes = (*FINAL, "interrupted", "infeasible", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from reprtune.errors import StudyError
+from reprtune.record.slots import find_slot
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.training.live import Live
@@ -92,8 +94,8 @@ def test_a_second_worker_finds_nothing_to_do(whole: Any) -> None:
 
 
 def test_a_journal_is_written_for_every_slot(whole: Any) -> None:
-    """From `begin` to `end`, with the page of plots."""
-    settings, _ = whole
+    """From `begin` to `end`, with the page of plots and the trained network."""
+    settings, study = whole
     journal = Journal(settings.journal_dir, "tiny")
     assert journal.slots() == [
         "control-base-s0", "control-base-s1", "control-standard-s0", "control-standard-s1",
@@ -101,8 +103,12 @@ def test_a_journal_is_written_for_every_slot(whole: Any) -> None:
     ]  # fmt: skip
     for key in journal.slots():
         events = [event["event"] for _, event in journal.read(key)]
-        assert events[0] == "begin" and events[-1] == "end" and events.count("artifact") == 1
+        assert events[0] == "begin" and events[-1] == "end" and events.count("artifact") == 2
         assert journal.artifact_path(key, "plots.html").read_text().startswith("<html>tiny: ")
+        about = json.loads((journal.artifact_path(key, "network") / "description.json").read_text())
+        trial = find_slot(study, key)
+        assert trial.values is not None and about["val_error"] == trial.values["val_error"]
+        assert (about["study"], about["slot"], about["state"]) == ("tiny", key, trial.result["state"])
 
 
 # -- leaving and coming back ----------------------------------------------------------------------

@@ -80,6 +80,7 @@ def look(settings: Settings) -> dict[str, list[Seen]]:
         texts = {
             a.path: Path(client.download_artifacts(run_id, a.path)).read_text()
             for a in client.list_artifacts(run_id)
+            if not a.is_dir
         }
         seen.setdefault(run.info.run_name, []).append(
             Seen(

@@ -1,0 +1,42 @@
+"""The slots of a study by the names a person gives them: `17` in the search, `repr-s1` among the controls."""
+
+from __future__ import annotations
+
+from reprtune.errors import StudyError, did_you_mean
+from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+
+
+def slot_name(trial: TrialRecord) -> str:
+    """The number of a slot of the search; arm and seed of a control."""
+    return str(trial.slot) if trial.arm is None else f"{trial.arm}-s{trial.seed}"
+
+
+def slot_key(trial: TrialRecord) -> str:
+    """The same as MLflow's runs and the journal have it."""
+    return f"search-{trial.slot:04d}" if trial.arm is None else f"control-{slot_name(trial)}"
+
+
+def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
+    """The attempt that used each slot up, or else its last one."""
+    found: dict[str, TrialRecord] = {}
+    for trial in sorted((*study.trials, *study.controls), key=lambda t: (t.outcome in FINAL, t.number)):
+        found[slot_name(trial)] = trial
+    return found
+
+
+def find_slot(study: StudyRecord, name: str) -> TrialRecord:
+    """The attempt that a slot's name stands for; `search-0017`, as MLflow has it, is understood too.
+
+    Raises:
+        StudyError: there is no such slot.
+    """
+    slots = by_name(study)
+    short = name.removeprefix("search-").removeprefix("control-")
+    plain = str(int(short)) if short.isdecimal() else short
+    if plain in slots:
+        return slots[plain]
+    controls = [name for name, trial in slots.items() if trial.arm is not None]
+    raise StudyError(
+        f"The study {study.spec.name!r} has no slot {name!r}.",
+        f"In the search: 0 to {study.spec.slots - 1}. Among the controls: {did_you_mean(name, controls)}",
+    )

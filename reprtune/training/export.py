@@ -1,0 +1,262 @@
+"""A trained network as four files that need no reprtune.
+
+weights.pt          parameters and buffers by name (torch.save), for whoever has the code of the network
+network.pt2         the whole network in evaluation mode with its weights, as torch.export has it, for any
+                    number of images; not there where torch.export cannot write the network
+description.json    what it is: specification, form and normalisation of its images, errors, digests
+load.py             `load()` returns the network
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+import reprtune
+from reprtune.errors import ReprtuneError
+from reprtune.spec.codec import from_plain, to_plain
+from reprtune.spec.history import Drop, Point, Restore
+from reprtune.spec.task import ModelSpec
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.filters import find_filters
+from reprtune.training.load_script import load_script
+from reprtune.training.models import build_model
+from reprtune.training.run import Run
+from reprtune.training.state import decode
+from reprtune.training.subnetwork import SubNetwork
+
+PROGRAM = "network.pt2"
+FILES = ("weights.pt", PROGRAM, "description.json", "load.py")
+FACTS = ("input_shape", "n_classes", "mean", "std", "data_digest")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained:
+    """A network at the end of its training.
+
+    Attributes:
+        weights: parameters and buffers by name, on any device, as the forward pass takes them.
+        n_absent: filters that are dropped; their weights, or what reads them, are 0.
+        facts: of the task, the keys of `FACTS`; mean and std per channel, in pixel values / 255.
+        points, drops, restores: its history. state: name of the state it is in, or None.
+        origin: where it comes from (study, slot, outcome), for people.
+    """
+
+    spec: TrialSpec
+    weights: Mapping[str, Tensor]
+    n_absent: int
+    facts: Mapping[str, Any]
+    points: Sequence[Point]
+    drops: Sequence[Drop]
+    restores: Sequence[Restore]
+    state: str | None
+    origin: Mapping[str, Any]
+
+
+def from_run(run: Run, **origin: Any) -> Trained:
+    """The network of a run that has come to its end."""
+    live, task = run.live, run.live.task
+    values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
+    return Trained(
+        spec=run.spec,
+        weights=live.network.weights(),
+        n_absent=int((~live.network.keep).sum()),
+        facts=dict(zip(FACTS, values, strict=True)),
+        points=live.points,
+        drops=live.drops,
+        restores=live.restores,
+        state=run.last_name,
+        origin=origin,
+    )
+
+
+def from_state(
+    payload: bytes, spec: TrialSpec, facts: Mapping[str, Any], name: str, **origin: Any
+) -> Trained:
+    """The network in a stored state.
+
+    Args:
+        facts: of the study, with the keys of `FACTS`. name: of the state.
+
+    Raises:
+        StateError: the bytes are no state.
+    """
+    tensors, notes = decode(payload)
+    weights = {k.removeprefix("net0/"): t for k, t in tensors.items() if k.startswith("net0/")}
+    keep = tensors["keep"]
+    if not bool(keep.all()):
+        weights = _sub_network(spec, weights, keep, facts).weights()
+    return Trained(
+        spec=spec,
+        weights=weights,
+        n_absent=int((~keep).sum()),
+        facts={key: facts[key] for key in FACTS},
+        points=from_plain(tuple[Point, ...], notes["points"], "points"),
+        drops=from_plain(tuple[Drop, ...], notes["drops"], "drops"),
+        restores=from_plain(tuple[Restore, ...], notes["restores"], "restores"),
+        state=name,
+        origin=origin,
+    )
+
+
+def _sub_network(
+    spec: TrialSpec, weights: Mapping[str, Tensor], keep: Tensor, facts: Mapping[str, Any]
+) -> SubNetwork:
+    channels, height, width = facts["input_shape"]
+    model = build_model(spec.model, channels, (height, width), facts["n_classes"], spec.seed)
+    filters = find_filters(model, torch.zeros(1, channels, height, width))
+    model.load_state_dict(weights)
+    network = SubNetwork(model, filters, {}, spec.method.drop)
+    network.set_keep(keep)
+    return network
+
+
+# -- the files -------------------------------------------------------------------------------------
+
+
+def files(trained: Trained) -> dict[str, bytes]:
+    """The content of every file by its name.
+
+    A network that torch.export cannot write comes without its program; the description then says why,
+    and load.py builds it from its code.
+    """
+    weights = {name: t.detach().cpu().contiguous() for name, t in trained.weights.items()}
+    shape, n_classes = tuple(trained.facts["input_shape"]), trained.facts["n_classes"]
+    program = traced(trained.spec.model, shape, n_classes)
+    content = {"weights.pt": _saved(weights)}
+    why = program if isinstance(program, str) else None
+    if not isinstance(program, str):
+        content[PROGRAM] = _filled(program, weights)
+    content["description.json"] = json.dumps(_description(trained, why), indent=2).encode() + b"\n"
+    content["load.py"] = load_script(trained.spec.model, shape, n_classes, why).encode()
+    return content
+
+
+@functools.lru_cache(maxsize=4)
+def traced(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: int) -> ExportedProgram | str:
+    """The network with some weights, in evaluation mode, for any number of images; or why there is none.
+
+    Kept, because it takes a second and all trials of a study usually have the same network.
+    """
+    channels, height, width = input_shape
+    network = build_model(model, channels, (height, width), n_classes, seed=0).eval()
+    example = torch.zeros(2, *input_shape)
+    try:
+        return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("batch")},), strict=False)
+    except Exception as error:  # noqa: BLE001 - whatever a person's own network makes torch.export raise
+        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+
+
+@torch.no_grad()
+def _filled(program: ExportedProgram, weights: Mapping[str, Tensor]) -> bytes:
+    """The program with these weights. They are copied into its own, which keep their memory format."""
+    for name, tensor in program.state_dict.items():
+        tensor.copy_(weights[name])
+    file = io.BytesIO()
+    with warnings.catch_warnings():  # torch warns of weights in channels-last format; they are whole
+        warnings.filterwarnings("ignore", message="No complete tensor found")
+        torch.export.save(program, file)
+    return file.getvalue()
+
+
+def _saved(weights: Mapping[str, Tensor]) -> bytes:
+    file = io.BytesIO()
+    torch.save(dict(weights), file)
+    return file.getvalue()
+
+
+def _description(trained: Trained, why: str | None) -> dict[str, Any]:
+    spec, last = trained.spec, trained.points[-1] if trained.points else None
+    shape = " x ".join(["N", *map(str, trained.facts["input_shape"])])
+    return {
+        "what": f"{spec.model.name} for {spec.task.dataset}, trained by reprtune",
+        **trained.origin,
+        "input": f"float32, {shape}: (pixels / 255 - mean) / std, for each channel",
+        "output": f"float32, N x {trained.facts['n_classes']}: logits",
+        **trained.facts,
+        "val_error": last.val_error if last else None,
+        "seed": spec.seed,
+        "history": {
+            "steps": last.step if last else 0,
+            "train_gflops": last.gflops if last else 0.0,
+            "seconds": last.seconds if last else 0.0,
+            "filters_absent_at_the_end": trained.n_absent,
+            "dropped_at": {str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops},
+            "restored_at": [r.step for r in trained.restores],
+        },
+        "state": trained.state,
+        "program": None if why else PROGRAM,
+        "no_program_because": why,
+        "versions": {"reprtune": reprtune.__version__, "torch": str(torch.__version__)},
+        "spec": to_plain(spec),
+    }
+
+
+# -- the folder ------------------------------------------------------------------------------------
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that `write` would refuse, before anything is trained.
+
+    Raises:
+        ReprtuneError: it is there, and not to be replaced, or holds anything but an exported network.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not force:
+        raise ReprtuneError(
+            f"{folder} is there already.", "Name another folder, or replace the network in it with --force."
+        )
+    strange = _strangers(folder)
+    if strange:
+        raise ReprtuneError(
+            f"{folder} holds what no exported network has: {', '.join(strange[:3])}. It is left alone.",
+            "Name another folder.",
+        )
+
+
+def write(content: Mapping[str, bytes], folder: Path, *, force: bool = False) -> None:
+    """Make the folder with these files, whole or not at all.
+
+    Raises:
+        ReprtuneError: as `check_folder`; or it cannot be written.
+    """
+    check_folder(folder, force=force)
+    draft, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    try:
+        draft.mkdir(parents=True)
+        for name, data in content.items():
+            (draft / name).write_bytes(data)
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(draft, folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.rename(old, folder)
+        raise ReprtuneError(
+            f"Cannot write the network to {folder}: {error.strerror or error}.",
+            "Free some space, or name a folder you may write.",
+        ) from error
+    finally:
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _strangers(folder: Path) -> list[str]:
+    """Names in a folder that are not of an exported network; a file or a link is a stranger itself."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [folder.name]
+    return sorted({path.name for path in folder.iterdir()} - {*FILES, "__pycache__"})

@@ -1,0 +1,74 @@
+"""The text of `load.py`, which goes with an exported network (see export)."""
+
+from __future__ import annotations
+
+from reprtune.spec import catalog
+from reprtune.spec.task import ModelSpec
+
+USER = "python:"
+SCRIPT = '''"""Loads the network beside this file. Needs {needs}."""
+
+import json
+from pathlib import Path
+
+import torch
+
+FOLDER = Path(__file__).resolve().parent
+ABOUT = json.loads((FOLDER / "description.json").read_text())
+
+
+def load():
+{load}
+
+
+def normalise(pixels):
+    """Images as `load()` wants them, float32 {shape}, from pixels 0 to 255."""
+    mean, std = (torch.tensor(ABOUT[key]).reshape(1, -1, 1, 1) for key in ("mean", "std"))
+    return (pixels.float() / 255 - mean) / std
+
+
+if __name__ == "__main__":
+    logits = load()(torch.zeros(1, *ABOUT["input_shape"]))
+    said = f"validation error {{ABOUT['val_error']}}, logits {{tuple(logits.shape)}}"
+    print(f"{{ABOUT['what']}}, {{said}}")
+'''
+FROM_PROGRAM = '''    """The network in evaluation mode: normalised images -> logits."""
+    return torch.export.load(FOLDER / "network.pt2").module()'''
+FROM_CODE = '''    """The network in evaluation mode: normalised images -> logits.
+
+    Needs the code that the network was built with: torch.export could not write it
+    (description.json says why).
+    """
+{build}
+    network.load_state_dict(torch.load(FOLDER / "weights.pt", weights_only=True))
+    return network.eval()'''
+BY_REPRTUNE = """    from reprtune.spec.codec import from_plain
+    from reprtune.spec.task import ModelSpec
+    from reprtune.training.models import build_model
+
+    model = from_plain(ModelSpec, ABOUT["spec"]["model"])
+    network = build_model(model, {channels}, ({height}, {width}), {n_classes}, seed=0)"""
+BY_FACTORY = """    from {module} import {factory}
+
+    network = {factory}({channels}, ({height}, {width}), {n_classes})"""
+
+
+def load_script(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: int, why: str | None) -> str:
+    """The script.
+
+    Args:
+        input_shape: C, H, W. why: torch.export could not write the network; None = it could.
+    """
+    channels, height, width = input_shape
+    load, needs = FROM_PROGRAM, "torch and nothing else"
+    if why is not None:
+        is_users = model.name.startswith(USER)
+        needs = "torch and the code of the network" if is_users else "torch and reprtune"
+        module, _, factory = catalog.argument("models", model.name).partition(":")
+        form = BY_FACTORY if is_users else BY_REPRTUNE
+        build = form.format(
+            module=module, factory=factory, channels=channels, height=height, width=width, n_classes=n_classes
+        )
+        load = FROM_CODE.format(build=build)
+    shape = f"N x {channels} x {height} x {width}"
+    return SCRIPT.format(load=load, needs=needs, shape=shape)
