@@ -30,7 +30,7 @@ BROKEN = (
     OSError,
     RuntimeError,
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     EOFError,
     pickle.UnpicklingError,
