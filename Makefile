@@ -2,7 +2,7 @@
 # The environment lives in .venv; stamp files make a second call cost seconds.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-slow bench clean
+.PHONY: help setup demo test check-slow bench gpu-check gpu-bench clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -45,6 +45,14 @@ check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed
+
+gpu-check: $(READY_DEV)  ## run the tests that need a GPU; fails where there is none
+	@$(BIN)/python -c 'import sys, torch; n = torch.cuda.device_count(); \
+	    sys.exit(None if n else f"gpu-check: torch {torch.__version__} sees no CUDA device, so nothing was checked.")'
+	$(BIN)/python -m pytest -m cuda tests/gpu
+
+gpu-bench: $(READY_DEV)  ## seconds per epoch on a GPU, eager and as graphs, beside a plain loop
+	$(BIN)/python -m benchmarks.gpu
 
 clean:  ## remove what make and the tools made; runs/ and data/ stay
 	@if [ -e $(VENV_MADE) ]; then rm -rf $(VENV); \

@@ -35,6 +35,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "DATA",
         "STATES",
         "DEVICE",
+        "DETERMINISTIC",
+        "GRAPH",
         "HEARTBEAT_SECONDS",
         "GRACE_SECONDS",
         "RESIDENT_BYTES",

@@ -1,0 +1,255 @@
+"""What only a GPU can show: `make gpu-check` runs these, and fails where there is no GPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reprtune.settings import Settings
+from reprtune.spec.trial import TrialSpec
+from reprtune.states.store import StateStore
+from reprtune.training import state
+from reprtune.training.data.batches import Batches
+from reprtune.training.device import set_numerics
+from reprtune.training.graph import Eager, GraphStep
+from reprtune.training.live import Interrupted
+from reprtune.training.run import Materials, Run
+from reprtune.training.single import MEANINGS, train_one
+from reprtune.training.step import Step
+from tests.conftest import ROOT
+from tests.training.hand_sliced import SmallConvNet, convnet_indices, cut, fill, outside, plain_sgd
+from tests.training.tiny import SPEC, STEPS, go, same_bits, spec, until
+
+pytestmark = pytest.mark.cuda
+DEVICE = torch.device("cuda")
+ADAM = {"training.optimizer": "adam", "training.lr": 1e-3}
+ADAMW = {"training.optimizer": "adamw", "training.lr": 1e-3}
+BY_FILTER = {"training.bias_correction": "filter"}
+TRIALS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "sgd without momentum": {"training.momentum": 0.0},
+    "nesterov": {"training.nesterov": True},
+    "adam": ADAM,
+    "adamw": ADAMW,
+    "adam by filter": ADAM | BY_FILTER,
+    "adamw by filter": ADAMW | BY_FILTER,
+    "all in the loss": {"training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3},
+    "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
+    "resnet": {"model.name": "resnet-8", "model.width": 8},
+    "sgd, bf16": {"training.precision": "bf16"},
+    "sgd, fp16": {"training.precision": "fp16"},
+    "adam by filter, fp16": ADAM | BY_FILTER | {"training.precision": "fp16"},
+}
+
+
+@pytest.fixture(scope="module")
+def materials() -> Materials:
+    set_numerics(DEVICE)
+    torch.backends.cudnn.benchmark = False  # which algorithm wins must not differ between two sides
+    return Materials(Path("nowhere"), DEVICE)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRTUNE_GRAPH", "off")
+
+
+def trained(trial: TrialSpec, materials: Materials, store: StateStore | None = None) -> Run:
+    run = Run(trial, materials, store)
+    go(run)
+    assert run.finished and not run.diverged
+    return run
+
+
+def tensors(run: Run) -> dict[str, Tensor]:
+    return state.decode(run.live.save())[0]
+
+
+def assert_close_end(run: Run, other: Run, tolerance: float) -> None:
+    """The same filters were dropped and restored, and no tensor is further away than rounding explains."""
+    assert [d.dropped for d in run.history.drops] == [d.dropped for d in other.history.drops]
+    a, b = tensors(run), tensors(other)
+    assert set(a) == set(b)
+    far = {}
+    for name, tensor in a.items():
+        one, two = tensor.double(), b[name].double()
+        distance = float((one - two).norm() / two.norm().clamp(min=1e-2))
+        if not distance <= tolerance:
+            far[name] = distance
+    assert not far
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_a_captured_trial_is_the_eager_one(
+    materials: Materials, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Full network, sub-network, full, sub, full: one graph, within rounding of one kernel after another."""
+    trial = spec(**TRIALS[name])
+    run = trained(trial, materials)
+    assert run.live.how == "CUDA graph" and isinstance(run.live.stepper, GraphStep)
+    monkeypatch.setenv("REPRTUNE_GRAPH", "off")
+    other = trained(trial, materials)
+    assert other.live.how == "eager: REPRTUNE_GRAPH is off" and isinstance(other.live.stepper, Eager)
+    half = trial.training.precision != "fp32"
+    assert_close_end(run, other, tolerance=0.1 if half else 0.01)
+
+
+def test_dropout_is_drawn_as_in_eager_steps(materials: Materials, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator's seed and offset are those of each replay; without dropout the losses differ."""
+
+    def losses(dropout: float) -> list[float]:
+        run = Run(SPEC, materials)
+        run.live.model.register_forward_hook(lambda model, _, out: F.dropout(out, dropout, model.training))
+        go(run)
+        return [point.train_loss for point in run.history.points]
+
+    captured, without = losses(0.5), losses(0.0)
+    monkeypatch.setenv("REPRTUNE_GRAPH", "off")
+    assert captured == pytest.approx(losses(0.5), rel=1e-3)
+    assert captured != pytest.approx(without, rel=1e-2)
+
+
+def test_a_network_that_waits_is_trained_eagerly(materials: Materials) -> None:
+    """Reading a number in the forward pass rules a graph out, and the trial says so."""
+    run = Run(SPEC, materials)
+    run.live.model.register_forward_hook(lambda _m, _i, out: out * (1.0 if float(out.detach().sum()) < 1e30 else 0.0))
+    go(run)
+    assert run.finished
+    assert run.live.how == "eager: a step of this network waits for the device"
+
+
+@pytest.mark.parametrize("steps", [4, 12, 20])
+def test_a_trial_goes_on_from_a_stored_state(materials: Materials, tmp_path: Path, steps: int) -> None:
+    """Interrupted in a full phase, a sub-network phase, and after a restore."""
+    store = StateStore(tmp_path, "me")
+    with pytest.raises(Interrupted):
+        go(Run(SPEC, materials, store, should_stop=until(steps)))
+    run = trained(SPEC, materials, store)
+    assert run.steps_spent == STEPS - steps
+    assert_close_end(run, trained(SPEC, materials), tolerance=0.01)
+
+
+DETERMINISTIC = """
+import hashlib, sys
+from pathlib import Path
+from reprtune.settings import Settings
+from reprtune.states.store import StateStore
+from reprtune.training import state
+from reprtune.training.single import train_one
+from tests.training.tiny import spec
+trial = spec(**{"task.augment": "crop+flip", "model.name": "resnet-8", "model.width": 8})
+settings = Settings(runs_dir=Path(sys.argv[1]), device="cuda", deterministic=True)
+result = train_one(trial, settings, lambda *_: None, test=True)
+payload = StateStore(settings.states).get(Path(result["state"]).stem)
+tensors, _ = state.decode(payload)
+sha = hashlib.sha256()
+for name in sorted(tensors):
+    sha.update(name.encode() + tensors[name].numpy().tobytes())
+print(sha.hexdigest(), result["test_error"], result["device"])
+"""
+
+
+def test_deterministic_means_the_same_bits(tmp_path: Path) -> None:
+    """Two processes with --deterministic end in the same weights, statistics and errors."""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", DETERMINISTIC, str(tmp_path / name)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for name in ("one", "two")
+    ]  # fmt: skip
+    assert said[0] == said[1] and "deterministic" in said[0]
+
+
+@pytest.fixture
+def little_memory() -> Iterator[Any]:
+    """`limit(n)`: the allocator gets n bytes beyond those it has."""
+
+    def limit(n_bytes: int) -> None:
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(DEVICE).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + n_bytes) / total)
+
+    yield limit
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 64 << 20])
+def test_too_little_memory_has_its_outcome_and_the_next_trial_works(
+    tmp_path: Path, little_memory: Any, n_bytes: int
+) -> None:
+    """While data load, and in a step whose batch is far too big; in the same process then a trial that fits."""
+    settings = Settings(runs_dir=tmp_path, device="cuda")
+    large = {"model.name": "resnet-20", "model.width": 64, "task.train_images": 1024}
+    trial = spec(**large, **{"training.batch_size": 1024, "method.s1": "2it", "method.s2": "2it"})
+    little_memory(n_bytes)
+    result = train_one(trial, settings, lambda *_: None, test=False)
+    assert (result["outcome"], result["meaning"]) == ("out-of-memory", MEANINGS["out-of-memory"])
+    assert result["steps"] == 0
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    assert train_one(SPEC, settings, lambda *_: None, test=True)["outcome"] == "complete"
+
+
+def test_the_sub_network_is_the_one_built_by_hand(materials: Materials) -> None:
+    """Captured steps on the sub-network against a network of the kept filters alone, trained by plain SGD on
+    the same batches; of the dropped filters not a bit moves."""
+    trial = spec(**{"training.weight_decay": 0.01})
+    run = Run(trial, materials)
+    for update in run:
+        if update.kind == "event":
+            break
+    live, batches = run.live, run.live.batches
+    assert not live.network.is_full
+    keep = {name: live.network.keep[numbers] for name, numbers in live.filters.slices().items()}
+    kept = [mask.nonzero().flatten() for mask in keep.values()]
+    indices = convnet_indices(kept, bn=True)
+    widths = [len(rows) for rows in kept]
+    small = SmallConvNet(live.task.input_shape[0], widths, live.task.n_classes, True, set()).to(DEVICE)
+    fill(small, live.model, indices)
+    rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
+    optimizer = plain_sgd(small, live.network.state["momentum"], indices, **rates)
+    whole = live.model.state_dict()
+    frozen = {name: outside(whole[name], index).clone() for name, index in indices.items()}
+    live.step.lr.fill_(0.05)
+    live.model.train()
+    for index in range(STEPS // 8):
+        train_by_hand(small, optimizer, batches, index)
+        live.stepper(index)
+        for name, where in indices.items():
+            torch.testing.assert_close(
+                cut(whole[name], where), small.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name
+            )
+            assert same_bits(outside(whole[name], where).cpu(), frozen[name].cpu()), name
+
+
+def train_by_hand(
+    small: SmallConvNet, optimizer: torch.optim.Optimizer, batches: Batches, index: int
+) -> None:
+    x, y = batches.batch(index)
+    optimizer.zero_grad()
+    F.cross_entropy(small(x), y).backward()
+    optimizer.step()
+
+
+def test_a_step_does_not_wait_for_the_device(materials: Materials, eager: None) -> None:
+    """In torch's sync debug mode, which raises at every wait: eager steps of each optimizer and precision."""
+    for changes in TRIALS.values():
+        run = Run(spec(**changes), materials)
+        step, batches = run.live.step, run.live.batches
+        assert isinstance(step, Step)
+        batches.start_epoch(torch.Generator().manual_seed(0))
+        step(*batches.batch(0))  # what is set up only once may wait
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for index in range(1, 4):
+                step(*batches.batch(index))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
