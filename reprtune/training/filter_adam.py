@@ -57,8 +57,8 @@ class FilterAdam:
         m, v, n = ([self.state[kind][name] for name in names] for kind in ("exp_avg", "exp_avg_sq", COUNT))
         go = self._one
         if overflow is not None:  # 0 times what is not finite would not be 0
-            go = 1 - overflow.to(self.lr.dtype)
-            gradients = [torch.where(overflow > 0, 0, g) for g in gradients]
+            go, skip = 1 - overflow.to(self.lr.dtype), overflow > 0
+            gradients = [torch.where(skip, 0, g) for g in gradients]
         if self.spec.weight_decay > 0:
             gradients = self._decay(weights, gradients, go)
         torch._foreach_add_(n, go, alpha=1)  # without alpha it would read the number `go`, and wait for it
