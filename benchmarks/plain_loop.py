@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import reprtune.training.torchvision_import  # noqa: F401  (lets torchvision load beside any torch)
 
-from torchvision import transforms  # isort: skip
+from torchvision import models, transforms  # isort: skip
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10
 PRUNE_RATIO = 0.3
@@ -40,7 +40,7 @@ class ImageList(Dataset[tuple[Tensor, int]]):
         self.images, self.labels = images, labels.tolist()
         self.transform = transforms.Compose(
             [
-                transforms.RandomCrop(32, padding=4),
+                transforms.RandomCrop(images.shape[1], padding=4),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
                 transforms.Normalize(MEAN, STD),
@@ -95,7 +95,10 @@ def resnet(n_layers: int, n_classes: int = 10) -> nn.Module:
 
 
 def build(name: str) -> nn.Module:
-    """`convnet-N` or `resnet-N`."""
+    """`convnet-N`, `resnet-N` or `torchvision:NAME`."""
+    if name.startswith("torchvision:"):
+        network: nn.Module = models.get_model(name.removeprefix("torchvision:"), num_classes=10)
+        return network
     kind, _, number = name.partition("-")
     return convnet(int(number)) if kind == "convnet" else resnet(int(number))
 

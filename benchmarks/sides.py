@@ -6,6 +6,7 @@ A process holds one training with 30 % of the filters dropped and trains so many
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from reprtune.spec.method import MethodSpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.device import set_numerics
 from reprtune.training.run import Materials, Run
 
 N_IMAGES, BATCH_SIZE = 10_000, 128
@@ -30,7 +32,8 @@ WARM_UP = 2  # rounds that each process trains before it is measured
 
 @dataclass(frozen=True)
 class Side:
-    """What is measured: `ours` or the plain loop, in `processes` processes of `threads` threads each."""
+    """What is measured: `ours` or the plain loop, in `processes` processes of `threads` threads each; ours on a
+    GPU as a `graph` or one kernel after another."""
 
     name: str
     ours: bool
@@ -38,13 +41,15 @@ class Side:
     processes: int
     threads: int
     num_workers: int = 0
+    graph: bool = True
 
 
-def make_images(path: Path) -> None:
-    """Random images of CIFAR-10's shape with random labels, as our `npz:` data set."""
+def make_images(path: Path, size: int = 32) -> None:
+    """Random images of CIFAR-10's shape, or of another `size` in px, with random labels, as our `npz:` data
+    set."""
     rng = np.random.default_rng(0)
     n_test = 10
-    x = rng.integers(0, 256, (N_IMAGES + n_test, 3, 32, 32), np.uint8)
+    x = rng.integers(0, 256, (N_IMAGES + n_test, 3, size, size), np.uint8)
     y = np.concatenate([rng.integers(0, 10, N_IMAGES), np.arange(n_test)])
     np.savez(path, x_train=x[:N_IMAGES], y_train=y[:N_IMAGES], x_test=x[N_IMAGES:], y_test=y[N_IMAGES:])
 
@@ -99,6 +104,8 @@ def serve(
     """What a process does: warm up, then a round for every message."""
     torch.set_num_threads(side.threads)
     device = torch.device(device_name)
+    set_numerics(device)
+    os.environ["REPRTUNE_GRAPH"] = "on" if side.graph else "off"
     make = our_rounds if side.ours else plain_rounds
     rounds = make(side, model, data, device, n_steps, n_rounds)
     for _ in range(WARM_UP):

@@ -63,12 +63,12 @@ def sides(device: torch.device, num_workers: int | None) -> list[Side]:
 
 
 def measure(
-    model: str, compared: list[Side], device: torch.device, n_steps: int, n_rounds: int
+    model: str, compared: list[Side], device: torch.device, n_steps: int, n_rounds: int, size: int = 32
 ) -> dict[str, list[float]]:
-    """Side -> images per second of each round."""
+    """Side -> images per second of each round, on images of `size` px."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "images.npz"
-        make_images(data)
+        make_images(data, size)
         teams = {side.name: Team(side, model, data, device, n_steps, n_rounds) for side in compared}
         speeds: dict[str, list[float]] = {name: [] for name in teams}
         order = deque(teams)
