@@ -14,7 +14,6 @@ import torch
 from benchmarks import gpu
 from tests.conftest import ROOT
 
-
 BLOCKED = ("optuna", "mlflow", "plotly")
 
 
