@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from reprtune.spec.method import LEARNING_RATES
 from reprtune.spec.training import LR_SCHEDULES, OPTIMIZERS, PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.schedule import Event, Segment
-from tests.training.tiny import assert_same_end, finish, live, spec
+from tests.training.tiny import assert_same_end, finish, live, names, spec
 
 RULES: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "lr": 0.05},
@@ -82,7 +83,7 @@ def test_every_combination(rule: str, precision: str, family: str, tmp_path: Pat
     check(trial(rule, precision, family, **EXTRAS, **more), tmp_path)
 
 
-@pytest.mark.parametrize("restore_lr", ["continue", "restart"])
+@pytest.mark.parametrize("restore_lr", LEARNING_RATES)
 @pytest.mark.parametrize("schedule", LR_SCHEDULES)
 def test_every_schedule_reaches_the_steps(schedule: str, restore_lr: str, tmp_path: Path) -> None:
     """Each point shows the learning rate of the last step of its segment, whatever the schedule; with
@@ -132,3 +133,15 @@ def test_all_state_of_a_restored_filter_is_reset(rule: str) -> None:
 def test_every_optimizer_is_visited() -> None:
     """One added to the specification must be put in the table above."""
     assert {fields["optimizer"] for fields in RULES.values()} == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(("schedule", "shared"), [("constant", True), ("step", False), ("cosine", False)])
+def test_restarts_are_in_the_names_of_states(schedule: str, shared: bool) -> None:
+    """By the learning rates alone: where they are the same, so are all names; a step down at 0.4 of 16 steps
+    instead of 48 is in the first segment."""
+    one, other = (
+        names(spec(**{"training.lr_schedule": schedule, "method.restore_lr": rule}))
+        for rule in LEARNING_RATES
+    )
+    assert (one == other) == shared
+    assert len(set(one) & set(other)) == (len(one) if shared else 1)
