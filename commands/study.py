@@ -189,7 +189,7 @@ def sync(name: str, **where: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @places("runs_dir", "storage", "states_dir")
 def delete(name: str, yes: bool, **where: Any) -> None:
-    """Remove a study and its training states. MLflow's runs and written reports stay."""
+    """Remove a study and its training states. MLflow's runs, reports and exported networks stay."""
     from reprtune.tuning.remove import delete_study
 
     record = read_stored(name, where)

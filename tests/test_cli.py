@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import cli
 from commands.listing import KINDS
 from tests.command import TINY, Command
+from tests.conftest import ROOT
 from tests.stored import empty_storage, foreign_study, new_study
 from tests.tuning.tiny_worker import create
 
@@ -79,6 +80,24 @@ def test_every_example_can_be_typed(
     result = CliRunner().invoke(cli.cli, shlex.split(example))
     assert result.exit_code == 0, result.output
     assert len(reached) == 1 and tuple(example.split()[: len(words)]) == words
+
+
+def documented() -> list[str]:
+    """The commands in the code blocks of the README and of docs/, without what follows a `#`."""
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    lines = [line for text in texts for line in text.read_text().splitlines()]
+    found = [line.removeprefix("exec ") for line in lines]
+    return [line.split("cli.py ", 1)[1] for line in found if line.startswith("python cli.py ")]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_every_documented_command_can_be_typed(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there, with all its options."""
+    reached: list[dict[str, object]] = []
+    for command in LEAVES.values():
+        monkeypatch.setattr(command, "callback", lambda **options: reached.append(options))
+    result = CliRunner().invoke(cli.cli, shlex.split(line, comments=True))
+    assert result.exit_code == 0 and len(reached) == 1, result.output
 
 
 def test_every_command_has_an_example() -> None:
@@ -183,6 +202,11 @@ WRONG = [
     (["train", "--states", "/proc/version/x", "--total", "1ep", "--method", "standard"], 1, ["/proc/version/x"]),
     (["list", "modles"], 2, ["modles", "models"]),
     (["study", "crate"], 2, ["crate"]),
+    (["trial", "export", "nothing", "0"], 1, ["no study 'nothing'"]),
+    (["data", "prepare", "cifar"], 2, ["no dataset 'cifar'", "Did you mean cifar10"]),
+    (["data", "prepare", "npz:/nowhere/x.npz"], 1, ["/nowhere/x.npz"]),
+    (["data", "prepare", "mnist"], 1, ["mnist", "--data-dir"]),
+    (["data", "prepare", "imagefolder:x", "--image-size", "1"], 2, ["--image-size", "1"]),
 ]  # fmt: skip
 
 
@@ -359,16 +383,7 @@ def test_a_report_that_cannot_be_written_is_named(command: Command, tmp_path: Pa
 
 def test_train_prints_its_result_as_data(command: Command) -> None:
     """JSON alone on stdout, progress on stderr; the same command again finds it done."""
-    words = [
-        "train",
-        "--total",
-        "4ep",
-        "--set",
-        "task.train_images=128",
-        "--set",
-        "method.cycles=1",
-        "--json",
-    ]
+    words = shlex.split("train --total 4ep --set task.train_images=128 --set method.cycles=1 --json")
     first, second = (command(*words) for _ in range(2))
     result = json.loads(first.stdout)
     assert result["outcome"] == "complete" and result["steps"] == 8 and "step 8/8" in first.stderr
