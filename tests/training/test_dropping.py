@@ -16,7 +16,7 @@ from reprtune.states.store import StateStore
 from reprtune.training.filters import find_filters
 from reprtune.training.live import Live
 from reprtune.training.models import build_model
-from reprtune.training.restores.belongings import recalibrate
+from reprtune.training.restores.belongings import recalibrate, reset_channels
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
 from reprtune.training.subnetwork import SubNetwork
@@ -345,3 +345,17 @@ def test_a_trial_continued_after_any_drop_or_restore_is_the_same(
         found, expected = tensors(other), tensors(one)
         assert all(same_bits(found[name], expected[name]) for name in expected)
     assert_same_end(finish(trial), whole)
+
+
+def test_the_slope_of_a_prelu_is_that_of_a_new_network() -> None:
+    """Its first value, which is not 0, for restored filters; what was learned, for the others."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.PReLU(4, init=0.3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    network = SubNetwork(model, find_filters(model, torch.zeros(1, 1, 8, 8)), {})
+    slopes = model[1].weight
+    with torch.no_grad():
+        slopes.copy_(torch.tensor([0.1, 0.2, 0.4, 0.5]))
+    network.set_keep(torch.tensor([True, False, True, False]))
+    reset_channels(network)
+    assert slopes.tolist() == pytest.approx([0.1, 0.3, 0.4, 0.3])

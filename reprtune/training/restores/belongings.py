@@ -26,13 +26,19 @@ def reset_optimizer(network: SubNetwork) -> None:
 @torch.no_grad()
 def reset_channels(network: SubNetwork) -> None:
     """What dropped filters have per channel is as in a new network: 1 for BatchNorm's scale and variance,
-    0 for biases, shifts and means."""
+    its first slope for a PReLU, 0 for biases, shifts and means."""
     tensors = {**network.parameters, **network.buffers}
     for name, mask in network.absent_regions(0).items():
         if tensors[name].dim() == 1:
             module = network.model.get_submodule(name.rpartition(".")[0])
-            one = isinstance(module, _BatchNorm) and name.endswith(("weight", "var"))
-            tensors[name].mul_(mask).add_((1 - mask) * float(one))
+            tensors[name].mul_(mask).add_((1 - mask) * _first_value(module, name))
+
+
+def _first_value(module: nn.Module, name: str) -> float:
+    """What a new network has in a vector of this module."""
+    if isinstance(module, nn.PReLU):
+        return module.init
+    return float(isinstance(module, _BatchNorm) and name.endswith(("weight", "var")))
 
 
 @torch.no_grad()
