@@ -17,7 +17,6 @@ Notations
 
 from __future__ import annotations
 
-# ruff: noqa: SLF001 - torch's operations on lists of tensors, which its own optimizers use, have no public name
 import math
 from collections.abc import Mapping
 
