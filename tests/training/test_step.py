@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from reprtune.spec.training import PRECISIONS
 from reprtune.training.loss_scale import LossScale
@@ -151,3 +152,31 @@ def test_an_evaluation_has_the_precision_of_training(precision: str) -> None:
     network.step(*batch())
     network.evaluate(network.task.val)
     assert set(seen) == {AUTOCAST[precision]} and len(seen) >= 2
+
+
+class Layouts(TorchDispatchMode):
+    """Notes the gradients of images that an operation gets in another layout than channels-last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_seen, self.slow = 0, list[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "backward" in str(func) and isinstance(args[0], Tensor) and args[0].dim() == 4:
+            self.n_seen += 1
+            if not args[0].is_contiguous(memory_format=torch.channels_last):
+                self.slow.append(f"{func} {tuple(args[0].shape)}")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["convnet-3", "resnet-8"])
+def test_gradients_keep_the_fast_layout(name: str, precision: str) -> None:
+    """Of every operation on images, also where the shortcuts of a ResNet change the shape: one that comes in
+    another order of numbers takes ten times as long."""
+    network = live(spec(**{"model.name": name, "model.width": 4, "training.precision": precision}))
+    x, y = batch()
+    with Layouts() as layouts:
+        network.step(x.contiguous(memory_format=torch.channels_last), y)
+    assert layouts.n_seen > 6
+    assert not layouts.slow
