@@ -15,14 +15,14 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from reprtune.errors import StorageError, StudyError
+from reprtune.errors import DataError, StorageError, StudyError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.training import user_code
-from reprtune.training.device import Device, describe, open_device
+from reprtune.training.device import Device, describe, is_out_of_memory, open_device
 from reprtune.training.run import Materials
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
@@ -247,7 +247,16 @@ def check_user_code(study: StudyRecord) -> None:
 
 def check_data(study: StudyRecord, materials: Materials) -> None:
     """The data here must be those the study was created with."""
-    found = materials.task(study.spec.base.task).digest
+    try:
+        found = materials.task(study.spec.base.task).digest
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(
+            f"The data {study.spec.base.task.dataset} do not fit in the memory of {materials.device} "
+            f"({type(error).__name__}).",
+            "Free memory there, run fewer workers on it, or create a study with fewer task.train_images.",
+        ) from error
     if found != study.facts["data_digest"]:
         raise StudyError(
             f"The data {study.spec.base.task.dataset} here are not those the study {study.spec.name!r} was "

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from reprtune.errors import StudyError
+from reprtune.errors import DataError, StudyError
 from reprtune.record.slots import find_slot
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.run import Materials, Run
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.launch import forget_beginnings
 from reprtune.tuning.process import Report, worker_name
@@ -229,6 +230,19 @@ def test_other_data_than_the_studys_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"not those the study 'tiny' was created with.*0{12}") as raised:
         check_data(study, MATERIALS)
     assert "--data-dir" in str(raised.value.hint)
+
+
+def test_data_that_do_not_fit_the_memory_stop_the_worker_with_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a slot is taken: it is the machine's fault, and no trial's."""
+
+    def load(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr("reprtune.training.run.load_task", load)
+    with pytest.raises(DataError, match="digits do not fit in the memory of cpu"):
+        check_data(read(create(tmp_path)), Materials(tmp_path, torch.device("cpu")))
 
 
 def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_path: Path) -> None:
