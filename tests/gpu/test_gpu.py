@@ -120,7 +120,9 @@ def test_dropout_is_drawn_as_in_eager_steps(materials: Materials, monkeypatch: p
 def test_a_network_that_waits_is_trained_eagerly(materials: Materials) -> None:
     """Reading a number in the forward pass rules a graph out, and the trial says so."""
     run = Run(SPEC, materials)
-    run.live.model.register_forward_hook(lambda _m, _i, out: out * (1.0 if float(out.detach().sum()) < 1e30 else 0.0))
+    run.live.model.register_forward_hook(
+        lambda _m, _i, out: out * (1.0 if float(out.detach().sum()) < 1e30 else 0.0)
+    )
     go(run)
     assert run.finished
     assert run.live.how == "eager: a step of this network waits for the device"
