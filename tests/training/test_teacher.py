@@ -15,6 +15,7 @@ from torch import nn
 from reprtune.errors import SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
+from reprtune.training import export
 from reprtune.training.data.task import Task
 from reprtune.training.models import build_model
 from reprtune.training.seeds import generator
@@ -189,3 +190,14 @@ def test_what_is_no_teacher_is_refused(folder: Path, what: str) -> None:
     assert caught.value.message.startswith("training.teacher must ")
     assert message.format(folder=folder) in caught.value.message
     assert str(folder) in caught.value.message and caught.value.hint
+
+
+def test_an_exported_trial_is_a_teacher(tmp_path: Path) -> None:
+    """What the export writes of a finished trial answers as that trial's network does."""
+    run = finish(SPEC)
+    export.write(export.files(export.from_run(run)), tmp_path / "exported")
+    teacher = load(tmp_path / "exported")
+    x = torch.rand(5, 1, 8, 8, generator=generator(0, "x"))
+    with torch.no_grad():
+        expected = run.live.model.eval()(x)
+    torch.testing.assert_close(teacher(x), expected, rtol=1e-4, atol=1e-5)
