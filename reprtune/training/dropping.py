@@ -35,8 +35,8 @@ class RestoreContext:
     Attributes:
         cycle: its number, from 0. which: of the trial's networks, for its draws.
         build: a new network like this one, on the CPU, from a seed.
-        batches: the train part in its fixed order without augmentation, in training batches, as (x, y) on
-            the device; the last may be smaller.
+        batches: images of the train part without augmentation, in training batches of all classes, as (x, y)
+            on the device; the same at every restore; the last may be smaller.
     """
 
     cycle: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,12 @@ from reprtune.training.criteria import ScoreContext
 from reprtune.training.criteria.needs import check_needs
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.task import Part, Task
-from reprtune.training.dropping import RestoreContext, drop_filters, restore_dropped
+from reprtune.training.dropping import (
+    RECALIBRATION_BATCHES,
+    RestoreContext,
+    drop_filters,
+    restore_dropped,
+)
 from reprtune.training.filters import find_filters
 from reprtune.training.losses import Loss
 from reprtune.training.models import build_model
@@ -181,11 +186,16 @@ class Live:
             drop = drop_filters(self.network, self.spec, context, event.stop)
             self.drops = (*self.drops, drop)
         else:
-            part, size = self.task.train, self.spec.training.batch_size
-            images = partial(evaluation_batches, part, self.task.mean, self.task.std, size)
-            rules = RestoreContext(event.cycle, NETWORK, self._build, images)
+            rules = RestoreContext(event.cycle, NETWORK, self._build, self._some_batches)
             restore = restore_dropped(self.network, self.spec, rules, event.stop)
             self.restores = (*self.restores, restore)
+
+    def _some_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The train part in the order of a generator of its own: that of a folder is by class."""
+        part, size = self.task.train, self.spec.training.batch_size
+        order = torch.randperm(len(part), generator=generator(self.spec.seed, "recalibrate", NETWORK))
+        some = part.select(order[: RECALIBRATION_BATCHES * size])
+        return evaluation_batches(some, self.task.mean, self.task.std, size)
 
     def _build(self, seed: int) -> nn.Module:
         """A new network of the specification, on the CPU."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from reprtune.spec.method import BATCH_NORMS, DROPS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
+from reprtune.training.data.task import Part
 from reprtune.training.filters import find_filters
 from reprtune.training.live import Live
 from reprtune.training.models import build_model
@@ -256,16 +258,17 @@ def statistics_by_hand(network: Live, n_batches: int, size: int) -> dict[str, Te
             seen[f"bn{i}.running_var"].append(x.var(1, correction=1))
 
         model.get_submodule(f"bn{i}").register_forward_pre_hook(read)
+    order = torch.randperm(128, generator=generator(network.spec.seed, "recalibrate", 0))
     for start in range(0, n_batches * size, size):
-        x = task.train.x[start : start + size].double() / 255
+        x = task.train.x[order[start : start + size]].double() / 255
         model((x - task.mean[0]) / task.std[0])
     return {name: torch.stack(values).mean(0) for name, values in seen.items()}
 
 
 @pytest.mark.parametrize(("size", "n_batches"), [(16, 8), (4, 20), (60, 2)])
 def test_statistics_are_measured_anew(size: int, n_batches: int) -> None:
-    """Of all filters, over the first 20 whole batches of the train part or as many as there are (128 images),
-    not augmented; otherwise the restore is the one with `reset`, and nothing is drawn."""
+    """Of all filters, over the first 20 whole batches of the shuffled train part or as many as there are (128
+    images), not augmented; otherwise the restore is the one with `reset`, and nothing is drawn."""
     one, other = (
         train(method(restore_bn=bn, training__batch_size=size, task__augment="flip"), FIRST, DROP)
         for bn in ("recalibrate", "reset")
@@ -284,6 +287,19 @@ def test_statistics_are_measured_anew(size: int, n_batches: int) -> None:
     assert one.model.training and all(
         m.momentum == 0.1 for m in one.model.modules() if hasattr(m, "momentum")
     )
+
+
+def test_statistics_are_of_all_classes() -> None:
+    """Also where images come class by class, as those of a folder do: the batches measured hold every class,
+    are the same at every restore, and all of one trial."""
+    network = method(training__batch_size=4)
+    part = network.task.train
+    by_class = Part(part.x, part.y.sort().values)
+    network.task = replace(network.task, train=by_class)
+    first, again = ([y for _, y in network._some_batches()] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert [len(y) for y in first] == [4] * 20
+    assert set(torch.cat(first).tolist()) == set(range(10))
 
 
 def test_measuring_anew_draws_nothing() -> None:

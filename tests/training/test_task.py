@@ -75,6 +75,14 @@ def test_the_split_is_fixed_by_its_seed_and_random_within_classes() -> None:
     assert not np.array_equal(first[2][:80], np.arange(80))
 
 
+def test_the_score_part_is_not_in_the_order_of_classes() -> None:
+    """Images that come class by class are shuffled there: every ten of it are of several classes."""
+    y = np.repeat(np.arange(4), 100)
+    _, score, val = split(y, TaskSpec(score_frac=0.2))
+    assert all(len(set(y[score[i : i + 10]])) > 1 for i in range(0, 80, 10))
+    assert np.array_equal(val, np.sort(val)) and len(set(score)) == 80
+
+
 def test_fewer_training_images_leave_score_val_and_test_alone(tmp_path: Path) -> None:
     """`train_images` takes a stratified subset of the train part, and nothing else changes."""
     whole, some = task(tmp_path), task(tmp_path, train_images=100)

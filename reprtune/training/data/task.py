@@ -33,6 +33,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.y)
 
+    def select(self, rows: Tensor) -> Part:
+        """Images `rows` (int64, on the CPU), in this order."""
+        x = self.x[rows.to(self.x.device)] if isinstance(self.x, Tensor) else self.x.select(rows.numpy())
+        return Part(x, self.y[rows.to(self.y.device)])
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -124,9 +129,11 @@ def _of_folder(folder: Folder, spec: TaskSpec, indices: Indices, device: torch.d
 
 
 def split(labels: np.ndarray, spec: TaskSpec) -> Indices:
-    """Sorted indices of train, score and val among the official training images.
+    """Indices of train, score and val among the official training images.
 
-    score and val have round(share * n) images, at least one, and do not depend on `train_images`.
+    score and val have round(share * n) images, at least one, and do not depend on `train_images`. train and
+    val are sorted, score is shuffled: criteria that average over neighbours must not see one class at a time,
+    as a folder of classes is sorted.
     """
     n = len(labels)
     sizes = [max(1, round(share * n)) for share in (spec.score_frac, spec.val_frac)]
@@ -139,6 +146,7 @@ def split(labels: np.ndarray, spec: TaskSpec) -> Indices:
         )
     rng = np.random.default_rng(spec.split_seed)
     score, val, train = stratified(labels, sizes, rng)
+    score = np.random.default_rng([spec.split_seed, 1]).permutation(score)
     if spec.train_images is None:
         return train, score, val
     if spec.train_images > left:
