@@ -96,6 +96,12 @@ class TrainingSpec:
                 f"training.teacher_weight must be above 0 and at most 1, but got {self.teacher_weight}.",
                 "For training without a teacher leave training.teacher out.",
             )
+        if self.teacher is not None and self.teacher_weight == 1 and self.label_smoothing > 0:
+            raise SpecError(
+                f"training.label_smoothing = {self.label_smoothing} does nothing with training.teacher_weight = 1, "
+                "which leaves the labels out of the loss.",
+                "Leave training.label_smoothing out, or lower training.teacher_weight.",
+            )
         if not 0 < self.lr_warmup < 1:
             raise SpecError(
                 f"training.lr_warmup must be a share between 0 and 1 exclusive, but got {self.lr_warmup}."

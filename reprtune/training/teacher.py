@@ -118,8 +118,9 @@ def _network(
         raise _wrong(folder, f"has files that are no network ({error!r})") from error
     module.requires_grad_(False)
     sha = hashlib.sha256(canonical_json([code, about]).encode())
-    for name in sorted(weights):
-        tensor = weights[name].contiguous()
+    constants = {f"constant {name}": t for name, t in program.constants.items() if isinstance(t, Tensor)}
+    for name, tensor in sorted({**weights, **constants}.items()):
+        tensor = tensor.detach().cpu().contiguous()  # noqa: PLW2901
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
     return module, sha.hexdigest()
 

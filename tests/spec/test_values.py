@@ -153,6 +153,8 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
         ({"training.eps": 1e-6}, "training.eps = 1e-06 does nothing with sgd"),
         ({"training.bias_correction": "filter"}, "training.bias_correction = filter does nothing with sgd"),
         ({"training.nesterov": True, "training.momentum": 0}, "training.nesterov needs training.momentum above 0"),
+        ({"training.teacher": "folder", "training.teacher_weight": 1, "training.label_smoothing": 0.1},
+         "training.label_smoothing = 0.1 does nothing with training.teacher_weight = 1"),
         ({"method.restore": "zero", "method.restore_scale": "old"},
          "method.restore_scale = old does nothing with the restore rule zero"),
         ({"task.image_size": 32}, "task.image_size cannot be set for digits"),

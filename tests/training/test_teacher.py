@@ -89,6 +89,29 @@ def test_the_weights_are_those_of_the_file_of_weights(folder: Path) -> None:
     assert after.digest != before.digest
 
 
+class Scaled(nn.Module):
+    """Logits times a number that is neither a parameter nor a stored buffer."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.inner = network()
+        self.register_buffer("factor", torch.tensor(factor), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x) * self.factor
+
+
+def test_constants_of_the_program_are_in_the_digest(folder: Path) -> None:
+    """Numbers that are not among the weights change the answers, and so the digest."""
+    digests = set()
+    for factor in (1.0, 2.0, 2.0):
+        model = Scaled(factor).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        torch.export.save(torch.export.export(model, (torch.zeros(2, 1, 8, 8),)), folder / "network.pt2")
+        torch.save(model.state_dict(), folder / "weights.pt")
+        digests.add(load(folder).digest)
+    assert len(digests) == 2
+
+
 def test_where_it_lies_is_not_in_its_digest(folder: Path, original: Path) -> None:
     """A copy is the same teacher, also with other words in its description; another normalisation is not."""
     assert load(folder).digest == load(original).digest

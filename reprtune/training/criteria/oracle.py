@@ -17,8 +17,8 @@ from reprtune.training.subnetwork import SubNetwork
 def score(filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:
     """L - (L without filter j), L = mean cross-entropy of the score part (arXiv 1811.07275, section 3).
 
-    Each filter of the layers in `filters` is left out alone, exactly as a drop leaves it out, and nothing
-    is trained. Costs one evaluation of the score part per filter, and one more.
+    Each filter of the layers in `filters` is left out alone, as `method.drop: exact` leaves it out whatever
+    the trial's own drop, and nothing is trained. Costs one evaluation of the score part per filter, and one more.
     """
     network = context.network
     probe = SubNetwork(network.model, network.filters, {})  # the masks of `network` are not touched
