@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "source": source_digest(),
             "user_code": user_code.digests(spec),
             "torch": torch.__version__,
+            "torchvision": version("torchvision") if spec.model.name.startswith("torchvision:") else None,
             "device": device_kind,
         }
     )

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reprtune.errors import SpecError
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
@@ -85,6 +86,7 @@ class Live:
         self.step_done = 0
         self.n_drop = n_dropped(self.filters, spec.method)
         if spec.method.cycles > 0:
+            self._check_drops()
             check_needs(spec.method.criterion, candidates(self.filters, spec.method), self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
@@ -92,6 +94,16 @@ class Live:
         self.restores: tuple[Restore, ...] = ()
         self.diverged_at: int | None = None
         self.partial_seconds = self._begun = 0.0
+
+    def _check_drops(self) -> None:
+        """Cycles that drop nothing are standard training under another name."""
+        if self.n_drop == 0:
+            n = sum(self.filters.layers[name] for name in candidates(self.filters, self.spec.method))
+            raise SpecError(
+                f"method.prune_ratio = {self.spec.method.prune_ratio} and method.layer_cap = "
+                f"{self.spec.method.layer_cap} drop none of the {n} filters that may be dropped.",
+                "Raise them, or set method.cycles to 0 for standard training.",
+            )
 
     @property
     def how(self) -> str:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reprtune.errors import StateError
+from reprtune.errors import SpecError, StateError
 from reprtune.spec.training import PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
@@ -227,3 +227,11 @@ def test_a_loss_that_is_not_finite_ends_the_trial(trial: TrialSpec) -> None:
     other = live(trial)
     other.load(network.save())
     assert other.diverged_at == network.diverged_at
+
+
+@pytest.mark.parametrize("changes", [{"method__prune_ratio": 0.01}, {"method__layer_cap": 0.1}])
+def test_cycles_that_drop_nothing_are_refused(changes: dict[str, float]) -> None:
+    """Of 12 filters: 0.01 is none, and neither is a tenth of each layer's 6. Without cycles nothing is asked."""
+    with pytest.raises(SpecError, match="drop none of the 12 filters"):
+        live(spec(**changes))
+    live(spec(**changes, method__cycles=0))
