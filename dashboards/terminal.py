@@ -204,7 +204,7 @@ class TrialProgress:
 
     def __call__(self, history: History, kind: str) -> None:
         """Show the last evaluation; `kind` is what just happened (training.run.Update)."""
-        if not history.points:
+        if not history.points or kind == "event":  # a drop or restore comes with no evaluation of its own
             return
         point, total = history.points[-1], history.total_steps
         self.bar = self.bar or self._begin(total)

@@ -8,11 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec import catalog
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.space import DurationRange
 from reprtune.spec.study import StudySpec
+from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 
 TRIAL_PARTS = ("task", "model", "training", "method", "seed")
@@ -36,12 +38,12 @@ def scaled_trial(
     """
     options = {
         "task.dataset": dataset,
-        "model.name": model,
         "method": method,
         "seed": seed,
         "training.precision": precision,
     }
-    spec = changed(base, {path: value for path, value in options.items() if value is not None})
+    named = {path: value for path, value in options.items() if value is not None}
+    spec = changed(base, named | _other_model("model", model))
     if total is not None:
         spec = _retimed_trial(spec, Duration.parse(total, "training.total"))
     return changed(spec, dict(parse_assignment(text) for text in assignments))
@@ -61,8 +63,8 @@ def scaled_study(
     Without `name` the stored name says what was scaled: `repr-ablation.cifar10-resnet-20`. The cost
     that the question expects is no longer given as this study's.
     """
-    options = {"base.task.dataset": dataset, "base.model.name": model}
-    spec = changed(base, {path: value for path, value in options.items() if value is not None})
+    named = {} if dataset is None else {"base.task.dataset": dataset}
+    spec = changed(base, named | _other_model("base.model", model))
     if total is not None:
         spec = rescaled(spec, Duration.parse(total, "total"))
     pairs = dict(parse_assignment(text) for text in assignments)
@@ -70,6 +72,15 @@ def scaled_study(
     if spec != base and spec.cost == base.cost:
         spec = changed(spec, {"cost": f"Not estimated. Before {base.name} was changed: {base.cost}"})
     return changed(spec, {"name": name or _name(base.name, dataset, model, total)})
+
+
+def _other_model(path: str, name: str | None) -> dict[str, Any]:
+    """The changes that put another network at `path`; options it does not have go back to their defaults."""
+    if name is None:
+        return {}
+    kept = catalog.find("models", name).fields
+    defaults = {field: value for field, value in to_plain(ModelSpec()).items() if field not in kept}
+    return {f"{path}.{field}": value for field, value in (defaults | {"name": name}).items()}
 
 
 def rescaled(spec: StudySpec, total: Duration) -> StudySpec:

@@ -8,6 +8,7 @@ import pytest
 
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
 from reprtune.spec.scale import rescaled, scaled_study, scaled_trial
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm, StudySpec
@@ -91,6 +92,24 @@ def test_the_cost_of_another_study_is_not_claimed() -> None:
     assert scaled_study(STUDY).cost == scaled_study(STUDY, name="mine").cost == "c"
     assert scaled_study(STUDY, total="20ep").cost == f"Not estimated. Before {STUDY.name} was changed: c"
     assert scaled_study(STUDY, total="20ep", assignments=["cost=a minute"]).cost == "a minute"
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        ("resnet-20", (8, True, False)),
+        ("vgg11-bn", (None, True, False)),
+        ("python:my.nets:wide", (None, True, False)),
+    ],
+)
+def test_another_network_keeps_the_options_that_it_has(model: str, kept: tuple[object, ...]) -> None:
+    """Those that it does not have go back to their defaults; one that is set for it is refused."""
+    base = changed(SMOKE, {"base.model.pool": True})
+    new = scaled_study(base, model=model).base.model
+    assert (new.name, (new.width, new.batch_norm, new.pool)) == (model, kept)
+    assert scaled_trial(base.base, model=model).model == new
+    with pytest.raises(SpecError, match=r"model\.pool"):
+        scaled_study(base, model=model, assignments=["model.pool=true"])
 
 
 def test_trial_options() -> None:
