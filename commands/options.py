@@ -30,6 +30,7 @@ class Translated(click.Group):
             failure.exit_code = error.exit_code  # type: ignore[misc]
             raise failure from error
         except KeyboardInterrupt:
+            click.echo("Stopped. The same command can be given again.", err=True)
             raise click.exceptions.Exit(130) from None
 
 

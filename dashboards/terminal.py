@@ -95,15 +95,21 @@ def trial_result(result: Mapping[str, Any]) -> str:
     """What one trial on its own came to (see training.single.train_one)."""
     rows = [
         ("outcome", f"{result['outcome']}: {result['meaning']}"),
-        ("validation error", f"{percent(result['val_error'])} after {result['steps']} steps"),
+        ("validation error", _measured(result)),
         ("cost", f"{result['train_gflops']:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
-        ("state", str(result["state"])),
+        ("state", str(result["state"] or "none: nothing was trained yet")),
     ]
     if "network" in result:
         rows.append(("network", result["network"]))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
+
+
+def _measured(result: Mapping[str, Any]) -> str:
+    if result["val_error"] is None:
+        return f"not measured in the first {result['steps']} steps" if result["steps"] else "not measured yet"
+    return f"{percent(result['val_error'])} after {result['steps']} steps"
 
 
 def best_trial(study: StudyRecord) -> TrialRecord | None:

@@ -152,7 +152,7 @@ _MODELS = (
         "torchvision:NAME",
         "any classification network of torchvision, without pretrained weights or auxiliary heads",
         "reprtune.training.models.from_torchvision:build",
-        cost="1 to 130 M parameters; most need images of 32 px and more",
+        cost="1 to 600 M parameters; most need images of 32 px and more",
     ),
     Entry(
         "python:MODULE:FACTORY",

@@ -96,12 +96,6 @@ class TrainingSpec:
                 f"training.teacher_weight must be above 0 and at most 1, but got {self.teacher_weight}.",
                 "For training without a teacher leave training.teacher out.",
             )
-        if self.teacher is not None and self.teacher_weight == 1 and self.label_smoothing > 0:
-            raise SpecError(
-                f"training.label_smoothing = {self.label_smoothing} does nothing with training.teacher_weight = 1, "
-                "which leaves the labels out of the loss.",
-                "Leave training.label_smoothing out, or lower training.teacher_weight.",
-            )
         if not 0 < self.lr_warmup < 1:
             raise SpecError(
                 f"training.lr_warmup must be a share between 0 and 1 exclusive, but got {self.lr_warmup}."
@@ -109,6 +103,7 @@ class TrainingSpec:
         parse_durations(self, "training", "total", "segment", "lr_period")
         self._check_milestones()
         self._check_optimizer()
+        self._check_teacher()
 
     def _check_milestones(self) -> None:
         stones = self.lr_milestones
@@ -133,3 +128,18 @@ class TrainingSpec:
                     )
         if self.nesterov and self.momentum == 0:
             raise SpecError("training.nesterov needs training.momentum above 0, but it is 0.")
+
+    def _check_teacher(self) -> None:
+        if self.teacher is not None and self.teacher_weight == 1 and self.label_smoothing > 0:
+            raise SpecError(
+                f"training.label_smoothing = {self.label_smoothing} does nothing with training.teacher_weight = 1, "
+                "which leaves the labels out of the loss.",
+                "Leave training.label_smoothing out, or lower training.teacher_weight.",
+            )
+        for field in ("teacher_weight", "teacher_temperature"):
+            value, default = getattr(self, field), type(self).__dataclass_fields__[field].default
+            if self.teacher is None and value != default:
+                raise SpecError(
+                    f"training.{field} = {value} does nothing without training.teacher.",
+                    f"Name a teacher, or leave training.{field} out.",
+                )

@@ -128,7 +128,7 @@ def _network(
 def _wrong(folder: str, what: str) -> SpecError:
     return SpecError(
         f"training.teacher must be a folder that the export command has written, but {folder} {what}.",
-        "Write one with `trial export`, and give its path.",
+        "Write one with `trial export` or `train --export`, and give its path.",
     )
 
 

@@ -45,6 +45,8 @@ ANOTHER: dict[str, Any] = {
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
     "task.image_size": {"task.dataset": "imagefolder:/x"},
+    "training.teacher_weight": {"training.teacher": "folder"},
+    "training.teacher_temperature": {"training.teacher": "folder"},
     "training.beta1": ADAM,
     "training.beta2": ADAM,
     "training.eps": ADAM,

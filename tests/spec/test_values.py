@@ -40,7 +40,11 @@ OPTIONS: dict[str, list[str]] = {
     "method.restore_next": ["keep", "zero", "small"],
     "method.restore_lr": ["continue", "restart"],
 }  # fmt: skip
-BESIDE = {"training.bias_correction": {"training.optimizer": "adam"}}  # what a value needs to have an effect
+BESIDE = {  # what a value needs to have an effect
+    "training.bias_correction": {"training.optimizer": "adam"},
+    "training.teacher_weight": {"training.teacher": "folder"},
+    "training.teacher_temperature": {"training.teacher": "folder"},
+}
 MISSPELT: dict[str, tuple[str, str, str]] = {
     "task.augment": ("crop-flip", "There is no task.augment 'crop-flip'.", "crop+flip"),
     "task.dataset": ("cifar-10", "There is no dataset 'cifar-10'.", "cifar10"),
@@ -123,10 +127,10 @@ def test_wrong_option(path: str) -> None:
 def test_limits(path: str, good: list[Any], bad: list[Any], rule: str) -> None:
     """Values at the limit pass; values beyond are refused with the field, the rule and the value."""
     for value in good:
-        changed(TrialSpec(), {path: value})
+        changed(TrialSpec(), {**BESIDE.get(path, {}), path: value})
     for value in bad:
         with pytest.raises(SpecError) as caught:
-            changed(TrialSpec(), {path: value})
+            changed(TrialSpec(), {**BESIDE.get(path, {}), path: value})
         assert caught.value.message.startswith(f"{rule}, but got ")
         shown = caught.value.message.removeprefix(f"{rule}, but got ").removesuffix(".")
         assert shown.replace("'", "") in (str(value), str(float(value)) if isinstance(value, int) else "")
@@ -148,6 +152,9 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
     [
         ({"training.nesterov": True, "training.optimizer": "adam"}, "training.nesterov = True does nothing with adam"),
         ({"training.momentum": 0.5, "training.optimizer": "adamw"}, "training.momentum = 0.5 does nothing with adamw"),
+        ({"training.teacher_weight": 0.9}, "training.teacher_weight = 0.9 does nothing without training.teacher"),
+        ({"training.teacher_temperature": 2},
+         "training.teacher_temperature = 2.0 does nothing without training.teacher"),
         ({"training.beta1": 0.8}, "training.beta1 = 0.8 does nothing with sgd"),
         ({"training.beta2": 0.9}, "training.beta2 = 0.9 does nothing with sgd"),
         ({"training.eps": 1e-6}, "training.eps = 1e-06 does nothing with sgd"),

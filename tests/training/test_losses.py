@@ -62,7 +62,7 @@ def small_network(batch_norm: bool = True, dtype: torch.dtype = torch.float32) -
 
 
 def loss_of(teacher: Teacher | None = None, **fields: float) -> float:
-    spec = changed(TrainingSpec(), fields)
+    spec = changed(TrainingSpec(teacher=None if teacher is None else "folder"), fields)
     return float(Loss(spec, teacher)(LOGITS, Y, X, small_network()))
 
 

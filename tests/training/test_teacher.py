@@ -127,15 +127,13 @@ def rewrite(folder: Path, **fields: Any) -> None:
 
 
 def test_a_moved_teacher_leaves_the_names_of_states(folder: Path, original: Path) -> None:
-    """Its digest, share and temperature are in the names, its folder is not; without a teacher share and
-    temperature are not either."""
+    """Its digest, share and temperature are in the names, its folder is not."""
     assert names(taught(folder)) == names(taught(original))
     assert not set(names(taught(original))) & set(names(SPEC))
     for field, value in (("teacher_weight", 0.5), ("teacher_temperature", 2.0)):
         other = spec(**{"training.teacher": str(original), "training.teacher_weight": 0.75,
                         f"training.{field}": value})  # fmt: skip
         assert not set(names(other)) & set(names(taught(original)))
-        assert names(spec(**{f"training.{field}": value})) == names(SPEC)
 
 
 def test_a_trial_learns_from_it(original: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
-from reprtune.errors import ModelError, SpecError, did_you_mean
+from reprtune.errors import ModelError, SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.training.models.output import check_output, try_forward
 from reprtune.training.torchvision_import import models
@@ -62,12 +64,16 @@ def _check_name(spec: ModelSpec, argument: str) -> None:
         raise SpecError(
             f"model.name must be a classification network of torchvision, but {spec.name!r} is one for "
             "detection, segmentation, video, optical flow or quantized numbers.",
-            did_you_mean(spec.name, [PREFIX + name for name in known]),
+            _hint(argument, known),
         )
-    raise SpecError(
-        f"torchvision has no network {argument!r}.",
-        did_you_mean(spec.name, [PREFIX + name for name in known]),
-    )
+    raise SpecError(f"torchvision has no network {argument!r}.", _hint(argument, known))
+
+
+def _hint(argument: str, known: Sequence[str]) -> str:
+    """The nearest name; torchvision has too many to list them all."""
+    near = difflib.get_close_matches(argument.lower(), known, n=1, cutoff=0.5)
+    start = f"Did you mean {PREFIX}{near[0]}? " if near else ""
+    return f"{start}It has {len(known)}, such as {PREFIX}resnet50, {PREFIX}mobilenet_v2 and {PREFIX}vgg16_bn."
 
 
 def _sizes(argument: str) -> str:
