@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reprtune.training.criteria import ScoreContext
+from reprtune.training.rows import filter_rows
 
 
 def score(filters: Mapping[str, Tensor], _context: ScoreContext) -> dict[str, Tensor]:
@@ -20,6 +21,6 @@ def score(filters: Mapping[str, Tensor], _context: ScoreContext) -> dict[str, Te
 
 def distances(weight: Tensor) -> Tensor:
     """Sum of the Euclidean distances of each filter (J, ...) to all others, float64 on the CPU."""
-    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = filter_rows(weight)
     # not by products, which lose half of the digits between filters that are near
     return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").sum(1)

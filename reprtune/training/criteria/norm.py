@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reprtune.training.criteria import ScoreContext
 from reprtune.training.criteria.needs import require_norms
+from reprtune.training.rows import filter_rows
 
 
 def score_l1(filters: Mapping[str, Tensor], _context: ScoreContext) -> dict[str, Tensor]:
@@ -43,6 +44,6 @@ def score_bn_gamma(filters: Mapping[str, Tensor], context: ScoreContext) -> dict
 
 
 def _relative(weight: Tensor, order: int) -> Tensor:
-    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = filter_rows(weight)
     norms = torch.linalg.vector_norm(rows, order, dim=1)
     return -norms / norms.mean().clamp_min(torch.finfo(torch.float64).tiny)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from reprtune.training.criteria import ScoreContext
+from reprtune.training.rows import filter_rows
 
 
 def score(filters: Mapping[str, Tensor], _context: ScoreContext) -> dict[str, Tensor]:
@@ -46,7 +47,7 @@ def score_released(filters: Mapping[str, Tensor], _context: ScoreContext) -> dic
 
 def overlaps(weight: Tensor) -> Tensor:
     """O_f of a layer (J, ...), float64 on the CPU: the same numbers whatever device trained it."""
-    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = filter_rows(weight)
     rows = torch.nn.functional.normalize(rows, dim=1, eps=torch.finfo(torch.float64).tiny)
     cosines = (rows @ rows.T).abs()
     return cosines.fill_diagonal_(0).sum(1) / len(rows)
@@ -58,7 +59,7 @@ def overlap(weight: Tensor) -> float:
 
 
 def _released(weight: Tensor) -> Tensor:
-    rows = weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)
+    rows = filter_rows(weight)
     rows = rows / torch.linalg.matrix_norm(rows).clamp_min(torch.finfo(torch.float64).tiny)
     products = rows @ rows.T
     return products.fill_diagonal_(0).mean(1).abs()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reprtune.training.rows import filter_rows
+
 
 def rescale(new: Tensor, weight: Tensor, dropped: Tensor, scale: str, generator: torch.Generator) -> Tensor:
     """The directions of `new` with other norms, found in float64 on the CPU.
@@ -20,8 +22,8 @@ def rescale(new: Tensor, weight: Tensor, dropped: Tensor, scale: str, generator:
             of N(0, 1) in d dimensions, then each weight cut to the survivors' largest, which turns the
             direction. (The RePr paper's author on its section 4; neither paper nor released code has it.)
     """
-    rows, dropped = flat(weight), dropped.cpu()
-    directions = torch.nn.functional.normalize(flat(new), dim=1, eps=torch.finfo(torch.float64).tiny)
+    rows, dropped = filter_rows(weight), dropped.cpu()
+    directions = torch.nn.functional.normalize(filter_rows(new), dim=1, eps=torch.finfo(torch.float64).tiny)
     if scale == "survivors":
         scaled = directions * mean_norm(rows, dropped)
     elif scale == "old":
@@ -38,8 +40,3 @@ def mean_norm(rows: Tensor, dropped: Tensor) -> float:
     """Of the survivors among the rows (J, d); of all where the survivors are 0, and 1 where all are."""
     norms = torch.linalg.vector_norm(rows, dim=1)
     return norms[~dropped].mean().item() or norms.mean().item() or 1.0
-
-
-def flat(weight: Tensor) -> Tensor:
-    """One row per filter (J, d), float64 on the CPU."""
-    return weight.detach().reshape(len(weight), -1).to("cpu", torch.float64)

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from reprtune.training.restores import Restored, RuleContext
-from reprtune.training.restores.lengths import flat, mean_norm
+from reprtune.training.restores.lengths import mean_norm
+from reprtune.training.rows import filter_rows
 
 TOLERANCE = 1e-6
 
@@ -37,7 +38,7 @@ def restore(weight: Tensor, dropped: Tensor, context: RuleContext) -> Restored:
 
     |cos| < 1e-5 to every survivor and to the old value, in float32, wherever such a direction exists.
     """
-    rows = flat(weight)
+    rows = filter_rows(weight)
     dropped = dropped.cpu()
     assert not dropped.all(), "a layer keeps at least one filter"
     survivors = _unit(rows[~dropped])
