@@ -209,6 +209,17 @@ def test_fitting_share_without_lengths_in_the_space() -> None:
     assert study(space=space, base=base).fitting_share(17) == 0
 
 
+def test_choices_that_do_not_go_together_do_not_fit() -> None:
+    """Adam has no momentum: of the 6 pairs, (adam, 0.5) and (adamw, 0.5) are refused; 2 of 3 fit, half of
+    which by their length."""
+    space: dict[str, Range] = {
+        "training.optimizer": Choice(options=("sgd", "adam", "adamw")),
+        "training.momentum": Choice(options=(0.9, 0.5)),
+        "method.cycles": IntRange(low=3, high=4),  # 90 and 120 of 100 epochs
+    }
+    assert study(space=space, base=TRIAL).fitting_share(17) == pytest.approx(4 / 6 / 2)
+
+
 def test_fitting_share_of_a_huge_space() -> None:
     """Four million draws are estimated from 1,000, the same in every process, within four standard errors."""
     spec = study(
