@@ -24,6 +24,7 @@ OUTCOME_COLOURS = {
     "infeasible": GREY,
     "out-of-memory": PURPLE,
     "error": PURPLE,
+    "over-budget": GREY,
     "interrupted": GREY,
     "lost": GREY,
     "duplicate": GREY,

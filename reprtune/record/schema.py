@@ -19,11 +19,35 @@ OUTCOMES: dict[str, tuple[str, bool, str]] = {
     "infeasible": ("PRUNED", False, "a draw that does not fit the total; drawn again at no cost"),
     "out-of-memory": ("FAIL", True, "the device had too little memory"),
     "error": ("FAIL", True, "failed with an error"),
+    "over-budget": ("FAIL", True, "not begun, or ended: the search's seconds or GFLOPs were used up"),
     "interrupted": ("FAIL", False, "stopped by a person or the scheduler; its slot is queued again"),
     "lost": ("FAIL", False, "its worker vanished; its slot is queued again"),
     "duplicate": ("FAIL", False, "a second attempt at a slot that was already taken; never trained"),
 }
-FINAL = ("complete", "stopped", "diverged", "out-of-memory", "error")
+FINAL = ("complete", "stopped", "diverged", "out-of-memory", "error", "over-budget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedRun:
+    """The training of a trial with one seed.
+
+    Attributes:
+        seed: the seed. history: None while it runs.
+        val_error, train_gflops: at its last evaluation; None before the first, or without `history`.
+        rungs: (step, val_error) where it could be compared.
+        planned_gflops: what it costs when it goes to the end; None before its first drop.
+        state: name of its last state; empty while it runs.
+        test_error: of a confirmation, at the end; else None.
+    """
+
+    seed: int
+    history: History | None = None
+    val_error: float | None = None
+    train_gflops: float | None = None
+    rungs: tuple[tuple[int, float], ...] = ()
+    planned_gflops: float | None = None
+    state: str = ""
+    test_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +56,18 @@ class TrialRecord:
 
     Attributes:
         number: Optuna's trial number. slot: the logical trial it is an attempt at.
-        arm: name of the control arm, or None in the search. seed: the trial's seed.
+        arm: name of the control arm, or None in the search; in a confirmation also `slot-N`, a leader.
+        seed: the seed it is at, or ended with: the last of those it has begun.
         outcome: a key of `OUTCOMES`.
         params: what the sampler drew (name -> value in Optuna); empty for controls.
-        values: the study's objectives by name; None unless complete.
-        history: None until the end.
-        rungs: (step, val_error) where the trial could be compared so far.
-        planned_gflops: what it will have cost if it goes to the end; None before its first drop.
+        values: the study's objectives by name, means over its seeds; None unless complete.
+        history: of its last seed; None until the end.
+        rungs: (step, val_error) where its last seed could be compared so far.
+        planned_gflops: what its last seed will have cost at the end; None before its first drop.
+        earlier: the seeds it has finished before its last one.
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
-            `steps_alone`, `device`, `host`, `versions`, `state`, `error`.
+            `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
+            `state` (of its last seed), `error`, and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`.
         started, ended: seconds since 1970, or None.
     """
@@ -55,10 +82,27 @@ class TrialRecord:
     history: History | None = None
     rungs: tuple[tuple[int, float], ...] = ()
     planned_gflops: float | None = None
+    earlier: tuple[SeedRun, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
     lease: Mapping[str, Any] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
+
+    @property
+    def runs(self) -> tuple[SeedRun, ...]:
+        """Every seed it has begun, the last one at the end."""
+        last = self.history.points[-1] if self.history and self.history.points else None
+        now = SeedRun(
+            seed=self.seed,
+            history=self.history,
+            val_error=last.val_error if last else None,
+            train_gflops=last.gflops if last else None,
+            rungs=self.rungs,
+            planned_gflops=self.planned_gflops,
+            state=str(self.result.get("state") or ""),
+            test_error=self.result.get("test_error"),
+        )
+        return (*self.earlier, now)
 
     @property
     def last_step(self) -> int:
@@ -72,9 +116,12 @@ class StudyRecord:
     Attributes:
         spec: the canonical specification. digest: its digest.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
-            `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment_id`, `params`.
+            `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
+            `name` and `id`).
         created: seconds since 1970. version: of reprtune.
         trials: attempts of the search. controls: attempts of the controls.
+        confirmation: attempts of the leaders (arms `slot-N`) and of the controls with fresh seeds; the
+            only ones with a test error. Empty until the study is confirmed.
     """
 
     spec: StudySpec
@@ -84,6 +131,7 @@ class StudyRecord:
     version: str
     trials: tuple[TrialRecord, ...] = ()
     controls: tuple[TrialRecord, ...] = ()
+    confirmation: tuple[TrialRecord, ...] = ()
 
     @property
     def instance(self) -> str:

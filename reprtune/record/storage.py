@@ -1,14 +1,15 @@
 """Studies in Optuna's storage: created, read, listed and deleted.
 
 A study of ours is two of Optuna's: the search under its own name, and its controls under
-`<name>.controls`, so that fixed configurations never bend the sampler. What makes them ours is the
-attribute `reprtune`: the canonical specification, its digest, and the facts found at create.
+`<name>.controls`, so that fixed configurations never bend the sampler. Once it is confirmed there is a
+third, `<name>.confirmation`. What makes them ours is the attribute `reprtune`: the canonical
+specification, its digest, and the facts found at create.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -29,6 +30,10 @@ UNFINISHED = "unfinished"  # role of a study whose creation has not come to its 
 
 def controls_name(name: str) -> str:
     return f"{name}.controls"
+
+
+def confirmation_name(name: str) -> str:
+    return f"{name}.confirmation"
 
 
 def names(storage: RDBStorage) -> list[str]:
@@ -91,19 +96,44 @@ def _queued(
     return study
 
 
+def queue_confirmation(storage: RDBStorage, study: StudyRecord, slots: Sequence[Mapping[str, Any]]) -> int:
+    """Queue further slots of the study's confirmation, and make its Optuna study where it is absent.
+
+    Args:
+        slots: `arm`, `seed` and `settings` (path of the trial specification -> plain value) of each; those
+            whose arm and seed are queued already are passed over.
+
+    Returns:
+        How many were queued now.
+    """
+    name = confirmation_name(study.spec.name)
+    if find_attribute(storage, name).get("role") == UNFINISHED:
+        optuna.delete_study(study_name=name, storage=storage)
+    if not find_attribute(storage, name):
+        made = _queued(storage, name, ("val_error",), ())
+        made.set_user_attr(ATTRIBUTE, {"digest": study.digest, "role": "confirmation"})
+    found = optuna.load_study(study_name=name, storage=storage)
+    queued = {(t.user_attrs["arm"], t.user_attrs["seed"]): t.user_attrs["slot"] for t in found.trials}
+    new = [slot for slot in slots if (slot["arm"], slot["seed"]) not in queued]
+    for number, slot in enumerate(new, len(set(queued.values()))):
+        found.enqueue_trial({}, user_attrs={**slot, "slot": number})
+    return len(new)
+
+
 def _delete_unfinished(storage: RDBStorage, name: str) -> None:
     """Remove what an interrupted `create` or `delete` has left."""
     is_there = find_attribute(storage, name).get("role") == "search"
-    for one in (controls_name(name), name):
+    for one in (controls_name(name), confirmation_name(name), name):
         role = find_attribute(storage, one).get("role")
-        if role == UNFINISHED or (role == "controls" and not is_there):
+        if role == UNFINISHED or (role in ("controls", "confirmation") and not is_there):
             optuna.delete_study(study_name=one, storage=storage)
 
 
 def delete(storage: RDBStorage, name: str) -> None:
-    """Remove both Optuna studies of the study; the search last, so that an interrupted delete can be
+    """Remove all Optuna studies of the study; the search last, so that an interrupted delete can be
     repeated."""
-    for one, role in ((controls_name(name), "controls"), (name, "search")):
+    parts = {controls_name(name): "controls", confirmation_name(name): "confirmation", name: "search"}
+    for one, role in parts.items():
         if find_attribute(storage, one).get("role") == role:
             optuna.delete_study(study_name=one, storage=storage)
 
@@ -149,6 +179,11 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
         version=attribute["version"],
         trials=read_trials(storage, name, spec.objectives, spec.base.seed, histories),
         controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
+        confirmation=(
+            read_trials(storage, confirmation_name(name), ("val_error",), 0, histories)
+            if find_attribute(storage, confirmation_name(name)).get("role") == "confirmation"
+            else ()
+        ),
     )
 
 

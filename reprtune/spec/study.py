@@ -22,8 +22,14 @@ OBJECTIVES = {
     "val_error": "error on the validation part at the end, a fraction",
     "train_gflops": "ideal cost of the training in 1e9 floating-point operations, dropped filters as absent",
 }
-SAMPLERS = ("tpe",)
-STOP_RULES = ("median", "none")
+SAMPLERS = {
+    "tpe": "tree-structured Parzen estimator; learns from every trial, milliseconds per draw",
+    "random": "independent uniform draws",
+    "qmc": "Sobol's sequence, which covers the space more evenly than random draws; choices stay random",
+    "nsga2": "the genetic algorithm NSGA-II, for several objectives and many slots",
+    "gp": "Gaussian process; for few slots, seconds per draw",
+}
+STOP_RULES = ("median", "percentile", "successive-halving", "none")
 MIN_FITTING_SHARE = 0.2
 MAX_DRAWS = 1000
 
@@ -33,16 +39,39 @@ class StopRule:
     """When a trial is stopped early: compared only at its rungs, never before its first full cycle.
 
     Attributes:
-        rule: `median`: stopped when worse than the middle of the comparable trials; or `none`.
+        rule: which share of the comparable trials goes on: `median`: the better half; `percentile`:
+            the best `percentile` per cent; `successive-halving`: the best 1/`reduction_factor`, judged only
+            at the first rung after every 1/`reduction_factor`^k of the total (asynchronous: with who is
+            there); or `none`.
         min_comparable: with fewer comparable trials nothing is stopped.
+        percentile: between 0 and 100, for that rule (25 when left out).
+        reduction_factor: at least 2, for that rule (3 when left out).
     """
 
     rule: str = "median"
     min_comparable: int = 5
+    percentile: float | None = None
+    reduction_factor: int | None = None
 
     def __post_init__(self) -> None:
         one_of("stop.rule", self.rule, STOP_RULES)
         at_least("stop.min_comparable", self.min_comparable, 1)
+        for name, rule in (("percentile", "percentile"), ("reduction_factor", "successive-halving")):
+            if getattr(self, name) is not None and self.rule != rule:
+                raise SpecError(
+                    f"stop.{name} is for stop.rule {rule!r}, but the rule is {self.rule!r}.", "Leave it out."
+                )
+        if self.percentile is not None and not 0 < self.percentile < 100:
+            raise SpecError(f"stop.percentile must be between 0 and 100, but got {self.percentile}.")
+        if self.reduction_factor is not None:
+            at_least("stop.reduction_factor", self.reduction_factor, 2)
+
+    @property
+    def kept_share(self) -> float:
+        """The share of the comparable trials that goes on, in (0, 1]."""
+        if self.rule == "percentile":
+            return (25.0 if self.percentile is None else self.percentile) / 100
+        return {"median": 0.5, "none": 1.0}.get(self.rule, 1 / (self.reduction_factor or 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +84,22 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
-    """A search study with its controls.
+    """A search with its controls, or, without slots, a comparison of arms.
 
     Attributes:
         name: letters, digits, `-`, `_` and `.`.
         question: what it asks. decision: which result would change our mind. cost: what it takes.
         base: the trial whose fields the search varies.
-        space: path of the trial specification -> range.
-        objectives: one or several of `OBJECTIVES`, all minimised.
-        sampler: `tpe`.
+        space: path of the trial specification -> range; empty without slots.
+        objectives: one or several of `OBJECTIVES`, all minimised; over several seeds, their means.
+        sampler: a name of `SAMPLERS`.
         stop: the early-stopping rule.
-        slots: how many trials the search has, exactly.
-        seed: seed of the sampler; the trials' own seed is `base.seed`.
+        slots: how many trials the search has, exactly; 0 = only the controls are trained.
+        seeds: how many seeds a trial of the search is trained with, one after another: `base.seed`, the
+            next, and so on; the rungs of one seed are compared with those of the same seed.
+        max_seconds, max_gflops: the search begins no trial once its trainings have taken so much, added
+            up over workers, and ends those that run at their next segment; None = no such limit.
+        seed: seed of the sampler; the trials' own seeds begin at `base.seed`.
         controls: arms run beside the search, each with every seed of `control_seeds`.
     """
 
@@ -80,14 +113,21 @@ class StudySpec:
     sampler: str = "tpe"
     stop: StopRule = field(default_factory=StopRule)
     slots: int = 32
+    seeds: int = 1
+    max_seconds: float | None = None
+    max_gflops: float | None = None
     seed: int = 0
     controls: tuple[Arm, ...] = ()
     control_seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        at_least("slots", self.slots, 1)
+        at_least("slots", self.slots, 0)
+        at_least("seeds", self.seeds, 1)
         at_least("seed", self.seed, 0)
+        for limit in ("max_seconds", "max_gflops"):
+            if (value := getattr(self, limit)) is not None and value <= 0:
+                raise SpecError(f"{limit} must be above 0, but got {value}.", "Leave it out for no limit.")
         one_of("sampler", self.sampler, SAMPLERS)
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise SpecError(
@@ -95,14 +135,37 @@ class StudySpec:
             )
         for objective in self.objectives:
             one_of("objective", objective, OBJECTIVES)
-        if not self.space:
-            raise SpecError("space must name at least one field to search, but is empty.")
+        self._check_parts()
+        self._check_space()
+        self._check_controls()
+
+    def _check_parts(self) -> None:
+        """A search has a space, and a study has something to train."""
+        if bool(self.space) != bool(self.slots):
+            raise SpecError(
+                f"A search has slots and a space, but slots is {self.slots} and space names {len(self.space)} fields.",
+                "Give both, or neither for a comparison of controls.",
+            )
+        if not self.slots and not self.controls:
+            raise SpecError("A study without slots needs controls, but has none.", "Give slots or controls.")
+        if not self.slots and (self.max_seconds or self.max_gflops):
+            raise SpecError(
+                "max_seconds and max_gflops limit the search, but the study has none.", "Leave them out."
+            )
+
+    def _check_space(self) -> None:
         params = [param_name(p, r) for p, r in self.space.items()]
         if len(set(params)) != len(params):
             raise SpecError(f"The last words of the paths in space must differ, but are {params}.")
+        if "seed" in self.space:
+            raise SpecError(
+                "space cannot hold seed: a seed is no setting.", "Set seeds to train each trial with several."
+            )
         for path, range_ in self.space.items():
             for value in range_.ends():
                 changed(self.base, {path: value})
+
+    def _check_controls(self) -> None:
         arms = [arm.name for arm in self.controls]
         if len(set(arms)) != len(arms):
             raise SpecError(f"Controls need different names, but got {arms}.")
@@ -126,6 +189,10 @@ class StudySpec:
         ranges = {param_name(path, r): (path, r) for path, r in self.space.items()}
         return changed(self.base, {ranges[n][0]: ranges[n][1].to_field(v) for n, v in params.items()})
 
+    def trial_seeds(self) -> tuple[int, ...]:
+        """The seeds of every trial of the search, in their order."""
+        return tuple(range(self.base.seed, self.base.seed + self.seeds))
+
     def control_cells(self) -> list[tuple[str, int, TrialSpec]]:
         """(arm, seed, trial) of every control, arm by arm: seeds differ from the first step, arms later."""
         return [
@@ -142,7 +209,10 @@ class StudySpec:
         return frozenset(length.steps(steps_per_epoch) for length in lengths)
 
     def fitting_share(self, steps_per_epoch: int) -> float:
-        """Share of uniform draws whose cycles fit the total; exact up to `MAX_DRAWS` combinations."""
+        """Share of uniform draws whose cycles fit the total; exact up to `MAX_DRAWS` combinations. 1 without a
+        search."""
+        if not self.space:
+            return 1.0
         lengths = ("method", "method.s1", "method.s2", "method.cycles", "training.total")
         paths = [p for p in self.space if p in lengths]
         grids: list[list[Any]] = [list(self.space[p].values() or ()) for p in paths]

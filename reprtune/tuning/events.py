@@ -31,6 +31,7 @@ STATUSES = {
     "infeasible": "KILLED",
     "out-of-memory": "FAILED",
     "error": "FAILED",
+    "over-budget": "KILLED",
     "interrupted": "KILLED",
     "lost": "KILLED",
     "duplicate": "KILLED",

@@ -30,12 +30,15 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.errors import StudyError
 from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import OUTCOMES
-from reprtune.record.storage import controls_name, outcome
+from reprtune.record.storage import confirmation_name, controls_name, outcome
 from reprtune.spec.codec import digest
+from reprtune.spec.edit import changed
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.study import StudySpec
+from reprtune.spec.trial import TrialSpec
 
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
+SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot
 LOCK_KEY = 0x72657072  # "repr", PostgreSQL's advisory lock
 
 
@@ -84,18 +87,35 @@ class Queue:
     Args:
         storage: opened with a heartbeat. name: of the Optuna study. n_slots: how many there are.
         spec: the study; of its space the search's parameters are drawn.
-        is_search: draw parameters, or run fixed controls.
+        role: `search`: parameters are drawn; `controls`; or `confirmation`: a slot's settings stand with it.
     """
 
     storage: RDBStorage
     name: str
     n_slots: int
     spec: StudySpec
-    is_search: bool
+    role: str
     _noticed: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._cached = optuna.storages.get_storage(self.storage)  # reads finished trials once
+
+    @property
+    def is_search(self) -> bool:
+        return self.role == "search"
+
+    def trial_spec(self, trial: optuna.Trial | FrozenTrial) -> TrialSpec:
+        """What is trained in a slot that was taken; of several seeds, the first.
+
+        Raises:
+            SpecError: each value drawn is right, but not all of them together.
+        """
+        attrs = trial.user_attrs
+        if self.role == "search":
+            return self.spec.trial(trial.params)
+        if self.role == "controls":
+            return self.spec.control_cells()[attrs["slot"]][2]
+        return changed(self.spec.base, {**attrs["settings"], "seed": attrs["seed"]})
 
     def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
         return optuna.load_study(
@@ -220,7 +240,7 @@ class Queue:
                 last = attempts[-1] if attempts else None
                 keep = last is not None and outcome(last) != "infeasible"
                 params = dict(last.params) if last is not None and keep else {}
-                attrs = self._slot_attrs(slot) | {"attempt": len(attempts)}
+                attrs = self._slot_attrs(slot, last) | {"attempt": len(attempts)}
                 study.enqueue_trial(params, user_attrs=attrs)
         return len(missing)
 
@@ -233,14 +253,17 @@ class Queue:
             params=last.params,
             distributions=last.distributions,
             user_attrs={
-                **self._slot_attrs(slot),
+                **self._slot_attrs(slot, last),
                 "lease": last.user_attrs.get("lease", {}),
                 "result": result,
             },
         )
 
-    def _slot_attrs(self, slot: int) -> dict[str, Any]:
-        if self.is_search:
+    def _slot_attrs(self, slot: int, last: FrozenTrial | None) -> dict[str, Any]:
+        """What says which slot an attempt is at; `last` is the one before it."""
+        if last is not None:
+            return {key: last.user_attrs[key] for key in SLOT_ATTRS if key in last.user_attrs}
+        if self.role == "search":
             return {"slot": slot}
         arm, seed, _ = self.spec.control_cells()[slot]
         return {"slot": slot, "arm": arm, "seed": seed}
@@ -254,5 +277,14 @@ def _holds_slot(trial: FrozenTrial) -> bool:
 def queues(storage: RDBStorage, spec: StudySpec) -> list[Queue]:
     """The controls first, for everything is compared with them, then the search."""
     n_controls = len(spec.control_cells())
-    controls = Queue(storage, controls_name(spec.name), n_controls, spec, is_search=False)
-    return [controls, Queue(storage, spec.name, spec.slots, spec, is_search=True)]
+    return [
+        Queue(storage, controls_name(spec.name), n_controls, spec, "controls"),
+        Queue(storage, spec.name, spec.slots, spec, "search"),
+    ]
+
+
+def confirmation_queue(storage: RDBStorage, spec: StudySpec) -> Queue:
+    """The slots of a confirmation that was queued (`record.storage.queue_confirmation`)."""
+    name = confirmation_name(spec.name)
+    slots = {t.user_attrs["slot"] for t in optuna.load_study(study_name=name, storage=storage).trials}
+    return Queue(storage, name, len(slots), spec, "confirmation")

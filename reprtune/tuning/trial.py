@@ -90,13 +90,11 @@ class Attempt:
         return f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.spec.seed}"
 
     def _trial_spec(self) -> TrialSpec:
-        if self.arm is None:
-            try:
-                return self.around.spec.trial(self.trial.params)
-            except SpecError as error:  # each value is right, but not all of them together
-                self.error = error.message
-                return self.around.spec.base
-        return self.around.spec.control_cells()[self.slot][2]
+        try:
+            return self.queue.trial_spec(self.trial)
+        except SpecError as error:  # each value is right, but not all of them together
+            self.error = error.message
+            return self.around.spec.base
 
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""

@@ -140,6 +140,7 @@ ENDS = {
     "infeasible": (TrialState.PRUNED, {"outcome": "infeasible"}),
     "out-of-memory": (TrialState.FAIL, {"outcome": "out-of-memory"}),
     "error": (TrialState.FAIL, {"outcome": "error", "error": "x"}),
+    "over-budget": (TrialState.FAIL, {"outcome": "over-budget"}),
     "interrupted": (TrialState.FAIL, {"outcome": "interrupted"}),
     "lost": (TrialState.FAIL, {}),
     "duplicate": (TrialState.FAIL, {"outcome": "duplicate"}),

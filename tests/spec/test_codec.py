@@ -105,8 +105,10 @@ def test_study_round_trip(study: StudySpec) -> None:
 
 def test_known_texts_and_digests() -> None:
     """The canonical text, written by hand, and its SHA-256, computed by sha256sum."""
-    assert canonical_json(StopRule()) == '{"min_comparable":5,"rule":"median"}'
-    assert digest(StopRule()) == "c7af1a72fac4c81d61156d44163f2b0179b4d349db98f5a63e8805526efbe5ef"
+    assert canonical_json(StopRule()) == (
+        '{"min_comparable":5,"percentile":null,"reduction_factor":null,"rule":"median"}'
+    )
+    assert digest(StopRule()) == "f0b2eef9f70f5f3c24e584053c675e48d88818257adef54cc981c8286fdf06fc"
     assert canonical_json(METHOD) == (
         '{"criterion":"ortho","cycles":3,"drop":"exact","exclude":[],"exclude_first":true,'
         '"exclude_shortcuts":false,"layer_cap":1,"prune_ratio":0.3,"restore":"orthogonal",'

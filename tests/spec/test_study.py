@@ -82,13 +82,20 @@ def test_ablation_controls() -> None:
         ({"name": "a/b"}, "A name holds letters"),
         ({"name": ""}, "A name holds letters"),
         ({"name": "a" * 101}, "A name holds letters"),
-        ({"slots": 0}, "slots must be at least 1, but got 0."),
+        ({"slots": -1}, "slots must be at least 0, but got -1."),
+        ({"slots": 0}, "A search has slots and a space, but slots is 0 and space names"),
+        ({"slots": 0, "space": {}, "controls": ()}, "A study without slots needs controls, but has none."),
+        ({"slots": 0, "space": {}, "max_seconds": 5.0, "controls": (Arm(name="a"),)}, "max_seconds and max_gflops limit the search"),
+        ({"seeds": 0}, "seeds must be at least 1, but got 0."),
+        ({"max_seconds": 0.0}, "max_seconds must be above 0, but got 0.0."),
+        ({"max_gflops": -1.0}, "max_gflops must be above 0, but got -1.0."),
+        ({"space": {"seed": IntRange(low=0, high=3)}}, "space cannot hold seed"),
         ({"seed": -1}, "seed must be at least 0, but got -1."),
         ({"sampler": "tpee"}, "There is no sampler 'tpee'."),
         ({"objectives": ()}, "objectives must be one or more different names, but got []."),
         ({"objectives": ("val_error",) * 2}, "objectives must be one or more different names, but got ["),
         ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
-        ({"space": {}}, "space must name at least one field to search, but is empty."),
+        ({"space": {}}, "A search has slots and a space, but slots is"),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
          "method.cycles must be at least 0, but got -1."),
@@ -141,11 +148,11 @@ def test_objectives(objectives: tuple[str, ...]) -> None:
     assert set(objectives) <= set(OBJECTIVES)
 
 
-@pytest.mark.parametrize("sampler", ["tpe"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", "gp"])
 def test_samplers(sampler: str) -> None:
     """Every sampler is accepted."""
     assert study(sampler=sampler).sampler == sampler
-    assert set(SAMPLERS) == {"tpe"}
+    assert set(SAMPLERS) == {"tpe", "random", "qmc", "nsga2", "gp"}
 
 
 def test_trial_of_a_draw() -> None:
@@ -240,3 +247,44 @@ def test_first_drops() -> None:
     )
     assert given.first_drops(10) == {20, 30, 40, 70, 200}
     assert study(base=changed(TrialSpec(), {"method.s1": "5it"})).first_drops(10) == {5}
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "kept"),
+    [
+        ("none", {}, 1.0),
+        ("median", {}, 0.5),
+        ("percentile", {}, 0.25),
+        ("percentile", {"percentile": 40.0}, 0.4),
+        ("successive-halving", {}, 1 / 3),
+        ("successive-halving", {"reduction_factor": 4}, 0.25),
+    ],
+)
+def test_the_share_that_goes_on(rule: str, options: dict[str, Any], kept: float) -> None:
+    """Half under the median, a quarter or the percentile given, one in three or in the factor given."""
+    assert StopRule(rule=rule, **options).kept_share == pytest.approx(kept)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rule": "median", "percentile": 30.0}, "stop.percentile is for stop.rule 'percentile'"),
+        ({"rule": "percentile", "reduction_factor": 3}, "stop.reduction_factor is for stop.rule 'succ"),
+        ({"rule": "percentile", "percentile": 100.0}, "stop.percentile must be between 0 and 100"),
+        ({"rule": "successive-halving", "reduction_factor": 1}, "stop.reduction_factor must be at least 2"),
+    ],
+)
+def test_options_of_stop_rules(fields: dict[str, Any], message: str) -> None:
+    """An option belongs to one rule, and has its range."""
+    with pytest.raises(SpecError) as raised:
+        StopRule(**fields)
+    assert raised.value.message.startswith(message)
+
+
+def test_seeds_of_a_trial_and_a_comparison_without_a_search() -> None:
+    """A trial's seeds begin at the base's; without slots and space only the controls are left."""
+    base = dataclasses.replace(STUDY.base, seed=4)
+    assert study(base=base, seeds=3).trial_seeds() == (4, 5, 6)
+    comparison = study(slots=0, space={}, controls=(Arm(name="a"),), control_seeds=(1,))
+    assert [arm for arm, _, _ in comparison.control_cells()] == ["a"]
+    assert comparison.fitting_share(10) == 1.0

@@ -57,7 +57,7 @@ def test_statuses_cover_every_outcome() -> None:
     assert {outcome: end_event(outcome)["status"] for outcome in OUTCOMES} == {
         "waiting": "SCHEDULED", "running": "RUNNING", "complete": "FINISHED", "stopped": "KILLED",
         "diverged": "KILLED", "infeasible": "KILLED", "out-of-memory": "FAILED", "error": "FAILED",
-        "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED",
+        "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED", "over-budget": "KILLED",
     }  # fmt: skip
 
 
