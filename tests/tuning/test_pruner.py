@@ -4,12 +4,14 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
 from reprtune.errors import SpecError
+from reprtune.spec.study import STOP_RULES
 from reprtune.tuning.pruner import RungPruner
 
 EPOCHS, N_TRIALS = 60, 150
@@ -119,7 +121,7 @@ def study_with(values: dict[TrialState, int], error: float = 0.1) -> optuna.Stud
     return study
 
 
-def decides(study: optuna.Study, reports: dict[int, float], **options: int) -> bool:
+def decides(study: optuna.Study, reports: dict[int, float], **options: Any) -> bool:
     trial = create_trial(state=TrialState.RUNNING, intermediate_values=reports)
     trial.number = len(study.trials)
     return RungPruner(**options).prune(study, trial)
@@ -164,6 +166,65 @@ def test_reports_that_are_not_numbers() -> None:
 def test_a_trial_that_reported_nothing_goes_on() -> None:
     """There is nothing to compare."""
     assert not decides(study_with({TrialState.COMPLETE: 5}), {})
+
+
+def graded_study() -> optuna.Study:
+    """Nine complete trials with errors of 0.1 to 0.9 at every step from 1 to 100."""
+    study = optuna.create_study()
+    for i in range(9):
+        error = 0.1 + 0.1 * i
+        trial = create_trial(
+            state=TrialState.COMPLETE, value=error, intermediate_values={1: error, 100: error}
+        )
+        study.add_trial(trial)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({"rule": "median"}, 0.5),
+        ({"rule": "percentile"}, 0.3),
+        ({"rule": "percentile", "percentile": 75}, 0.7),
+        ({"rule": "successive-halving", "total": 100}, 0.1 + 0.8 / 3),
+        ({"rule": "successive-halving", "reduction_factor": 5, "total": 100}, 0.26),
+        ({"rule": "none"}, math.inf),
+    ],
+)
+def test_each_rule_keeps_its_share(options: dict[str, Any], limit: float) -> None:
+    """Quantiles of errors that go from 0.1 to 0.9; every rule that a study may name is there."""
+    error = min(limit, 1.0)
+    assert not decides(graded_study(), {10: 0.5, 40: error - 1e-6}, **options)
+    assert decides(graded_study(), {10: 0.5, 40: error + 1e-6}, **options) is (limit < 1)
+    assert options["rule"] in STOP_RULES
+
+
+@pytest.mark.parametrize(("before", "stopped"), [(20, True), (34, False)])
+def test_successive_halving_judges_once_per_level(before: int, stopped: bool) -> None:
+    """Levels at 11 and 33 of 100: at step 60 only who had no report to be judged since 33."""
+    reports = {5: 0.9, before: 0.9, 60: 0.9}
+    assert decides(graded_study(), reports, rule="successive-halving", total=100) is stopped
+
+
+def test_a_report_of_the_warm_up_is_no_rung() -> None:
+    """The first report, at 34, was not judged, so that the second one still is at the level 33."""
+    assert decides(graded_study(), {34: 0.9, 60: 0.9}, rule="successive-halving", total=100)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "successive-halving"}, "total"),
+        ({"rule": "median", "total": 100}, "total"),
+        ({"rule": "successive-halving", "total": 0}, "total must be at least 1"),
+        ({"rule": "hyperband"}, "hyperband"),
+        ({"rule": "median", "percentile": 25}, "percentile"),
+    ],
+)
+def test_options_that_do_not_fit_the_rule_are_refused(options: dict[str, Any], message: str) -> None:
+    """Levels need a total, and an option of another rule would silently do nothing."""
+    with pytest.raises(SpecError, match=message):
+        RungPruner(**options)
 
 
 @pytest.mark.parametrize(("option", "value"), [("min_comparable", 0), ("warmup_reports", -1)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from fractions import Fraction
 
 import pytest
 
@@ -73,11 +74,97 @@ def test_too_few_comparable_others_stop_nothing() -> None:
 
 def test_the_rule_none_never_stops() -> None:
     """Whatever the others did; and every stop rule that a study may name is known here."""
-    stopped = {
-        rule: should_stop(StopRule(rule=rule, min_comparable=1), 50, 0.9, None, [flat(0.1)])
-        for rule in STOP_RULES
-    }
-    assert stopped == {"median": True, "none": False}
+    rules = [StopRule(rule=rule, min_comparable=1) for rule in STOP_RULES]
+    for cost in (None, 1.0):
+        stopped = {
+            rule.rule: should_stop(rule, 50, 0.9, cost, [flat(0.1, 0.5)] * 9, total=100) for rule in rules
+        }
+        assert stopped == {"median": True, "percentile": True, "successive-halving": True, "none": False}
+
+
+@pytest.mark.parametrize(
+    ("rule", "limit"),
+    [
+        (StopRule(rule="median", min_comparable=1), 0.5),
+        (StopRule(rule="percentile", min_comparable=1), 0.3),
+        (StopRule(rule="percentile", percentile=75, min_comparable=1), 0.7),
+        (StopRule(rule="percentile", percentile=10, min_comparable=1), 0.18),
+        (StopRule(rule="successive-halving", min_comparable=1), 0.1 + 0.8 / 3),
+        (StopRule(rule="successive-halving", reduction_factor=2, min_comparable=1), 0.5),
+        (StopRule(rule="successive-halving", reduction_factor=4, min_comparable=1), 0.3),
+    ],
+)
+def test_one_objective_keeps_the_share_of_its_rule(rule: StopRule, limit: float) -> None:
+    """Nine others from 0.1 to 0.9 in steps of 0.1: the quantile of share q is at 0.1 + 0.8 q."""
+    others = [flat(i / 10) for i in (3, 1, 9, 7, 5, 2, 4, 8, 6)]
+    assert not should_stop(rule, 50, limit - 1e-6, None, others)
+    assert should_stop(rule, 50, limit + 1e-6, None, others)
+
+
+def test_a_tie_with_the_quantile_goes_on() -> None:
+    """Seven, ten or thirteen others and a third of them: the limit is the third, fourth or fifth error
+    itself, though a third is no binary fraction."""
+    rule = StopRule(rule="successive-halving", min_comparable=1)
+    for n, place in ((7, 3), (10, 4), (13, 5), (31, 11)):
+        others = [flat((i + 1) * 0.03) for i in range(n)]
+        assert not should_stop(rule, 50, place * 0.03, None, others)
+        assert should_stop(rule, 50, place * 0.03 + 1e-6, None, others)
+
+
+def test_infinite_errors_of_others_are_sorted_last() -> None:
+    """Between a number and infinity the quantile is infinite, and nothing finite is above it."""
+    others = [flat(0.1), Other([(0, math.inf), (100, math.inf)])]
+    assert not should_stop(MEDIAN, 50, 0.9, None, others)
+    assert should_stop(StopRule(rule="median", min_comparable=1), 50, 0.9, None, [*others, flat(0.1)])
+
+
+@pytest.mark.parametrize(
+    ("factor", "rungs", "judged"),
+    [
+        (3, [25, 40, 55, 70, 85], [25, 40]),  # levels 33.3, 11.1, 3.7 ...: two lie before 25, one before 40
+        (3, [75], [75]),
+        (3, [5, 10, 12, 33, 34, 99], [5, 12, 34]),
+        (2, [10, 20, 30, 40, 50, 60, 70], [10, 20, 30, 50]),  # 50, 25, 12.5, 6.25
+        (2, [50, 99], [50]),
+        (10, [9, 10, 11], [9, 10]),
+    ],
+)
+def test_successive_halving_judges_at_the_first_rung_of_each_level(
+    factor: int, rungs: list[int], judged: list[int]
+) -> None:
+    """Levels at 100/f, 100/f^2, ...; several levels between two rungs are judged once."""
+    rule = StopRule(rule="successive-halving", reduction_factor=factor, min_comparable=1)
+    found = [
+        step
+        for i, step in enumerate(rungs)
+        if should_stop(rule, step, 0.9, None, [flat(0.1)], earlier=rungs[:i], total=100)
+    ]
+    assert found == judged
+
+
+def test_successive_halving_without_a_total_judges_at_every_rung() -> None:
+    """Without levels there is nothing to wait for; a step of 0 is before every level."""
+    rule = StopRule(rule="successive-halving", min_comparable=1)
+    assert should_stop(rule, 85, 0.9, None, [flat(0.1)], earlier=[25, 40])
+    assert not should_stop(rule, 85, 0.9, None, [flat(0.1)], earlier=[25, 40], total=100)
+    assert not should_stop(rule, 0, 0.9, None, [flat(0.1)], total=100)
+
+
+@pytest.mark.parametrize("rule", [r for r in STOP_RULES if r not in ("none", "successive-halving")])
+def test_the_other_rules_judge_at_every_rung(rule: str) -> None:
+    """Where the trial stood before and how long it is do not matter to them."""
+    stop = StopRule(rule=rule, min_comparable=1)
+    assert should_stop(stop, 85, 0.9, None, [flat(0.1)], earlier=[25, 40, 84], total=100)
+
+
+def test_first_arrivals_go_on() -> None:
+    """The worst of all goes on while fewer than `min_comparable` (5) others have been there."""
+    for rule in STOP_RULES:
+        others = [flat(0.1)] * 4
+        assert not should_stop(StopRule(rule=rule), 50, 0.9, None, others, total=100)
+        assert should_stop(StopRule(rule=rule), 50, 0.9, None, [*others, flat(0.1)], total=100) is (
+            rule != "none"
+        )
 
 
 def test_a_nan_of_the_trial_itself_is_refused() -> None:
@@ -124,7 +211,7 @@ def test_fronts_rank_before_errors() -> None:
     assert should_stop(MEDIAN, 50, 0.25, 3.0, [*others[:3], flat(0.24, 3.5)])
 
 
-def brute_force(error: float, cost: float, others: list[tuple[float, float]]) -> bool:
+def brute_force(share: Fraction, error: float, cost: float, others: list[tuple[float, float]]) -> bool:
     """The rule in words, front by front: who is dominated by nobody leaves, again and again."""
     n = len(others)
     if sum(e >= error for e, _ in others) + 1 <= (n + 1) / 10:
@@ -137,19 +224,33 @@ def brute_force(error: float, cost: float, others: list[tuple[float, float]]) ->
         if (error, cost) in front:
             if len(place) == len(front):
                 return False
-            return sum(1 for p in place if p not in front or p[0] < error) > n / 2
+            return sum(1 for p in place if p not in front or p[0] < error) > n * share
         left = [p for p in left if p not in front]
     raise AssertionError
 
 
-def test_several_objectives_agree_with_the_rule_in_words() -> None:
-    """500 random rungs against a brute-force peeling of fronts."""
+@pytest.mark.parametrize(
+    ("rule", "share"),
+    [
+        (MEDIAN, Fraction(1, 2)),
+        (StopRule(rule="percentile", min_comparable=1), Fraction(1, 4)),
+        (StopRule(rule="percentile", percentile=60, min_comparable=1), Fraction(3, 5)),
+        (StopRule(rule="successive-halving", min_comparable=1), Fraction(1, 3)),
+        (StopRule(rule="none", min_comparable=1), Fraction(1)),
+    ],
+)
+def test_several_objectives_agree_with_the_rule_in_words(rule: StopRule, share: Fraction) -> None:
+    """300 random rungs, half of them on a coarse grid, against a brute-force peeling of fronts."""
     rng = random.Random(0)
     stopped = []
-    for _ in range(500):
-        error, cost = rng.random(), rng.random()
-        others = [(rng.random(), rng.random()) for _ in range(rng.randint(1, 25))]
-        result = should_stop(MEDIAN, 50, error, cost, [flat(e, c) for e, c in others])
-        assert result == brute_force(error, cost, others)
+    for grid in (None, 6) * 150:
+        error, cost, *rest = (_draw(rng, grid) for _ in range(2 + 2 * rng.randint(1, 25)))
+        others = list(zip(rest[::2], rest[1::2], strict=True))
+        result = should_stop(rule, 50, error, cost, [flat(e, c) for e, c in others], total=100)
+        assert result == (rule.rule != "none" and brute_force(share, error, cost, others))
         stopped.append(result)
-    assert 0.2 < statistics.mean(stopped) < 0.6
+    assert rule.rule == "none" or 0.2 < statistics.mean(stopped) < 0.8
+
+
+def _draw(rng: random.Random, grid: int | None) -> float:
+    return rng.random() if grid is None else rng.randint(1, grid) / grid
