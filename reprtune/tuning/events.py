@@ -57,6 +57,7 @@ def begin_event(
     slot: int,
     attempt: int,
     arm: str | None = None,
+    parent: str | None = None,
     tags: Mapping[str, Any] | None = None,
     now: float | None = None,
 ) -> Event:
@@ -64,7 +65,8 @@ def begin_event(
 
     Args:
         digest: of the study. key: of the slot's journal. name: shown for the run.
-        role: `search` or `control`. attempt: 0 for the first.
+        role: `search`, `control` or `confirmation`. attempt: 0 for the first.
+        parent: key of the run it is shown below (a slot's seeds below their slot); None = the study's own.
         tags: further ones of this attempt: `git_sha`, `host`, `device`, `worker`.
         now: seconds since 1970; the clock when None.
     """
@@ -78,6 +80,7 @@ def begin_event(
     return {
         "event": "begin",
         "identity": identity(digest, key),
+        "parent": identity(digest, parent or STUDY_KEY),
         "name": name,
         "time_ms": time_ms,
         "attempt": attempt,

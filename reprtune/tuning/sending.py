@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reprtune.tuning.events import IDENTITY
-from reprtune.tuning.tracking import TrackedStudy
+from reprtune.tuning.events import IDENTITY, STUDY_KEY
+from reprtune.tuning.tracking import TrackedStudy, find_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one call
 ATTEMPT = "reprtune.attempt"
+PARENT = "mlflow.parentRunId"
 
 
 @dataclass
@@ -99,6 +100,8 @@ def send(
     elif update.whole:
         known = _known_points(tracked, run, {m["key"] for m in update.metrics})
     client, run_id = tracked.client, run.info.run_id
+    if update.begin is not None:
+        _hang_up(tracked, run, update.begin)
     if update.status == "RUNNING" and run.info.status != "RUNNING":
         client.update_run(run_id, "RUNNING")
     _send_values(tracked, run_id, update, known)
@@ -116,12 +119,44 @@ def send(
 
 def _create(tracked: TrackedStudy, update: Update) -> Run:
     begin = update.begin or {}
+    return _new_run(
+        tracked, update.identity, _parent_id(tracked, begin), begin.get("name"), begin.get("time_ms")
+    )
+
+
+def _parent_id(tracked: TrackedStudy, begin: Mapping[str, Any]) -> str:
+    """Of the run that this one is shown below; one that has not arrived yet is made, and filled when it does."""
+    of = begin.get("parent")
+    if of is None or of.endswith(f"/{STUDY_KEY}"):
+        return tracked.parent_id
+    found = find_run(tracked.client, tracked.experiment_id, of)
+    return (found or _new_run(tracked, of, tracked.parent_id)).info.run_id
+
+
+def _new_run(
+    tracked: TrackedStudy,
+    run_identity: str,
+    parent_id: str,
+    name: str | None = None,
+    start_ms: int | None = None,
+) -> Run:
     return tracked.client.create_run(
         tracked.experiment_id,
-        start_time=begin.get("time_ms"),
-        tags={IDENTITY: update.identity, "mlflow.parentRunId": tracked.parent_id},
-        run_name=begin.get("name") or update.identity.rpartition("/")[2],
+        start_time=start_ms,
+        tags={IDENTITY: run_identity, PARENT: parent_id},
+        run_name=name or run_identity.rpartition("/")[2],
     )
+
+
+def _hang_up(tracked: TrackedStudy, run: Run, begin: Mapping[str, Any]) -> None:
+    """Give a run its name and its place where they are not right yet: it was made before its own beginning
+    arrived, or the run above it has been deleted and made again."""
+    client, run_id = tracked.client, run.info.run_id
+    parent_id = _parent_id(tracked, begin)
+    if run.data.tags.get(PARENT) != parent_id:
+        client.set_tag(run_id, PARENT, parent_id)
+    if run.info.run_name != begin["name"]:
+        client.update_run(run_id, name=begin["name"])
 
 
 def _known_points(tracked: TrackedStudy, run: Run, keys: set[str]) -> set[tuple[str, int]]:

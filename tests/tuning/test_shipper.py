@@ -95,7 +95,7 @@ def test_every_final_outcome_has_its_status(settings: Settings) -> None:
     seen = look(settings)
     assert {o: seen[f"slot {i:03d}"][0].status for i, o in enumerate(outcomes)} == {
         "complete": "FINISHED", "stopped": "KILLED", "diverged": "KILLED", "out-of-memory": "FAILED",
-        "error": "FAILED", "interrupted": "KILLED", "infeasible": "KILLED", None: "RUNNING",
+        "error": "FAILED", "interrupted": "KILLED", "infeasible": "KILLED", "over-budget": "KILLED", None: "RUNNING",
     }  # fmt: skip
 
 
