@@ -1,0 +1,189 @@
+"""Does a stop rule find as good a network for less? Real curves, replayed under our rules and Optuna's.
+
+    python -m benchmarks.stopping record --n 220 --lines curves.jsonl    # about 50 minutes on one core
+    python -m benchmarks.stopping replay --orders 200                    # the tables of docs/stopping.md
+
+`record` trains every trial to its end and writes the curves to a small file in `benchmarks/data`, which is
+there already: `replay` needs no training. A pool of four workers takes the trials in shuffled orders, the same
+for every rule. Budgets are shares of the cost of training all of them. Optuna's pruners are told of every epoch
+(also those of the sub-network), as in its documentation, or, where it says so, of the rungs only; none is asked
+after a trial's last epoch. Intervals are 95 % t intervals over the orders, given these trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import optuna
+from scipy import stats
+
+from benchmarks.curves import FILE, Recorded, load, save
+from benchmarks.replay import (
+    Judge,
+    OptunaJudge,
+    RungJudge,
+    best_tenth,
+    costs_when_complete,
+    missing_volume,
+    regret,
+    replay,
+    true_front,
+)
+from reprtune.spec.study import StopRule
+
+BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.4)
+RULES = {
+    "none": StopRule(rule="none"),
+    "median": StopRule(rule="median"),
+    "percentile 25": StopRule(rule="percentile"),
+    "percentile 10": StopRule(rule="percentile", percentile=10),
+    "percentile 75": StopRule(rule="percentile", percentile=75),
+    "successive-halving 2": StopRule(rule="successive-halving", reduction_factor=2),
+    "successive-halving 3": StopRule(rule="successive-halving"),
+    "successive-halving 4": StopRule(rule="successive-halving", reduction_factor=4),
+}
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "MedianPruner": optuna.pruners.MedianPruner,
+    "PercentilePruner(25)": partial(optuna.pruners.PercentilePruner, 25.0),
+    "SuccessiveHalvingPruner": optuna.pruners.SuccessiveHalvingPruner,
+    "HyperbandPruner": optuna.pruners.HyperbandPruner,
+}
+NAMES = (*RULES, *PRUNERS, *(f"{name}, at rungs" for name in PRUNERS))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one order gave. Shares are of the cost, the best tenth or the front of all trials; `missing` and
+    `front_lost` are of the two objectives."""
+
+    regret: tuple[float, ...]  # at each of BUDGETS
+    missing: tuple[float, ...]
+    spent: float
+    killed: float
+    front_lost: float
+
+
+def judge(name: str, runs: Sequence[Recorded], several: bool) -> Judge:
+    if name in RULES:
+        return RungJudge(runs, RULES[name], several=several)
+    return OptunaJudge(runs, PRUNERS[name.removesuffix(", at rungs")](), at_rungs=name.endswith(", at rungs"))
+
+
+def outcome(runs: Sequence[Recorded], order: Sequence[int], judge: Judge, n_workers: int) -> Outcome:
+    ended = replay(runs, order, judge, n_workers)
+    spent, total = costs_when_complete(ended), sum(run.cost for run in runs)
+    lost = set(range(len(runs))) - set(spent)
+    best, front = best_tenth(runs), true_front(runs)
+    return Outcome(
+        regret=tuple(regret(runs, spent, share * total) for share in BUDGETS),
+        missing=tuple(missing_volume(runs, spent, share * total) for share in BUDGETS),
+        spent=sum(e.cost for e in ended) / total,
+        killed=len(best & lost) / len(best),
+        front_lost=len(front & lost) / len(front),
+    )
+
+
+def outcomes(job: tuple[str, str, bool], n_orders: int, n_workers: int, path: Path) -> list[Outcome]:
+    """Of one set and rule over all orders."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    set_name, name, several = job
+    runs = load(path)[set_name]
+    result = []
+    for seed in range(n_orders):
+        order = list(range(len(runs)))
+        random.Random(seed).shuffle(order)
+        result.append(outcome(runs, order, judge(name, runs, several), n_workers))
+    return result
+
+
+def interval(values: Sequence[float], *, digits: int = 1) -> str:
+    """Mean and 95 % t interval, times 100."""
+    x = 100 * np.asarray(values)
+    mean, half = x.mean(), stats.t.ppf(0.975, len(x) - 1) * stats.sem(x)
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def table(found: Mapping[str, Sequence[Outcome]], *, several: bool) -> str:
+    """Markdown; all numbers are per cent, or points of validation error."""
+    value, lost = ("missing", "front_lost") if several else ("regret", "killed")
+    digits = 1 if several else 2
+    heads = [f"at {share:.0%}" for share in BUDGETS]
+    heads += ["front stopped" if several else "best tenth stopped", "cost spent"]
+    lines = [f"| rule | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
+    for name, results in found.items():
+        spent = [o.spent for o in results]
+        cells = [
+            interval([getattr(o, value)[i] for o in results], digits=digits)
+            if np.mean(spent) >= share or name == "none"
+            else f"({interval([getattr(o, value)[i] for o in results], digits=digits)})"
+            for i, share in enumerate(BUDGETS)
+        ]
+        cells += [interval([getattr(o, lost) for o in results]), interval(spent)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _replay(options: argparse.Namespace) -> None:
+    sets = load(options.file)
+    jobs = [(s, name, False) for s in sets for name in NAMES]
+    jobs += [(s, name, True) for s in sets for name in RULES]
+    work = partial(outcomes, n_orders=options.orders, n_workers=options.workers, path=options.file)
+    with mp.get_context("spawn").Pool(options.processes) as pool:
+        found = {}
+        for i, (job, result) in enumerate(zip(jobs, pool.imap(work, jobs), strict=True)):
+            found[job] = result
+            print(f"{i + 1} of {len(jobs)}: {job}", file=sys.stderr)
+    if options.json:
+        rows = [{"job": job, "outcomes": [asdict(o) for o in result]} for job, result in found.items()]
+        options.json.write_text(json.dumps(rows))
+    for name, runs in sets.items():
+        best = min(run.error for run in runs)
+        print(f"\n{name}: {len(runs)} trials, {options.orders} orders, {options.workers} workers, "
+              f"best error {best:.2%}, front of {len(true_front(runs))}")  # fmt: skip
+        for several in (False, True):
+            rows_ = {n: o for (s, n, two), o in found.items() if s == name and two is several}
+            print(f"\n{table(rows_, several=several)}")
+
+
+def _record(options: argparse.Namespace) -> None:
+    import torch
+
+    from benchmarks.machine import describe
+    from benchmarks.record_curves import record
+
+    runs = record(options.n, options.lines, options.data_dir)
+    save(runs, options.file, describe(torch.device("cpu")))
+    print(f"{len(runs)} trials in {options.file}, {options.file.stat().st_size / 1024:.0f} KiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    recording = commands.add_parser("record", help="train, and write the curves down; goes on where it was")
+    recording.add_argument("--n", type=int, default=220, help="trials of each set")
+    recording.add_argument("--lines", type=Path, required=True, help="a line per trial, while it goes on")
+    recording.add_argument("--data-dir", type=Path, default=Path("data"))
+    recording.set_defaults(call=_record)
+    replaying = commands.add_parser("replay", help="replay them, and print the tables")
+    replaying.add_argument("--orders", type=int, default=200)
+    replaying.add_argument("--workers", type=int, default=4, help="of the simulated pool")
+    replaying.add_argument("--processes", type=int, default=1, help="of this machine")
+    replaying.add_argument("--json", type=Path, help="also write every number here")
+    replaying.set_defaults(call=_replay)
+    for command in (recording, replaying):
+        command.add_argument("--file", type=Path, default=FILE, help="the curves")
+    options = parser.parse_args()
+    options.call(options)
+
+
+if __name__ == "__main__":
+    main()
