@@ -38,7 +38,7 @@ LIBRARIES: dict[str, set[str]] = {
     "torch": {"training", "benchmarks"},
     "torchvision": {"training", "benchmarks"},
     "mlflow": {"tuning"},
-    "optuna": {"record", "tuning", "analysis"},
+    "optuna": {"record", "tuning", "analysis", "benchmarks"},  # benchmarks: its pruners beside ours
     "plotly": {"dashboards"},
     "click": {"cli", "commands"},
 }
