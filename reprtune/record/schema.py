@@ -69,6 +69,9 @@ class TrialRecord:
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
             `state` (of its last seed), `error`, and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`.
+        progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
+            and `steps` trained in them by this worker (to tell its speed), `val_error` last measured or None,
+            and `time` (since 1970, of the worker's clock).
         started, ended: seconds since 1970, or None.
     """
 
@@ -85,6 +88,7 @@ class TrialRecord:
     earlier: tuple[SeedRun, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
     lease: Mapping[str, Any] = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
 

@@ -220,6 +220,7 @@ def to_record(
         planned_gflops=rungs.get("planned_gflops"),
         result=result,
         lease=attrs.get("lease", {}),
+        progress=attrs.get("progress", {}),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
     )

@@ -26,6 +26,7 @@ from reprtune.training.device import Device, describe, is_out_of_memory, open_de
 from reprtune.training.run import Materials
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
+from reprtune.tuning.progress import progress
 from reprtune.tuning.slots import queues
 from reprtune.tuning.trial import Attempt, Surroundings
 
@@ -51,6 +52,9 @@ class Heartbeat:
                         attempt.lost = attempt.lost or attempt.outcome is None
                     else:
                         storage.record_heartbeat(trial_id)
+                        if (run := attempt.run) is not None:
+                            now = progress(run, attempt.spec.seed)
+                            storage.set_trial_user_attr(trial_id, "progress", now)
                 except Exception:  # noqa: BLE001, S112 - the database is away; the next beat tries again
                     continue
 

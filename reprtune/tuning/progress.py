@@ -1,0 +1,22 @@
+"""What a worker writes down with each of its beats, for people who watch from anywhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from reprtune.training.run import Run
+
+
+def progress(run: Run, seed: int) -> dict[str, Any]:
+    """Where a run is now (see `TrialRecord.progress`); may be called from any thread."""
+    points = run.live.points
+    return {
+        "step": run.live.step_done,
+        "total": run.total_steps,
+        "seed": seed,
+        "steps": run.steps_spent,
+        "seconds": round(run.seconds_spent, 3),
+        "val_error": points[-1].val_error if points else None,
+        "time": round(time.time(), 3),
+    }
