@@ -60,6 +60,8 @@ class TrialRecord:
         seed: the seed it is at, or ended with: the last of those it has begun.
         outcome: a key of `OUTCOMES`.
         params: what the sampler drew (name -> value in Optuna); empty for controls.
+        settings: of a confirmation, what differs from the base (path of the trial specification -> plain
+            value); None elsewhere.
         values: the study's objectives by name, means over its seeds; None unless complete.
         history: of its last seed; None until the end.
         rungs: (step, val_error) where its last seed could be compared so far.
@@ -81,6 +83,7 @@ class TrialRecord:
     seed: int
     outcome: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | None = None
     values: Mapping[str, float] | None = None
     history: History | None = None
     rungs: tuple[tuple[int, float], ...] = ()

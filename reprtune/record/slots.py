@@ -1,25 +1,45 @@
-"""The slots of a study by the names a person gives them: `17` in the search, `repr-s1` among the controls."""
+"""The slots of a study by the names a person gives them: `17` in the search, `repr-s1` among the controls,
+`slot-17-s5` and `repr-s5` in the confirmation, whose seeds no control has."""
 
 from __future__ import annotations
 
 from reprtune.errors import StudyError, did_you_mean
 from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.spec.edit import changed
+from reprtune.spec.trial import TrialSpec
+
+
+def role(trial: TrialRecord) -> str:
+    """`search`, `control` or `confirmation`."""
+    if trial.settings is not None:
+        return "confirmation"
+    return "search" if trial.arm is None else "control"
 
 
 def slot_name(trial: TrialRecord) -> str:
-    """The number of a slot of the search; arm and seed of a control."""
+    """The number of a slot of the search; arm and seed of a control, or in the confirmation."""
     return str(trial.slot) if trial.arm is None else f"{trial.arm}-s{trial.seed}"
 
 
 def slot_key(trial: TrialRecord) -> str:
     """The same as MLflow's runs and the journal have it."""
-    return f"search-{trial.slot:04d}" if trial.arm is None else f"control-{slot_name(trial)}"
+    return f"search-{trial.slot:04d}" if trial.arm is None else f"{role(trial)}-{slot_name(trial)}"
+
+
+def trial_spec(study: StudyRecord, trial: TrialRecord) -> TrialSpec:
+    """What is trained in a slot; of several seeds, with the first."""
+    if trial.arm is None:
+        return study.spec.trial(trial.params)
+    if trial.settings is not None:
+        return changed(study.spec.base, {**trial.settings, "seed": trial.seed})
+    return study.spec.control_cells()[trial.slot][2]
 
 
 def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
     """The attempt that used each slot up, or else its last one."""
     found: dict[str, TrialRecord] = {}
-    for trial in sorted((*study.trials, *study.controls), key=lambda t: (t.outcome in FINAL, t.number)):
+    attempts = (*study.trials, *study.controls, *study.confirmation)
+    for trial in sorted(attempts, key=lambda t: (t.outcome in FINAL, t.number)):
         found[slot_name(trial)] = trial
     return found
 
@@ -31,7 +51,7 @@ def find_slot(study: StudyRecord, name: str) -> TrialRecord:
         StudyError: there is no such slot.
     """
     slots = by_name(study)
-    short = name.removeprefix("search-").removeprefix("control-")
+    short = name.removeprefix("search-").removeprefix("control-").removeprefix("confirmation-")
     plain = str(int(short)) if short.isdecimal() else short
     if plain in slots:
         return slots[plain]

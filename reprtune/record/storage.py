@@ -214,6 +214,7 @@ def to_record(
         seed=attrs.get("seed", seed),
         outcome=outcome(trial),
         params=dict(trial.params),
+        settings=attrs.get("settings"),
         values=dict(zip(objectives, trial.values, strict=True)) if trial.values else None,
         history=unpack(packed) if packed and histories else None,
         rungs=tuple((int(s), float(e)) for s, e in rungs.get("points", [])),

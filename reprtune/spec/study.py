@@ -177,6 +177,11 @@ class StudySpec:
             )
         for arm in self.controls:
             check_name(arm.name)
+            if re.fullmatch(r"slot-\d+", arm.name):
+                raise SpecError(
+                    f"A control cannot be named {arm.name!r}: so a confirmation names the leaders of the search.",
+                    "Choose another name.",
+                )
             changed(self.base, arm.changes)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reprtune.errors import StudyError
 from reprtune.record.schema import OUTCOMES, StudyRecord
-from reprtune.record.slots import find_slot, slot_key, slot_name
+from reprtune.record.slots import find_slot, slot_key, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.training.export import Trained, from_state
@@ -35,6 +35,5 @@ def slot_network(settings: Settings, study: StudyRecord, name: str) -> Trained:
             f"{trial.result.get('host', 'another machine')}, or has been removed since.",
             "Say where it is with --states; or take the folder `network` of its run from MLflow.",
         )
-    spec = study.spec.trial(trial.params) if trial.arm is None else study.spec.control_cells()[trial.slot][2]
     origin = {"study": study.spec.name, "slot": slot_key(trial), "outcome": trial.outcome}
-    return from_state(payload, spec, study.facts, state, **origin)
+    return from_state(payload, trial_spec(study, trial), study.facts, state, **origin)
