@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import optuna
 from optuna.trial import TrialState
 
@@ -112,12 +111,24 @@ class Ended:
     complete: bool
 
 
-def replay(runs: Sequence[Recorded], order: Order, judge: Judge, n_workers: int = 4) -> list[Ended]:
-    """Every trial, in the order in which they end. Of two events at one time the one that was planned first
-    comes first."""
+def replay(
+    runs: Sequence[Recorded],
+    order: Order,
+    judge: Judge,
+    n_workers: int = 4,
+    *,
+    n_first: int | None = None,
+    until: float = 0.0,
+) -> list[Ended]:
+    """The trials in the order in which they end. Of two events at one time the one that was planned first
+    comes first.
+
+    Args:
+        n_first, until: end as soon as the first so many of the order have ended, and it is so late.
+    """
     waiting, ended = iter(order), list[Ended]()
     events: list[tuple[float, int, int, int, float]] = []  # time, number of the event, run, at, begun
-    number = itertools.count()
+    number, missing = itertools.count(), set(order[:n_first])
 
     def take(now: float) -> None:
         if (run := next(waiting, None)) is not None:
@@ -126,7 +137,7 @@ def replay(runs: Sequence[Recorded], order: Order, judge: Judge, n_workers: int 
 
     for _ in range(n_workers):
         take(0.0)
-    while events:
+    while events and (missing or events[0][0] <= until):
         now, _, run, at, begun = heapq.heappop(events)
         complete = at == len(runs[run].steps) - 1
         if not complete and not judge.stops(run, at):
@@ -134,15 +145,14 @@ def replay(runs: Sequence[Recorded], order: Order, judge: Judge, n_workers: int 
             continue
         judge.end(run, complete)
         ended.append(Ended(run, begun, runs[run].gflops[at], complete))
+        missing.discard(run)
         take(now)
     return ended
 
 
-def costs_when_complete(ended: Sequence[Ended]) -> dict[int, float]:
-    """Complete trial -> what the whole pool had spent at its end."""
-    begun = np.array([e.begun for e in ended])
-    cost = np.array([e.cost for e in ended])
-    return {e.run: float(np.clip(e.begun + e.cost - begun, 0.0, cost).sum()) for e in ended if e.complete}
+def costs_when_complete(ended: Sequence[Ended], n_workers: int) -> dict[int, float]:
+    """Complete trial -> what the whole pool had cost at its end. A worker without a trial costs as much."""
+    return {e.run: n_workers * (e.begun + e.cost) for e in ended if e.complete}
 
 
 def regret(runs: Sequence[Recorded], spent: dict[int, float], budget: float) -> float:

@@ -5,7 +5,8 @@
 
 `record` trains every trial to its end and writes the curves to a small file in `benchmarks/data`, which is
 there already: `replay` needs no training. A pool of four workers takes the trials in shuffled orders, the same
-for every rule. Budgets are shares of the cost of training all of them. Optuna's pruners are told of every epoch
+for every rule. Where a rule has spent less on all of them than a budget, the pool goes on with random trials of
+the same set, so that it is never idle. Budgets are shares of the cost of training all of them. Optuna's pruners are told of every epoch
 (also those of the sub-network), as in its documentation, or, where it says so, of the rungs only; none is asked
 after a trial's last epoch. Intervals are 95 % t intervals over the orders, given these trials.
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.curves import FILE, Recorded, load, save
@@ -41,6 +43,7 @@ from benchmarks.replay import (
 from reprtune.spec.study import StopRule
 
 BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.4)
+SUPPLY = 12  # so many times the trials are there after the first time
 RULES = {
     "none": StopRule(rule="none"),
     "median": StopRule(rule="median"),
@@ -78,15 +81,29 @@ def judge(name: str, runs: Sequence[Recorded], several: bool) -> Judge:
     return OptunaJudge(runs, PRUNERS[name.removesuffix(", at rungs")](), at_rungs=name.endswith(", at rungs"))
 
 
-def outcome(runs: Sequence[Recorded], order: Sequence[int], judge: Judge, n_workers: int) -> Outcome:
-    ended = replay(runs, order, judge, n_workers)
-    spent, total = costs_when_complete(ended), sum(run.cost for run in runs)
-    lost = set(range(len(runs))) - set(spent)
+def arrivals(n: int, seed: int) -> list[int]:
+    """All trials in random order, then random ones: what a pool is given."""
+    rng = random.Random(seed)
+    return rng.sample(range(n), n) + rng.choices(range(n), k=SUPPLY * n)
+
+
+def outcome(
+    runs: Sequence[Recorded], order: Sequence[int], name: str, several: bool, n_workers: int
+) -> Outcome:
+    """Of a pool that is given `order`; it begins with every trial once."""
+    n, given, total = len(runs), [runs[i] for i in order], sum(run.cost for run in runs)
+    budgets = [share * total for share in BUDGETS]
+    ended = replay(
+        given, range(len(given)), judge(name, given, several), n_workers,
+        n_first=n, until=budgets[-1] / n_workers,
+    )  # fmt: skip
+    spent = costs_when_complete(ended, n_workers)
+    lost = {order[e.run] for e in ended if e.run < n and not e.complete}
     best, front = best_tenth(runs), true_front(runs)
     return Outcome(
-        regret=tuple(regret(runs, spent, share * total) for share in BUDGETS),
-        missing=tuple(missing_volume(runs, spent, share * total) for share in BUDGETS),
-        spent=sum(e.cost for e in ended) / total,
+        regret=tuple(regret(given, spent, budget) for budget in budgets),
+        missing=tuple(missing_volume(given, spent, budget) for budget in budgets),
+        spent=sum(e.cost for e in ended if e.run < n) / total,
         killed=len(best & lost) / len(best),
         front_lost=len(front & lost) / len(front),
     )
@@ -97,37 +114,37 @@ def outcomes(job: tuple[str, str, bool], n_orders: int, n_workers: int, path: Pa
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     set_name, name, several = job
     runs = load(path)[set_name]
-    result = []
-    for seed in range(n_orders):
-        order = list(range(len(runs)))
-        random.Random(seed).shuffle(order)
-        result.append(outcome(runs, order, judge(name, runs, several), n_workers))
-    return result
+    orders = (arrivals(len(runs), seed) for seed in range(n_orders))
+    return [outcome(runs, order, name, several, n_workers) for order in orders]
 
 
-def interval(values: Sequence[float], *, digits: int = 1) -> str:
+def interval(values: Sequence[float] | NDArray[np.float64], *, digits: int = 1) -> str:
     """Mean and 95 % t interval, times 100."""
     x = 100 * np.asarray(values)
     mean, half = x.mean(), stats.t.ppf(0.975, len(x) - 1) * stats.sem(x)
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
-def table(found: Mapping[str, Sequence[Outcome]], *, several: bool) -> str:
-    """Markdown; all numbers are per cent, or points of validation error."""
+def table(found: Mapping[str, Sequence[Outcome]], *, several: bool, against: str | None = None) -> str:
+    """Markdown; all numbers are per cent, or points of validation error.
+
+    Args:
+        against: give the first measure as the difference to this rule, paired by order.
+    """
     value, lost = ("missing", "front_lost") if several else ("regret", "killed")
-    digits = 1 if several else 2
     heads = [f"at {share:.0%}" for share in BUDGETS]
-    heads += ["front stopped" if several else "best tenth stopped", "cost spent"]
+    if against is None:
+        heads += ["front stopped" if several else "best tenth stopped", "cost spent"]
     lines = [f"| rule | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for name, results in found.items():
-        spent = [o.spent for o in results]
-        cells = [
-            interval([getattr(o, value)[i] for o in results], digits=digits)
-            if np.mean(spent) >= share or name == "none"
-            else f"({interval([getattr(o, value)[i] for o in results], digits=digits)})"
-            for i, share in enumerate(BUDGETS)
-        ]
-        cells += [interval([getattr(o, lost) for o in results]), interval(spent)]
+        cells = []
+        for i in range(len(BUDGETS)):
+            numbers = np.array([getattr(o, value)[i] for o in results])
+            if against is not None:
+                numbers -= [getattr(o, value)[i] for o in found[against]]
+            cells.append(interval(numbers, digits=1 if several else 2))
+        if against is None:
+            cells += [interval([getattr(o, lost) for o in results]), interval([o.spent for o in results])]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -152,6 +169,7 @@ def _replay(options: argparse.Namespace) -> None:
         for several in (False, True):
             rows_ = {n: o for (s, n, two), o in found.items() if s == name and two is several}
             print(f"\n{table(rows_, several=several)}")
+            print(f"\nminus none:\n{table(rows_, several=several, against='none')}")
 
 
 def _record(options: argparse.Namespace) -> None:

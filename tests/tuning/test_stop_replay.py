@@ -27,7 +27,7 @@ from benchmarks.replay import (
     replay,
     true_front,
 )
-from benchmarks.stopping import BUDGETS, NAMES, Outcome, interval, judge, outcome, table
+from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
 from reprtune.spec.study import STOP_RULES, StopRule
 from reprtune.tuning.pruner import RungPruner
 
@@ -114,11 +114,24 @@ def test_no_trial_is_stopped_at_its_end() -> None:
 
 
 def test_what_the_pool_had_spent_counts_all_workers() -> None:
-    """Trial 0 ends at 4, when trial 1 has had 4 too; trial 1 at 6 = 4 + 6 + 2; trial 2 at 7 = 13."""
+    """On two workers trial 0 ends at 4, trial 1 at 6, trial 2 at 7 = 4 + 3."""
     ended = replay(TRIO, [0, 1, 2], StopsAt({}), n_workers=2)
-    assert costs_when_complete(ended) == {0: 8.0, 1: 12.0, 2: 13.0}
+    assert costs_when_complete(ended, 2) == {0: 8.0, 1: 12.0, 2: 14.0}
     stopped = replay(TRIO, [0, 1, 2], StopsAt({1: 0}), n_workers=2)
-    assert costs_when_complete(stopped) == {0: 4 + 1 + 3, 2: 4 + 1 + 3}
+    assert costs_when_complete(stopped, 2) == {0: 8.0, 2: 8.0}
+
+
+def test_a_replay_ends_late_and_not_before_the_first_trials_have() -> None:
+    """Costs 4, 6, 3 on one worker, ending at 4, 10 and 13: enough is the first, or all that end by 10."""
+
+    def runs_ended(**options: float) -> list[int]:
+        ended = replay(TRIO, [0, 1, 2], StopsAt({}), n_workers=1, **options)
+        return [e.run for e in ended]
+
+    assert runs_ended(n_first=1) == [0]
+    assert runs_ended(n_first=1, until=10) == [0, 1]
+    assert runs_ended(n_first=2, until=3) == [0, 1]
+    assert runs_ended() == runs_ended(n_first=1, until=99) == [0, 1, 2]
 
 
 def test_regret_counts_only_what_is_complete_within_the_budget() -> None:
@@ -134,7 +147,7 @@ def test_without_a_rule_the_mean_regret_is_that_of_drawing_without_replacement()
     runs = [recorded([e], [1]) for e in (0.1, 0.2, 0.4, 0.5, 0.9)]
     for k in (1, 2, 3, 5):
         ours = [
-            regret(runs, costs_when_complete(replay(runs, order, StopsAt({}), n_workers=1)), k)
+            regret(runs, costs_when_complete(replay(runs, order, StopsAt({}), n_workers=1), 1), k)
             for order in itertools.permutations(range(5))
         ]
         subsets = [min(runs[i].error for i in s) - 0.1 for s in itertools.combinations(range(5), k)]
@@ -230,26 +243,58 @@ def test_front_and_hypervolume_by_hand() -> None:
     assert [missing_volume(runs, spent, b) for b in (4, 5, 9)] == pytest.approx([1.0, 0.2, 0.0])
 
 
-def test_every_rule_of_the_table_runs_and_gives_shares() -> None:
+@pytest.mark.parametrize("several", [False, True])
+def test_every_rule_of_the_table_gives_shares(several: bool) -> None:
     """One order of each; `none` spends everything and stops nobody."""
     runs = saws(40)
-    for name in NAMES:
-        found = outcome(runs, range(40), judge(name, runs, several=False), 4)
+    for name in RULES if several else NAMES:
+        found = outcome(runs, arrivals(40, 0), name, several, 4)
         shares = (found.spent, found.killed, found.front_lost, *found.regret, *found.missing)
-        assert all(0 <= share <= 1 + 1e-9 for share in shares)
+        assert all(-1e-9 <= share <= 1 + 1e-9 for share in shares)
         assert list(found.regret) == sorted(found.regret, reverse=True)
         if name == "none":
             assert (found.spent, found.killed, found.front_lost) == (pytest.approx(1), 0, 0)
 
 
-def test_the_table_marks_where_a_rule_had_no_trials_left() -> None:
-    """1 and 3 per cent: mean 2, t(0.975, 1) = 12.706 times a standard error of 1. Budgets of 30 and 40 % are
-    beyond a rule that has spent 25 % on all of its trials."""
+def test_a_pool_is_given_every_trial_once_and_then_goes_on() -> None:
+    """A shuffle, another one for another seed, and then draws with repetition."""
+    first, second = arrivals(50, 0), arrivals(50, 1)
+    assert sorted(first[:50]) == sorted(second[:50]) == list(range(50))
+    assert first[:50] != second[:50]
+    assert len(set(first[50:100])) < 50
+
+
+def test_budgets_beyond_all_trials_are_spent_on_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Costs of 9, 11 and eight times 10, all but the first stopped at 1: 9 + 9 = 18 % spent on them. The best
+    one, stopped at first, comes again at the end and is complete when 18 + 10 = 28 of 100 are spent."""
+    errors, costs = [0.5] * 9 + [0.1], [9, 11] + [10] * 8
+    runs = [recorded([e, e], [1, c]) for e, c in zip(errors, costs, strict=True)]
+    judge = StopsAt(dict.fromkeys(range(1, 10), 0))
+    monkeypatch.setattr("benchmarks.stopping.judge", lambda *_: judge)
+    found = outcome(runs, [*range(10), 9], "ours", several=False, n_workers=1)
+    assert BUDGETS == (0.05, 0.1, 0.2, 0.3, 0.4)
+    assert found.regret == pytest.approx([0.9, 0.4, 0.4, 0.0, 0.0])
+    assert (found.spent, found.killed) == (pytest.approx(0.18), 1.0)
+
+
+def test_intervals_are_of_student() -> None:
+    """1 and 3 per cent: mean 2, t(0.975, 1) = 12.706 times a standard error of 1."""
     assert interval([0.01, 0.03]) == "2.0 ± 12.7"
     zeros = (0.0,) * len(BUDGETS)
     results = [Outcome(zeros, zeros, 0.25, killed, 0.0) for killed in (0.01, 0.03)]
     line = table({"median": results}, several=False).splitlines()[-1]
-    assert line == "| median " + "| 0.00 ± 0.00 " * 3 + "| (0.00 ± 0.00) " * 2 + "| 2.0 ± 12.7 | 25.0 ± 0.0 |"
+    assert line == "| median " + "| 0.00 ± 0.00 " * 5 + "| 2.0 ± 12.7 | 25.0 ± 0.0 |"
+
+
+def test_differences_are_paired_by_order() -> None:
+    """0.3 and 0.1 against 0.2 and 0.1, order by order: 10 and 0 points, not 5 with the spread of both."""
+
+    def results(*regrets: float) -> list[Outcome]:
+        return [Outcome((r,) * len(BUDGETS), (), 1.0, 0.0, 0.0) for r in regrets]
+
+    found = {"none": results(0.2, 0.1), "median": results(0.3, 0.1)}
+    lines = table(found, several=False, against="none").splitlines()
+    assert lines[-2:] == ["| none " + "| 0.00 ± 0.00 " * 5 + "|", "| median " + "| 5.00 ± 63.53 " * 5 + "|"]
 
 
 LINE = {
