@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,16 @@ class Translated(click.Group):
         except KeyboardInterrupt:
             click.echo("Stopped. The same command can be given again.", err=True)
             raise click.exceptions.Exit(130) from None
+
+
+class Seconds(click.FloatRange):
+    """A length of time between two bounds; `nan` is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
 
 
 def examples(*lines: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from commands.options import (
+    Seconds,
     choices,
     completing,
     deterministic_option,
@@ -23,6 +24,7 @@ from commands.options import (
     to_json,
     total_option,
 )
+from commands.watch import watch
 
 
 @click.group()
@@ -112,16 +114,30 @@ study.add_command(
 )
 
 
-@study.command(epilog=examples("study status repr-ablation"))
+@study.command(
+    epilog=examples("study status repr-ablation", "study status repr-ablation --watch --interval 10")
+)
 @study_argument
 @json_option
+@click.option(
+    "--watch",
+    "watching",
+    is_flag=True,
+    help="Draw it anew until it is finished; with --json, a line per change.",
+)
+@click.option(
+    "--interval", type=Seconds(0.1, 3600), default=2.0, show_default=True, help="Seconds between looks."
+)
 @places("runs_dir", "storage")
-def status(name: str, as_json: bool, **where: Any) -> None:
+def status(name: str, as_json: bool, watching: bool, interval: float, **where: Any) -> None:
     """How far a study is, who works on it, and its best trial so far."""
     from dashboards import terminal
 
-    record = read_stored(name, where)
-    click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
+    if watching:
+        watch(name, where, interval, as_json=as_json)
+    else:
+        record = read_stored(name, where)
+        click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
 
 
 @study.command("list", epilog=examples("study list"))

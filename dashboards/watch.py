@@ -1,0 +1,160 @@
+"""A study while it runs: the facts of one moment, and how they are drawn on a terminal or in a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from dashboards.terminal import best_trial, setting, table
+from dashboards.units import duration, percent
+from reprtune.analysis.pace import attempts, find_pace, share_done, speed
+from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.slots import slot_name
+
+BAR = 30
+SILENT_SECONDS = 30.0  # a worker that has said nothing for so long is named
+MOVING = ("time", "pace")  # facts that change by themselves
+
+
+def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[str, Any]:
+    """What is to be seen at a moment, as plain values.
+
+    Args:
+        waiting_events: in this machine's journal for MLflow. now: seconds since 1970.
+    """
+    pace = find_pace(study)
+    best = best_trial(study)
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for trial in attempts(study):
+        counts[trial.outcome] += 1
+    failed = [t for t in attempts(study) if t.result.get("error")]
+    return {
+        "name": study.spec.name,
+        "time": round(now, 3),
+        "finished": pace.finished,
+        "slots": pace.total,
+        "attempts": {outcome: n for outcome, n in counts.items() if n},
+        "running": [_worker_facts(trial, study.spec.seeds, now) for trial in _running(study)],
+        "best": None if best is None else _best_facts(best),
+        "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",
+        "mlflow_waiting": waiting_events,
+        "pace": {name: getattr(pace, name) for name in ("per_hour", "left", "low", "high")},
+    }
+
+
+def _running(study: StudyRecord) -> list[TrialRecord]:
+    running = [t for t in attempts(study) if t.outcome == "running"]
+    return sorted(running, key=lambda t: (str(t.lease.get("worker")), t.number))
+
+
+def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any]:
+    heard = trial.progress.get("time")
+    return {
+        "slot": slot_name(trial),
+        "worker": trial.lease.get("worker", "?"),
+        "device": trial.lease.get("device", "?"),
+        "step": trial.progress.get("step"),
+        "total": trial.progress.get("total"),
+        "seed": trial.progress.get("seed", trial.seed),
+        "share": round(share_done(trial, n_seeds), 4),
+        "steps_per_second": speed(trial),
+        "val_error": trial.progress.get("val_error"),
+        "silent": heard is not None and now - heard > SILENT_SECONDS,
+    }
+
+
+def _best_facts(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "slot": slot_name(trial),
+        "val_error": (trial.values or {})["val_error"],
+        "setting": setting(trial),
+    }
+
+
+def is_over(facts: Mapping[str, Any]) -> bool:
+    """Is nothing left to be trained?"""
+    return facts["finished"] >= facts["slots"] and not facts["running"]
+
+
+def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts without those that change by themselves: a change in these is news."""
+    return {key: value for key, value in facts.items() if key not in MOVING}
+
+
+def milestones(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without the steps in between, for a log."""
+    kept = {key: value for key, value in lasting(facts).items() if key not in ("running", "mlflow_waiting")}
+    return {**kept, "running": sorted(row["slot"] for row in facts["running"])}
+
+
+def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
+    """Lines for a terminal of that size, none longer, no more of them."""
+    lines = [_bar(facts), *(f"  {text}" for text in (_counts(facts), _pace(facts), _best(facts)) if text)]
+    if facts["mlflow_waiting"]:
+        lines.append(f"  MLflow: {facts['mlflow_waiting']} events wait here")
+    if facts["last_error"]:
+        lines.append(f"  last error: {facts['last_error']}")
+    rows = [_row(worker) for worker in facts["running"]]
+    if rows:
+        lines += [
+            "",
+            *table(rows, ("slot", "worker", "device", "step", "", "steps/s", "val error")).splitlines(),
+        ]
+    elif not is_over(facts):
+        lines.append(f"  nobody works on it: python cli.py study resume {facts['name']}")
+    if len(lines) > height:
+        lines = [*lines[: height - 1], f"... and {len(lines) - height + 1} more lines"]
+    return [one_line(line)[:width] for line in lines]
+
+
+def log_line(facts: Mapping[str, Any]) -> str:
+    """One line with its time in UTC."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(facts["time"]))
+    parts = [f"{facts['finished']} of {facts['slots']} finished", _counts(facts), _pace(facts), _best(facts)]
+    return one_line(f"{at}  {facts['name']}: " + "; ".join(part for part in parts if part))
+
+
+def one_line(text: str) -> str:
+    """Without characters that would break the line or the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _bar(facts: Mapping[str, Any]) -> str:
+    done, total = facts["finished"], facts["slots"]
+    n = BAR * done // total if total else BAR
+    return f"{facts['name']}  [{'#' * n}{'.' * (BAR - n)}]  {done} of {total} slots finished"
+
+
+def _counts(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {outcome}" for outcome, n in facts["attempts"].items())
+
+
+def _pace(facts: Mapping[str, Any]) -> str:
+    pace = facts["pace"]
+    if pace["left"] is None:
+        return "too few finished slots for an estimate" if facts["running"] else ""
+    rate = f"{pace['per_hour']:.3g} slots an hour, " if pace["per_hour"] else ""
+    return f"{rate}about {duration(pace['left'])} left ({duration(pace['low'])} to {duration(pace['high'])})"
+
+
+def _best(facts: Mapping[str, Any]) -> str:
+    if (best := facts["best"]) is None:
+        return ""
+    return f"best: {percent(best['val_error'])} validation error, slot {best['slot']} ({best['setting']})"
+
+
+def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
+    step = "beginning" if worker["step"] is None else f"{worker['step']}/{worker['total']}"
+    share = "" if worker["step"] is None else f"{worker['share']:.0%}"
+    rate = "" if worker["steps_per_second"] is None else f"{worker['steps_per_second']:.3g}"
+    error = "" if worker["val_error"] is None else percent(worker["val_error"])
+    return (
+        worker["slot"],
+        worker["worker"],
+        worker["device"] + (", silent" if worker["silent"] else ""),
+        step,
+        share,
+        rate,
+        error,
+    )

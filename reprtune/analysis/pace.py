@@ -1,0 +1,99 @@
+"""How fast a study goes, and when it will end: from its own finished slots and nothing else.
+
+*Notations*
+
+    k       number of finished slots that were timed
+    m, s    mean and standard deviation of the seconds from a slot's beginning to its end
+    n       slots that are left, those that run counted by the share that is left of them
+    w       slots that run at once
+
+What is left takes n m / w seconds. The sum of n slots still to come deviates from n m by about
+s sqrt(n + n^2 / k): their own spread, and what k slots leave unknown of the mean. The interval is Student's
+with k - 1 degrees of freedom, at 90 %. Slots that share a beginning, are stopped early or resumed enter as
+they are; a change of machines does not.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+
+MIN_TIMED = 3
+LEVEL = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """All times in seconds.
+
+    Attributes:
+        finished: slots of search and controls that are used up. total: all there are.
+        running: slots being trained. per_hour: slots finished in an hour at the present number of running
+            ones; None while nothing runs, or fewer than `MIN_TIMED` slots were timed.
+        left: until the end; low, high: its interval; None likewise.
+    """
+
+    finished: int
+    total: int
+    running: int
+    per_hour: float | None = None
+    left: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def attempts(study: StudyRecord) -> tuple[TrialRecord, ...]:
+    """Of search, controls and confirmation."""
+    return (*study.trials, *study.controls, *study.confirmation)
+
+
+def find_pace(study: StudyRecord) -> Pace:
+    """The pace of a study as it is stored now."""
+    total = study.spec.slots + len(study.spec.control_cells())
+    total += len({trial.slot for trial in study.confirmation})
+    used = {(part, t.slot) for part, trials in _parts(study).items() for t in trials if t.outcome in FINAL}
+    running = [t for t in attempts(study) if t.outcome == "running"]
+    known = Pace(finished=len(used), total=total, running=len(running))
+    times = [t.ended - t.started for t in attempts(study) if t.outcome in FINAL and t.started and t.ended]
+    if not running or len(times) < MIN_TIMED:
+        return known
+    left = max(0.0, total - len(used) - sum(share_done(t, study.spec.seeds) for t in running))
+    mean, spread = statistics.fmean(times), statistics.stdev(times)
+    return _estimate(known, left, mean, spread, len(times))
+
+
+def _estimate(known: Pace, n: float, mean: float, spread: float, k: int) -> Pace:
+    from scipy import stats
+
+    w = max(1, known.running)
+    middle = n * mean / w
+    half = float(stats.t.ppf((1 + LEVEL) / 2, k - 1)) * spread * math.sqrt(n + n * n / k) / w
+    return Pace(
+        finished=known.finished,
+        total=known.total,
+        running=known.running,
+        per_hour=3600 * w / mean if mean > 0 else None,
+        left=middle,
+        low=max(0.0, middle - half),
+        high=middle + half,
+    )
+
+
+def share_done(trial: TrialRecord, n_seeds: int = 1) -> float:
+    """The share of its steps that a running trial has behind it, in [0, 1]."""
+    step, total = trial.progress.get("step", 0), trial.progress.get("total", 0)
+    seeds = n_seeds if trial.arm is None else 1
+    return min(1.0, (len(trial.earlier) + (step / total if total else 0.0)) / max(1, seeds))
+
+
+def speed(trial: TrialRecord) -> float | None:
+    """Steps a second, while its worker really trained it; None before it has trained any."""
+    steps, seconds = trial.progress.get("steps", 0), trial.progress.get("seconds", 0.0)
+    return steps / seconds if steps and seconds else None
+
+
+def _parts(study: StudyRecord) -> dict[str, tuple[TrialRecord, ...]]:
+    return {"search": study.trials, "controls": study.controls, "confirmation": study.confirmation}
