@@ -26,6 +26,16 @@ settings.register_profile("reprtune", derandomize=True, deadline=None, max_examp
 settings.load_profile("reprtune")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _few_halves() -> Iterator[None]:
+    """Reports in tests take their importances' ranges from few halves of the trials: seconds each, else."""
+    from reprtune.analysis import importance
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance, "N_HALVES", {"ped-anova": 8, "fanova": 3})
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches a person's own runs, storage or tracking server."""

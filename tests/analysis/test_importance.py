@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis import importance
+from reprtune.analysis import importance, rebuilt
 from reprtune.analysis.importance import METHODS, importances
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
@@ -100,7 +100,7 @@ def test_ped_anova_has_at_least_five_best_trials(n, share):
 )
 def test_every_kind_of_range_becomes_a_distribution_that_holds_its_ends(range_):
     """Optuna accepts each range's own ends as values of the distribution made from it."""
-    distribution = importance._distribution(range_)
+    distribution = rebuilt.distribution(range_)
     for value in range_.ends():
         assert distribution._contains(distribution.to_internal_repr(value))
 

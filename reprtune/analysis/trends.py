@@ -1,0 +1,245 @@
+"""In which direction, and how far, each objective goes with each searched parameter.
+
+Complete trials only; the other parameters vary too and a sampler tries good regions more often, so these
+are associations in the trials at hand, not effects.
+
+*Notations*
+
+    n        complete trials that have the parameter
+    x, y     values of an ordered parameter (log10 of it on a logarithmic range) and of the objective
+    rho      Spearman's rank correlation; its 95 % interval is tanh(atanh(rho) -+ 1.96 s) with
+             s = sqrt((1 + rho^2 / 2) / (n - 3)) (Bonett and Wright 2000, Psychometrika 65:23-28)
+    change   Theil-Sen slope (the median of all pairwise slopes, with Sen's 95 % interval) times the width of
+             the searched range: from its lowest to its highest value, in the objective's unit
+    mean     of a level (one value), with its 95 % t interval: mean -+ t_{0.975, m-1} sd / sqrt(m), m >= 3
+    to_all   mean of a level minus the mean of all: (1 - m/n) times its difference to the other levels' mean,
+             and the interval likewise from Welch's of that difference
+    curve    locally linear regression with tricube weights over the nearest 2/3 (Cleveland 1979, JASA 74,
+             no robustness rounds); the band is 2.5 % to 97.5 % over bootstrap resamples of the trials
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from reprtune.analysis.importance import rows
+from reprtune.analysis.rebuilt import Row
+from reprtune.record.schema import StudyRecord
+from reprtune.spec.space import Choice, FloatRange, Range
+
+MIN_RANK = 10
+MIN_LEVEL = 3
+MIN_CURVE = 20
+MAX_LEVELS = 6  # an ordered parameter with more values has a curve
+MAX_TRIALS = 1000
+N_GRID = 25
+N_BOOTSTRAP = 100
+FRACTION = 2 / 3
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankTrend:
+    """Of an ordered parameter; `change` is None where the slopes have none."""
+
+    rho: float
+    low: float
+    high: float
+    change: float | None
+    change_low: float | None
+    change_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """The trials with one value; intervals need `MIN_LEVEL` of them (and, `to_all`, as many others)."""
+
+    value: str | int | float | bool
+    n: int
+    mean: float
+    low: float | None
+    high: float | None
+    to_all: float
+    to_all_low: float | None
+    to_all_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """One objective over one parameter.
+
+    Attributes:
+        n: complete trials that have both. n_used: those the rank trend and the curve are made of.
+        rank: of an ordered parameter, else None; also None where `reason` says why.
+        levels: of choices and of ordered parameters with few values; else empty.
+        curve: of ordered parameters with many values, from `MIN_CURVE` trials on; else empty.
+        reason: what is missing and why, as a sentence.
+    """
+
+    objective: str
+    param: str
+    n: int
+    n_used: int
+    rank: RankTrend | None
+    levels: tuple[Level, ...]
+    curve: tuple[CurvePoint, ...]
+    reason: str | None
+
+
+def trends(record: StudyRecord, seed: int = 0) -> tuple[Trend, ...]:
+    """Every objective over every searched parameter. Equal content is computed once."""
+    return tuple(
+        trend
+        for objective in record.spec.objectives
+        for trend in _trends(rows(record, objective), tuple(record.spec.params.items()), objective, seed)
+    )
+
+
+@lru_cache(maxsize=16)
+def _trends(
+    seen: tuple[Row, ...], params: tuple[tuple[str, Range], ...], objective: str, seed: int
+) -> tuple[Trend, ...]:
+    found = [(dict(drawn), value) for drawn, value in seen]
+    return tuple(
+        _trend(
+            [drawn[name] for drawn, _ in found if name in drawn],
+            [value for drawn, value in found if name in drawn],
+            name, range_, objective, seed,
+        )
+        for name, range_ in params
+    )  # fmt: skip
+
+
+def _trend(values: list[Any], y: list[float], name: str, range_: Range, objective: str, seed: int) -> Trend:
+    ordered = not isinstance(range_, Choice)
+    different = sorted(set(values)) if ordered else [o for o in range_.values() or () if o in values]
+    few = not ordered or len(different) <= MAX_LEVELS
+    chosen = _subsample(len(y), seed)
+    xs = np.array([place(range_, values[i]) for i in chosen]) if ordered else np.empty(0)
+    ys = np.array([y[i] for i in chosen])
+    reason = _reason(name, len(y), len(different), few, ordered)
+    enough = ordered and len(y) >= MIN_RANK and len(different) > 1 and len(set(ys.tolist())) > 1
+    return Trend(
+        objective=objective,
+        param=name,
+        n=len(y),
+        n_used=len(chosen),
+        rank=_rank(xs, ys, range_) if enough else None,
+        levels=_levels(values, y, different) if few else (),
+        curve=_curve(xs, ys, range_, seed) if not few and len(y) >= MIN_CURVE else (),
+        reason=reason,
+    )
+
+
+def _reason(name: str, n: int, n_values: int, few: bool, ordered: bool) -> str | None:
+    if n_values == 1:
+        return f"{name} took one value only, so it has no trend."
+    if ordered and n < MIN_RANK:
+        return f"A direction of {name} needs {MIN_RANK} complete trials, but there are {n}."
+    if not few and n < MIN_CURVE:
+        return f"A smooth trend over {name} needs {MIN_CURVE} complete trials, but there are {n}."
+    return None
+
+
+def _subsample(n: int, seed: int) -> list[int]:
+    return list(range(n)) if n <= MAX_TRIALS else sorted(random.Random(seed).sample(range(n), MAX_TRIALS))
+
+
+def place(range_: Range, value: float) -> float:
+    """Where a value lies on the axis of its range: log10 on a logarithmic one."""
+    return math.log10(value) if isinstance(range_, FloatRange) and range_.log else float(value)
+
+
+def width(range_: Range) -> float:
+    """From the lowest to the highest value, as `place` has them."""
+    ends = range_.values() or range_.ends()
+    return place(range_, float(ends[-1])) - place(range_, float(ends[0]))
+
+
+def _rank(x: np.ndarray, y: np.ndarray, range_: Range) -> RankTrend:
+    n, rho = len(x), float(stats.spearmanr(x, y).statistic)
+    inside = min(max(rho, -1 + 1e-12), 1 - 1e-12)
+    half = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    sen = stats.theilslopes(y, x, LEVEL)
+    change = [float(s) * width(range_) for s in (sen[0], sen[2], sen[3])]
+    known = [c if math.isfinite(c) else None for c in change]
+    return RankTrend(
+        rho=rho,
+        low=math.tanh(math.atanh(inside) - half),
+        high=math.tanh(math.atanh(inside) + half),
+        change=known[0],
+        change_low=known[1],
+        change_high=known[2],
+    )
+
+
+def _levels(values: Sequence[Any], y: Sequence[float], different: Sequence[Any]) -> tuple[Level, ...]:
+    groups: Mapping[Any, np.ndarray] = {
+        level: np.array([b for a, b in zip(values, y, strict=True) if a == level]) for level in different
+    }
+    return tuple(
+        _level(level, group, np.concatenate([g for k, g in groups.items() if k != level] or [np.empty(0)]))
+        for level, group in groups.items()
+    )
+
+
+def _level(value: Any, own: np.ndarray, others: np.ndarray) -> Level:
+    weight = len(others) / (len(own) + len(others))
+    to_others = float(own.mean() - others.mean()) if len(others) else 0.0
+    mean, half, welch = float(own.mean()), None, None
+    if len(own) >= MIN_LEVEL:
+        t = float(stats.t.ppf((1 + LEVEL) / 2, len(own) - 1))
+        half = t * float(own.std(ddof=1)) / math.sqrt(len(own))
+        if len(others) >= MIN_LEVEL and own.std() + others.std() > 0:
+            welch = stats.ttest_ind(own, others, equal_var=False).confidence_interval(LEVEL)
+    return Level(
+        value=value,
+        n=len(own),
+        mean=mean,
+        low=None if half is None else mean - half,
+        high=None if half is None else mean + half,
+        to_all=weight * to_others,
+        to_all_low=None if welch is None else weight * float(welch.low),
+        to_all_high=None if welch is None else weight * float(welch.high),
+    )
+
+
+def _curve(x: np.ndarray, y: np.ndarray, range_: Range, seed: int) -> tuple[CurvePoint, ...]:
+    """On a grid over the values drawn; nothing where the neighbourhoods hold a single value."""
+    grid = np.linspace(x.min(), x.max(), N_GRID)
+    middle = _smooth(x, y, grid)
+    if not np.isfinite(middle).all():
+        return ()
+    rng = np.random.default_rng(seed)
+    draws = [rng.integers(len(x), size=len(x)) for _ in range(N_BOOTSTRAP)]
+    band = np.array([_smooth(x[d], y[d], grid) for d in draws])
+    band = np.where(np.isfinite(band), band, middle)  # a resample without neighbours there says nothing
+    low, high = np.quantile(band, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+    log = isinstance(range_, FloatRange) and range_.log
+    return tuple(
+        CurvePoint(x=float(10**a if log else a), y=float(b), low=float(c), high=float(d))
+        for a, b, c, d in zip(grid, middle, low, high, strict=True)
+    )
+
+
+def _smooth(x: np.ndarray, y: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    from statsmodels.nonparametric.smoothers_lowess import lowess
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(lowess(y, x, frac=FRACTION, it=0, xvals=grid))
