@@ -24,6 +24,7 @@ class Settings:
         runs_dir: folder of everything reprtune writes; the other defaults lie inside it.
         storage: SQLAlchemy URL of the Optuna storage; `None` = SQLite in `runs_dir`.
         tracking_uri: MLflow tracking URI; `None` = SQLite in `runs_dir`.
+        experiment: name of the MLflow experiment that a new study joins; `None` = one of its own.
         data_dir: folder of the data sets; downloads go there.
         states_dir: folder of training states, shared by all machines of a study;
             `None` = `runs_dir/states`.
@@ -34,6 +35,7 @@ class Settings:
     runs_dir: Path = Path("runs")
     storage: str | None = None
     tracking_uri: str | None = None
+    experiment: str | None = None
     data_dir: Path = Path("data")
     states_dir: Path | None = None
     device: str = "auto"
@@ -54,6 +56,7 @@ class Settings:
             "runs_dir": os.environ.get("REPRTUNE_RUNS"),
             "storage": os.environ.get("REPRTUNE_STORAGE"),
             "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI"),
+            "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME"),
             "data_dir": os.environ.get("REPRTUNE_DATA"),
             "states_dir": os.environ.get("REPRTUNE_STATES"),
             "device": os.environ.get("REPRTUNE_DEVICE"),

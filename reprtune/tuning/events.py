@@ -18,6 +18,7 @@ from reprtune.spec.history import PHASES, Drop, Point
 from reprtune.spec.space import DurationRange, Range, param_name
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.tuning.environment import mlflow_tags
 
 IDENTITY = "reprtune.identity"
 NOTE = "mlflow.note.content"
@@ -77,6 +78,7 @@ def begin_event(
         "study": study.name, "digest": digest, "role": role, "arm": arm or role, "slot": slot,
         "seed": trial.seed, "attempt": attempt, "outcome": "running", **(tags or {}),
     }  # fmt: skip
+    shown = mlflow_tags(dict(tags or {}))
     return {
         "event": "begin",
         "identity": identity(digest, key),
@@ -87,7 +89,7 @@ def begin_event(
         "params": _texts({**factors, **fixed}),
         "metrics": [_metric(f"hp.{k}", v, 0, time_ms) for k, v in factors.items() if _is_number(v)],
         "tags": _texts(
-            {**_prefixed("reprtune", own), **_prefixed("param", factors), NOTE: _note(own, factors)}
+            {**_prefixed("reprtune", own), **_prefixed("param", factors), NOTE: _note(own, factors), **shown}
         ),
         "config": json.dumps(plain, indent=2),
     }
@@ -115,6 +117,11 @@ def factor_levels(space: Mapping[str, Range], trial: TrialSpec) -> dict[str, Any
                 value = float(Duration.parse(value).value)
             levels[param_name(path, range_)] = value
     return levels
+
+
+def tags_event(tags: Mapping[str, Any]) -> Event:
+    """Tags for the run that the journal is at."""
+    return {"event": "tags", "tags": _texts({**_prefixed("reprtune", tags), **mlflow_tags(dict(tags))})}
 
 
 def metrics_event(points: Iterable[Point], drops: Iterable[Drop] = ()) -> Event:

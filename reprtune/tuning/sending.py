@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprtune.tuning.events import IDENTITY, STUDY_KEY
+from reprtune.tuning.inputs import as_entities, inputs_of_run
 from reprtune.tuning.tracking import TrackedStudy, find_run
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one call
 ATTEMPT = "reprtune.attempt"
 PARENT = "mlflow.parentRunId"
+CONFIG = "config.json"  # the artifact that a beginning brings along
 
 
 @dataclass
@@ -72,22 +74,24 @@ def _add(update: Update, event: Mapping[str, Any]) -> None:
     update.tags |= event.get("tags", {})
     if event["event"] == "begin":
         update.begin, update.status, update.end_ms = event, "RUNNING", None
+        update.artifacts[CONFIG] = None
     elif event["event"] == "end":
         update.status, update.end_ms = event["status"], event["time_ms"]
     elif event["event"] == "artifact":
         update.artifacts[event["name"]] = None
 
 
-def send(
-    tracked: TrackedStudy, update: Update, run: Run | None, artifact: Callable[[str], str | Path | None]
-) -> None:
-    """Bring one run up to date. Doing it again changes nothing.
+def send(tracked: TrackedStudy, update: Update, run: Run | None) -> Run | None:
+    """Bring all of one run but its artifacts up to date. Doing it again changes nothing.
 
     What another machine has written of a later attempt stays: a later attempt gives all points of
     the slot again, so this one has nothing to add.
 
     Args:
-        run: the run as it is there, or None to make it. artifact: the text of an artifact, or the folder of several.
+        run: the run as it is there, or None to make it.
+
+    Returns:
+        The run; None where another machine is further.
 
     Raises:
         Exception: of MLflow or below it, when the store cannot be reached or refuses.
@@ -96,7 +100,7 @@ def send(
     if run is None:
         run = _create(tracked, update)
     elif int(run.data.tags.get(ATTEMPT, 0)) > update.attempt:
-        return
+        return None
     elif update.whole:
         known = _known_points(tracked, run, {m["key"] for m in update.metrics})
     client, run_id = tracked.client, run.info.run_id
@@ -106,15 +110,24 @@ def send(
         client.update_run(run_id, "RUNNING")
     _send_values(tracked, run_id, update, known)
     if update.begin is not None:
-        client.log_text(run_id, update.begin["config"], "config.json")
-    for name in update.artifacts:
-        found = artifact(name)
-        if isinstance(found, Path):
-            client.log_artifacts(run_id, str(found), name)
-        elif found is not None:
-            client.log_text(run_id, found, name)
+        inputs = inputs_of_run(tracked.inputs, update.begin, tracked.task)
+        if inputs:
+            client.log_inputs(run_id, datasets=as_entities(inputs))
     if update.status not in (None, "RUNNING"):
         client.set_terminated(run_id, update.status, end_time=update.end_ms)
+    return run
+
+
+def send_artifact(tracked: TrackedStudy, run_id: str, name: str, content: str | Path) -> None:
+    """Write an artifact of a run: a text under its name, or a folder of files; again replaces it.
+
+    Raises:
+        Exception: of MLflow or of the place where artifacts are.
+    """
+    if isinstance(content, Path):
+        tracked.client.log_artifacts(run_id, str(content), name)
+    else:
+        tracked.client.log_text(run_id, content, name)
 
 
 def _create(tracked: TrackedStudy, update: Update) -> Run:

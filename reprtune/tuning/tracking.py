@@ -10,21 +10,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from filelock import FileLock
-
 from reprtune.errors import TrackingError
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, to_plain
 from reprtune.spec.study import StudySpec
+from reprtune.spec.task import TaskSpec
 from reprtune.tuning.events import IDENTITY, STUDY_KEY, identity
-from reprtune.tuning.views import experiment_tags
+from reprtune.tuning.experiments import find_or_make
+from reprtune.tuning.inputs import Input, as_entities, task_inputs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 8
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(CONNECT_SECONDS),
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a lost answer to "create a run" must not make it twice
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -43,17 +42,44 @@ ENVIRONMENT = {
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
+NO_DRIVER = {"boto3": "'.[s3]'", "psycopg": "'.[postgresql]'"}
+
+
 @dataclass(frozen=True)
 class TrackedStudy:
-    """A study's place in MLflow: its experiment, and its own run, the parent of all others."""
+    """A study's place in MLflow: its experiment, and its own run, the parent of all others.
+
+    Attributes:
+        task: of the study's base. inputs: the parts of its data.
+    """
 
     client: MlflowClient
     experiment_id: str
     parent_id: str
+    task: TaskSpec
+    inputs: tuple[Input, ...] = ()
+
+    def is_there(self) -> bool:
+        """Not so on a server that was emptied, where another experiment may have our number by now.
+
+        Raises:
+            Exception: of MLflow, when it cannot be asked.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            info = self.client.get_run(self.parent_id).info
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(info.lifecycle_stage == "active" and info.experiment_id == self.experiment_id)
 
 
-def prepare(settings: Settings, study: StudySpec, digest: str) -> str:
-    """Make schema, experiment and parent run, whatever of it is missing; the experiment's id.
+def prepare(
+    settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Make schema, experiment and parent run, whatever of it is missing; `name` and `id` of the experiment.
 
     To be called once at `study create`, before workers start: MLflow's own schema creation breaks
     when several processes begin at once.
@@ -61,24 +87,41 @@ def prepare(settings: Settings, study: StudySpec, digest: str) -> str:
     Raises:
         TrackingError: within about 20 s, naming the URI and the way out.
     """
-    return open_study(settings, study, digest).experiment_id
+    tracked = open_study(settings, study, digest, facts)
+    with named_errors(settings.mlflow_uri):
+        return {
+            "name": tracked.client.get_experiment(tracked.experiment_id).name,
+            "id": tracked.experiment_id,
+        }
 
 
-def open_study(settings: Settings, study: StudySpec, digest: str) -> TrackedStudy:
+def open_study(
+    settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
+) -> TrackedStudy:
     """Connect, and find or make what the study has in MLflow. Safe to repeat.
+
+    Args:
+        digest: of the stored study. facts: of the stored study, where there are any yet; `experiment` says
+            which one it is in.
 
     Raises:
         TrackingError: when the store cannot be reached or used.
     """
-    with _named_errors(settings.mlflow_uri):
+    facts = facts or {}
+    run_identity = identity(digest, STUDY_KEY)
+    inputs = task_inputs(study.base.task, facts)
+    with named_errors(settings.mlflow_uri):
         client = connect(settings.mlflow_uri)
-        experiment_id = _experiment(client, study, settings)
-        parent = find_run(client, experiment_id, identity(digest, STUDY_KEY))
+        experiment = find_or_make(
+            client, study, digest, settings, facts.get("experiment"), _where(run_identity)
+        )
+        parent = find_run(client, experiment.experiment_id, run_identity)
         if parent is None:
-            tags = {IDENTITY: identity(digest, STUDY_KEY)}
-            parent = client.create_run(experiment_id, tags=tags, run_name=study.name)
-        _describe(client, parent, study, digest)
-        return TrackedStudy(client, experiment_id, parent.info.run_id)
+            tags = {IDENTITY: run_identity}
+            parent = client.create_run(experiment.experiment_id, tags=tags, run_name=study.name)
+        _describe(client, parent, study, digest, inputs)
+        run_id = parent.info.run_id
+        return TrackedStudy(client, experiment.experiment_id, run_id, study.base.task, inputs)
 
 
 def connect(uri: str) -> MlflowClient:
@@ -100,9 +143,36 @@ def connect(uri: str) -> MlflowClient:
 
 def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run | None:
     """The oldest run with this identity; runs deleted by a person are not there."""
-    where = f"tags.`{IDENTITY}` = '{run_identity}'"
-    runs = client.search_runs([experiment_id], where, max_results=1, order_by=["start_time ASC"])
+    runs = client.search_runs(
+        [experiment_id], _where(run_identity), max_results=1, order_by=["start_time ASC"]
+    )
     return runs[0] if runs else None
+
+
+def run_ids(tracked: TrackedStudy, digest: str) -> set[str]:
+    """Of all runs of a study that are not deleted.
+
+    Args:
+        digest: of the stored study.
+    """
+    return {run.info.run_id for run in runs_of(tracked.client, tracked.experiment_id, digest)}
+
+
+def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
+    """All runs of a study that are not deleted, its own among them."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        where = f"tags.`{IDENTITY}` LIKE '{digest}/%'"
+        page = client.search_runs([experiment_id], where, max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _where(run_identity: str) -> str:
+    return f"tags.`{IDENTITY}` = '{run_identity}'"
 
 
 def shown(uri: str) -> str:
@@ -113,24 +183,9 @@ def shown(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@", 1)))
 
 
-def _experiment(client: MlflowClient, study: StudySpec, settings: Settings) -> str:
-    name, own = study.name, settings.tracking_uri is None
-    with FileLock(settings.runs_dir / ".mlflow.lock") if own else contextlib.nullcontext():
-        found = client.get_experiment_by_name(name)  # creates the schema of an empty database
-        if found is None:
-            tags = experiment_tags(study, round(1000 * time.time()))
-            return client.create_experiment(name, artifact_location=settings.mlflow_artifacts, tags=tags)
-    if found.lifecycle_stage != "active":
-        raise TrackingError(
-            f"The MLflow experiment {name!r} at {shown(settings.mlflow_uri)} has been deleted, "
-            "and MLflow keeps its name.",
-            f"Restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`, "
-            "or give the study another name with --name.",
-        )
-    return found.experiment_id
-
-
-def _describe(client: MlflowClient, parent: Run, study: StudySpec, digest: str) -> None:
+def _describe(
+    client: MlflowClient, parent: Run, study: StudySpec, digest: str, inputs: tuple[Input, ...]
+) -> None:
     from mlflow.entities import Param, RunTag
 
     params = {
@@ -151,6 +206,8 @@ def _describe(client: MlflowClient, parent: Run, study: StudySpec, digest: str) 
         return
     run_id = parent.info.run_id
     client.log_text(run_id, canonical_json(to_plain(study)), "spec.json")
+    if inputs:
+        client.log_inputs(run_id, datasets=as_entities(inputs))
     client.log_batch(
         run_id,
         tags=[RunTag(k, v) for k, v in tags.items()],
@@ -178,17 +235,46 @@ def _try_database(uri: str, scheme: str) -> None:
 
 
 @contextlib.contextmanager
-def _named_errors(uri: str) -> Iterator[None]:
+def named_errors(uri: str) -> Iterator[None]:
+    """Whatever requests, SQLAlchemy, a driver or MLflow raises, as a TrackingError."""
     try:
         yield
-    except TrackingError:
-        raise
-    except Exception as error:  # requests, SQLAlchemy, the database driver and MLflow each have their own
-        raise TrackingError(
-            f"The MLflow tracking store {shown(uri)} cannot be used: {brief(error)}",
-            "Start it, correct --tracking-uri (or MLFLOW_TRACKING_URI), or leave that out to use SQLite in "
-            "the runs folder.",
-        ) from error
+    except Exception as error:
+        raise in_words(error, uri) from error
+
+
+def in_words(error: Exception, uri: str) -> TrackingError:
+    """What is wrong with the tracking store, and the way out."""
+    if isinstance(error, TrackingError):
+        return error
+    text, user = str(error), os.environ.get("MLFLOW_TRACKING_USERNAME")
+    by = f"the user {user!r}" if user else "anybody without a name"
+    if "error code 401" in text:
+        return TrackingError(
+            f"The MLflow server {shown(uri)} does not let {by} in (401).",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for that server.",
+        )
+    if "error code 403" in text or getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        return TrackingError(
+            f"The MLflow server {shown(uri)} does not allow {by} to do that (403): {brief(error)}",
+            "Ask its administrator for the permission EDIT on the experiment, or name another with --experiment.",
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return TrackingError(
+            f"The certificate of the MLflow server {shown(uri)} is not trusted here.",
+            "Set MLFLOW_TRACKING_SERVER_CERT_PATH to its certificate (or MLFLOW_TRACKING_INSECURE_TLS=true).",
+        )
+    driver = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    if driver in NO_DRIVER:
+        return TrackingError(
+            f"The MLflow tracking store {shown(uri)} needs {driver}, which is not installed.",
+            f"In the checkout: pip install -e {NO_DRIVER[driver]} -c constraints.txt",
+        )
+    return TrackingError(
+        f"The MLflow tracking store {shown(uri)} cannot be used: {brief(error)}",
+        "Start it, correct --tracking-uri (or MLFLOW_TRACKING_URI), or leave that out to use SQLite in "
+        "the runs folder.",
+    )
 
 
 def brief(error: BaseException) -> str:

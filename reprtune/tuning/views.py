@@ -19,18 +19,16 @@ VIEW = "reprtune"  # `#/experiments/ID/runs?viewStateShareKey=reprtune` opens th
 VIEW_NAME = "Settings and results"
 
 
-def experiment_tags(study: StudySpec, created_ms: int) -> dict[str, str]:
-    """Description and saved view of the study's experiment."""
+def experiment_tags(study: StudySpec, created_ms: int, *, own: bool = True) -> dict[str, str]:
+    """Saved view of an experiment made for a study; the study's question too, if it is its `own`."""
     view = {
         "name": VIEW_NAME,
         "createdAt": created_ms,
         "updatedAt": created_ms,
         "state": deflated(view_state(study.params)),
     }
-    return {
-        "mlflow.note.content": study.question,
-        f"mlflow.sharedViewState.{VIEW}": json.dumps(view),
-    }
+    note = {"mlflow.note.content": study.question} if own else {}
+    return {**note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 
 def view_state(params: Iterable[str]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_a_server_killed_while_a_study_runs_misses_and_doubles_nothing(
     monkeypatch.setattr(shipping, "INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(shipping, "LONGEST_PAUSE_SECONDS", 0.2)
     settings = Settings(runs_dir=tmp_path, tracking_uri=server.uri)
-    experiment_id = prepare(settings, STUDY, DIGEST)
+    experiment_id = prepare(settings, STUDY, DIGEST)["id"]
     journal, said, stop = Journal(settings.journal_dir, STUDY.name), [], threading.Event()
     shipper = Shipper(settings, STUDY, DIGEST, said.append)
     thread = threading.Thread(target=shipper.run_until, args=(stop,))
