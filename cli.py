@@ -11,6 +11,7 @@ from commands.options import Translated
 from commands.study import study
 from commands.train import train
 from commands.trial import trial
+from commands.ui import ui
 
 
 @click.group(cls=Translated, context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (list_, train, study, trial, data):
+for command in (list_, train, study, trial, ui, data):
     cli.add_command(command)
 
 

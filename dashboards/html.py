@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,16 +42,23 @@ class Section:
 
 
 def render(
-    title: str, subtitle: str, sections: Sequence[Section], footer: str, *, with_library: bool = True
+    title: str,
+    subtitle: str,
+    sections: Sequence[Section],
+    footer: str,
+    *,
+    with_library: bool = True,
+    runs: Mapping[str, str] | None = None,
 ) -> str:
     """The whole page. Everything but our own files is escaped. `with_library=False` leaves plotly.js, its
-    megabytes, to `add_library`."""
+    megabytes, to `add_library`. `runs`: name of a trial -> address that its name in a table leads to."""
     drawn = any(s.words.missing is None for s in sections)
     html = _environment().get_template("page.html.j2").render(
         title=title,
         subtitle=subtitle,
         sections=sections,
         footer=footer,
+        runs=runs or {},
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "plots.js").read_text(encoding="utf-8"),
         config=_inside_script(json.dumps(theme.CONFIG)),

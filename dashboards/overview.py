@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.answer import answer
+from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
 from reprtune.analysis.attempts import deciding, total_seconds
@@ -29,7 +30,8 @@ ORDER = (
 
 @dataclass(frozen=True, kw_only=True)
 class OverviewInfo:
-    """`search` and `controls`: slots by the outcome that decides them; `attempts`: all of the search."""
+    """`search` and `controls`: slots by the outcome that decides them; `attempts`: all of the search;
+    `progress`: how far it is and what to do next."""
 
     name: str
     question: str
@@ -38,6 +40,7 @@ class OverviewInfo:
     task: str
     objectives: Mapping[str, str]
     space: Mapping[str, str]
+    progress: Progress
     answer: tuple[str, ...]
     plan: str
     slots: int
@@ -66,6 +69,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         ),
         objectives={name: OBJECTIVES[name] for name in spec.objectives},
         space={name: _range_text(range_.values(), range_.ends()) for name, range_ in spec.params.items()},
+        progress=progress(record),
         answer=answer(record),
         plan=_plan(record),
         slots=spec.slots,
@@ -158,7 +162,10 @@ def words(info: OverviewInfo) -> Words:
     ]
     rows = [(o, str(n), OUTCOMES[o][2], "yes" if OUTCOMES[o][1] else "no") for o, n in info.attempts.items()]
     return Words(
+        state=info.progress.state,
         lead=(info.question, *info.answer),
+        step=info.progress.step,
+        command=info.progress.command,
         facts=tuple(facts),
         reading=(
             "Each bar is the whole budget; a slot counts with the attempt that used it up, or with its "

@@ -19,15 +19,20 @@ class Words:
     """The text of a page.
 
     Attributes:
+        state: how far what is said here may be trusted, in a few words before all else.
         lead: paragraphs before the figure.
-        facts: terms and their values, before the figure.
+        step: what to do next, as a sentence; `command` does it.
+        facts: terms and their values, after the figure.
         missing: why there is no figure, as a sentence; None when there is one.
         reading: how to read the figure, one or two sentences.
         table: the figure's numbers for those who cannot see it.
         picture: what the figure shows, in a few words, for screen readers.
     """
 
+    state: str = ""
     lead: tuple[str, ...] = ()
+    step: str = ""
+    command: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     missing: str | None = None
     reading: str = ""

@@ -20,6 +20,7 @@ from typing import Any
 import reprtune
 from dashboards.html import Section, render
 from dashboards.pages import PAGES
+from dashboards.runs import run_addresses
 from dashboards.units import count, moment
 from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
 from reprtune.errors import StudyError
@@ -30,16 +31,17 @@ MANIFEST = "manifest.json"
 TABLES = (("trials.csv", "all attempts (CSV)"), ("controls.csv", "controls (CSV)"))
 
 
-def write_report(record: StudyRecord, folder: Path) -> Path:
+def write_report(record: StudyRecord, folder: Path, *, mlflow: str | None = None) -> Path:
     """Write the report of a study, finished or not, into `folder`; returns the path of the page.
 
     Everything is made before anything is written, each file is replaced at once, and the manifest,
     which names the others with their digests, comes last. Other files in the folder are left alone.
+    Trials are linked to their runs where `mlflow`, the address of MLflow's page, is given.
 
     Raises:
         StudyError: the folder cannot be written.
     """
-    files = report_files(record, time.time())
+    files = report_files(record, time.time(), mlflow)
     try:
         _place(files, folder)
     except OSError as error:
@@ -50,10 +52,10 @@ def write_report(record: StudyRecord, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def report_files(record: StudyRecord, now: float) -> dict[str, bytes]:
+def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> dict[str, bytes]:
     """Name -> content of every file of the report made at `now`, the manifest last."""
     infos = {key: page.info(record) for key, page in PAGES.items()}
-    texts = {"report.html": _html(record, infos, now)}
+    texts = {"report.html": _html(record, infos, now, mlflow)}
     texts |= {f"figures/{key}.json": json_text(info) for key, info in infos.items()}
     texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
@@ -61,7 +63,7 @@ def report_files(record: StudyRecord, now: float) -> dict[str, bytes]:
     return {**files, MANIFEST: json_text(_manifest(record, files, now)).encode()}
 
 
-def _html(record: StudyRecord, infos: Mapping[str, Any], now: float) -> str:
+def _html(record: StudyRecord, infos: Mapping[str, Any], now: float, mlflow: str | None) -> str:
     sections = [
         Section(
             key=key,
@@ -78,7 +80,8 @@ def _html(record: StudyRecord, infos: Mapping[str, Any], now: float) -> str:
         f"Study report of {moment(now)}: {attempts} of the search, {len(record.controls)} of the controls."
     )
     footer = f"Written by reprtune {reprtune.__version__}. {MANIFEST} names every file with its digest."
-    return render(record.spec.name, subtitle, sections, footer)
+    runs = run_addresses(record, mlflow) if mlflow else {}
+    return render(record.spec.name, subtitle, sections, footer, runs=runs)
 
 
 def _manifest(record: StudyRecord, files: Mapping[str, bytes], now: float) -> dict[str, Any]:

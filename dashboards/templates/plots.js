@@ -1,6 +1,8 @@
 "use strict";
 // Draws every figure from the JSON beside it; a figure with choices gets a menu.
-const PRINT_WIDTH = 660;
+const PRINT_WIDTH = 660, PRINT_HEIGHT = 780, PRINT_ROWS = 30;
+const NARROW = window.matchMedia("(max-width: 40rem)");
+const WIDE = window.matchMedia("(min-width: 70rem)");
 
 function addMenu(plot, choices) {
   const label = document.createElement("label");
@@ -22,8 +24,10 @@ function draw(source) {
   const spec = JSON.parse(source.textContent);
   const choices = (spec.layout.meta || {}).choices || [];
   delete spec.layout.meta;
-  // Where a finger scrolls the page, dragging inside a figure must not zoom it.
+  // Where a finger scrolls the page, dragging inside a figure must not zoom it, and a tap is not exact.
   if (window.matchMedia("(pointer: fine)").matches) spec.layout.dragmode = "zoom";
+  else spec.layout.hoverdistance = 40;
+  if (NARROW.matches) spec.layout.legend = { ...spec.layout.legend, font: { size: 11 } };
   Plotly.newPlot(plot, spec.data, spec.layout, CONFIG);
   if (choices.length > 1) addMenu(plot, choices);
 }
@@ -36,5 +40,46 @@ document.querySelectorAll("button[data-save]").forEach((button) => {
   const filename = button.dataset.save.replace(/-plot$/, "");
   button.addEventListener("click", () => Plotly.downloadImage(plot, { format: "svg", filename }));
 });
-window.addEventListener("beforeprint", () => PLOTS.forEach((p) => Plotly.relayout(p, { width: PRINT_WIDTH })));
-window.addEventListener("afterprint", () => PLOTS.forEach((p) => Plotly.relayout(p, { width: null, autosize: true })));
+
+// Contents: a column beside the pages where there is room, else a bar that unfolds and folds again.
+const CONTENTS = document.getElementById("contents");
+const LINKS = CONTENTS ? [...CONTENTS.querySelectorAll("a")] : [];
+function fold() { if (CONTENTS) CONTENTS.open = WIDE.matches; }
+function mark(id) {
+  LINKS.forEach((link) => {
+    const is = link.hash === "#" + id;
+    if (is) { link.setAttribute("aria-current", "true"); document.getElementById("here").textContent = ": " + link.textContent; }
+    else link.removeAttribute("aria-current");
+  });
+}
+if (CONTENTS) {
+  fold();
+  WIDE.addEventListener("change", fold);
+  LINKS.forEach((link) => link.addEventListener("click", fold));
+  CONTENTS.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !WIDE.matches) { CONTENTS.open = false; CONTENTS.querySelector("summary").focus(); }
+  });
+  const seen = new IntersectionObserver((entries) => entries.forEach((e) => { if (e.isIntersecting) mark(e.target.id); }),
+    { rootMargin: "-20% 0px -75% 0px" });
+  document.querySelectorAll("main section").forEach((section) => seen.observe(section));
+}
+
+// Paper has no menus: short tables unfold, and no figure is higher than what a sheet leaves it.
+const UNFOLDED = [];
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details.table:not([open])").forEach((table) => {
+    if (Number(table.dataset.rows) <= PRINT_ROWS) { table.open = true; UNFOLDED.push(table); }
+  });
+  PLOTS.forEach((plot) => {
+    plot.dataset.height = plot.layout.height;
+    plot.style.minHeight = "0";
+    Plotly.relayout(plot, { width: PRINT_WIDTH, height: Math.min(plot.layout.height, PRINT_HEIGHT) });
+  });
+});
+window.addEventListener("afterprint", () => {
+  UNFOLDED.splice(0).forEach((table) => { table.open = false; });
+  PLOTS.forEach((plot) => {
+    plot.style.minHeight = plot.dataset.height + "px";
+    Plotly.relayout(plot, { width: null, height: Number(plot.dataset.height), autosize: true });
+  });
+});

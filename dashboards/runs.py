@@ -1,0 +1,24 @@
+"""Where MLflow shows the run of a trial, by the names the pages call it."""
+
+from __future__ import annotations
+
+from reprtune.record.links import run_url
+from reprtune.record.schema import StudyRecord
+from reprtune.record.slots import slot_key
+
+
+def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
+    """Label of a trial, and its bare number -> address of its run; empty where the experiment is unknown."""
+    experiment = record.facts.get("experiment")
+    if not experiment:
+        return {}
+    found: dict[str, str] = {}
+    for trial in (*record.trials, *record.controls, *record.confirmation):
+        if trial.started is None:
+            continue
+        address = run_url(mlflow, str(experiment["id"]), f"{record.instance}/{slot_key(trial)}")
+        if trial.arm is None:
+            found |= {str(trial.number): address, f"trial {trial.number}": address}
+        else:
+            found[f"{trial.arm}, seed {trial.seed}"] = address
+    return found
