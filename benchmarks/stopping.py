@@ -118,33 +118,26 @@ def outcomes(job: tuple[str, str, bool], n_orders: int, n_workers: int, path: Pa
     return [outcome(runs, order, name, several, n_workers) for order in orders]
 
 
-def interval(values: Sequence[float] | NDArray[np.float64], *, digits: int = 1) -> str:
+def interval(values: Sequence[float] | NDArray[np.float64], *, digits: int = 1, signed: bool = False) -> str:
     """Mean and 95 % t interval, times 100."""
     x = 100 * np.asarray(values)
-    mean, half = x.mean(), stats.t.ppf(0.975, len(x) - 1) * stats.sem(x)
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    half = stats.t.ppf(0.975, len(x) - 1) * stats.sem(x)
+    return f"{x.mean():{'+' if signed else ''}.{digits}f} ± {half:.{digits}f}"
 
 
-def table(found: Mapping[str, Sequence[Outcome]], *, several: bool, against: str | None = None) -> str:
-    """Markdown; all numbers are per cent, or points of validation error.
-
-    Args:
-        against: give the first measure as the difference to this rule, paired by order.
-    """
+def table(found: Mapping[str, Sequence[Outcome]], *, several: bool) -> str:
+    """Markdown; all numbers are per cent, or points of validation error. At each budget the row of `none` has
+    the value itself, the others their difference to it, paired by order."""
     value, lost = ("missing", "front_lost") if several else ("regret", "killed")
+    base = np.array([getattr(o, value) for o in found["none"]])
     heads = [f"at {share:.0%}" for share in BUDGETS]
-    if against is None:
-        heads += ["front stopped" if several else "best tenth stopped", "cost spent"]
+    heads += ["front stopped" if several else "best tenth stopped", "cost spent"]
     lines = [f"| rule | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for name, results in found.items():
-        cells = []
-        for i in range(len(BUDGETS)):
-            numbers = np.array([getattr(o, value)[i] for o in results])
-            if against is not None:
-                numbers -= [getattr(o, value)[i] for o in found[against]]
-            cells.append(interval(numbers, digits=1 if several else 2))
-        if against is None:
-            cells += [interval([getattr(o, lost) for o in results]), interval([o.spent for o in results])]
+        own = np.array([getattr(o, value) for o in results])
+        columns = (own if name == "none" else own - base).T
+        cells = [interval(column, digits=1 if several else 2, signed=name != "none") for column in columns]
+        cells += [interval([getattr(o, lost) for o in results]), interval([o.spent for o in results])]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -169,7 +162,6 @@ def _replay(options: argparse.Namespace) -> None:
         for several in (False, True):
             rows_ = {n: o for (s, n, two), o in found.items() if s == name and two is several}
             print(f"\n{table(rows_, several=several)}")
-            print(f"\nminus none:\n{table(rows_, several=several, against='none')}")
 
 
 def _record(options: argparse.Namespace) -> None:
