@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from commands.confirm import confirm
 from commands.options import (
     Seconds,
     choices,
@@ -44,15 +45,20 @@ def study() -> None:
 @total_option
 @click.option("--name", help="Name of the stored study (default: says what it was scaled to).")
 @set_option
+@click.option(
+    "--experiment",
+    metavar="TEXT",
+    help="MLflow experiment to put it in, made where absent (default: one of its own). [MLFLOW_EXPERIMENT_NAME]",
+)
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "device")
 def create(
     question: str, dataset: str | None, model: str | None, total: str | None, name: str | None,
-    assignments: tuple[str, ...], **where: Any,
+    assignments: tuple[str, ...], experiment: str | None, **where: Any,
 ) -> None:  # fmt: skip
     """Check a study, try every choice for a few steps, and store it. Repeating it changes nothing."""
     from reprtune.spec.scale import scaled_study
 
-    settings = make_settings(**where)
+    settings = make_settings(**where, experiment=experiment)
     spec = scaled_study(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
@@ -99,6 +105,8 @@ def run(name: str, trials: int | None, workers: int, **where: Any) -> None:
         raise click.exceptions.Exit(130)
     next_step = f"study report {name}" if summary.pending == 0 else f"study resume {name}"
     click.echo(f"  next: python cli.py {next_step}")
+    if summary.pending == 0:
+        click.echo(f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images")
 
 
 study.add_command(
@@ -112,6 +120,7 @@ study.add_command(
         ),
     )
 )
+study.add_command(confirm)
 
 
 @study.command(

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from statistics import fmean
 from textwrap import wrap
 from typing import Any, Protocol
 
@@ -66,17 +67,32 @@ def status(study: StudyRecord) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
     finished = f"{len(study.final())} of {spec.slots} slots of the search and {done_controls} of {n_controls} controls"
     lines = [f"{spec.name}: {finished} are finished", f"  search:   {counts or 'nothing'}"]
-    running = [t for t in (*study.trials, *study.controls) if t.outcome == "running"]
+    everything = (*study.trials, *study.controls, *study.confirmation)
+    running = [t for t in everything if t.outcome == "running"]
     lines += [
         f"  running:  slot {t.slot} ({setting(t)}) on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
         for t in running
     ]
-    failed = [t for t in (*study.trials, *study.controls) if t.result.get("error")]
+    failed = [t for t in everything if t.result.get("error")]
     lines += [f"  {t.outcome}: slot {t.slot} ({setting(t)}): {t.result['error']}" for t in failed[-3:]]
     if (best := best_trial(study)) and best.values:
         lines.append(f"  best:     {percent(best.values['val_error'])} validation error, slot {best.slot} "
                      f"({setting(best)}); one seed, not confirmed")  # fmt: skip
+    if study.confirmation:
+        lines.append(confirmed(study))
     return "\n".join(lines)
+
+
+def confirmed(study: StudyRecord) -> str:
+    """How far the confirmation is, and the mean test error of every arm that has one."""
+    n = len({t.slot for t in study.confirmation})
+    errors: dict[str, list[float]] = {}
+    for trial in study.confirmation:
+        if trial.outcome == "complete" and (error := trial.result.get("test_error")) is not None:
+            errors.setdefault(str(trial.arm), []).append(error)
+    means = ", ".join(f"{arm} {percent(fmean(found))} (n = {len(found)})" for arm, found in errors.items())
+    done = f"{n - study.unconfirmed()} of {n} runs are finished"
+    return f"  confirmed: {done}" + (f"; mean test error: {means}" if means else "")
 
 
 def status_numbers(study: StudyRecord) -> dict[str, Any]:
@@ -88,6 +104,8 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "search": study.counts(),
         "controls": dict(Counter(trial.outcome for trial in study.controls)),
         "pending": study.pending(),
+        "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
+        "unconfirmed": study.unconfirmed(),
     }
 
 

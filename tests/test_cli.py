@@ -54,7 +54,7 @@ def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
         "list", "train", "study create", "study run", "study resume", "study status", "study list",
-        "study show", "study report", "study sync", "study delete", "trial export", "data prepare",
+        "study show", "study confirm", "study report", "study sync", "study delete", "trial export", "data prepare",
     }  # fmt: skip
 
 

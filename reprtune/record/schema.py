@@ -164,3 +164,8 @@ class StudyRecord:
         n = self.spec.slots + len(self.spec.control_cells())
         done = {(t.arm is None, t.slot) for t in (*self.trials, *self.controls) if t.outcome in FINAL}
         return n - len(done)
+
+    def unconfirmed(self) -> int:
+        """Slots of the confirmation that no attempt has used up yet; 0 where nothing was queued."""
+        slots = {t.slot for t in self.confirmation}
+        return len(slots - {t.slot for t in self.confirmation if t.outcome in FINAL})

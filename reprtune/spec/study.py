@@ -191,8 +191,12 @@ class StudySpec:
 
     def trial(self, params: Mapping[str, Any]) -> TrialSpec:
         """The trial that a sampler's draw describes."""
+        return changed(self.base, self.settings(params))
+
+    def settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What a sampler's draw changes in the base: path of the trial specification -> plain value."""
         ranges = {param_name(path, r): (path, r) for path, r in self.space.items()}
-        return changed(self.base, {ranges[n][0]: ranges[n][1].to_field(v) for n, v in params.items()})
+        return {ranges[n][0]: ranges[n][1].to_field(v) for n, v in params.items()}
 
     def trial_seeds(self) -> tuple[int, ...]:
         """The seeds of every trial of the search, in their order."""

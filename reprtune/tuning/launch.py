@@ -78,6 +78,7 @@ class Launcher:
         name: of the study. n_workers: processes. n_trials: begin at most so many slots; None = all.
         plot_page: a module-level function, for workers import it. finish_page: makes its pages whole.
         observe: called with (worker, what it reports). say: one sentence for a person.
+        confirms: work on the study's confirmation, which was queued (`tuning.confirm`), not on the study.
     """
 
     settings: Settings
@@ -88,6 +89,7 @@ class Launcher:
     finish_page: Callable[[str], str]
     observe: Observer
     say: Callable[[str], None]
+    confirms: bool = False
     _children: list[_Child] = field(default_factory=list)
     _restarts: int = 0
     _crashes: int = 0
@@ -104,14 +106,14 @@ class Launcher:
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
         store = StateStore(self.settings.states)
-        for queue in (rows := queues(storage, study.spec)):
+        for queue in (rows := queues(storage, study.spec, confirms=self.confirms)):
             for worker in retried(queue.reap):
                 store.release(worker)
             retried(queue.requeue)
         left = _pending(rows)
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
-        shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.finish_page)
+        shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.finish_page, study.facts)
         with _shipping(shipper), self._signal_handlers():
             for index in range(min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
@@ -122,7 +124,7 @@ class Launcher:
         pending = _pending(rows)
         state = "running" if pending else "complete"
         Journal(self.settings.journal_dir, self.name).append(STUDY_KEY, end_event(state))
-        shipped = shipper.sync(seconds=60.0)
+        shipped = shipper.sync(seconds=60.0, verify=True)
         if pending == 0:
             forget_beginnings(self.settings, study.digest)
         if self._crashes > self._restarts and pending and not self._signals:
@@ -135,7 +137,9 @@ class Launcher:
     def _spawn(self, context: Any, tickets: Tickets, index: int) -> None:
         here, there = context.Pipe(duplex=False)
         process = context.Process(
-            target=work, args=(self.settings, self.name, index, tickets, self.plot_page, there), daemon=False
+            target=work,
+            args=(self.settings, self.name, index, tickets, self.plot_page, there, self.confirms),
+            daemon=False,
         )
         with _child_environment():
             process.start()
@@ -217,6 +221,7 @@ def work(
     tickets: Tickets,
     plot_page: PlotPage,
     pipe: connection.Connection,
+    confirms: bool = False,
 ) -> None:
     """The body of a worker process."""
     leaving = LeaveOnSignal()
@@ -234,7 +239,7 @@ def work(
     from reprtune.tuning.worker import Worker  # loads torch, which the launcher itself does without
 
     try:
-        Worker(settings, name, index, tickets, plot_page, report, leaving).run()
+        Worker(settings, name, index, tickets, plot_page, report, leaving, confirms=confirms).run()
     except ReprtuneError as error:
         pipe.send((error.message, error.hint))
         raise SystemExit(1) from None

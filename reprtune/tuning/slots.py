@@ -274,8 +274,10 @@ def _holds_slot(trial: FrozenTrial) -> bool:
     return OUTCOMES[outcome(trial)][1]
 
 
-def queues(storage: RDBStorage, spec: StudySpec) -> list[Queue]:
-    """The controls first, for everything is compared with them, then the search."""
+def queues(storage: RDBStorage, spec: StudySpec, *, confirms: bool = False) -> list[Queue]:
+    """The controls first, for everything is compared with them, then the search; or the confirmation."""
+    if confirms:
+        return [confirmation_queue(storage, spec)]
     n_controls = len(spec.control_cells())
     return [
         Queue(storage, controls_name(spec.name), n_controls, spec, "controls"),

@@ -69,6 +69,7 @@ class Worker:
     Args:
         index: of the worker on its machine; chooses the GPU where there are several.
         report: called with what happens. leaving: True once it must stop.
+        confirms: work on the confirmation, not on the study.
 
     Raises:
         StudyError: the data or the person's own code here are not the study's.
@@ -84,6 +85,8 @@ class Worker:
         plot_page: PlotPage,
         report: Callable[[Report], None],
         leaving: Callable[[], bool],
+        *,
+        confirms: bool = False,
     ) -> None:
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
@@ -107,7 +110,7 @@ class Worker:
         )
         check_user_code(study)
         check_data(study, materials)
-        self.queues = queues(self.storage, study.spec)
+        self.queues = queues(self.storage, study.spec, confirms=confirms)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
         self.held: list[Attempt] = []
         self.beat_seconds, self.grace_seconds = lease_seconds()

@@ -1,0 +1,92 @@
+"""`study confirm`: the leaders of a study and its controls on fresh seeds, measured on the test part."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from commands.options import (
+    completing,
+    deterministic_option,
+    examples,
+    make_settings,
+    places,
+    read_stored,
+    study_argument,
+)
+
+
+def complete_slots(ctx: click.Context) -> Iterable[str]:
+    """Slots of the search that may be confirmed, best first; none where the study cannot be read."""
+    from reprtune.errors import ReprtuneError
+    from reprtune.record.leaders import ranked
+
+    where = {place: ctx.params.get(place) for place in ("runs_dir", "storage")}
+    with contextlib.suppress(ReprtuneError):
+        return [str(trial.slot) for trial in ranked(read_stored(ctx.params.get("name") or "", where))]
+    return []
+
+
+@click.command(
+    epilog=examples(
+        "study confirm repr-ablation --workers 2",
+        "study confirm repr-ablation --top 3 --seeds 10",
+        "study confirm repr-ablation --top 1 --slot 17 --slot 3",
+    )
+)
+@study_argument
+@click.option(
+    "--top", type=click.IntRange(min=0),
+    help="So many leaders: lowest validation error, different settings (default: 3, or those there are).",
+)  # fmt: skip
+@click.option(
+    "--seeds", "n_seeds", type=click.IntRange(min=1),
+    help="So many fresh seeds for each (default: 5, or as many as there are).",
+)  # fmt: skip
+@click.option(
+    "--slot", "slots", multiple=True, metavar="SLOT", shell_complete=completing(complete_slots),
+    help="A further slot of the search, e.g. one on its front; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
+)
+@deterministic_option
+@places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
+def confirm(
+    name: str, top: int | None, n_seeds: int | None, slots: tuple[str, ...], workers: int, **where: Any
+) -> None:
+    """Train the leaders and all controls of a finished study again, on fresh seeds, and measure them on the test part.
+
+    The same command goes on after Ctrl-C or a crash, and helps from other machines; once all is done it
+    changes nothing. More --seeds, a larger --top or further --slot extend what is there. Choose the number
+    of seeds beforehand: adding seeds because a result looks promising makes its p-value too small.
+    """
+    from dashboards.html import add_library
+    from dashboards.terminal import StudyProgress, status
+    from dashboards.trial_page import trial_draft
+    from reprtune.record.database import open_storage
+    from reprtune.tuning.confirm import prepare_confirmation
+    from reprtune.tuning.launch import Launcher
+
+    settings = make_settings(**where)
+    read_stored(name, where)  # looking makes nothing where there is no storage
+    plan = prepare_confirmation(open_storage(settings.storage_url), name, top, n_seeds, slots)
+    seeds = ", ".join(map(str, plan.seeds))
+    click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
+    before = read_stored(name, where)
+    progress = StudyProgress(len(plan.slots) - before.unconfirmed(), len(plan.slots))
+    with contextlib.closing(progress):
+        pages = trial_draft, add_library
+        summary = Launcher(settings, name, workers, None, *pages, progress, progress.say, confirms=True).run()
+    click.echo(status(summary.study))
+    if summary.shipped.error:
+        click.echo(
+            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
+            f"send them with: python cli.py study sync {name}", err=True,
+        )  # fmt: skip
+    if summary.interrupted:
+        raise click.exceptions.Exit(130)
+    click.echo(f"  next: python cli.py study {'confirm' if summary.pending else 'report'} {name}")
