@@ -20,11 +20,12 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.errors import StudyError, did_you_mean
 from reprtune.record.database import experimental_allowed
 from reprtune.record.pack import unpack
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.study import StudySpec
 
 ATTRIBUTE = "reprtune"
+SEED_PREFIX = "seed-"
 UNFINISHED = "unfinished"  # role of a study whose creation has not come to its end
 
 
@@ -207,24 +208,56 @@ def to_record(
     result = dict(attrs.get("result", {}))
     packed = result.pop("history", None)
     rungs = result.pop("rungs", None) or attrs.get("rungs", {})
+    earlier = tuple(_seed_run(stored, histories) for stored in stored_seeds(attrs))
+    current = attrs.get("seed", seed + len(earlier))
+    if rungs.get("seed", current) != current:
+        rungs = {}  # those of the seed before, which is finished
     return TrialRecord(
         number=trial.number,
         slot=attrs["slot"],
         arm=attrs.get("arm"),
-        seed=attrs.get("seed", seed),
+        seed=current,
         outcome=outcome(trial),
         params=dict(trial.params),
         settings=attrs.get("settings"),
         values=dict(zip(objectives, trial.values, strict=True)) if trial.values else None,
         history=unpack(packed) if packed and histories else None,
-        rungs=tuple((int(s), float(e)) for s, e in rungs.get("points", [])),
+        rungs=_curve(rungs),
         planned_gflops=rungs.get("planned_gflops"),
+        earlier=earlier,
         result=result,
         lease=attrs.get("lease", {}),
         progress=attrs.get("progress", {}),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
     )
+
+
+def seed_attr(seed: int) -> str:
+    """The attribute of a trial that keeps one of its seeds, once that is finished and another follows."""
+    return f"{SEED_PREFIX}{seed}"
+
+
+def stored_seeds(attrs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The seeds that a trial has finished before its last one, as they are stored, in their order."""
+    found = [value for key, value in attrs.items() if key.startswith(SEED_PREFIX)]
+    return sorted(found, key=lambda stored: int(stored["seed"]))
+
+
+def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
+    return SeedRun(
+        seed=stored["seed"],
+        history=unpack(stored["history"]) if histories else None,
+        val_error=stored["val_error"],
+        train_gflops=stored["train_gflops"],
+        rungs=_curve(stored["rungs"]),
+        planned_gflops=stored["rungs"]["planned_gflops"],
+        state=stored["state"],
+    )
+
+
+def _curve(rungs: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
+    return tuple((int(step), float(error)) for step, error in rungs.get("points", []))
 
 
 def outcome(trial: FrozenTrial) -> str:

@@ -110,6 +110,11 @@ class Live:
         """Steps are run as a graph or not, and why; empty where there is no choice."""
         return self.stepper.how
 
+    @property
+    def gflops_per_step(self) -> float:
+        """Ideal cost of a step of the network as it stands, in 1e9 floating-point operations."""
+        return self.network.train_flops() * self.spec.training.batch_size / 1e9
+
     # -- training ---------------------------------------------------------------------------------
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
@@ -153,7 +158,6 @@ class Live:
             self.diverged_at = segment.stop
             return
         last = self.points[-1] if self.points else None
-        per_step = self.network.train_flops() * self.spec.training.batch_size / 1e9
         point = Point(
             step=segment.stop,
             phase=segment.phase,
@@ -162,7 +166,7 @@ class Live:
             train_loss=train_loss,
             val_loss=val.loss,
             val_error=val.error,
-            gflops=(last.gflops if last else 0.0) + per_step * (segment.stop - segment.start),
+            gflops=(last.gflops if last else 0.0) + self.gflops_per_step * (segment.stop - segment.start),
             seconds=(last.seconds if last else 0.0) + self._segment_seconds(),
             time=time.time(),
         )

@@ -116,7 +116,7 @@ class Run:
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec.method, self.live.n_drop, self.lrs))
         self.done = 0  # items done
-        self.steps_spent, self.seconds_spent = 0, 0.0
+        self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
         self.pause_name = digest([self.names[-1], "pause"])
         drops = (i for i, item in enumerate(self.items) if isinstance(item, Event))
         self._n_beginnings = next(drops, len(self.items))
@@ -247,6 +247,7 @@ class Run:
             raise
         finally:
             self.steps_spent += self.live.step_done - first
+            self.gflops_spent += self.live.gflops_per_step * (self.live.step_done - first)
             self.seconds_spent += time.perf_counter() - begun
 
     def _tick(self) -> bool:

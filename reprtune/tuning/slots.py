@@ -17,25 +17,20 @@ from typing import Any
 import filelock
 import optuna
 import sqlalchemy
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import StudyError
 from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import OUTCOMES
-from reprtune.record.storage import confirmation_name, controls_name, outcome
-from reprtune.spec.codec import digest
+from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
 from reprtune.spec.edit import changed
-from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.tuning.rivals import Rivals
+from reprtune.tuning.samplers import distribution, make_sampler
+from reprtune.tuning.stopping import Other
 
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
 SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot
@@ -61,25 +56,6 @@ def database_lock(storage: RDBStorage) -> Iterator[None]:
         yield
 
 
-def distribution(range_: Range) -> BaseDistribution:
-    """A range as Optuna's distribution; durations as whole numbers of their unit."""
-    if isinstance(range_, Choice):
-        return CategoricalDistribution(range_.options)
-    if isinstance(range_, FloatRange):
-        return FloatDistribution(range_.low, range_.high, log=range_.log, step=range_.step)
-    if isinstance(range_, IntRange):
-        return IntDistribution(range_.low, range_.high, step=range_.step)
-    assert isinstance(range_, DurationRange)
-    values = range_.values()
-    return IntDistribution(values[0], values[-1], step=int(range_.step.value))
-
-
-def make_sampler(spec: StudySpec, slot: int, n_redraws: int) -> BaseSampler:
-    """A sampler seeded by what it draws for, so that no two draws share a seed, whoever asks, and the draw
-    of a slot depends on nothing but the trials there are."""
-    return TPESampler(seed=int(digest([spec.seed, slot, n_redraws])[:8], 16))
-
-
 @dataclass
 class Queue:
     """The slots of one Optuna study.
@@ -96,9 +72,11 @@ class Queue:
     spec: StudySpec
     role: str
     _noticed: set[int] = field(default_factory=set)
+    _rivals: Rivals = field(init=False)
 
     def __post_init__(self) -> None:
         self._cached = optuna.storages.get_storage(self.storage)  # reads finished trials once
+        self._rivals = Rivals(self.spec.objectives, self.spec.base.seed)
 
     @property
     def is_search(self) -> bool:
@@ -172,6 +150,10 @@ class Queue:
                 trial._suggest(name, distribution(range_))  # noqa: SLF001 - what Study.ask does
         return trial
 
+    def others(self, slot: int, seed: int, with_cost: bool) -> list[Other]:
+        """What a stop rule compares the trial in `slot` with: see `Rivals.others`."""
+        return self._rivals.others(self.trials(), slot, seed, with_cost)
+
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so
         that the sampler sees the trials in the order in which they were drawn; a copy keeps the attempt.
@@ -240,7 +222,7 @@ class Queue:
                 last = attempts[-1] if attempts else None
                 keep = last is not None and outcome(last) != "infeasible"
                 params = dict(last.params) if last is not None and keep else {}
-                attrs = self._slot_attrs(slot, last) | {"attempt": len(attempts)}
+                attrs = self._slot_attrs(slot, last, keep) | {"attempt": len(attempts)}
                 study.enqueue_trial(params, user_attrs=attrs)
         return len(missing)
 
@@ -259,10 +241,11 @@ class Queue:
             },
         )
 
-    def _slot_attrs(self, slot: int, last: FrozenTrial | None) -> dict[str, Any]:
-        """What says which slot an attempt is at; `last` is the one before it."""
+    def _slot_attrs(self, slot: int, last: FrozenTrial | None, keep_seeds: bool = True) -> dict[str, Any]:
+        """What says which slot an attempt is at, and the seeds that are finished; `last` is the one before."""
         if last is not None:
-            return {key: last.user_attrs[key] for key in SLOT_ATTRS if key in last.user_attrs}
+            attrs = last.user_attrs.items()
+            return {k: v for k, v in attrs if k in SLOT_ATTRS or (keep_seeds and k.startswith(SEED_PREFIX))}
         if self.role == "search":
             return {"slot": slot}
         arm, seed, _ = self.spec.control_cells()[slot]

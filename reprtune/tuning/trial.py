@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,58 +13,30 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 import reprtune
-from reprtune.errors import DataError, SpecError, StateError, StorageError, TrackingError
+from reprtune.errors import DataError, SpecError, StateError, StorageError
 from reprtune.record.database import retried
-from reprtune.record.pack import pack
-from reprtune.record.schema import OUTCOMES, TrialRecord
+from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import outcome as outcome_of
-from reprtune.record.storage import to_record
-from reprtune.spec.study import StudySpec
+from reprtune.record.storage import seed_attr, stored_seeds
 from reprtune.spec.trial import TrialSpec
-from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, is_out_of_memory, release_cached_memory
-from reprtune.training.export import files, from_run
 from reprtune.training.live import Interrupted
-from reprtune.training.run import Materials, Run, Update
-from reprtune.training.schedule import Segment
-from reprtune.tuning.events import begin_event, end_event, metrics_event
-from reprtune.tuning.journal import Journal
-from reprtune.tuning.process import PlotPage
+from reprtune.training.run import Run, Update
+from reprtune.tuning.run_journal import RunJournal
+from reprtune.tuning.seed_training import SeedTraining
+from reprtune.tuning.seeds import mean_points, mean_values, total_costs
 from reprtune.tuning.slots import Queue
-from reprtune.tuning.stopping import Other, should_stop
+from reprtune.tuning.stopping import should_stop
+from reprtune.tuning.surroundings import Surroundings
 
-WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all attempts of a worker share.
-
-    Attributes:
-        digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
-        shared_steps: where a trial of the study may leave the common beginning.
-        leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
-        plot_page: draws a trial's page for MLflow.
-    """
-
-    spec: StudySpec
-    digest: str
-    instance: str
-    steps_per_epoch: int
-    shared_steps: frozenset[int]
-    materials: Materials
-    store: StateStore
-    journal: Journal
-    worker: str
-    leaving: Callable[[], bool]
-    tags: Mapping[str, str]
-    plot_page: PlotPage
+ROLES = {"search": "search", "controls": "control", "confirmation": "confirmation"}  # in MLflow
 
 
 class Attempt:
-    """A slot that was taken, from its first step to its outcome.
+    """A slot that was taken, from its first step to its outcome, with one seed after the other.
 
-    Call `advance` until `outcome` is set; between two calls the worker may do something else.
+    Seeds that an earlier attempt has finished are in the record, and are not trained again. Call `advance`
+    until `outcome` is set; between two calls the worker may do something else.
     """
 
     def __init__(self, trial: optuna.Trial, queue: Queue, around: Surroundings) -> None:
@@ -76,25 +47,50 @@ class Attempt:
         self.arm: str | None = trial.user_attrs.get("arm")
         self.outcome: str | None = None
         self.lost = False  # set by the heartbeat when the lease is gone
-        self.run: Run | None = None
         self.error: str | None = None
-        self._updates: Iterator[Update] = iter(())
-        self._sent = (0, 0)  # points and drops in the journal
-        self._marks = 0
-        self._wrote = 0.0  # when the journal last got points
-        self.spec = self._trial_spec()
-        self.key = f"search-{self.slot:04d}" if self.arm is None else f"control-{self.arm}-s{self.spec.seed}"
+        specs = self._specs()
+        self.n_seeds = len(specs)
+        self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
+        self._left = specs[len(self.earlier) :]
+        role = ROLES[queue.role]
+        self.key = f"{role}-{self.slot:04d}" if self.arm is None else f"{role}-{self.arm}-s{specs[0].seed}"
+        # With several seeds: the slot's own run, which holds the means.
+        self.whole = RunJournal(around, self.key, self.title) if self.n_seeds > 1 else None
+        self.now = self._training()
+
+    def _specs(self) -> list[TrialSpec]:
+        """What is trained, for each seed."""
+        try:
+            spec = self.queue.trial_spec(self.trial)
+        except SpecError as error:  # each value is right, but not all of them together
+            self.error = error.message
+            spec = self.around.spec.base
+        seeds = self.around.spec.trial_seeds() if self.queue.is_search else (spec.seed,)
+        return [replace(spec, seed=seed) for seed in seeds]
+
+    def _training(self) -> SeedTraining:
+        """Of the next seed."""
+        spec = self._left.pop(0)
+        if self.whole is None:
+            return SeedTraining(spec, self.around, RunJournal(self.around, self.key, self.title))
+        key, title = f"{self.key}-s{spec.seed}", f"{self.title}, seed {spec.seed}"
+        return SeedTraining(spec, self.around, RunJournal(self.around, key, title, self.key))
 
     @property
     def title(self) -> str:
-        return f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.spec.seed}"
+        return (
+            f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.trial.user_attrs['seed']}"
+        )
 
-    def _trial_spec(self) -> TrialSpec:
-        try:
-            return self.queue.trial_spec(self.trial)
-        except SpecError as error:  # each value is right, but not all of them together
-            self.error = error.message
-            return self.around.spec.base
+    @property
+    def spec(self) -> TrialSpec:
+        """Of the seed that is trained."""
+        return self.now.spec
+
+    @property
+    def run(self) -> Run | None:
+        """Of the seed that is trained; None where it could not be built."""
+        return self.now.run
 
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""
@@ -106,34 +102,37 @@ class Attempt:
         if broken or excess > 0:
             self._finish("infeasible")
             return
-        self._announce()
-        self.run = self._guarded(
-            lambda: Run(
-                self.spec,
-                self.around.materials,
-                self.around.store,
-                keep="beginnings",
-                shared_steps=self.around.shared_steps,
-                should_stop=lambda: self.around.leaving() or self.lost,
-            )
+        if self.whole is not None:
+            seeds = ", ".join(str(seed) for seed in self.around.spec.trial_seeds())
+            self._announce(replace(self.whole, tags={"seed": seeds}), ROLES[self.queue.role])
+        self._begin_seed()
+
+    def _begin_seed(self) -> None:
+        self._announce(self.now.journal, ROLES[self.queue.role] if self.whole is None else "seed")
+        self._guarded(lambda: self.now.build(lambda: self.around.leaving() or self.lost))
+
+    def _announce(self, journal: RunJournal, role: str) -> None:
+        attempt = int(self.trial.user_attrs.get("attempt", 0))
+        journal.begin(
+            self.spec, role=role, slot=self.slot, attempt=attempt, arm=self.arm, number=self.trial.number
         )
-        if self.run is not None:
-            self._updates = iter(self.run)
 
     def advance(self) -> Update | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
         if self.outcome is not None or self.run is None:
             return None
-        update = self._guarded(lambda: next(self._updates, None))
+        update = self._guarded(self.now.advance)
         if self.lost:
             self.outcome = "lost"  # somebody else has the slot now: leave quietly
         if self.outcome is not None:
             return None
         self._record(update)
-        if self.run.diverged:
+        if self.lost:
+            self.outcome = "lost"
+        elif self.run.diverged:
             self._finish("diverged")
         elif self.run.finished:
-            self._finish("complete")
+            self._finish_seed()
         elif update is not None and update.rung and self._is_hopeless(update.step):
             self._guarded(self.run.keep_state)
             self._finish("stopped")
@@ -166,97 +165,72 @@ class Attempt:
 
     # -- what others see --------------------------------------------------------------------------
 
-    def _announce(self) -> None:
-        self._write_down(
-            begin_event(
-                self.around.spec,
-                self.spec,
-                digest=self.around.instance,
-                key=self.key,
-                name=self.title,
-                role="search" if self.arm is None else "control",
-                slot=self.slot,
-                attempt=int(self.trial.user_attrs.get("attempt", 0)),
-                arm=self.arm,
-                tags={**self.around.tags, "worker": self.around.worker, "trial": str(self.trial.number)},
-            ),
-        )
-
     def _record(self, update: Update | None) -> None:
         """Write down what is new: the journal gets every point, Optuna the points to compare."""
-        assert self.run is not None
         if update is None or update.kind == "blocked":
             return
-        may_be_marked = update.rung or update.kind != "segment"  # at rungs, and by drops
-        marks = self.run.history.full_points() if may_be_marked else []
-        if len(marks) > self._marks and not self.run.finished:
+        run = self.now.done
+        marks = self.now.new_marks(update)
+        if marks and not run.finished:
             try:
                 self._show(marks)
             except UpdateFinishedTrialError:
                 self.lost = True
                 return
-            self._marks = len(marks)
-        if self.run.finished or time.monotonic() - self._wrote > WRITE_SECONDS:
-            self._write_points()
-
-    def _write_points(self) -> None:
-        """Give the journal what it does not have yet."""
-        assert self.run is not None
-        live, (n_points, n_drops) = self.run.live, self._sent
-        if len(live.points) > n_points or len(live.drops) > n_drops:
-            points = live.points[n_points:]
-            times = {drop.step for drop in live.drops[n_drops:]} - {p.step for p in points}
-            at_drops = [p for p in live.points[:n_points] if p.step in times]  # a drop has its point's time
-            self._write_down(metrics_event([*at_drops, *points], live.drops[n_drops:]))
-            self._sent = (len(live.points), len(live.drops))
-            self._wrote = time.monotonic()
+            self.now.n_marks = len(marks)
+        self.now.journal.write_points(run, at_once=run.finished)
 
     def _show(self, marks: list[tuple[int, float]]) -> None:
         """The points to compare, for the stop rules of others; with one objective also for Optuna's eyes."""
-        self._set_attr("rungs", {"points": marks, "planned_gflops": self._planned_gflops()})
-        if len(self.around.spec.objectives) == 1 and self.queue.is_search:
+        self._set_attr("rungs", self._seeded({"points": marks, "planned_gflops": self.now.planned_gflops()}))
+        # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
+        if len(self.around.spec.objectives) == 1 and self.queue.is_search and not self.earlier:
             known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values
-            for step, error in marks[self._marks :]:
+            for step, error in marks[self.now.n_marks :]:
                 if step not in known:
                     retried(partial(self.trial.report, error, step))
 
-    def _planned_gflops(self) -> float | None:
-        """Cost at the end: so far, and the rest at the rates of the phases seen so far; None while a phase
-        of another rate is still to come."""
-        assert self.run is not None
-        points, total = self.run.live.points, self.run.total_steps
-        rates: dict[str, float] = {}
-        for before, after in zip((None, *points), points, strict=False):
-            steps = after.step - (before.step if before else 0)
-            rates[after.phase] = (after.gflops - (before.gflops if before else 0.0)) / steps
-        full = rates["full"]
-        last = points[-1]
-        rest_sub = sum(
-            item.stop - item.start
-            for item in self.run.items[self.run.done :]
-            if isinstance(item, Segment) and item.phase == "sub"
-        )
-        if rest_sub and "sub" not in rates:
-            return None
-        return last.gflops + full * (total - last.step - rest_sub) + rates.get("sub", full) * rest_sub
+    def _seeded(self, rungs: dict[str, Any]) -> dict[str, Any]:
+        """Says which of several seeds they are of."""
+        return rungs if self.n_seeds == 1 else {**rungs, "seed": self.spec.seed}
 
     def _is_hopeless(self, step: int) -> bool:
-        spec = self.around.spec
+        spec, run = self.around.spec, self.now.done
         if not self.queue.is_search or spec.stop.rule == "none" or "val_error" not in spec.objectives:
             return False
-        assert self.run is not None
         several = len(spec.objectives) > 1
-        trials = retried(self.queue.trials)
-        records = [to_record(t, spec.objectives, spec.base.seed, histories=False) for t in trials]
-        others = [
-            Other(r.rungs, r.planned_gflops if several else None)
-            for r in records
-            if r.slot != self.slot and r.rungs and _comparable(r, several)
-        ]
-        cost = self._planned_gflops() if several else None
-        return should_stop(spec.stop, step, self.run.live.points[-1].val_error, cost, others)
+        others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
+        return should_stop(
+            spec.stop,
+            step,
+            run.live.points[-1].val_error,
+            self.now.planned_gflops() if several else None,
+            others,
+            earlier=[rung for rung in run.rungs if rung < step],
+            total=run.total_steps,
+        )
 
     # -- the end ----------------------------------------------------------------------------------
+
+    def _finish_seed(self) -> None:
+        """Go on with the next seed, or end after the last one."""
+        if not self._left:
+            if self.queue.role == "confirmation":
+                self._guarded(self.now.measure_test)
+            if self.outcome is None:
+                self._finish("complete")
+            return
+        stored = {**self.now.stored(), "rungs": self._seeded(self.now.story()["rungs"])}
+        self.now.note_states("complete")
+        try:
+            self._set_attr(seed_attr(self.spec.seed), stored)
+        except UpdateFinishedTrialError:
+            self.outcome = "lost"
+            return
+        self.now.end_journal("complete", None)
+        self.earlier.append(stored)
+        self.now = self._training()
+        self._begin_seed()
 
     def _finish(self, outcome: str) -> None:
         """Write the outcome, unless the lease was lost: then somebody else is to write it."""
@@ -265,43 +239,26 @@ class Attempt:
             self.outcome = "lost"
             return
         result = self._result(outcome)
-        self._note_states(outcome)
+        self.now.note_states(outcome)
         try:
             self._settle(outcome, result)
         except UpdateFinishedTrialError:  # in this very moment
             self.outcome = "lost"
             return
-        self._journal_end(outcome, result)
+        if outcome != "infeasible":  # which was never announced
+            self._end_journals(outcome)
 
     def _settle(self, outcome: str, result: Mapping[str, Any]) -> None:
         if outcome == "interrupted":
             retried(lambda: self.queue.give_back(self.trial, result))
             return
-        self._set_attr("result", {**result, **self._story(outcome)})
+        story = self.now.story()
+        if story:
+            story["rungs"] = self._seeded(story["rungs"])
+        self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.queue.is_search:
             self._constrain("finite", 1.0)
         self._tell(outcome)
-
-    def _note_states(self, outcome: str) -> None:
-        if self.run is not None:
-            passed = set(self.run.names[: self.run.done])
-            beginnings = [name for name in self.run.beginnings() if name in passed]
-            self.around.store.note(self.around.digest, "beginning", beginnings)
-            kind = "beginning" if outcome == "interrupted" else "end"
-            self.around.store.note(self.around.digest, "beginning", [self.run.pause_name])
-            self.around.store.note(self.around.digest, kind, [self.run.last_name])
-
-    def _story(self, outcome: str) -> dict[str, Any]:
-        """The history, and the points to compare; in one attribute with the result, for each costs a
-        transaction."""
-        if self.run is None or outcome == "interrupted":
-            return {}
-        history = self.run.history
-        cost = self._planned_gflops() if history.points else None
-        return {
-            "history": pack(history),
-            "rungs": {"points": history.full_points(), "planned_gflops": cost},
-        }
 
     def _tell(self, outcome: str) -> None:
         state = TrialState[OUTCOMES[outcome][0]]
@@ -316,11 +273,10 @@ class Attempt:
                 raise UpdateFinishedTrialError from error
 
     def _values(self) -> list[float]:
-        assert self.run is not None
-        last = self.run.live.points[-1]
-        values = {"val_error": last.val_error, "train_gflops": last.gflops}
+        """The objectives: means over the seeds."""
+        means = mean_values([*self.earlier, self.now.values()])
         objectives = self.around.spec.objectives if self.queue.is_search else ("val_error",)
-        return [values[name] for name in objectives]
+        return [means[name] for name in objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -332,51 +288,23 @@ class Attempt:
         if self.error is not None:
             result["error"] = self.error
         if self.run is not None:
-            points = self.run.live.points
-            result |= {
-                "seconds_spent": round(self.run.seconds_spent, 3),
-                "seconds_alone": round(points[-1].seconds, 3) if points else 0.0,
-                "steps_spent": self.run.steps_spent,
-                "steps_alone": self.run.live.step_done,
-                "state": self.run.last_name,
-            }
+            result |= {**self._costs(), "state": self.run.last_name, **self.now.test}
         return result
 
-    def _journal_end(self, outcome: str, result: Mapping[str, Any]) -> None:
-        if outcome == "infeasible":
-            return  # never announced
-        if self.run is None:
-            self._write_down(end_event(outcome, tags={"error": self.error} if self.error else {}))
-            return
-        self._write_points()
-        metrics = {k: result[k] for k in ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone")}
-        if self.run.live.points:
-            last = self.run.live.points[-1]
-            metrics |= {"val_error": last.val_error, "train_gflops": last.gflops}
-        tags = {"state": result["state"]} | ({"error": self.error} if self.error else {})
-        if outcome != "interrupted":
-            page = self.around.plot_page(self.run.history, f"{self.around.spec.name}: {self.title}")
-            self._write_down(page)
-        if outcome == "complete":
-            origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
-            self._write_down(files(from_run(self.run, **origin)))
-        self._write_down(end_event(outcome, step=self.run.live.step_done, metrics=metrics, tags=tags))
+    def _costs(self) -> dict[str, float]:
+        return total_costs([*(seed["costs"] for seed in self.earlier), self.now.costs()])
 
-    def _write_down(self, what: Mapping[str, Any] | str) -> None:
-        """Add an event, the page of plots, or the files of the network, to the local journal."""
-        journal = self.around.journal
-        try:
-            if isinstance(what, str):
-                journal.artifact(self.key, "plots.html", what)
-            elif "event" in what:
-                journal.append(self.key, what)
-            else:
-                journal.artifacts(self.key, "network", what)
-        except OSError as error:
-            raise TrackingError(
-                f"Cannot write the journal in {journal.root}: {error.strerror or error}.",
-                "Free some space or name another folder with --runs; the same command then goes on.",
-            ) from error
+    def _end_journals(self, outcome: str) -> None:
+        self.now.end_journal(outcome, self.error)
+        if self.whole is None:
+            return
+        seeds = [*self.earlier, self.now.values()] if outcome == "complete" else self.earlier
+        if outcome == "complete":
+            histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
+            self.whole.write_metrics(mean_points(histories))
+        tags = {"error": self.error} if self.error else {}
+        step = self.run.live.step_done if self.run else 0
+        self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
 
     def _holds_lease(self) -> bool:
         return retried(lambda: self.queue.storage.get_trial(self.trial_id)).state == TrialState.RUNNING
@@ -390,6 +318,9 @@ class Attempt:
             retried(lambda: self.trial.set_constraint(name, value))
 
 
-def _comparable(record: TrialRecord, by_cost: bool) -> bool:
-    known = not by_cost or record.planned_gflops is not None
-    return known and record.outcome in ("running", "complete", "stopped")
+def _known(costs: Mapping[str, float]) -> dict[str, float]:
+    """The costs of a seed that an earlier attempt has trained: nothing is spent on it in this one."""
+    return {name: 0 if name.endswith("_spent") else cost for name, cost in costs.items()}
+
+
+__all__ = ["Attempt", "Surroundings"]

@@ -16,7 +16,8 @@ from optuna.distributions import (
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
-from reprtune.tuning.slots import Queue, distribution
+from reprtune.tuning.samplers import distribution
+from reprtune.tuning.slots import Queue
 from tests.tuning.queueing import end, outcomes, search_queue, take
 
 # -- draws ----------------------------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""What the tracking server is to hear of one run: a slot, or one seed of a slot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprtune.errors import TrackingError
+from reprtune.spec.history import Drop, Point
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.export import files, from_run
+from reprtune.training.run import Run
+from reprtune.tuning.events import begin_event, end_event, metrics_event
+from reprtune.tuning.surroundings import Surroundings
+
+WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
+
+
+@dataclass
+class RunJournal:
+    """See the module's text.
+
+    Args:
+        key: of the journal. title: shown for the run. parent: key of the run it is shown below.
+        tags: further ones of every event's run.
+    """
+
+    around: Surroundings
+    key: str
+    title: str
+    parent: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    _sent: tuple[int, int] = (0, 0)  # points and drops in the journal
+    _wrote: float = 0.0  # when the journal last got points
+
+    def begin(
+        self, spec: TrialSpec, *, role: str, slot: int, attempt: int, arm: str | None, number: int
+    ) -> None:
+        """Announce the run, or its resumption; `number` is Optuna's of the trial."""
+        around = self.around
+        tags = {**around.tags, "worker": around.worker, "trial": str(number), **self.tags}
+        event = begin_event(
+            around.spec, spec, digest=around.instance, key=self.key, name=self.title, role=role, slot=slot,
+            attempt=attempt, arm=arm, tags=tags, parent=self.parent,
+        )  # fmt: skip
+        self.write(event)
+
+    def write_points(self, run: Run, *, at_once: bool = False) -> None:
+        """Give the journal what it does not have yet, unless it got something a moment ago."""
+        live, (n_points, n_drops) = run.live, self._sent
+        recently = time.monotonic() - self._wrote <= WRITE_SECONDS
+        if (recently and not at_once) or (len(live.points) == n_points and len(live.drops) == n_drops):
+            return
+        points, drops = live.points[n_points:], live.drops[n_drops:]
+        times = {drop.step for drop in drops} - {p.step for p in points}
+        at_drops = [p for p in live.points[:n_points] if p.step in times]  # a drop has its point's time
+        self.write_metrics([*at_drops, *points], drops)
+        self._sent = (len(live.points), len(live.drops))
+        self._wrote = time.monotonic()
+
+    def write_metrics(self, points: Iterable[Point], drops: Iterable[Drop] = ()) -> None:
+        self.write(metrics_event(points, drops))
+
+    def write_results(self, run: Run, outcome: str) -> None:
+        """The page of plots; of a complete trial its network too."""
+        title = f"{self.around.spec.name}: {self.title}"
+        self.write(self.around.plot_page(run.history, title))
+        if outcome == "complete":
+            origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
+            self.write(files(from_run(run, **origin)))
+
+    def end(
+        self,
+        outcome: str,
+        *,
+        step: int = 0,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.write(end_event(outcome, step=step, metrics=metrics, tags=tags))
+
+    def write(self, what: Mapping[str, Any] | str) -> None:
+        """Add an event, the page of plots, or the files of the network, to the local journal.
+
+        Raises:
+            TrackingError: the folder cannot be written.
+        """
+        journal = self.around.journal
+        try:
+            if isinstance(what, str):
+                journal.artifact(self.key, "plots.html", what)
+            elif "event" in what:
+                journal.append(self.key, what)
+            else:
+                journal.artifacts(self.key, "network", what)
+        except OSError as error:
+            raise TrackingError(
+                f"Cannot write the journal in {journal.root}: {error.strerror or error}.",
+                "Free some space or name another folder with --runs; the same command then goes on.",
+            ) from error
