@@ -1,30 +1,50 @@
-"""How much each searched parameter matters, per objective."""
+"""How much each searched parameter matters, per objective, how sure that is, and in which direction."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.units import OBJECTIVE_NAMES, count
-from reprtune.analysis.importance import Importance, Importances, importances
+from dashboards.units import OBJECTIVE_NAMES, count, signed, value_text
+from reprtune.analysis.importance import METHODS, Importance, Importances, importances
+from reprtune.analysis.trends import Level, Trend, trends
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.space import Range
 
 TITLE = "Which parameter matters"
 LOOKS = {
     "ped-anova": ("PED-ANOVA: sets the best apart", theme.BLUE),
     "fanova": ("fANOVA: explains variance", theme.ORANGE),
 }
+UP, DOWN = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
 
 
-def info(record: StudyRecord) -> Importances:
-    return importances(record)
+@dataclass(frozen=True, kw_only=True)
+class ImportanceInfo:
+    """`trends` without their curves. `params`: what was searched, so that all can be computed again."""
+
+    importances: Importances
+    trends: tuple[Trend, ...]
+    params: Mapping[str, Range]
 
 
-def figure(info: Importances) -> go.Figure:
-    """One panel per objective, one pair of bars per parameter, largest first."""
-    answers = [a for a in info.answers if a.shares]
+def info(record: StudyRecord) -> ImportanceInfo:
+    return ImportanceInfo(
+        importances=importances(record),
+        trends=tuple(replace(t, curve=()) for t in trends(record)),
+        params=record.spec.params,
+    )
+
+
+def figure(info: ImportanceInfo) -> go.Figure:
+    """One panel per objective, one pair of bars with ranges per parameter, largest first."""
+    answers = [a for a in info.importances.answers if a.shares]
     objectives = list(dict.fromkeys(a.objective for a in answers))
     n_params = max((len(a.shares or {}) for a in answers), default=1)
     titles = [[f"share for {OBJECTIVE_NAMES[o]}, %"] for o in objectives]
@@ -33,19 +53,7 @@ def figure(info: Importances) -> go.Figure:
     for answer in answers:
         row = objectives.index(answer.objective) + 1
         order = _order([a for a in answers if a.objective == answer.objective])
-        name, colour = LOOKS[answer.method]
-        fig.add_bar(
-            y=[theme.text(p) for p in order],
-            x=[100 * (answer.shares or {})[p] for p in order],
-            name=name,
-            legendgroup=answer.method,
-            showlegend=answer.method not in shown,
-            orientation="h",
-            marker_color=colour,
-            hovertemplate="%{y}: %{x:.1f} %<extra>" + answer.method + "</extra>",
-            row=row,
-            col=1,
-        )
+        fig.add_trace(_bars(answer, order, info, answer.method not in shown), row=row, col=1)
         shown.add(answer.method)
     fig.update_layout(barmode="group")
     fig.update_xaxes(rangemode="tozero")
@@ -53,44 +61,129 @@ def figure(info: Importances) -> go.Figure:
     return fig
 
 
+def _bars(answer: Importance, order: list[str], info: ImportanceInfo, in_legend: bool) -> go.Bar:
+    name, colour = LOOKS[answer.method]
+    shares = answer.shares or {}
+    known = [p for p in order if p in shares]
+    return go.Bar(
+        y=[_label(info, answer.objective, p) for p in known],
+        x=[100 * shares[p] for p in known],
+        error_x=_whiskers(answer, known),
+        name=name,
+        legendgroup=answer.method,
+        showlegend=in_legend,
+        orientation="h",
+        marker_color=colour,
+        hovertext=[f"{theme.text(p)}: {_share(answer, p)} % ({answer.method})" for p in known],
+        hoverinfo="text",
+    )
+
+
+def _whiskers(answer: Importance, names: list[str]) -> dict[str, Any] | None:
+    if not answer.stability:
+        return None
+    shares = answer.shares or {}
+    return {
+        "type": "data", "symmetric": False, "thickness": 1.5, "width": 4, "color": theme.GREY,
+        "array": [max(0.0, 100 * (answer.stability[p].high - shares[p])) for p in names],
+        "arrayminus": [max(0.0, 100 * (shares[p] - answer.stability[p].low)) for p in names],
+    }  # fmt: skip
+
+
+def _label(info: ImportanceInfo, objective: str, name: str) -> str:
+    """The name, with a triangle where the objective surely rises or falls with it."""
+    rank = _trend(info, objective, name).rank
+    sign = "" if rank is None or rank.low <= 0 <= rank.high else UP if rank.rho > 0 else DOWN
+    return f"{theme.text(name)} {sign}".strip()
+
+
+def _trend(info: ImportanceInfo, objective: str, name: str) -> Trend:
+    return next(t for t in info.trends if (t.objective, t.param) == (objective, name))
+
+
 def _order(answers: list[Importance]) -> list[str]:
     """Parameters by their largest share."""
-    names = list(answers[0].shares or {})
-    return sorted(names, key=lambda p: -max((a.shares or {}).get(p, 0) for a in answers))
+    names = {name for a in answers for name in a.shares or {}}
+    return sorted(names, key=lambda p: (-max((a.shares or {}).get(p, 0) for a in answers), p))
 
 
-def words(info: Importances) -> Words:
-    some = any(a.shares for a in info.answers)
-    reasons = list(dict.fromkeys(a.reason for a in info.answers if a.reason))
+def words(info: ImportanceInfo) -> Words:
+    found = info.importances
+    some = [a for a in found.answers if a.shares]
+    reasons = list(dict.fromkeys(a.reason for a in found.answers if a.reason))
+    left_out = list(dict.fromkeys(text for a in some for text in a.left_out.values()))
     counts = (
-        f"From {count(info.n_complete, 'complete trial')}; {info.n_stopped} stopped, "
-        f"{info.n_diverged} diverged and {info.n_failed} failed are not seen by it."
+        f"From {count(found.n_complete, 'complete trial')}; {found.n_stopped} stopped, "
+        f"{found.n_diverged} diverged and {found.n_failed} failed are not seen by it."
     )
     return Words(
-        lead=(counts, *(reasons if some else ())),
+        lead=(counts, *((*_how(some), *reasons, *left_out) if some else ())),
         missing=None if some else " ".join(reasons) or "No objective to explain.",
         reading=(
-            "A share has no sign and no interval: it says how much a parameter matters in the range "
-            "searched, not in which direction, and with few trials it is rough. Where the two methods "
-            "disagree, believe neither."
+            "An importance is no effect: a share says how much a parameter matters in the range searched, not "
+            "what it does. Whiskers hold 5 to 95 % of the answers from random halves of the trials; where they "
+            "overlap, the order of two parameters is not known, and where the two methods disagree, believe "
+            f"neither. {UP} the objective rises with the parameter, {DOWN} it falls (rank correlation, 95 % "
+            "interval without 0); the other parameters vary with it."
         ),
         table=_table(info) if some else None,
         picture="Bars with the share of importance of each parameter for each objective",
     )
 
 
-def _table(info: Importances) -> Table:
-    rows = [
-        (OBJECTIVE_NAMES[a.objective], a.method, str(a.n), _best_share(a), name, f"{100 * share:.1f}")
-        for a in info.answers
-        for name, share in sorted((a.shares or {}).items(), key=lambda item: -item[1])
-    ]
+def _how(answers: list[Importance]) -> list[str]:
+    """How many trials, best trials and halves stand behind each method's bars."""
+    said = []
+    for a in answers:
+        best = f", the best {100 * a.best_share:.0f} % against all" if a.best_share is not None else ""
+        halves = f"; range from {a.n_halves} random parts of {a.half}" if a.stability else "; no range"
+        said.append(f"{a.method} of {OBJECTIVE_NAMES[a.objective]}: {a.n:,} trials{best}{halves}.")
+    return [" ".join(said)]
+
+
+def _table(info: ImportanceInfo) -> Table:
+    rows = []
+    for objective in dict.fromkeys(a.objective for a in info.importances.answers if a.shares):
+        answers = {a.method: a for a in info.importances.answers if a.objective == objective}
+        for name in _order(list(answers.values())):
+            cells = [cell for m in METHODS for cell in (_share(answers[m], name), _rank(answers[m], name))]
+            rows.append((OBJECTIVE_NAMES[objective], name, *cells, *_direction(info, objective, name)))
     return Table(
-        caption="Importance by objective, method and parameter",
-        header=("objective", "method", "trials", "best trials, %", "parameter", "share, %"),
+        caption="Importance and direction by objective and parameter; ranges over halves, intervals of 95 %",
+        header=(
+            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank", "rank correlation",
+            "change from lowest to highest, or of each level against the mean",
+        ),
         rows=tuple(rows),
-    )
+    )  # fmt: skip
 
 
-def _best_share(answer: Importance) -> str:
-    return "" if answer.best_share is None else f"{100 * answer.best_share:.0f}"
+def _share(answer: Importance, name: str) -> str:
+    if name not in (answer.shares or {}):
+        return ""
+    text = f"{100 * (answer.shares or {})[name]:.1f}"
+    s = answer.stability.get(name)
+    return text if s is None else f"{text} [{100 * s.low:.1f}, {100 * s.high:.1f}]"
+
+
+def _rank(answer: Importance, name: str) -> str:
+    s = answer.stability.get(name)
+    return "" if s is None else f"{s.rank_low:.0f} to {s.rank_high:.0f}"
+
+
+def _direction(info: ImportanceInfo, objective: str, name: str) -> tuple[str, str]:
+    trend = _trend(info, objective, name)
+    if trend.rank is None:
+        return "", "; ".join(_level(objective, level) for level in trend.levels)
+    r = trend.rank
+    change = "" if r.change is None else signed(objective, r.change)
+    if r.change is not None and r.change_low is not None and r.change_high is not None:
+        change += f" [{signed(objective, r.change_low)}, {signed(objective, r.change_high)}]"
+    return f"{r.rho:+.2f} [{r.low:+.2f}, {r.high:+.2f}]".replace("-", "\N{MINUS SIGN}"), change
+
+
+def _level(objective: str, level: Level) -> str:
+    text = f"{value_text(level.value)} (n = {level.n}) {signed(objective, level.to_all)}"
+    if level.to_all_low is None or level.to_all_high is None:
+        return text
+    return f"{text} [{signed(objective, level.to_all_low)}, {signed(objective, level.to_all_high)}]"

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards import controls, curves, dropmap, history, importance, overview, pareto, slices
+from dashboards import controls, curves, dropmap, history, importance, interactions, overview, pareto, slices
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
 
@@ -34,6 +34,7 @@ PAGES: dict[str, Page] = {
     "importance": _page("Importance", importance),
     "pareto": _page("Pareto front", pareto),
     "slices": _page("Parameters", slices),
+    "interactions": _page("Pairs", interactions),
     "history": _page("Course", history),
     "curves": _page("Curves", curves),
     "dropmap": _page("Dropped filters", dropmap),

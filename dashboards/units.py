@@ -20,6 +20,13 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def signed(objective: str, difference: float) -> str:
+    """A difference of an objective with its sign: `+1.20 points` of error, `+3.4 TFLOP` of cost."""
+    if objective == "val_error":
+        return f"{points(difference)} points"
+    return ("+" if difference >= 0 else "\N{MINUS SIGN}") + cost(abs(difference))
+
+
 def cost_unit(largest_gflops: float) -> tuple[float, str]:
     """(how many GFLOP one unit is, its name), so that the largest cost reads as 1 to 10,000."""
     for size, name in COST_UNITS:

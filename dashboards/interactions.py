@@ -1,0 +1,281 @@
+"""The objectives over pairs of the most important parameters, and whether a pair acts together."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboards import theme
+from dashboards.page import Table, Words
+from dashboards.panels import GAP, panels
+from dashboards.points import TrialPoint, drawn, said_of, trial_points
+from dashboards.units import OBJECTIVE_NAMES, cost_unit, value_text
+from reprtune.analysis.importance import importances, leading
+from reprtune.analysis.interactions import MAX_PARAMS, Interaction, interactions
+from reprtune.record.schema import StudyRecord
+from reprtune.spec.space import Choice, FloatRange, Range
+
+TITLE = "Pairs of parameters"
+MAX_DRAWN = 200
+MAX_CELLS = 5  # per side
+MIN_TRIALS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """One parameter. `options`: of a choice, else empty; its values then count 0, 1, ... `edges`: of cells."""
+
+    param: str
+    options: tuple[str, ...]
+    edges: tuple[float, ...]
+    logarithmic: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Mean of the objective in each cell, rows along `second`; None in a cell without a complete trial."""
+
+    objective: str
+    first: str
+    second: str
+    means: tuple[tuple[float | None, ...], ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InteractionsInfo:
+    """`trials`: complete ones, at most about `MAX_DRAWN` of `n_trials`; cells and measures are of all."""
+
+    axes: Mapping[str, Axis]
+    pairs: tuple[Pair, ...]
+    measures: tuple[Interaction, ...]
+    trials: tuple[TrialPoint, ...]
+    n_trials: int
+
+
+def info(record: StudyRecord) -> InteractionsInfo:
+    names = leading(importances(record), MAX_PARAMS)
+    axes = {name: _axis(name, record.spec.params[name]) for name in names}
+    complete = [p for p in trial_points(record, record.trials) if p.outcome == "complete"]
+    pairs = [
+        _pair(axes, objective, a, b, complete)
+        for a, b in itertools.combinations(names, 2)
+        for objective in record.spec.objectives
+    ]
+    return InteractionsInfo(
+        axes=axes,
+        pairs=tuple(pairs),
+        measures=interactions(record),
+        trials=drawn(complete, MAX_DRAWN),
+        n_trials=len(complete),
+    )
+
+
+def _axis(name: str, range_: Range) -> Axis:
+    log = isinstance(range_, FloatRange) and range_.log
+    if isinstance(range_, Choice):
+        options = tuple(value_text(o) for o in range_.options)
+        edges = [i - 0.5 for i in range(len(options) + 1)]
+        return Axis(param=name, options=options, edges=tuple(edges), logarithmic=False)
+    return Axis(param=name, options=(), edges=tuple(_edges(range_, log)), logarithmic=log)
+
+
+def _edges(range_: Range, log: bool) -> list[float]:
+    """Cells of equal width; a cell for each value where there are few."""
+    values = [float(v) for v in range_.values() or range_.ends()]
+    low, high = values[0], values[-1]
+    if log:
+        low, high = math.log10(low), math.log10(high)
+    step = values[1] - low if len(values) > 1 and range_.values() is not None else 0.0
+    low, high = low - step / 2, high + step / 2
+    n = len(values) if step and len(values) <= MAX_CELLS + 1 else MAX_CELLS
+    found = [low + i * (high - low) / n for i in range(n + 1)]
+    return [10**e for e in found] if log else found
+
+
+def position(axis: Axis, value: Any) -> float:
+    """Where a value lies on its axis: itself, or the place of the option."""
+    return float(axis.options.index(value_text(value))) if axis.options else float(value)
+
+
+def _cell(axis: Axis, value: Any) -> int:
+    at = position(axis, value)
+    return max(0, min(sum(at >= edge for edge in axis.edges) - 1, len(axis.edges) - 2))
+
+
+def _pair(
+    axes: Mapping[str, Axis], objective: str, first: str, second: str, trials: Sequence[TrialPoint]
+) -> Pair:
+    a, b = axes[first], axes[second]
+    inside: list[list[list[float]]] = [[[] for _ in a.edges[1:]] for _ in b.edges[1:]]
+    for p in trials:
+        value = getattr(p, objective)
+        if value is not None and first in p.params and second in p.params:
+            inside[_cell(b, p.params[second])][_cell(a, p.params[first])].append(value)
+    return Pair(
+        objective=objective,
+        first=first,
+        second=second,
+        means=tuple(tuple(math.fsum(v) / len(v) if v else None for v in row) for row in inside),
+        counts=tuple(tuple(len(v) for v in row) for row in inside),
+    )
+
+
+def figure(info: InteractionsInfo) -> go.Figure:
+    """A row per pair, a column per objective: cells and trials in one colour scale per objective."""
+    objectives = list(dict.fromkeys(p.objective for p in info.pairs))
+    pairs = list(dict.fromkeys((p.first, p.second) for p in info.pairs))
+    scales = {o: _scale(info, o) for o in objectives}
+    titles = [[f"{a}\n{OBJECTIVE_NAMES[o]}, {scales[o][1]}" for o in objectives] for a, _ in pairs]
+    fig = panels(titles, [200] * len(titles), column_gap=0.2, gap=GAP + 40)
+    for pair in info.pairs:
+        row, column = pairs.index((pair.first, pair.second)) + 1, objectives.index(pair.objective) + 1
+        _draw(fig, info, pair, scales[pair.objective][0], row, column)
+        fig.update_xaxes(_look(info.axes[pair.first]), row=row, col=column)
+        fig.update_yaxes(_look(info.axes[pair.second]), row=row, col=column)
+        if column == 1:
+            fig.update_yaxes(title_text=theme.text(pair.second), row=row, col=column)
+    for i, objective in enumerate(objectives, 1):
+        fig.update_layout({f"coloraxis{i}": _colours(info, objective, scales[objective], i, len(objectives))})
+    return fig
+
+
+def _scale(info: InteractionsInfo, objective: str) -> tuple[float, str]:
+    if objective == "val_error":
+        return 0.01, "%"
+    return cost_unit(max((p.train_gflops or 0 for p in info.trials), default=0))
+
+
+def _colours(
+    info: InteractionsInfo, objective: str, scale: tuple[float, str], i: int, n: int
+) -> dict[str, Any]:
+    """From the lowest to the highest trial drawn, with a bar above its column."""
+    values = [v / scale[0] for p in info.trials if (v := getattr(p, objective)) is not None]
+    return {
+        "colorscale": "Cividis", "cmin": min(values, default=0), "cmax": max(values, default=1),
+        "colorbar": {
+            "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i - 0.5) / n, "xanchor": "center",
+            "y": 1, "yanchor": "bottom", "yref": "paper",
+        },
+    }  # fmt: skip
+
+
+def _look(axis: Axis) -> dict[str, Any]:
+    ends = (axis.edges[0], axis.edges[-1])
+    if axis.logarithmic:
+        return {"type": "log", "range": [math.log10(e) for e in ends], "showgrid": False}
+    look: dict[str, Any] = {"type": "linear", "range": list(ends), "showgrid": False}
+    if axis.options:
+        look |= {
+            "tickvals": list(range(len(axis.options))),
+            "ticktext": [theme.text(o) for o in axis.options],
+        }
+    return look
+
+
+def _draw(fig: go.Figure, info: InteractionsInfo, pair: Pair, scale: float, row: int, column: int) -> None:
+    a, b = info.axes[pair.first], info.axes[pair.second]
+    cells = [[None if m is None else m / scale for m in line] for line in pair.means]
+    said = [
+        [
+            f"mean of {n}: {m:.4g}" if m is not None else "no complete trial"
+            for m, n in zip(*line, strict=True)
+        ]
+        for line in zip(cells, pair.counts, strict=True)
+    ]
+    fig.add_heatmap(
+        x=list(a.edges), y=list(b.edges), z=cells, coloraxis=f"coloraxis{column}", hovertext=said,
+        hoverinfo="text", opacity=0.75, row=row, col=column,
+    )  # fmt: skip
+    shown = [
+        p for p in info.trials
+        if pair.first in p.params and pair.second in p.params and getattr(p, pair.objective) is not None
+    ]  # fmt: skip
+    fig.add_scatter(
+        x=[_beside(a, p, pair.first, 0.618) for p in shown],
+        y=[_beside(b, p, pair.second, 0.755) for p in shown],
+        mode="markers",
+        marker={
+            "size": 7, "color": [getattr(p, pair.objective) / scale for p in shown],
+            "coloraxis": f"coloraxis{column}", "line": {"width": 1, "color": "#fff"},
+        },
+        customdata=[p.label for p in shown], hovertext=[p.hover for p in shown], hoverinfo="text",
+        showlegend=False, row=row, col=column,
+    )  # fmt: skip
+
+
+def _beside(axis: Axis, point: TrialPoint, name: str, step: float) -> float:
+    """Its place, moved a little, the same way every time, so that trials with equal values are told apart."""
+    off = 0.08 * ((point.number * step) % 1 - 0.5)
+    at, ends = position(axis, point.params[name]), (axis.edges[0], axis.edges[-1])
+    if axis.logarithmic:
+        return float(at * (ends[1] / ends[0]) ** off)
+    return at + (off * 3 if axis.options else off * (ends[1] - ends[0]))
+
+
+def words(info: InteractionsInfo) -> Words:
+    missing = None
+    if not info.pairs:
+        missing = (
+            "Fewer than two parameters could be told apart by importance, so there are no pairs to show: "
+            f"that needs {MIN_TRIALS} complete trials or more, and two parameters that vary."
+        )
+    reasons = list(dict.fromkeys(m.reason for m in info.measures if m.reason))
+    lead = [said_of(len(info.trials), info.n_trials, "complete trials")]
+    if missing is None:
+        lead += [_finding(info), *reasons[:1]]
+        if len(reasons) > 1:
+            lead.append(f"{len(reasons)} pairs have no measure; the table says which.")
+    return Words(
+        lead=tuple(text for text in lead if text) if missing is None else (),
+        missing=missing,
+        reading=(
+            "Each cell is the mean of its complete trials, each dot one trial, moved a little where values are "
+            "equal; dark is lower, empty cells were never tried. The share is of all variance, beyond what "
+            "linear and quadratic main effects of all parameters explain, and corrected for chance, so it can "
+            "lie below 0; its range holds 5 to 95 % of fits to random halves of the trials. Only bilinear "
+            "joint effects are looked for, and p holds for trials drawn without regard to their results."
+        ),
+        table=_table(info) if info.measures else None,
+        picture="Heat maps of the objectives over pairs of parameters, with the trials",
+    )  # fmt: skip
+
+
+def _finding(info: InteractionsInfo) -> str:
+    measured = [m for m in info.measures if m.p_holm is not None]
+    if not measured:
+        return "No interaction can be measured yet: the pictures are all there is."
+    sure = [m for m in measured if (m.p_holm or 0) < 0.05]
+    if not sure:
+        return f"None of {len(measured)} measured pairs shows an interaction (Holm-corrected p below 0.05)."
+    named = "; ".join(
+        f"{m.first} with {m.second} for {OBJECTIVE_NAMES[m.objective]} ({100 * (m.omega2 or 0):.0f} %)"
+        for m in sorted(sure, key=lambda m: -(m.omega2 or 0))
+    )
+    return f"Of {len(measured)} measured pairs these act together beyond main effects: {named}."
+
+
+def _table(info: InteractionsInfo) -> Table:
+    return Table(
+        caption="Share of variance of each pair beyond main effects, with its range over halves",
+        header=("objective", "pair", "trials", "share, %", "5 to 95 %", "F", "p", "p, Holm", "why not"),
+        rows=tuple(
+            (
+                OBJECTIVE_NAMES[m.objective], f"{m.first} with {m.second}", str(m.n),
+                *_measure(m), m.reason or "",
+            )
+            for m in info.measures
+        ),
+    )  # fmt: skip
+
+
+def _measure(m: Interaction) -> tuple[str, str, str, str, str]:
+    if m.omega2 is None or m.f is None or m.p is None or m.p_holm is None:
+        return "", "", "", "", ""
+    ends = "" if m.low is None or m.high is None else f"{100 * m.low:.1f} to {100 * m.high:.1f}"
+    return f"{100 * m.omega2:.1f}", ends, f"{m.f:.2f} ({m.q}, {m.df})", f"{m.p:.2g}", f"{m.p_holm:.2g}"
