@@ -114,7 +114,7 @@ def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
     attempts = list(deciding(record.controls).values())
     of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.controls}
-    chance = _chance_error(record)
+    chance = chance_error(record)
     return [_summary(name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()]
 
 
@@ -187,7 +187,7 @@ def _errors(trials: Sequence[TrialRecord], chance: float | None) -> tuple[SeedVa
     return tuple(found)
 
 
-def _chance_error(record: StudyRecord) -> float | None:
+def chance_error(record: StudyRecord) -> float | None:
     classes = record.facts.get("n_classes")
     return 1 - 1 / classes if classes else None
 

@@ -32,15 +32,22 @@ def at_the_end(trial: TrialRecord, measure: str) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def ranked(study: StudyRecord) -> list[TrialRecord]:
-    """Complete trials of the search with different settings, lowest mean validation error first; of
-    equals the cheapest, then the earliest."""
-    rows = []
-    for trial in study.trials:
-        if (error := at_the_end(trial, "val_error")) is not None:
-            cost = at_the_end(trial, "train_gflops")
-            rows.append((error, math.inf if cost is None else cost, trial.number, trial))
+def rank(trial: TrialRecord) -> tuple[float, float, int]:
+    """Sorts complete trials: lowest mean validation error first; of equals the cheapest, then the earliest."""
+    error, cost = (at_the_end(trial, measure) for measure in ("val_error", "train_gflops"))
+    return math.inf if error is None else error, math.inf if cost is None else cost, trial.number
+
+
+def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
+    """The `top` best complete trials of the search with different settings, the best first."""
     seen: dict[str, TrialRecord] = {}
-    for *_, trial in sorted(rows, key=lambda row: row[:3]):
+    for trial in ranked(study):
+        if len(seen) >= top:
+            break
         seen.setdefault(digest(study.spec.trial(trial.params)), trial)
     return list(seen.values())
+
+
+def ranked(study: StudyRecord) -> list[TrialRecord]:
+    """All trials of the search that may be confirmed, the best first."""
+    return sorted((t for t in study.trials if at_the_end(t, "val_error") is not None), key=rank)

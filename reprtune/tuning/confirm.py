@@ -17,7 +17,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
-from reprtune.record.leaders import at_the_end, leader_arm, ranked
+from reprtune.record.leaders import at_the_end, leader_arm, leaders
 from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
 from reprtune.record.storage import queue_confirmation, read_study
 from reprtune.spec.edit import changed
@@ -76,7 +76,7 @@ def plan_confirmation(
     there = {t.arm: dict(t.settings or {}) for t in study.confirmation if t.arm is not None}
     if top is None:
         top = 0 if there else TOP
-    chosen = [*ranked(study)[:top], *(_named(study, name) for name in slots)]
+    chosen = [*leaders(study, top), *(_named(study, name) for name in slots)]
     arms = {arm.name: dict(arm.changes) for arm in study.spec.controls}
     arms |= there | {leader_arm(trial.slot): study.spec.settings(trial.params) for trial in chosen}
     if not arms:
