@@ -161,6 +161,13 @@ deterministic_option = click.option(
     default=None,
     help="The same bits every time on a GPU too, for some speed. [REPRTUNE_DETERMINISTIC]",
 )
+notify_option = click.option(
+    "--notify",
+    metavar="COMMAND",
+    envvar="REPRTUNE_NOTIFY",
+    help="Run by your shell at the end, on failure and on interruption, with REPRTUNE_EVENT, REPRTUNE_STUDY, "
+    "REPRTUNE_MESSAGE and more in its environment and JSON on its stdin. [REPRTUNE_NOTIFY]",
+)
 study_argument = click.argument("name", shell_complete=completing(stored_names))
 
 

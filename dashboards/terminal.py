@@ -12,6 +12,7 @@ from textwrap import wrap
 from typing import Any, Protocol
 
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
 
@@ -107,6 +108,16 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
         "unconfirmed": study.unconfirmed(),
     }
+
+
+def best_numbers(study: StudyRecord) -> dict[str, Any]:
+    """The best trial so far, or nothing."""
+    best = best_trial(study)
+    return (
+        {}
+        if best is None
+        else {"best_slot": slot_name(best), "best_val_error": (best.values or {})["val_error"]}
+    )
 
 
 def trial_result(result: Mapping[str, Any]) -> str:
