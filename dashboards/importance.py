@@ -136,9 +136,9 @@ def _how(answers: list[Importance]) -> list[str]:
     said = []
     for a in answers:
         best = f", the best {100 * a.best_share:.0f} % against all" if a.best_share is not None else ""
-        halves = f"; range from {a.n_halves} random parts of {a.half}" if a.stability else "; no range"
-        said.append(f"{a.method} of {OBJECTIVE_NAMES[a.objective]}: {a.n:,} trials{best}{halves}.")
-    return [" ".join(said)]
+        halves = f", range from {a.n_halves} random parts of {a.half}" if a.stability else ", no range"
+        said.append(f"{LOOKS[a.method][0].partition(':')[0]} of {count(a.n, 'trial')}{best}{halves}.")
+    return [" ".join(dict.fromkeys(said))]
 
 
 def _table(info: ImportanceInfo) -> Table:

@@ -131,8 +131,11 @@ def figure(info: InteractionsInfo) -> go.Figure:
     objectives = list(dict.fromkeys(p.objective for p in info.pairs))
     pairs = list(dict.fromkeys((p.first, p.second) for p in info.pairs))
     scales = {o: _scale(info, o) for o in objectives}
-    titles = [[f"{a}\n{OBJECTIVE_NAMES[o]}, {scales[o][1]}" for o in objectives] for a, _ in pairs]
-    fig = panels(titles, [200] * len(titles), column_gap=0.2, gap=GAP + 40)
+    titles = [
+        [f"{OBJECTIVE_NAMES[o].rsplit(' ')[-1]} ({scales[o][1]})\nby {a}" for o in objectives]
+        for a, _ in pairs
+    ]
+    fig = panels(titles, [200] * len(titles), column_gap=0.08, gap=GAP + 20)
     for pair in info.pairs:
         row, column = pairs.index((pair.first, pair.second)) + 1, objectives.index(pair.objective) + 1
         _draw(fig, info, pair, scales[pair.objective][0], row, column)
@@ -140,6 +143,8 @@ def figure(info: InteractionsInfo) -> go.Figure:
         fig.update_yaxes(_look(info.axes[pair.second]), row=row, col=column)
         if column == 1:
             fig.update_yaxes(title_text=theme.text(pair.second), row=row, col=column)
+        else:
+            fig.update_yaxes(showticklabels=False, row=row, col=column)
     for i, objective in enumerate(objectives, 1):
         fig.update_layout({f"coloraxis{i}": _colours(info, objective, scales[objective], i, len(objectives))})
     return fig
@@ -160,7 +165,7 @@ def _colours(
         "colorscale": "Cividis", "cmin": min(values, default=0), "cmax": max(values, default=1),
         "colorbar": {
             "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i - 0.5) / n, "xanchor": "center",
-            "y": 1, "yanchor": "bottom", "yref": "paper",
+            "y": 1, "yanchor": "bottom", "yref": "paper", "nticks": 4, "tickangle": 0,
         },
     }  # fmt: skip
 
