@@ -1,18 +1,65 @@
-"""Histories as one short text: canonical JSON, deflated, base85."""
+"""Histories as one short text: canonical JSON, deflated, base64."""
 
 from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
+from dataclasses import replace
+from typing import Any
 
+from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json, from_plain
-from reprtune.spec.history import History
+from reprtune.spec.history import PHASES, Drop, History, Point
+
+BASE64 = "eJ"  # how a deflated text begins in base64; records of old have base85, which Python decodes slowly
+FLOATS = ("lr", "train_loss", "val_loss", "val_error", "gflops", "seconds", "time")
 
 
 def pack(history: History) -> str:
-    return base64.b85encode(zlib.compress(canonical_json(history).encode(), 6)).decode()
+    return base64.b64encode(zlib.compress(canonical_json(history).encode(), 6)).decode()
 
 
 def unpack(text: str) -> History:
-    return from_plain(History, json.loads(zlib.decompress(base64.b85decode(text))), "history")
+    """Raises SpecError naming the field where the history is not one; ValueError or zlib.error where the
+    text is damaged."""
+    packed = base64.b64decode(text) if text.startswith(BASE64) else base64.b85decode(text)
+    plain = json.loads(zlib.decompress(packed))
+    try:
+        if not isinstance(plain["points"], list) or not isinstance(plain["drops"], list):
+            raise ValueError("not lists")
+        points, drops = _points(plain["points"]), _drops(plain["drops"])
+    except (KeyError, TypeError, ValueError, AttributeError, SpecError):
+        return from_plain(History, plain, "history")  # which says what is wrong
+    short = from_plain(History, {**plain, "points": (), "drops": ()}, "history")
+    return replace(short, points=points, drops=drops)
+
+
+def _points(rows: list[dict[str, Any]]) -> tuple[Point, ...]:
+    """The same as `from_plain`, which looks up every field's type: a study has a million points."""
+    found = []
+    for row in rows:
+        numbers = [row[name] for name in FLOATS]
+        right = math.isfinite(sum(numbers)) and type(row["step"]) is type(row["cycle"]) is int
+        if len(row) != 10 or not right or row["phase"] not in PHASES:
+            raise ValueError("not a point")
+        lr, train_loss, val_loss, val_error, gflops, seconds, time = map(float, numbers)
+        found.append(
+            Point(
+                step=row["step"], phase=row["phase"], cycle=row["cycle"], lr=lr, train_loss=train_loss,
+                val_loss=val_loss, val_error=val_error, gflops=gflops, seconds=seconds, time=time,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _drops(rows: list[dict[str, Any]]) -> tuple[Drop, ...]:
+    """The indices, of which there are thousands, without a look at each one's type by name."""
+    found = []
+    for row in rows:
+        if any({*map(type, indices)} - {int} for indices in row["dropped"].values()):
+            raise ValueError("not indices")
+        dropped = {layer: tuple(indices) for layer, indices in row["dropped"].items()}
+        found.append(replace(from_plain(Drop, {**row, "dropped": {}}), dropped=dropped))
+    return tuple(found)

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.errors import StudyError, did_you_mean
 from reprtune.record.database import experimental_allowed
 from reprtune.record.pack import unpack
+from reprtune.record.reading import read_frozen
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.study import StudySpec
@@ -196,8 +197,7 @@ def read_studies(storage: RDBStorage) -> list[StudyRecord]:
 def read_trials(
     storage: RDBStorage, name: str, objectives: tuple[str, ...], seed: int, histories: bool = True
 ) -> tuple[TrialRecord, ...]:
-    study_id = storage.get_study_id_from_name(name)
-    trials = storage.get_all_trials(study_id, deepcopy=False)
+    trials = read_frozen(storage, name, histories)
     return tuple(to_record(t, objectives, seed, histories) for t in trials if "slot" in t.user_attrs)
 
 

@@ -7,6 +7,7 @@ defaults written out, so that two specifications are the same exactly when their
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -100,7 +101,7 @@ def _read_dataclass(cls: Any, plain: Any, path: str) -> Any:
         return plain
     if not isinstance(plain, Mapping):
         raise _wrong(path or cls.__name__, "a table of names and values", plain)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]
     for name in plain:
         if name not in names:
@@ -117,6 +118,12 @@ def _read_dataclass(cls: Any, plain: Any, path: str) -> Any:
     if missing:
         raise SpecError(f"{path or cls.__name__} needs the field {missing[0]}, which is absent.")
     return cls(**values)
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    """Types of the fields; finding them takes longer than all the rest."""
+    return typing.get_type_hints(cls)
 
 
 def _read_scalar(kind: type, plain: Any, path: str) -> Any:

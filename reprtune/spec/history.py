@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 PHASES = ("full", "sub")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # a large study has a million
 class Point:
     """One evaluation, at the end of a segment.
 
