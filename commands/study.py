@@ -18,6 +18,7 @@ from commands.options import (
     known_studies,
     load_study,
     make_settings,
+    notify_option,
     places,
     read_stored,
     set_option,
@@ -70,31 +71,44 @@ def create(
         f"  {spec.slots} slots, {len(spec.control_cells())} controls, {facts['total_steps']} steps each; "
         f"{facts['fitting_share']:.0%} of the draws fit the total"
     )
+    if "experiment" in facts:
+        click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
     click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
 
 
-@study.command(epilog=examples("study run repr-ablation --workers 2", "study run repr-ablation --trials 5"))
+@study.command(
+    epilog=examples(
+        "study run repr-ablation --workers 2",
+        "study run repr-ablation --trials 5",
+        """study run repr-ablation --notify 'curl -d "$REPRTUNE_MESSAGE" ntfy.sh/my-topic'""",
+    )
+)
 @study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all).")
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
-def run(name: str, trials: int | None, workers: int, **where: Any) -> None:
+def run(name: str, trials: int | None, workers: int, notify: str | None, **where: Any) -> None:
     """Run what is left of a study, here; start it on as many machines as you like."""
     from dashboards.html import add_library
-    from dashboards.terminal import StudyProgress, status
+    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
     from dashboards.trial_page import trial_draft
     from reprtune.tuning.launch import Launcher
+    from reprtune.tuning.notify import notifying
 
     settings = make_settings(**where)
     before = read_stored(name, where)
     total = before.spec.slots + len(before.spec.control_cells())
     progress = StudyProgress(total - before.pending(), total)
-    with contextlib.closing(progress):
-        pages = trial_draft, add_library
-        summary = Launcher(settings, name, workers, trials, *pages, progress, progress.say).run()
+    with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
+        with contextlib.closing(progress):
+            pages = trial_draft, add_library
+            summary = Launcher(settings, name, workers, trials, *pages, progress, progress.say).run()
+        notice.event = _event(summary)
+        notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
     click.echo(status(summary.study))
     if summary.shipped.error:
         click.echo(
@@ -106,7 +120,16 @@ def run(name: str, trials: int | None, workers: int, **where: Any) -> None:
     next_step = f"study report {name}" if summary.pending == 0 else f"study resume {name}"
     click.echo(f"  next: python cli.py {next_step}")
     if summary.pending == 0:
-        click.echo(f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images")
+        click.echo(
+            f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
+        )
+
+
+def _event(summary: Any) -> str:
+    """How a run ended, as `--notify` says it."""
+    if summary.interrupted:
+        return "interrupted"
+    return "paused" if summary.pending else "finished"
 
 
 study.add_command(
@@ -197,28 +220,46 @@ def report(name: str, output: str | None, **where: Any) -> None:
 @study_argument
 @places("runs_dir", "storage", "tracking_uri")
 def sync(name: str, **where: Any) -> None:
-    """Send what waits in this machine's journal to MLflow; what is there already is not doubled."""
+    """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled."""
     from dashboards.html import add_library
     from reprtune.errors import TrackingError
     from reprtune.tuning.shipper import Shipper
 
     record = read_stored(name, where)
-    result = Shipper(make_settings(**where), record.spec, record.instance, finish_page=add_library).sync()
+    shipper = Shipper(
+        make_settings(**where), record.spec, record.instance, finish_page=add_library, facts=record.facts
+    )
+    result = shipper.sync(verify=True)
     click.echo(f"{result.sent} events sent, {result.pending} waiting")
     if result.error:
         raise TrackingError(result.error, "Nothing is lost: run the same command again when MLflow answers.")
 
 
-@study.command(epilog=examples("study delete repr-ablation"))
+@study.command(epilog=examples("study delete repr-ablation", "study delete repr-ablation --with-mlflow"))
 @study_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@places("runs_dir", "storage", "states_dir")
-def delete(name: str, yes: bool, **where: Any) -> None:
-    """Remove a study and its training states. MLflow's runs, reports and exported networks stay."""
-    from reprtune.tuning.remove import delete_study
+@click.option(
+    "--with-mlflow",
+    is_flag=True,
+    help="Also its runs in MLflow, and its experiment there if it made it and nothing else is in it.",
+)
+@places("runs_dir", "storage", "tracking_uri", "states_dir")
+def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
+    """Remove a study and its training states. Reports and exported networks stay, and MLflow's runs too
+    without --with-mlflow."""
+    from reprtune.tuning.remove import delete_study, find_in_mlflow
+    from reprtune.tuning.tracking import shown
 
-    record = read_stored(name, where)
+    record, settings = read_stored(name, where), make_settings(**where)
+    there = find_in_mlflow(settings, record) if with_mlflow else None
+    what = f"{name} and its {len(record.trials)} trials"
+    if there is not None:
+        what += f", with {len(there.run_ids)} runs in MLflow at {shown(settings.mlflow_uri)}"
+        if there.takes_experiment and there.experiment is not None:
+            what += f" and their experiment {there.experiment.name!r}"
     if not yes:
-        click.confirm(f"Remove {name} and its {len(record.trials)} trials?", abort=True)
-    delete_study(make_settings(**where), record)
-    click.echo(f"Removed {name}")
+        click.confirm(f"Remove {what}?", abort=True)
+    if there is not None:
+        there.delete()
+    delete_study(settings, record)
+    click.echo(f"Removed {what}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import reprtune
@@ -20,7 +21,10 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
 from reprtune.training.device import open_device
 from reprtune.training.run import Materials, Run
-from reprtune.tuning import tracking
+from reprtune.tuning import environment, tracking
+from reprtune.tuning.events import STUDY_KEY, tags_event
+from reprtune.tuning.journal import Journal
+from reprtune.tuning.shipper import Shipper
 from reprtune.tuning.slots import database_lock
 
 DRY = {
@@ -131,20 +135,29 @@ def create_study(
         if facts is not None:
             return False, facts
     materials = Materials(settings.data_dir, open_device(settings))
-    facts = find_facts(spec, materials)
+    facts = find_facts(spec, materials) | {"packages": environment.packages_digest()}
     dry_run(spec, materials, progress)
     new = StudyRecord(
         spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
     )
     progress("the MLflow experiment")
-    tracking.prepare(settings, spec, new.instance)
+    new = replace(new, facts={**facts, "experiment": tracking.prepare(settings, spec, new.instance, facts)})
     progress("the study")
     database = database or open_storage(settings.storage_url)
     with database_lock(database):
         if (facts := existing(database, spec)) is not None:
             return False, facts  # made by somebody else meanwhile
         stored.create(database, new)
+    _say_with_what(settings, new)
     return True, dict(new.facts)
+
+
+def _say_with_what(settings: Settings, study: StudyRecord) -> None:
+    """Checkout, packages and machine on the study's run; through the journal, should MLflow vanish now."""
+    journal = Journal(settings.journal_dir, study.spec.name)
+    journal.append(STUDY_KEY, tags_event(environment.machine_tags()))
+    journal.artifact(STUDY_KEY, environment.FILE, environment.packages())
+    Shipper(settings, study.spec, study.instance, facts=study.facts).ship_once()
 
 
 def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:

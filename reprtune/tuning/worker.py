@@ -7,13 +7,11 @@ them, started anywhere at any time, finish a study together.
 from __future__ import annotations
 
 import platform
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 from reprtune.errors import DataError, StorageError, StudyError
 from reprtune.record.database import open_storage, retried
@@ -24,7 +22,9 @@ from reprtune.states.store import StateStore
 from reprtune.training import user_code
 from reprtune.training.device import Device, describe, is_out_of_memory, open_device
 from reprtune.training.run import Materials
+from reprtune.tuning.environment import machine_tags
 from reprtune.tuning.journal import Journal
+from reprtune.tuning.monitor import Monitor
 from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
 from reprtune.tuning.progress import progress
 from reprtune.tuning.slots import queues
@@ -105,7 +105,7 @@ class Worker:
             journal=Journal(settings.journal_dir, name),
             worker=self.worker,
             leaving=self._must_leave,
-            tags=machine_tags(device),
+            tags={**machine_tags(), "device": describe(device)},
             plot_page=plot_page,
         )
         check_user_code(study)
@@ -115,10 +115,13 @@ class Worker:
         self.held: list[Attempt] = []
         self.beat_seconds, self.grace_seconds = lease_seconds()
         self._reaped, self._closing = 0.0, False
+        self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
 
     def run(self) -> None:
         heartbeat = Heartbeat(self.held, self.beat_seconds)
+        monitor = Monitor(self.around.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
+            at_the_end.callback(monitor.close)
             at_the_end.callback(heartbeat.close)
             try:
                 self._work()
@@ -157,7 +160,9 @@ class Worker:
         """Train until the attempt ends or has to wait for another worker; did anything happen?"""
         moved = False
         while not self._must_leave():
+            self._trained = attempt.key
             update = attempt.advance()
+            self._trained = ""
             if attempt.outcome is not None:
                 self.held.remove(attempt)
                 self._ended(attempt)
@@ -270,23 +275,3 @@ def check_data(study: StudyRecord, materials: Materials) -> None:
             f"created with (digest {found[:12]}, not {study.facts['data_digest'][:12]}).",
             "Point --data-dir to the same files, or create a study of another name.",
         )
-
-
-def machine_tags(device: Device) -> dict[str, str]:
-    """Recorded beside a run, never part of its identity."""
-    return {"host": platform.node(), "device": describe(device), "git_sha": git_sha()}
-
-
-def git_sha() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the user has
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return found.stdout.strip() if found.returncode == 0 else "unknown"

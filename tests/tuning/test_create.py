@@ -143,7 +143,7 @@ def test_a_tracking_store_that_fails_leaves_no_study(
 def test_several_creates_at_once_make_one_study(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """One makes it, the others find it."""
     open_storage(settings.storage_url).engine.dispose()
-    monkeypatch.setattr("reprtune.tuning.tracking.prepare", lambda *_: "1")
+    monkeypatch.setattr("reprtune.tuning.tracking.prepare", lambda *_: {"name": "tiny", "id": "1"})
     monkeypatch.setattr(creating, "dry_run", lambda *_: None)
     made: list[bool] = []
     threads = [
