@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+from dashboards import verdict
 from dashboards.units import cost, count, percent, points, settings
 from reprtune.analysis.attempts import deciding, end_measure
+from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
 from reprtune.analysis.front import front
 from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
@@ -13,14 +15,18 @@ from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
 
 def answer(record: StudyRecord) -> tuple[str, ...]:
     """Sentences, most important first."""
-    best, arms = best_of_search(record), arm_summaries(record)
-    sentences = [_unfinished(record)]
-    if best is None:
+    best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
+    sentences = [_unfinished(record), *(verdict.sentences(confirmed) if confirmed else ())]
+    if best is None and record.spec.slots:
         sentences.append("No trial of the search is complete, so the search has no answer yet.")
-    else:
-        sentences += [_best(best), _against_standard(best, arms), _front(record)]
+    elif best is not None:
+        sentences += [
+            _best(best, confirmed=confirmed is not None),
+            _against_standard(best, arms),
+            _front(record),
+        ]
     sentences += [_arm(arm) for arm in arms if arm.arm != BASELINE]
-    sentences.append(_caveat(record, best))
+    sentences.append(_caveat(record, best, confirmed=confirmed is not None))
     return tuple(s for s in sentences if s)
 
 
@@ -36,12 +42,12 @@ def _unfinished(record: StudyRecord) -> str:
     )
 
 
-def _best(best: BestOfSearch) -> str:
+def _best(best: BestOfSearch, *, confirmed: bool) -> str:
+    how = "Selected" if confirmed else "Not confirmed: one seed, selected"
     return (
         f"Best of the search: {percent(best.val_error)} validation error "
         f"(accuracy {percent(1 - best.val_error)}), trial {best.number} with {settings(best.params)}. "
-        f"Not confirmed: one seed, selected among "
-        f"{count(best.k, 'complete trial')} on the same validation part."
+        f"{how} among {count(best.k, 'complete trial')} on the same validation part."
     )
 
 
@@ -104,10 +110,14 @@ def _arm(arm: ArmSummary) -> str:
     return f"{text}; the 95 % interval {points(d.low)} to {points(d.high)} {verdict}.{diverged}"
 
 
-def _caveat(record: StudyRecord, best: BestOfSearch | None) -> str:
+def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) -> str:
     n = record.facts.get("n_val")
     own = ""
     if best is not None and n:
         error = math.sqrt(best.val_error * (1 - best.val_error) / n)
         own = f" With {n:,} validation images, an error of that size has a standard error of {100 * error:.2f} points."
+    if confirmed:
+        return (
+            f"Only what is said of test images is confirmed; validation errors are those of the search.{own}"
+        )
     return f"Nothing here is confirmed on fresh seeds or on test images.{own}"

@@ -8,13 +8,13 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.page import Table, Words
+from dashboards.paired import Errors, add_differences, add_errors, difference_text
 from dashboards.panels import panels
 from dashboards.units import count, percent, points
 from reprtune.analysis.controls import (
     BASELINE,
     ArmSummary,
     BestOfSearch,
-    Difference,
     arm_summaries,
     best_of_search,
 )
@@ -44,32 +44,13 @@ def figure(info: ControlsInfo) -> go.Figure:
     fig = panels(titles, heights)
     _add_errors(fig, info)
     if compared:
-        _add_differences(fig, compared)
-        fig.add_vline(x=0, line={"color": theme.GREY, "width": 1.5, "dash": "dot"}, row=2, col=1)
+        add_differences(fig, [(a.arm, a.difference) for a in compared if a.difference])
     fig.update_yaxes(autorange="reversed", type="category")
     return fig
 
 
 def _add_errors(fig: go.Figure, info: ControlsInfo) -> None:
-    for i, arm in enumerate(info.arms):
-        colour, symbol = theme.arm_look(i)
-        name = theme.text(arm.arm)
-        fig.add_scatter(
-            x=[100 * e.value for e in arm.errors], y=[name] * len(arm.errors),
-            mode="markers", showlegend=False,
-            marker={"symbol": symbol, "size": 10, "color": colour, "opacity": 0.75},
-            hovertext=[f"{name}, seed {e.seed}: {percent(e.value)}" for e in arm.errors], hoverinfo="text",
-            row=1, col=1,
-        )  # fmt: skip
-    known = [a for a in info.arms if a.mean is not None]
-    fig.add_scatter(
-        x=[100 * (a.mean or 0) for a in known], y=[theme.text(a.arm) for a in known],
-        mode="markers", name="mean",
-        marker={"symbol": "line-ns-open", "size": 22, "color": theme.BLUE, "line": {"width": 3}},
-        hovertext=[f"{theme.text(a.arm)}: mean of {a.n}, {percent(a.mean or 0)}" for a in known],
-        hoverinfo="text",
-        row=1, col=1,
-    )  # fmt: skip
+    add_errors(fig, [Errors(a.arm, a.errors, a.mean) for a in info.arms])
     if info.best:
         fig.add_scatter(
             x=[100 * info.best.val_error], y=[SEARCH], mode="markers", name="not confirmed, one seed",
@@ -77,40 +58,6 @@ def _add_errors(fig: go.Figure, info: ControlsInfo) -> None:
             hovertext=[f"trial {info.best.number}: {percent(info.best.val_error)}"], hoverinfo="text",
             row=1, col=1,
         )  # fmt: skip
-
-
-def _add_differences(fig: go.Figure, arms: list[ArmSummary]) -> None:
-    shown = [(theme.text(a.arm), a.difference) for a in arms if a.difference]
-    fig.add_scatter(
-        x=[100 * p.value for _, d in shown for p in d.pairs], y=[name for name, d in shown for _ in d.pairs],
-        mode="markers", name="one seed", marker={"symbol": "circle-open", "size": 8, "color": theme.GREY},
-        hovertext=[f"{name}, seed {p.seed}: {points(p.value)}" for name, d in shown for p in d.pairs],
-        hoverinfo="text", row=2, col=1,
-    )  # fmt: skip
-    half = [100 * (d.high - d.mean) if d.high is not None else 0 for _, d in shown]
-    fig.add_scatter(
-        x=[100 * d.mean for _, d in shown], y=[name for name, _ in shown], mode="markers",
-        name="mean difference, 95 % interval", marker={"symbol": "diamond", "size": 11, "color": theme.GREEN},
-        error_x={"type": "data", "array": half, "color": theme.GREEN, "thickness": 2, "width": 7},
-        hovertext=[f"{name}: {_difference(d)}" for name, d in shown], hoverinfo="text", row=2, col=1,
-    )  # fmt: skip
-    fig.update_xaxes(range=_around_zero([d for _, d in shown]), row=2, col=1)
-
-
-def _around_zero(differences: list[Difference]) -> list[float]:
-    """A range that holds every seed, every interval and 0, with a little room."""
-    ends = [0.0, *(p.value for d in differences for p in d.pairs)]
-    ends += [e for d in differences for e in (d.low, d.high) if e is not None]
-    room = 0.06 * (max(ends) - min(ends)) or 0.01
-    return [100 * (min(ends) - room), 100 * (max(ends) + room)]
-
-
-def _difference(d: Difference | None) -> str:
-    if d is None:
-        return ""
-    if d.low is None or d.high is None:
-        return f"{points(d.mean)} (n = {d.n}, no interval)"
-    return f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]"
 
 
 def words(info: ControlsInfo) -> Words:
@@ -140,8 +87,8 @@ def _table(info: ControlsInfo) -> Table:
     rows = [
         (
             a.arm, str(a.n), str(a.n_diverged), str(a.n_failed), str(a.n_open), _mean_sd(a),
-            _factor(a.cost_factor), _factor(a.steps_factor), _difference(a.difference),
-            _difference(a.with_chance),
+            _factor(a.cost_factor), _factor(a.steps_factor), difference_text(a.difference),
+            difference_text(a.with_chance),
         )
         for a in info.arms
     ]  # fmt: skip

@@ -9,7 +9,18 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards import controls, curves, dropmap, history, importance, interactions, overview, pareto, slices
+from dashboards import (
+    confirmation,
+    controls,
+    curves,
+    dropmap,
+    history,
+    importance,
+    interactions,
+    overview,
+    pareto,
+    slices,
+)
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
 
@@ -31,6 +42,7 @@ def _page(short: str, module: ModuleType) -> Page:
 
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
+    "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
     "pareto": _page("Pareto front", pareto),
     "slices": _page("Parameters", slices),

@@ -1,0 +1,143 @@
+"""The confirmation: leaders and controls on fresh seeds and test images, and their paired differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from dashboards.page import Table, Words
+from dashboards.paired import Errors, add_differences, add_errors, difference_text
+from dashboards.panels import panels
+from dashboards.units import count, percent, settings
+from dashboards.verdict import mean_sd, p_text, sentences
+from reprtune.analysis.confirmation import (
+    MIN_BCA,
+    MIN_WILCOXON,
+    Comparison,
+    Confirmation,
+    ConfirmedArm,
+    confirmation,
+)
+from reprtune.record.schema import StudyRecord
+
+TITLE = "Confirmation on fresh seeds and test images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationInfo:
+    """`found` is None until the study is confirmed."""
+
+    name: str
+    finished: bool
+    found: Confirmation | None
+
+
+def info(record: StudyRecord) -> ConfirmationInfo:
+    return ConfirmationInfo(name=record.spec.name, finished=record.pending() == 0, found=confirmation(record))
+
+
+def figure(info: ConfirmationInfo) -> go.Figure:
+    """Above, test errors per seed with their mean; below, differences with their intervals."""
+    arms = [a for a in info.found.arms if a.test] if info.found else []
+    found = info.found.comparisons if info.found else ()
+    shown = [(f"{c.arm} \N{MINUS SIGN} {c.control}", c.difference) for c in found if c.difference]
+    titles, heights = [["test error, %"]], [46 * max(2, len(arms))]
+    if shown:
+        titles.append(["difference of test errors, points"])
+        heights.append(46 * max(2, len(shown)))
+    fig = panels(titles, heights)
+    if arms:
+        add_errors(fig, [Errors(a.arm, a.test, a.test_mean) for a in arms])
+    if shown:
+        add_differences(fig, shown)
+    fig.update_yaxes(autorange="reversed", type="category")
+    return fig
+
+
+def words(info: ConfirmationInfo) -> Words:
+    found = info.found
+    if found is None:
+        return Words(missing=_not_yet(info))
+    drawn = any(arm.test for arm in found.arms)
+    return Words(
+        lead=sentences(found),
+        missing=None if drawn else "No run of the confirmation is complete yet.",
+        facts=tuple((_title(arm), _arm(arm)) for arm in found.arms) if drawn else (),
+        reading=(
+            "Every arm was trained again with the same seeds "
+            f"({', '.join(map(str, found.seeds))}), which neither search nor controls had seen, and measured after its "
+            "last epoch. Differences are paired by seed, in percentage points; left of 0 the leader is "
+            "better. Intervals are paired t intervals over seeds, not corrected; p is corrected by Holm's rule "
+            f"for {count(len(found.comparisons), 'comparison')}. All of it is given this split and these "
+            f"{found.n_test:,} test images."
+        ),
+        table=_table(found.comparisons) if found.comparisons else None,
+        picture="Test error of every leader and control on fresh seeds, and paired differences",
+    )
+
+
+def _not_yet(info: ConfirmationInfo) -> str:
+    when = "" if info.finished else "once the study is finished, "
+    return (
+        "Not confirmed: the best of a search was selected by its validation error, which flatters it; "
+        f"{when}`python cli.py study confirm {info.name}` trains leaders and controls on fresh seeds and tests each "
+        "once on test images."
+    )
+
+
+def _title(arm: ConfirmedArm) -> str:
+    return f"{arm.arm}: {settings(arm.params)}" if arm.params else arm.arm
+
+
+def _arm(arm: ConfirmedArm) -> str:
+    """Everything of one arm in a line."""
+    parts = [f"{count(arm.n, 'run')} complete"]
+    others = {"diverged": arm.n_diverged, "failed": arm.n_failed, "open": arm.n_open}
+    parts += [f"{n} {what}" for what, n in others.items() if n]
+    if arm.test_mean is not None:
+        parts.append(f"test error {mean_sd(arm.test_mean, arm.test_sd)}")
+    if arm.test_se is not None:
+        parts.append(
+            f"the size of the test part alone leaves a standard error of {100 * arm.test_se:.2f} points"
+        )
+    if arm.val_mean is not None:
+        parts.append(f"validation error {mean_sd(arm.val_mean, arm.val_sd)}")
+    if arm.search_val is not None:
+        parts.append(f"in the search {percent(arm.search_val)}")
+    if arm.cost_factor is not None:
+        parts.append(f"cost factor {arm.cost_factor:.2f}")
+    return "; ".join(parts)
+
+
+def _table(comparisons: tuple[Comparison, ...]) -> Table:
+    return Table(
+        caption="Differences of test errors in percentage points, paired by seed, with 95 % intervals",
+        header=(
+            "leader", "control", "pairs", "difference", "p", "p, corrected", "effect (d_z)", "share of seeds better",
+            f"bootstrap interval (from {MIN_BCA} pairs)", f"Wilcoxon p (from {MIN_WILCOXON} pairs)",
+            "with chance error for diverged runs",
+        ),
+        rows=tuple(
+            (
+                c.arm, c.control, str(c.difference.n if c.difference else 0), difference_text(c.difference),
+                _p(c.p), _p(c.p_holm), _number(c.effect), _number(c.better), _bootstrap(c), _p(c.wilcoxon),
+                difference_text(c.with_chance),
+            )
+            for c in comparisons
+        ),
+    )  # fmt: skip
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else p_text(p).removeprefix("p ").removeprefix("= ")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _bootstrap(c: Comparison) -> str:
+    if c.bca_low is None or c.bca_high is None:
+        return ""
+    return f"[{100 * c.bca_low:+.2f}, {100 * c.bca_high:+.2f}]"
