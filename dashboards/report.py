@@ -22,13 +22,27 @@ from dashboards.html import Section, render
 from dashboards.pages import PAGES
 from dashboards.runs import run_addresses
 from dashboards.units import count, moment
-from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
+from reprtune.analysis.tables import (
+    COMPARISON_COLUMNS,
+    CONFIRMATION_COLUMNS,
+    CONTROL_COLUMNS,
+    comparison_rows,
+    confirmation_rows,
+    control_rows,
+    trial_columns,
+    trial_rows,
+)
 from reprtune.errors import StudyError
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import to_plain
 
 MANIFEST = "manifest.json"
-TABLES = (("trials.csv", "all attempts (CSV)"), ("controls.csv", "controls (CSV)"))
+TABLES = (
+    ("trials.csv", "all attempts (CSV)"),
+    ("controls.csv", "controls (CSV)"),
+    ("confirmation.csv", "confirmation (CSV)"),
+    ("comparisons.csv", "leaders against controls (CSV)"),
+)
 
 
 def write_report(record: StudyRecord, folder: Path, *, mlflow: str | None = None) -> Path:
@@ -59,6 +73,8 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
     texts |= {f"figures/{key}.json": json_text(info) for key, info in infos.items()}
     texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
+    texts["confirmation.csv"] = csv_text(CONFIRMATION_COLUMNS, confirmation_rows(record))
+    texts["comparisons.csv"] = csv_text(COMPARISON_COLUMNS, comparison_rows(record))
     files = {name: text.encode() for name, text in texts.items()}
     return {**files, MANIFEST: json_text(_manifest(record, files, now)).encode()}
 

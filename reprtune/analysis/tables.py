@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from reprtune.analysis.attempts import deciding, last_measure
+from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.front import front_ranks
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -19,6 +20,16 @@ AFTER = (
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", "val_error_mean", "val_error_sd"),
     *("cost_factor", "steps_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
+    *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
+)
+CONFIRMATION_COLUMNS = (
+    *BEFORE,
+    *("test_error", "test_loss"),
+    *(column for column in AFTER if column != "front_rank"),
+)
+COMPARISON_COLUMNS = (
+    *("arm", "control", "n_pairs", "difference_mean", "difference_low", "difference_high", "p", "p_holm"),
+    *("effect", "better", "bca_low", "bca_high", "wilcoxon"),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
 
@@ -88,6 +99,41 @@ def control_rows(record: StudyRecord) -> list[Row]:
                 "difference_with_chance": c.mean if c else None,
                 "difference_with_chance_low": c.low if c else None,
                 "difference_with_chance_high": c.high if c else None,
+            }
+        )
+    return rows
+
+
+def confirmation_rows(record: StudyRecord) -> list[Row]:
+    """Every attempt of the confirmation; only complete ones have a test error."""
+    deciders = {t.number for t in deciding(record.confirmation).values()}
+    rows = []
+    for trial in record.confirmation:
+        row = _row(record, trial, None, trial.number in deciders)
+        row |= {"test_error": trial.result.get("test_error"), "test_loss": trial.result.get("test_loss")}
+        rows.append({column: row[column] for column in CONFIRMATION_COLUMNS})
+    return rows
+
+
+def comparison_rows(record: StudyRecord) -> list[Row]:
+    """Every leader against every control on the test part, in fractions."""
+    rows = []
+    found = confirmation(record)
+    for c in found.comparisons if found else ():
+        d, chance = c.difference, c.with_chance
+        rows.append(
+            {
+                "arm": c.arm,
+                "control": c.control,
+                "n_pairs": d.n if d else None,
+                "difference_mean": d.mean if d else None,
+                "difference_low": d.low if d else None,
+                "difference_high": d.high if d else None,
+                **{name: getattr(c, name) for name in ("p", "p_holm", "effect", "better")},
+                **{name: getattr(c, name) for name in ("bca_low", "bca_high", "wilcoxon")},
+                "difference_with_chance": chance.mean if chance else None,
+                "difference_with_chance_low": chance.low if chance else None,
+                "difference_with_chance_high": chance.high if chance else None,
             }
         )
     return rows

@@ -20,7 +20,8 @@ from tests.factories import make_study
 
 EVIL = "</script><script>alert(1)</script><b>&"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
-NAMES = {"report.html", "trials.csv", "controls.csv", "manifest.json", *(f"figures/{p}.json" for p in PAGES)}
+NAMES = {"report.html", "manifest.json", *(f"figures/{p}.json" for p in PAGES)}
+NAMES |= {f"{table}.csv" for table in ("trials", "controls", "confirmation", "comparisons")}
 
 
 class Balanced(HTMLParser):
