@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import click
 
+from commands.completion import completion
 from commands.data import data
 from commands.listing import list_
 from commands.options import Translated
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (list_, train, study, trial, ui, data):
+for command in (list_, train, study, trial, ui, data, completion):
     cli.add_command(command)
 
 

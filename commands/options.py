@@ -144,10 +144,28 @@ total_option = click.option(
     metavar="DURATION",
     help="Length of training, like 40ep or 4000it; S1 and S2 (and their ranges) keep their shares.",
 )
+
+
+def complete_assignment(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Paths that end in `=`; after that, the words which may stand there."""
+    from reprtune.errors import ReprtuneError
+    from reprtune.spec import paths
+
+    path, equals, _ = incomplete.partition("=")
+    if equals:
+        return [text for word in paths.words(path) if (text := f"{path}={word}").startswith(incomplete)]
+    found = paths.of_trial()
+    if question := ctx.params.get("question") or next(iter(ctx.args), None):  # click has not sorted it in yet
+        with contextlib.suppress(ReprtuneError):
+            found = paths.of_study(load_study(question))
+    return [f"{path}=" for path in found if path.startswith(incomplete)]
+
+
 set_option = click.option(
     "--set",
     "assignments",
     multiple=True,
+    shell_complete=complete_assignment,
     metavar="PATH=VALUE",
     help="Change a field, e.g. method.criterion=l2.",
 )

@@ -19,7 +19,7 @@ BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
 NEXT_KERNELS = ("keep", "zero", "small")
 LEARNING_RATES = ("continue", "restart")
-_WORDS = {
+WORDS = {
     "scope": SCOPES,
     "drop": DROPS,
     "restore_scale": SCALES,
@@ -83,7 +83,7 @@ class MethodSpec:
     def __post_init__(self) -> None:
         catalog.find("criteria", self.criterion)
         rule = catalog.find("restores", self.restore)
-        for field, known in _WORDS.items():
+        for field, known in WORDS.items():
             one_of(f"method.{field}", getattr(self, field), known)
         at_least("method.cycles", self.cycles, 0)
         if not 0 < self.layer_cap <= 1:
