@@ -18,11 +18,13 @@ from dashboards.page import Words
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY = "/* here goes plotly.js */"
+SHOWN_ROWS = 250  # of a table on the page; its files hold all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One page: its words, its figure (not drawn where `words.missing`), its short name, links."""
+    """One page: its words, its figure (not drawn where `words.missing`), its short name, links, the files of
+    its table."""
 
     key: str
     title: str
@@ -30,6 +32,7 @@ class Section:
     drawing: go.Figure
     short: str = ""
     links: tuple[tuple[str, str], ...] = ()
+    table_links: tuple[tuple[str, str], ...] = ()
 
     @property
     def figure(self) -> str:
@@ -59,6 +62,7 @@ def render(
         sections=sections,
         footer=footer,
         runs=runs or {},
+        shown_rows=SHOWN_ROWS,
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "plots.js").read_text(encoding="utf-8"),
         config=_inside_script(json.dumps(theme.CONFIG)),

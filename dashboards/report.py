@@ -19,8 +19,10 @@ from typing import Any
 
 import reprtune
 from dashboards.html import Section, render
+from dashboards.page import Words
 from dashboards.pages import PAGES
 from dashboards.runs import run_addresses
+from dashboards.tables import KINDS, table_files
 from dashboards.units import count, moment
 from reprtune.analysis.tables import (
     COMPARISON_COLUMNS,
@@ -69,8 +71,11 @@ def write_report(record: StudyRecord, folder: Path, *, mlflow: str | None = None
 def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> dict[str, bytes]:
     """Name -> content of every file of the report made at `now`, the manifest last."""
     infos = {key: page.info(record) for key, page in PAGES.items()}
-    texts = {"report.html": _html(record, infos, now, mlflow)}
+    words = {key: PAGES[key].words(info) for key, info in infos.items()}
+    texts = {"report.html": _html(record, infos, words, now, mlflow)}
     texts |= {f"figures/{key}.json": json_text(info) for key, info in infos.items()}
+    for key, said in words.items():
+        texts |= table_files(key, said.table) if said.table else {}
     texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
     texts["confirmation.csv"] = csv_text(CONFIRMATION_COLUMNS, confirmation_rows(record))
@@ -79,15 +84,18 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
     return {**files, MANIFEST: json_text(_manifest(record, files, now)).encode()}
 
 
-def _html(record: StudyRecord, infos: Mapping[str, Any], now: float, mlflow: str | None) -> str:
+def _html(
+    record: StudyRecord, infos: Mapping[str, Any], words: Mapping[str, Words], now: float, mlflow: str | None
+) -> str:
     sections = [
         Section(
             key=key,
             title=page.title,
             short=page.short,
-            words=page.words(infos[key]),
+            words=words[key],
             drawing=page.figure(infos[key]),
             links=((f"figures/{key}.json", "this page (JSON)"), *TABLES),
+            table_links=tuple((f"tables/{key}.{kind}", name) for kind, name in KINDS),
         )
         for key, page in PAGES.items()
     ]

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import pytest
 
 from dashboards import report
+from dashboards.html import SHOWN_ROWS
 from dashboards.pages import PAGES
 from dashboards.report import write_report
 from dashboards.trial_page import trial_html
@@ -22,6 +23,12 @@ EVIL = "</script><script>alert(1)</script><b>&"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 NAMES = {"report.html", "manifest.json", *(f"figures/{p}.json" for p in PAGES)}
 NAMES |= {f"{table}.csv" for table in ("trials", "controls", "confirmation", "comparisons")}
+
+
+def names_of(record) -> set[str]:
+    """Every file of its report: each page that has a table has it as three files."""
+    with_table = [key for key, page in PAGES.items() if page.words(page.info(record)).table]
+    return NAMES | {f"tables/{key}.{kind}" for key in with_table for kind in ("csv", "md", "tex")}
 
 
 class Balanced(HTMLParser):
@@ -76,13 +83,13 @@ def test_a_report_is_complete(record, tmp_path):
     """All files are there, the page is well-formed and the manifest's digests hold."""
     page = write_report(record, tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
-    assert files_below(tmp_path / "out") == NAMES
+    assert files_below(tmp_path / "out") == names_of(record)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     html = parsed(page.read_text())
     assert len(html.ids) == len(set(html.ids))
     assert html.headings == ["h1", *["h2"] * len(PAGES)]
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert set(manifest["files"]) == NAMES - {"manifest.json"}
+    assert set(manifest["files"]) == names_of(record) - {"manifest.json"}
     for name, entry in manifest["files"].items():
         content = (tmp_path / "out" / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -128,7 +135,10 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path):
     write_report(make_study(2, extras=()), folder)
     (folder / "notes.txt").write_text("mine")
     write_report(make_study(5, extras=()), folder)
-    assert files_below(folder) == NAMES | {"notes.txt"}
+    assert files_below(folder) - {"notes.txt"} == names_of(make_study(2, extras=())) | names_of(
+        make_study(5, extras=())
+    )
+    assert (folder / "notes.txt").read_text() == "mine"
     assert sum(json.loads((folder / "manifest.json").read_text())["attempts"].values()) == 5
 
 
@@ -180,3 +190,21 @@ def test_the_page_of_a_trial_not_begun_says_so():
     text = trial_html(History(total_steps=10, steps_per_epoch=1), "slot 0")
     assert "No trial has been evaluated yet." in text
     assert "plotly.js v" not in text
+
+
+def test_each_table_offers_its_files(tmp_path):
+    """Every link below a table leads to a file of the report."""
+    text = write_report(make_study(), tmp_path / "out").read_text()
+    links = re.findall(r'href="(tables/[^"]+)"', text)
+    assert len(links) == 3 * text.count('<details class="table"') > 20
+    assert all((tmp_path / "out" / link).stat().st_size for link in links)
+
+
+def test_a_long_table_is_cut_on_the_page_and_says_so(tmp_path):
+    """The page shows the first rows and how many there are; the file has all."""
+    record = make_study(SHOWN_ROWS + 10, outcomes=("stopped",), extras=(), control_seeds=())
+    text = write_report(record, tmp_path / "out").read_text()
+    n = f"{SHOWN_ROWS + 10:,}"
+    assert f"Shown are the first {SHOWN_ROWS} of {n} rows." in text
+    rows = (tmp_path / "out" / "tables" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + SHOWN_ROWS + 10
