@@ -165,7 +165,7 @@ def _colours(
         "colorscale": "Cividis", "cmin": min(values, default=0), "cmax": max(values, default=1),
         "colorbar": {
             "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i - 0.5) / n, "xanchor": "center",
-            "y": 1, "yanchor": "bottom", "yref": "paper", "nticks": 4, "tickangle": 0,
+            "y": 1, "yanchor": "bottom", "yref": "paper", "nticks": 3, "tickangle": 0,
         },
     }  # fmt: skip
 

@@ -206,8 +206,7 @@ def _level(value: Any, own: np.ndarray, others: np.ndarray) -> Level:
     if len(own) >= MIN_LEVEL:
         t = float(stats.t.ppf((1 + LEVEL) / 2, len(own) - 1))
         half = t * float(own.std(ddof=1)) / math.sqrt(len(own))
-        if len(others) >= MIN_LEVEL and own.std() + others.std() > 0:
-            welch = stats.ttest_ind(own, others, equal_var=False).confidence_interval(LEVEL)
+        welch = _welch(own, others) if len(others) >= MIN_LEVEL else None
     return Level(
         value=value,
         n=len(own),
@@ -215,9 +214,18 @@ def _level(value: Any, own: np.ndarray, others: np.ndarray) -> Level:
         low=None if half is None else mean - half,
         high=None if half is None else mean + half,
         to_all=weight * to_others,
-        to_all_low=None if welch is None else weight * float(welch.low),
-        to_all_high=None if welch is None else weight * float(welch.high),
+        to_all_low=None if welch is None else weight * (to_others - welch),
+        to_all_high=None if welch is None else weight * (to_others + welch),
     )
+
+
+def _welch(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Half the width of Welch's interval of a difference of means; None without any spread."""
+    u, v = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    if u + v <= (1e-12 * (abs(a.mean()) + abs(b.mean()))) ** 2:
+        return None
+    df = (u + v) ** 2 / (u**2 / (len(a) - 1) + v**2 / (len(b) - 1))
+    return float(stats.t.ppf((1 + LEVEL) / 2, df) * math.sqrt(u + v))
 
 
 def _curve(x: np.ndarray, y: np.ndarray, range_: Range, seed: int) -> tuple[CurvePoint, ...]:
