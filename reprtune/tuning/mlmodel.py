@@ -7,6 +7,7 @@ that MLflow loads them with, and `requirements.txt`. None of them needs reprtune
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 
 LOADER = "reprtune_network"
@@ -39,8 +40,14 @@ def as_mlflow_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
         return dict(files)
     about = json.loads(files["description.json"])
     torch_version = about["versions"]["torch"].partition("+")[0]
+    function = {
+        "loader_module": LOADER,
+        "data": ".",
+        "code": ".",
+        "python_version": platform.python_version(),
+    }
     model = {
-        "flavors": {"python_function": {"loader_module": LOADER, "data": ".", "code": "."}},
+        "flavors": {"python_function": function},
         "signature": {
             "inputs": _tensor([-1, *about["input_shape"]]),
             "outputs": _tensor([-1, about["n_classes"]]),
