@@ -17,6 +17,7 @@ from commands.options import (
     read_stored,
     study_argument,
 )
+from commands.recompute import run
 
 
 def slot_names(ctx: click.Context) -> Iterable[str]:
@@ -29,12 +30,17 @@ def slot_names(ctx: click.Context) -> Iterable[str]:
         slots = by_name(read_stored(ctx.params.get("name") or "", where))
     except ReprtuneError:
         return []
-    return [name for name, trial in slots.items() if trial.outcome in ("complete", "stopped")]
+    found = [name for name, trial in slots.items() if trial.outcome in ("complete", "stopped")]
+    seeds = [f"{t.slot}-s{run.seed}" for t in slots.values() for run in t.runs if t.earlier]
+    return [*found, *seeds]
 
 
 @click.group()
 def trial() -> None:
-    """Take what a single trial of a study has left."""
+    """Take what a single trial of a study has left, or train it again."""
+
+
+trial.add_command(run)
 
 
 @trial.command(
@@ -49,12 +55,14 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
     """Write a trained network as files that need only torch: weights, program, description, load.py.
 
     SLOT is a number of the search, as `study status` and the report show it, or ARM-sSEED of a control.
+    Where trials have several seeds, NUMBER-sSEED is one of them and NUMBER the last.
     A trial that was stopped early gives the network it had then.
     """
     record, settings = read_stored(name, where), make_settings(**where)
-    from reprtune.record.slots import find_slot, slot_name
+    from reprtune.record.slots import find_seed, seed_name
 
-    slot = slot_name(find_slot(record, slot))
+    found, run = find_seed(record, slot)
+    slot = seed_name(record, found, run.seed)
     target = Path(folder) if folder else settings.runs_dir / "networks" / name / slot
     from reprtune.training.export import check_folder, files, write
     from reprtune.tuning.export import slot_network

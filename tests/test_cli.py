@@ -54,11 +54,11 @@ def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
         "list", "train", "study create", "study run", "study resume", "study status", "study list",
-        "study show", "study confirm", "study report", "study sync", "study delete", "trial export", "data prepare",
+        "study show", "study confirm", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(), ("study",), ("trial",), ("data",), *LEAVES])
+@pytest.mark.parametrize("words", [(), ("study",), ("trial",), ("data",), ("completion",), *LEAVES])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_explains_itself(command: Command, words: tuple[str, ...], flag: str) -> None:
     """What it does, every option with its words, and, for what can be run, an example."""
