@@ -11,8 +11,8 @@ with the products of one pair besides. Complete trials only.
     pair     the products of one parameter's z or indicators with the other's
     RSS, df  residual sum of squares and degrees of freedom; TSS about the mean
     F        ((RSS_main - RSS_full) / q) / (RSS_full / df_full), q = df_main - df_full; p from the F
-             distribution, exact for normal noise around such a model; p_holm = corrected over the pairs of one objective
-             (Holm)
+             distribution, exact for normal noise around such a model; p_holm = corrected
+             (Holm) over the pairs of one objective
     omega2   (RSS_main - RSS_full - q s2) / (TSS + s2), s2 = RSS_full / df_full: the share of all variance
              that the pair explains beyond main effects, corrected for what q terms explain by chance
              (Hays 1963); about 0, of either sign, without an interaction
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from reprtune.analysis.confirmation import holm
 from reprtune.analysis.importance import importances, leading, rows
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.trends import place, width
@@ -184,12 +185,6 @@ def _range(
 
 
 def _corrected(found: tuple[Interaction, ...]) -> tuple[Interaction, ...]:
-    """With Holm's p over the pairs of one objective."""
-    from statsmodels.stats.multitest import multipletests
-
-    tested = [i for i, pair in enumerate(found) if pair.p is not None]
-    if not tested:
-        return found
-    corrected = multipletests([found[i].p for i in tested], method="holm")[1]
-    new = dict(zip(tested, corrected, strict=True))
-    return tuple(replace(pair, p_holm=float(new[i])) if i in new else pair for i, pair in enumerate(found))
+    """With Holm's p over the pairs of one objective that could be tested."""
+    corrected = iter(holm([pair.p for pair in found if pair.p is not None]))
+    return tuple(pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in found)

@@ -65,10 +65,10 @@ def test_a_choice_that_turns_an_effect_round_is_found():
 
 
 def test_main_effects_alone_are_no_interaction(monkeypatch):
-    """Of 40 studies with curved main effects and noise, the corrected test errs in at most 5."""
+    """Of 60 studies with curved main effects and noise, the corrected test errs in at most 7."""
     monkeypatch.setattr(module, "N_HALVES", 2)
     wrong = 0
-    for seed in range(40):
+    for seed in range(60):
         record = planted(60, lambda v: 2 * v.x + 3 * v.y * v.y + 2 * (v.c == "l2") + v.e, seed=100 + seed)
         names = ("lr", "cycles"), ("lr", "criterion"), ("cycles", "criterion")
         wrong += any(
@@ -77,7 +77,7 @@ def test_main_effects_alone_are_no_interaction(monkeypatch):
                 module.rows(record, "val_error"), tuple(record.spec.params.items()), names, "val_error", 0
             )
         )
-    assert wrong <= 5
+    assert wrong <= 7
 
 
 def test_f_and_share_are_those_of_statsmodels():
