@@ -68,6 +68,10 @@ def status(study: StudyRecord) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
     finished = f"{len(study.final())} of {spec.slots} slots of the search and {done_controls} of {n_controls} controls"
     lines = [f"{spec.name}: {finished} are finished", f"  search:   {counts or 'nothing'}"]
+    if study.is_over_budget():
+        lines.append(f"  budget:   the search has used up what it may spend ({spending(study)}); no trial begins any more")
+    elif spec.max_seconds is not None or spec.max_gflops is not None:
+        lines.append(f"  budget:   {spending(study)}")
     everything = (*study.trials, *study.controls, *study.confirmation)
     running = [t for t in everything if t.outcome == "running"]
     lines += [
@@ -94,6 +98,17 @@ def confirmed(study: StudyRecord) -> str:
     means = ", ".join(f"{arm} {percent(fmean(found))} (n = {len(found)})" for arm, found in errors.items())
     done = f"{n - study.unconfirmed()} of {n} runs are finished"
     return f"  confirmed: {done}" + (f"; mean test error: {means}" if means else "")
+
+
+def spending(study: StudyRecord) -> str:
+    """What the search has spent, of what it may."""
+    spec, (seconds, gflops) = study.spec, study.spent
+    parts = [
+        f"{amount:.4g} of {limit:.4g} {unit}"
+        for amount, limit, unit in ((seconds, spec.max_seconds, "s"), (gflops, spec.max_gflops, "GFLOP"))
+        if limit is not None
+    ]
+    return ", ".join(parts) + " of training"
 
 
 def status_numbers(study: StudyRecord) -> dict[str, Any]:

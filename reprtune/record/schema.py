@@ -126,6 +126,7 @@ class StudyRecord:
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
             `name` and `id`).
         created: seconds since 1970. version: of reprtune.
+        spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         trials: attempts of the search. controls: attempts of the controls.
         confirmation: attempts of the leaders (arms `slot-N`) and of the controls with fresh seeds; the
             only ones with a test error. Empty until the study is confirmed.
@@ -136,6 +137,7 @@ class StudyRecord:
     facts: Mapping[str, Any]
     created: float
     version: str
+    spent: tuple[float, float] = (0.0, 0.0)
     trials: tuple[TrialRecord, ...] = ()
     controls: tuple[TrialRecord, ...] = ()
     confirmation: tuple[TrialRecord, ...] = ()
@@ -158,6 +160,10 @@ class StudyRecord:
         for trial in self.trials:
             counts[trial.outcome] += 1
         return {outcome: n for outcome, n in counts.items() if n}
+
+    def is_over_budget(self) -> bool:
+        """Whether the search has used up its seconds or GFLOPs."""
+        return self.spec.is_over_budget(*self.spent)
 
     def pending(self) -> int:
         """Slots of search and controls that no attempt has used up yet."""

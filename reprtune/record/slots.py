@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from reprtune.errors import StudyError, did_you_mean
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.trial import TrialSpec
 
@@ -42,6 +42,32 @@ def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
     for trial in sorted(attempts, key=lambda t: (t.outcome in FINAL, t.number)):
         found[slot_name(trial)] = trial
     return found
+
+
+def seed_name(study: StudyRecord, trial: TrialRecord, seed: int) -> str:
+    """The name of one seed of a slot of the search, `17-s1`; where there is one seed only, the slot's."""
+    return slot_name(trial) if trial.arm is not None or study.spec.seeds == 1 else f"{trial.slot}-s{seed}"
+
+
+def find_seed(study: StudyRecord, name: str) -> tuple[TrialRecord, SeedRun]:
+    """The trial, and its training with one seed, that `17-s1` stands for; `17` is its last seed.
+
+    Raises:
+        StudyError: there is no such slot, or it has not begun that seed.
+    """
+    head, _, seed = name.rpartition("-s")
+    number = head.removeprefix("search-")
+    if study.spec.seeds == 1 or not (seed.isdecimal() and number.isdecimal()):
+        trial = find_slot(study, name)
+        return trial, trial.runs[-1]
+    trial = find_slot(study, number)
+    runs = {run.seed: run for run in trial.runs}
+    if int(seed) not in runs:
+        known = ", ".join(seed_name(study, trial, run) for run in runs)
+        raise StudyError(
+            f"Slot {trial.slot} of {study.spec.name!r} has no seed {seed}.", f"It has begun: {known}."
+        )
+    return trial, runs[int(seed)]
 
 
 def find_slot(study: StudyRecord, name: str) -> TrialRecord:

@@ -27,6 +27,7 @@ from reprtune.spec.study import StudySpec
 
 ATTRIBUTE = "reprtune"
 SEED_PREFIX = "seed-"
+SPENT_PREFIX = "spent "
 UNFINISHED = "unfinished"  # role of a study whose creation has not come to its end
 
 
@@ -140,6 +141,19 @@ def delete(storage: RDBStorage, name: str) -> None:
             optuna.delete_study(study_name=one, storage=storage)
 
 
+def write_spent(storage: RDBStorage, name: str, worker: str, spent: tuple[float, float]) -> None:
+    """What a worker has spent on the search so far: seconds of training and GFLOPs. Only it may write that."""
+    study_id = storage.get_study_id_from_name(name)
+    storage.set_study_user_attr(study_id, f"{SPENT_PREFIX}{worker}", list(spent))
+
+
+def read_spent(storage: RDBStorage, name: str) -> dict[str, tuple[float, float]]:
+    """Worker -> the seconds and GFLOPs it has spent on the search; empty without a budget."""
+    attrs = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    found = {key.removeprefix(SPENT_PREFIX): v for key, v in attrs.items() if key.startswith(SPENT_PREFIX)}
+    return {worker: (float(seconds), float(gflops)) for worker, (seconds, gflops) in found.items()}
+
+
 def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
     """The attribute `reprtune` of an Optuna study; empty where there is no study of that name.
 
@@ -179,6 +193,7 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
         facts=attribute["facts"],
         created=attribute["created"],
         version=attribute["version"],
+        spent=_sum(read_spent(storage, name).values()),
         trials=read_trials(storage, name, spec.objectives, spec.base.seed, histories),
         controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
         confirmation=(
@@ -187,6 +202,11 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
             else ()
         ),
     )
+
+
+def _sum(accounts: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    both = list(accounts)
+    return sum(seconds for seconds, _ in both), sum(gflops for _, gflops in both)
 
 
 def read_studies(storage: RDBStorage) -> list[StudyRecord]:

@@ -25,9 +25,9 @@ OBJECTIVES = {
 SAMPLERS = {
     "tpe": "tree-structured Parzen estimator; learns from every trial, milliseconds per draw",
     "random": "independent uniform draws",
-    "qmc": "Sobol's sequence, which covers the space more evenly than random draws; choices stay random",
-    "nsga2": "the genetic algorithm NSGA-II, for several objectives and many slots",
-    "gp": "Gaussian process; for few slots, seconds per draw",
+    "qmc": "Sobol's sequence, which covers the space, choices too, more evenly than random draws",
+    "nsga2": "the genetic algorithm NSGA-II, for several objectives and many slots (populations of a quarter of them, 4 to 50); learns from complete trials",
+    "gp": "Gaussian process; for few slots, seconds per draw; learns from complete trials",
 }
 STOP_RULES = ("median", "percentile", "successive-halving", "none")
 MIN_FITTING_SHARE = 0.2
@@ -201,6 +201,11 @@ class StudySpec:
     def trial_seeds(self) -> tuple[int, ...]:
         """The seeds of every trial of the search, in their order."""
         return tuple(range(self.base.seed, self.base.seed + self.seeds))
+
+    def is_over_budget(self, seconds: float, gflops: float) -> bool:
+        """Whether the search, having spent so much, is to begin no other trial."""
+        spent = ((seconds, self.max_seconds), (gflops, self.max_gflops))
+        return any(limit is not None and amount >= limit for amount, limit in spent)
 
     def control_cells(self) -> list[tuple[str, int, TrialSpec]]:
         """(arm, seed, trial) of every control, arm by arm: seeds differ from the first step, arms later."""

@@ -7,7 +7,7 @@ for update in Run(spec, materials, store):
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -153,7 +153,7 @@ class Run:
         with threads(self.spec.training.threads):
             return self.live.evaluate(self.live.task.test)
 
-    def __iter__(self) -> Iterator[Update]:
+    def __iter__(self) -> Generator[Update, None, None]:
         try:
             if self._find() | self._find_pause():
                 yield self._update("found")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from reprtune.record.pack import pack
@@ -26,7 +26,8 @@ class SeedTraining:
         self.run: Run | None = None
         self.test: dict[str, float] = {}
         self.n_marks = 0
-        self._updates: Iterator[Update] = iter(())
+        self._updates: Generator[Update, None, None] | None = None
+        self._paid = (0.0, 0.0)
 
     def build(self, should_stop: Callable[[], bool]) -> None:
         self.run = Run(
@@ -41,7 +42,20 @@ class SeedTraining:
 
     def advance(self) -> Update | None:
         """Train one segment, or do one event."""
+        assert self._updates is not None
         return next(self._updates, None)
+
+    def close(self) -> None:
+        """Let go of what others may wait for."""
+        if self._updates is not None:
+            self._updates.close()
+
+    def newly_spent(self) -> tuple[float, float]:
+        """Seconds and GFLOPs trained here since the last call."""
+        if self.run is None:
+            return 0.0, 0.0
+        before, self._paid = self._paid, (self.run.seconds_spent, self.run.gflops_spent)
+        return self._paid[0] - before[0], self._paid[1] - before[1]
 
     @property
     def done(self) -> Run:

@@ -34,6 +34,8 @@ from reprtune.tuning.stopping import Other
 
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
 SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot
+PAUSED = "paused"  # attribute: result and curve of an interrupted attempt, for a slot that may not go on
+END_AT_ONCE = 50  # slots ended under one lock, that others need not wait for long
 LOCK_KEY = 0x72657072  # "repr", PostgreSQL's advisory lock
 
 
@@ -137,15 +139,15 @@ class Queue:
             self.storage.set_trial_user_attr(trial_id, "lease", {**lease, "worker": worker})
             if not self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
-            return self._drawn(trial_id, slot, trials)
+        return self._drawn(trial_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
 
     def _drawn(self, trial_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
         if not self.is_search:
             return optuna.Trial(self.study(), trial_id)
         redraws = sum(t.user_attrs["slot"] == slot and outcome(t) == "infeasible" for t in trials)
-        trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
         with experimental_allowed():
+            trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
             for name, range_ in self.spec.params.items():
                 trial._suggest(name, distribution(range_))  # noqa: SLF001 - what Study.ask does
         return trial
@@ -174,6 +176,24 @@ class Queue:
             self.study().add_trial(attempt)
             trial.set_user_attr("attempt", now.user_attrs.get("attempt", 0) + 1)
             self.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)  # noqa: SLF001
+
+    def end_waiting(self, outcome: str) -> int:
+        """Give every slot that waits its outcome without training it; the curve of one that was
+        interrupted stays. Returns how many. Others may do the same at the same time."""
+        n = 0
+        while waiting := [t for t in self.trials() if t.state == TrialState.WAITING][:END_AT_ONCE]:
+            with database_lock(self.storage):
+                for trial in waiting:
+                    n += self._end(trial._trial_id, outcome)  # noqa: SLF001 - as above
+        return n
+
+    def _end(self, trial_id: int, outcome: str) -> bool:
+        now = self.storage.get_trial(trial_id)
+        if now.state != TrialState.WAITING:
+            return False  # somebody else was first
+        result = {**now.user_attrs.get(PAUSED, {}), "outcome": outcome}
+        self.storage.set_trial_user_attr(trial_id, "result", result)
+        return self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
     def reap(self) -> set[str]:
         """Fail the trials whose worker has not been heard of for the grace period.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reprtune.spec.study import StudySpec
 from reprtune.states.store import StateStore
 from reprtune.training.run import Materials
+from reprtune.tuning.budget import Budget
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import PlotPage
 
@@ -20,7 +21,8 @@ class Surroundings:
         digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
         shared_steps: where a trial of the study may leave the common beginning.
         leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
-        plot_page: draws a trial's page for MLflow.
+        plot_page: draws a trial's page for MLflow. budget: of the search.
+        packages: that are installed here, where they are not those that the study was created with.
     """
 
     spec: StudySpec
@@ -35,3 +37,5 @@ class Surroundings:
     leaving: Callable[[], bool]
     tags: Mapping[str, str]
     plot_page: PlotPage
+    budget: Budget
+    packages: str | None = None

@@ -25,7 +25,7 @@ from reprtune.training.run import Run, Update
 from reprtune.tuning.run_journal import RunJournal
 from reprtune.tuning.seed_training import SeedTraining
 from reprtune.tuning.seeds import mean_points, mean_values, total_costs
-from reprtune.tuning.slots import Queue
+from reprtune.tuning.slots import PAUSED, Queue
 from reprtune.tuning.stopping import should_stop
 from reprtune.tuning.surroundings import Surroundings
 
@@ -121,7 +121,14 @@ class Attempt:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
         if self.outcome is not None or self.run is None:
             return None
-        update = self._guarded(self.now.advance)
+        if self.queue.is_search and retried(self.around.budget.is_used_up):
+            self._guarded(self.run.keep_state)
+            self._finish("over-budget")
+            return None
+        training = self.now
+        update = self._guarded(training.advance)
+        if self.queue.is_search:
+            retried(partial(self.around.budget.add, *training.newly_spent()))
         if self.lost:
             self.outcome = "lost"  # somebody else has the slot now: leave quietly
         if self.outcome is not None:
@@ -247,18 +254,27 @@ class Attempt:
             return
         if outcome != "infeasible":  # which was never announced
             self._end_journals(outcome)
+        self.now.close()
 
     def _settle(self, outcome: str, result: Mapping[str, Any]) -> None:
+        story = self._story()
         if outcome == "interrupted":
+            if self.around.budget.is_limited and story:
+                self._set_attr(PAUSED, {**result, **story})
             retried(lambda: self.queue.give_back(self.trial, result))
             return
-        story = self.now.story()
-        if story:
-            story["rungs"] = self._seeded(story["rungs"])
         self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.queue.is_search:
             self._constrain("finite", 1.0)
         self._tell(outcome)
+
+    def _story(self) -> dict[str, Any]:
+        """Curve and points to compare; before anything was trained or found, those of an earlier attempt."""
+        story = self.now.story()
+        if not story or not self.now.done.live.points:
+            before = self.trial.user_attrs.get(PAUSED, {})
+            return {key: before[key] for key in ("history", "rungs") if key in before} or story
+        return {**story, "rungs": self._seeded(story["rungs"])}
 
     def _tell(self, outcome: str) -> None:
         state = TrialState[OUTCOMES[outcome][0]]
@@ -321,6 +337,3 @@ class Attempt:
 def _known(costs: Mapping[str, float]) -> dict[str, float]:
     """The costs of a seed that an earlier attempt has trained: nothing is spent on it in this one."""
     return {name: 0 if name.endswith("_spent") else cost for name, cost in costs.items()}
-
-
-__all__ = ["Attempt", "Surroundings"]

@@ -20,15 +20,17 @@ from reprtune.record.storage import read_study
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.training import user_code
-from reprtune.training.device import Device, describe, is_out_of_memory, open_device
+from reprtune.training.device import describe, is_out_of_memory, open_device
 from reprtune.training.run import Materials
-from reprtune.tuning.environment import machine_tags
+from reprtune.tuning.budget import Budget
+from reprtune.tuning.environment import machine_tags, packages, packages_digest
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.monitor import Monitor
 from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
 from reprtune.tuning.progress import progress
 from reprtune.tuning.slots import queues
-from reprtune.tuning.trial import Attempt, Surroundings
+from reprtune.tuning.surroundings import Surroundings
+from reprtune.tuning.trial import Attempt
 
 MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segment, one that trains
 REAP_BEATS = 4  # heartbeats between two looks for vanished workers
@@ -107,6 +109,8 @@ class Worker:
             leaving=self._must_leave,
             tags={**machine_tags(), "device": describe(device)},
             plot_page=plot_page,
+            packages=None if same_packages(study) else packages(),
+            budget=Budget(self.storage, study.spec, self.worker),
         )
         check_user_code(study)
         check_data(study, materials)
@@ -186,6 +190,9 @@ class Worker:
         if not self.tickets.take():
             return False
         for queue in self.queues:
+            if queue.is_search and retried(self.around.budget.is_used_up):
+                retried(partial(queue.end_waiting, "over-budget"))
+                continue
             trial = retried(partial(queue.take, self.worker, self.lease))
             if trial is None:
                 continue
@@ -242,6 +249,11 @@ class Worker:
     def _pause(self) -> None:
         self.report(Report("idle"))
         time.sleep(0.2 if self.held else 1.0)
+
+
+def same_packages(study: StudyRecord) -> bool:
+    """Whether Python and packages are here as they were where the study was created."""
+    return study.facts.get("packages", packages_digest()) == packages_digest()
 
 
 def check_user_code(study: StudyRecord) -> None:

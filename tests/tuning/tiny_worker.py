@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +80,28 @@ def work(settings: Settings, **options: Any) -> StudyRecord:
     worker.run()
     worker.storage.engine.dispose()
     return read(settings)
+
+
+def work_together(settings: Settings, n: int, seconds: float = 120) -> StudyRecord:
+    """Run so many workers at once to their end; the study as it then is.
+
+    Forked, for starting torch anew takes longer than the study, and threads cannot share torch.export."""
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_work_apart, args=(settings, index)) for index in range(n)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons, where threads are about
+        for worker in workers:
+            worker.start()
+    for worker in workers:
+        worker.join(seconds)
+        if worker.exitcode is None:
+            worker.kill()
+    assert [worker.exitcode for worker in workers] == [0] * n
+    return read(settings)
+
+
+def _work_apart(settings: Settings, index: int) -> None:
+    make_worker(settings, index=index).run()
 
 
 def read(settings: Settings) -> StudyRecord:

@@ -1,0 +1,250 @@
+"""Trials with several seeds: one after the other, each a run of its own, the objectives their means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+import torch
+
+from reprtune.errors import StudyError
+from reprtune.record.schema import StudyRecord
+from reprtune.record.slots import find_seed
+from reprtune.settings import Settings
+from reprtune.spec.space import FloatRange, IntRange
+from reprtune.spec.study import StopRule
+from reprtune.states.store import StateStore
+from reprtune.training.live import Live
+from reprtune.training.run import Run
+from reprtune.tuning.export import slot_network
+from reprtune.tuning.journal import Journal
+from reprtune.tuning.launch import forget_beginnings
+from reprtune.tuning.process import Report, worker_name
+from reprtune.tuning.stopping import Other
+from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
+
+pytestmark = pytest.mark.usefixtures("short_lease")
+SPACE = {
+    "training.lr": FloatRange(low=0.001, high=0.1, log=True),
+    "method.cycles": IntRange(low=0, high=1),
+}
+SEEDS = {"seeds": 3, "slots": 2, "controls": (), "space": SPACE}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, StudyRecord]:
+    """A study of 2 slots with 3 seeds each that one worker ran to its end."""
+    settings = create(tmp_path_factory.mktemp("whole"), **SEEDS)
+    return settings, work(settings)
+
+
+def curves(study: StudyRecord) -> dict[int, list[tuple[int, list[float]]]]:
+    """Slot -> (seed, validation losses) of every seed it has finished or ended with."""
+    return {
+        t.slot: [(r.seed, [p.val_loss for p in r.history.points]) for r in t.runs if r.history]
+        for t in study.final()
+    }
+
+
+def test_every_seed_is_the_run_it_would_be_alone_and_the_objectives_are_means(
+    whole: tuple[Settings, StudyRecord],
+) -> None:
+    """Each (slot, seed) again without a store, as an oracle; seeds begin at the base's."""
+    _, study = whole
+    assert study.counts() == {"complete": 2} and study.spec.trial_seeds() == (0, 1, 2)
+    for trial in study.complete():
+        runs = [Run(replace(study.spec.trial(trial.params), seed=seed), MATERIALS) for seed in (0, 1, 2)]
+        assert all(sum(1 for _ in run) for run in runs)
+        alone = [(seed, [p.val_loss for p in run.history.points]) for seed, run in enumerate(runs)]
+        assert curves(study)[trial.slot] == alone and alone[0][1] != alone[1][1] != alone[2][1]
+        last = [run.history.points[-1] for run in runs]
+        assert trial.values is not None
+        assert trial.values["val_error"] == pytest.approx(mean(p.val_error for p in last), abs=1e-12)
+        assert trial.values["train_gflops"] == pytest.approx(mean(p.gflops for p in last), rel=1e-12)
+        assert [r.val_error for r in trial.runs] == [p.val_error for p in last]
+        assert trial.result["steps_alone"] == trial.result["steps_spent"] == 24
+        assert trial.result["gflops_spent"] == pytest.approx(sum(p.gflops for p in last), rel=1e-9)
+
+
+def test_each_seed_has_a_run_below_its_slots(whole: tuple[Settings, StudyRecord]) -> None:
+    """The slot's run has the means of the end and of the curve, its seeds have their own points."""
+    settings, study = whole
+    journal = Journal(settings.journal_dir, "tiny")
+    keys = [f"search-000{slot}{seed}" for slot in (0, 1) for seed in ("", "-s0", "-s1", "-s2")]
+    assert journal.slots() == keys
+    errors: dict[str, dict[int, float]] = {}
+    for key in keys:
+        events = [event for _, event in journal.read(key)]
+        begin, end = events[0], events[-1]
+        own = key.count("-") == 1
+        parent = "study" if own else key[:11]
+        assert begin["parent"] == f"{study.instance}/{parent}" and end["status"] == "FINISHED"
+        role, seed = begin["tags"]["reprtune.role"], begin["tags"]["reprtune.seed"]
+        assert (role, seed) == (("search", "0, 1, 2") if own else ("seed", key[-1]))
+        assert begin["tags"]["reprtune.slot"] == key[10]
+        points = [m for e in events if e["event"] == "metrics" for m in e["metrics"]]
+        errors[key] = {m["step"]: m["value"] for m in points if m["key"] == "val_error"}
+        errors[key][-1] = next(m["value"] for m in end["metrics"] if m["key"] == "result.val_error")
+        assert any(e.get("name") == "network" for e in events) is not own
+    for slot in ("search-0000", "search-0001"):
+        seeds = [errors[f"{slot}-s{seed}"] for seed in (0, 1, 2)]
+        assert errors[slot].keys() == {-1, 2, 4, 6, 8}
+        assert all(v == pytest.approx(mean(s[k] for s in seeds)) for k, v in errors[slot].items())
+
+
+def test_the_last_state_of_every_seed_stays_and_can_be_exported(
+    whole: tuple[Settings, StudyRecord],
+) -> None:
+    """By its own name; the slot's name means its last seed; a seed it does not have is refused."""
+    settings, study = whole
+    forget_beginnings(settings, study.digest)
+    left = {path.stem for path in settings.states.rglob("*.state")}
+    assert left == {run.state for trial in study.complete() for run in trial.runs} and len(left) == 6
+    for name, seed in (("1-s0", 0), ("search-0001-s1", 1), ("1-s2", 2), ("1", 2)):
+        trial, run = find_seed(study, name)
+        network = slot_network(settings, study, name)
+        assert (trial.slot, run.seed) == (1, seed) and network.spec.seed == seed
+        assert network.points[-1].val_error == run.val_error
+    with pytest.raises(StudyError, match=r"no seed 7.*0-s0, 0-s1, 0-s2|no seed 7"):
+        find_seed(study, "0-s7")
+
+
+@pytest.mark.parametrize("after", [5, 8, 13, 20, 44])
+def test_a_worker_that_leaves_in_any_seed_loses_and_doubles_nothing(
+    tmp_path: Path, whole: tuple[Settings, StudyRecord], after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many of 48 steps, and in the middle of an epoch too: the same bits, no step twice."""
+    steps = count_steps(monkeypatch)
+    settings = create(tmp_path, **SEEDS)
+    study = work(settings, leaving=lambda: len(steps) >= after)
+    assert len(steps) == after and study.pending() > 0
+    final = work(settings)
+    assert final.pending() == 0 and len(steps) == 48
+    assert curves(final) == curves(whole[1])
+    assert [t.values for t in final.complete()] == [t.values for t in whole[1].complete()]
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by the seed of every step that is trained."""
+    steps: list[int] = []
+    original = Live.advance
+
+    def advance(self: Live, index: int) -> None:
+        steps.append(self.spec.seed)
+        original(self, index)
+
+    monkeypatch.setattr(Live, "advance", advance)
+    return steps
+
+
+def when_in_seed(settings: Settings, seed: int, act: Callable[[], Any]) -> tuple[list[Any], Any]:
+    """An ear for `work` that acts once, when a trial has begun that seed; and what it came to."""
+    done: list[Any] = []
+
+    def heard(what: Report) -> None:
+        if what.kind == "progress" and not done:
+            running = [t for t in read(settings).trials if t.outcome == "running"]
+            if running and running[0].seed == seed:
+                done.append(act())
+
+    return done, heard
+
+
+@pytest.mark.parametrize("are_states_left", [True, False])
+def test_a_slot_whose_worker_vanished_in_its_second_seed_keeps_the_first(
+    tmp_path: Path,
+    whole: tuple[Settings, StudyRecord],
+    are_states_left: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seed 0 is in the record: it is never trained again, also when no state is left; the same bits."""
+    settings = create(tmp_path, **SEEDS)
+    search = both_queues(settings)[1]
+
+    def vanish() -> int:
+        n = search.release_worker(worker_name(0))
+        if not are_states_left:
+            StateStore(settings.states).delete(path.stem for path in settings.states.rglob("*.state"))
+        return n
+
+    steps = count_steps(monkeypatch)
+    done, heard = when_in_seed(settings, 1, vanish)
+    study = work(settings, heard=heard)
+    assert done == [1] and study.counts() == {"complete": 2, "lost": 1}
+    assert steps.count(0) == 16, "seed 0 of two slots once"
+    lost = next(t for t in study.trials if t.outcome == "lost")
+    assert [run.seed for run in lost.earlier] == [0] and curves(study) == curves(whole[1])
+
+
+def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are recorded, noted and exported; and it was compared with curves of its own seed."""
+    compared: list[tuple[int, Sequence[Other]]] = []
+
+    def stop(_rule: Any, step: int, *_: Any, total: int, **__: Any) -> bool:
+        compared.append((step, _[2]))
+        return len(compared) == 4  # two seeds of slot 0, seeds 0 and 1 of slot 1
+
+    monkeypatch.setattr("reprtune.tuning.trial.should_stop", stop)
+    space = {"training.lr": SPACE["training.lr"]}
+    settings = create(tmp_path, seeds=2, slots=2, controls=(), space=space, stop=StopRule(min_comparable=1))
+    study = work(settings)
+    first, second = sorted(study.final(), key=lambda t: t.slot)
+    assert (first.outcome, second.outcome) == ("complete", "stopped") and second.values is None
+    assert [run.seed for run in second.runs] == [0, 1]
+    assert second.earlier[0].history is not None and second.earlier[0].history.points[-1].step == 8
+    assert second.last_step == compared[3][0] < 8
+    assert compared[0][1] == compared[1][1] == []
+    for (_, others), run in zip(compared[2:], first.runs, strict=True):
+        assert [other.curve for other in others] == [run.rungs]
+    forget_beginnings(settings, study.digest)
+    assert slot_network(settings, study, "1-s0").origin["outcome"] == "complete"
+    assert slot_network(settings, study, "1-s1").origin["outcome"] == "stopped"
+    events = [e for _, e in Journal(settings.journal_dir, "tiny").read("search-0001")]
+    assert events[-1]["status"] == "KILLED"
+
+
+def test_optuna_sees_the_first_seeds_rungs_only(tmp_path: Path) -> None:
+    """With one objective: it has one value for a step, and every trial has its first seed."""
+    settings = create(
+        tmp_path, seeds=2, slots=2, controls=(), objectives=("val_error",),
+        space={"training.lr": SPACE["training.lr"]},
+    )  # fmt: skip
+    study = work(settings)
+    for frozen, trial in zip(both_queues(settings)[1].trials(), study.trials, strict=True):
+        first = trial.runs[0]
+        assert frozen.intermediate_values == dict(p for p in first.rungs if p[0] < 8) != {}
+
+
+def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no values, for a mean without it would say that it went well."""
+    original = Live.advance
+
+    def advance(self: Live, index: int) -> None:
+        original(self, index)
+        if self.spec.seed == 1:
+            with torch.no_grad():
+                next(self.model.parameters()).fill_(float("nan"))
+
+    monkeypatch.setattr(Live, "advance", advance)
+    settings = create(tmp_path, **{**SEEDS, "slots": 1})
+    (trial,) = work(settings).final()
+    assert trial.outcome == "diverged" and trial.values is None and trial.seed == 1
+    assert [run.seed for run in trial.earlier] == [0] and trial.earlier[0].val_error is not None
+    (frozen,) = both_queues(settings)[1].trials()
+    assert frozen.constraints["finite"] > 0
+
+
+def test_two_workers_share_the_slots_of_a_study_with_several_seeds(tmp_path: Path) -> None:
+    """A slot's seeds stay with its worker; every seed of every slot is there once."""
+    study = work_together(create(tmp_path, **{**SEEDS, "slots": 4}), 2)
+    assert study.counts() == {"complete": 4}
+    assert all([run.seed for run in trial.runs] == [0, 1, 2] for trial in study.complete())
+    assert all(trial.result["steps_spent"] == 24 for trial in study.complete())
