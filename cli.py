@@ -7,6 +7,7 @@ import click
 
 from commands.completion import completion
 from commands.data import data
+from commands.doctor import doctor
 from commands.listing import list_
 from commands.options import Translated
 from commands.study import study
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (list_, train, study, trial, ui, data, completion):
+for command in (list_, train, study, trial, ui, data, doctor, completion):
     cli.add_command(command)
 
 
