@@ -17,9 +17,11 @@ from dashboards import (
     history,
     importance,
     interactions,
+    overlap,
     overview,
     pareto,
     slices,
+    stopping,
 )
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
@@ -50,5 +52,7 @@ PAGES: dict[str, Page] = {
     "history": _page("Course", history),
     "curves": _page("Curves", curves),
     "dropmap": _page("Dropped filters", dropmap),
+    "overlap": _page("Overlap", overlap),
+    "stopping": _page("Early stopping", stopping),
     "controls": _page("Controls", controls),
 }

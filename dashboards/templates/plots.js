@@ -1,6 +1,6 @@
 "use strict";
 // Draws every figure from the JSON beside it; a figure with choices gets a menu.
-const PRINT_WIDTH = 660, PRINT_HEIGHT = 780, PRINT_ROWS = 30;
+const PRINT_WIDTH = 660, PRINT_HEIGHT = 640, PRINT_ROWS = 30;
 const NARROW = window.matchMedia("(max-width: 40rem)");
 const WIDE = window.matchMedia("(min-width: 70rem)");
 
@@ -13,10 +13,20 @@ function addMenu(plot, choices) {
   choices.forEach((choice, i) => select.add(new Option(choice.label, i)));
   select.addEventListener("change", () => {
     const choice = choices[Number(select.value)];
-    Plotly.update(plot, choice.data, choice.layout, [choice.trace]);
+    Plotly.update(plot, choice.data, choice.layout, [choice.trace].flat());
     if (choice.layout.height) plot.style.minHeight = choice.layout.height + "px";
   });
   document.getElementById(plot.id.replace(/-plot$/, "-menu")).append(label, select);
+}
+
+// A point whose trial has a link in the table of its page leads there too.
+function linkPoints(plot) {
+  const links = [...plot.closest("section").querySelectorAll("tbody th a")];
+  const runs = new Map(links.map((a) => ["trial " + a.textContent.trim(), a.href]));
+  if (runs.size) plot.on("plotly_click", (event) => {
+    const address = runs.get(event.points[0].customdata);
+    if (address) window.open(address, "_blank", "noopener");
+  });
 }
 
 function draw(source) {
@@ -29,6 +39,7 @@ function draw(source) {
   else spec.layout.hoverdistance = 40;
   if (NARROW.matches) spec.layout.legend = { ...spec.layout.legend, font: { size: 11 } };
   Plotly.newPlot(plot, spec.data, spec.layout, CONFIG);
+  linkPoints(plot);
   if (choices.length > 1) addMenu(plot, choices);
 }
 

@@ -1,0 +1,281 @@
+"""What early stopping did: who was stopped, against whom, what it saved, and what it may have cost.
+
+*Notations*
+    e(s)     error of a trial at step s, at its rungs, linear between them
+    moment   when the stopped trial was judged: its end
+    known    the others' rungs that had been trained by that moment
+    place    1 + how many of the comparable have a smaller error at that step
+    gap      e(s) of the stopped trial minus e(s) of the trial that is the best in the end
+
+Two replays of the rule on complete trials. *Then*: at each rung, with what was known at that time; they went
+on, so the rule should let them (a check that record and rule agree). *Now*: at each rung, as if the trial had
+come last of all; those the rule would have stopped show what it may have cost, for a stopped trial's own end
+is never known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+from reprtune.analysis.front import best, front
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
+from reprtune.spec.stopping import Other, error_at, should_stop
+
+T = TypeVar("T")
+COMPARED = ("complete", "stopped", "running")
+MAX_REPLAYED = 150  # trials of each kind that are judged again: a judgement looks at all others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """One trial that was stopped.
+
+    Attributes:
+        step: of the rung. error: there.
+        n_comparable, place: against those known at the moment. agrees: whether the rule says so again;
+            None where it was not asked again.
+        gap: None where the best trial has no error at that step.
+        saved_gflops, saved_seconds: from there to the planned end, later seeds included; an estimate from
+            its own rates. None where nothing is known of them.
+    """
+
+    number: int
+    slot: int
+    seed: int
+    step: int
+    error: float
+    n_comparable: int
+    place: int
+    agrees: bool | None
+    gap: float | None
+    saved_gflops: float | None
+    saved_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungReplay:
+    """The rule on complete trials at their first, second, ... rung.
+
+    Attributes:
+        judged: how many. then, now: how many of them it would have stopped (see the module).
+    """
+
+    rung: int
+    judged: int
+    then: int
+    now: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """All of it.
+
+    Attributes:
+        n_complete: of the search. n_replayed: how many of them were replayed, the front first.
+        n_then, n_now: replayed trials that the rule would have stopped at any rung.
+        lost_front: of the replayed on the front, those that it would have stopped now.
+        n_front: replayed trials on the front.
+        ahead: stopped trials that stood before the later best at the same step.
+        spent_seconds: of all attempts of the search together, shared beginnings once.
+    """
+
+    rule: str
+    steps_per_epoch: int
+    stopped: tuple[Stopped, ...]
+    rungs: tuple[RungReplay, ...]
+    n_complete: int
+    n_replayed: int
+    n_then: int
+    n_now: int
+    n_front: int
+    lost_front: int
+    ahead: int
+    spent_seconds: float
+
+    def saved(self, what: str) -> float:
+        """`gflops` or `seconds`, over all that were stopped."""
+        return float(sum(getattr(s, f"saved_{what}") or 0.0 for s in self.stopped))
+
+
+class _Field:
+    """All runs with one seed, as pieces between two neighbouring rungs (a first rung alone is one, too)."""
+
+    def __init__(self, record: StudyRecord, seed: int) -> None:
+        self.by_cost = len(record.spec.objectives) > 1
+        rows = [row for trial in record.trials for row in _pieces(trial, seed)]
+        table = np.array(rows, dtype=float).reshape(-1, 10)
+        if self.by_cost:
+            table = table[~np.isnan(table[:, 9])]
+        self.columns = table.T
+
+    def others(self, slot: int, step: int, moment: float | None) -> list[Other]:
+        """Those to compare with at this step, each with its error there: as known at a moment, or now."""
+        slots, s0, e0, s1, e1, known, started, ended, compared, costs = self.columns
+        here = (slots != slot) & (((s0 < step) & (step <= s1)) | ((s0 == step) & (s1 == step)))
+        if moment is None:
+            here &= compared == 1
+        else:
+            here &= ((compared == 1) | (ended > moment)) & (started <= moment) & (known <= moment)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = np.where(s1[here] > s0[here], (step - s0[here]) / (s1[here] - s0[here]), 0.0)
+            errors = e0[here] + (e1[here] - e0[here]) * part
+        errors = np.where(step == s1[here], e1[here], errors)
+        errors = np.where(np.isfinite(errors), errors, np.inf)
+        by_cost = self.by_cost
+        return [
+            Other(((step, e),), c if by_cost else None)
+            for e, c in zip(errors.tolist(), costs[here].tolist(), strict=True)
+        ]
+
+
+def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
+    run = next((r for r in trial.runs if r.seed == seed), None)
+    if run is None or trial.outcome in ("infeasible", "duplicate", "waiting"):
+        return
+    times = {p.step: p.time for p in run.history.points} if run.history else {}
+    cost = math.nan if run.planned_gflops is None else run.planned_gflops
+    ended = math.inf if trial.ended is None else trial.ended
+    rest = (trial.started or -math.inf, ended, float(trial.outcome in COMPARED), cost)
+    for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
+        yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)
+
+
+def account(record: StudyRecord) -> Account:
+    """Look at every stopped trial, and replay the rule on the complete ones."""
+    fields = {seed: _Field(record, seed) for seed in _seeds(record)}
+    lead, on_front = best(record.trials), {t.number for t in front(record.trials)}
+    stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
+    asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
+    rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)
+    complete = record.complete()
+    first = [t for t in complete if t.number in on_front]
+    others = [t for t in complete if t.number not in on_front]
+    replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
+    replays = {t.number: _replay(record, t, fields) for t in replayed if record.spec.stop.rule != "none"}
+    return Account(
+        rule=record.spec.stop.rule,
+        steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
+        stopped=rows,
+        rungs=_by_rung(list(replays.values())),
+        n_complete=len(complete),
+        n_replayed=len(replays),
+        n_then=sum(any(then for then, _ in r) for r in replays.values()),
+        n_now=sum(any(now for _, now in r) for r in replays.values()),
+        n_front=sum(n in replays for n in on_front),
+        lost_front=sum(n in on_front and any(now for _, now in r) for n, r in replays.items()),
+        ahead=sum(s.gap is not None and s.gap < 0 for s in rows),
+        spent_seconds=float(sum(float(t.result.get("seconds_spent") or 0) for t in record.trials)),
+    )
+
+
+def _seeds(record: StudyRecord) -> set[int]:
+    return {run.seed for trial in record.trials for run in trial.runs}
+
+
+def spread(trials: Sequence[T], most: int) -> list[T]:
+    """At most so many, evenly over the order: the same ones every time."""
+    if len(trials) <= most:
+        return list(trials)
+    return [trials[i * len(trials) // most] for i in range(most)]
+
+
+def _judge(record: StudyRecord, run: SeedRun, step: int, others: Sequence[Other], total: int | None) -> bool:
+    """The rule, as a worker asks it at this rung."""
+    marks = dict(run.rungs)
+    rungs = _rungs(run)
+    cost = run.planned_gflops if len(record.spec.objectives) > 1 else None
+    if len(record.spec.objectives) > 1 and cost is None:
+        return False
+    return should_stop(
+        record.spec.stop, step, marks[step], cost, others,
+        earlier=[s for s in rungs if s < step], total=total,
+    )  # fmt: skip
+
+
+def _rungs(run: SeedRun) -> list[int]:
+    """Where it was judged: its planned rungs that it has reached."""
+    reached = [step for step, _ in run.rungs]
+    if run.history is None:
+        return reached
+    planned = set(run.history.rungs)
+    return [step for step in reached if step in planned]
+
+
+def _total(record: StudyRecord, run: SeedRun) -> int | None:
+    return run.history.total_steps if run.history else record.facts.get("total_steps")
+
+
+def _stopped(
+    record: StudyRecord,
+    trial: TrialRecord,
+    fields: Mapping[int, _Field],
+    lead: TrialRecord | None,
+    *,
+    ask: bool,
+) -> Stopped:
+    run = trial.runs[-1]
+    step, error = run.rungs[-1]
+    others = fields[run.seed].others(trial.slot, step, trial.ended)
+    errors = [other.curve[0][1] for other in others]
+    of_best = next((r for r in lead.runs if r.seed == run.seed), None) if lead else None
+    then = error_at(of_best.rungs, step) if of_best else None
+    total = _total(record, run)
+    gflops, seconds = _saved(record, run, step, total)
+    return Stopped(
+        number=trial.number,
+        slot=trial.slot,
+        seed=run.seed,
+        step=step,
+        error=error,
+        n_comparable=len(errors),
+        place=1 + sum(e < error for e in errors),
+        agrees=_judge(record, run, step, others, total) if ask and trial.ended else None,
+        gap=None if then is None else error - then,
+        saved_gflops=gflops,
+        saved_seconds=seconds,
+    )
+
+
+def _saved(
+    record: StudyRecord, run: SeedRun, step: int, total: int | None
+) -> tuple[float | None, float | None]:
+    """(GFLOPs, seconds) from the rung to the planned end, and of the seeds that were not begun."""
+    if total is None or not step:
+        return None, None
+    later = sum(seed > run.seed for seed in record.spec.trial_seeds())
+    last = run.history.points[-1] if run.history and run.history.points else None
+    spent = run.train_gflops if run.train_gflops is not None else (last.gflops if last else None)
+    planned = run.planned_gflops or (spent * total / step if spent is not None else None)
+    gflops = None if planned is None or spent is None else planned * (1 + later) - spent
+    seconds = None if last is None else last.seconds * (total / step * (1 + later) - 1)
+    return gflops, seconds
+
+
+def _replay(record: StudyRecord, trial: TrialRecord, fields: Mapping[int, _Field]) -> list[tuple[bool, bool]]:
+    """(stopped then, stopped now) at every rung of a complete trial, seed by seed."""
+    found = []
+    for run in trial.runs:
+        runs, total = fields[run.seed], _total(record, run)
+        times = {p.step: p.time for p in run.history.points} if run.history else {}
+        for step in _rungs(run):
+            if total is not None and step >= total:
+                continue
+            now = _judge(record, run, step, runs.others(trial.slot, step, None), total)
+            before = runs.others(trial.slot, step, times[step]) if step in times else None
+            found.append((before is not None and _judge(record, run, step, before, total), now))
+    return found
+
+
+def _by_rung(replays: Sequence[Sequence[tuple[bool, bool]]]) -> tuple[RungReplay, ...]:
+    longest = max(map(len, replays), default=0)
+    at = [[r[i] for r in replays if len(r) > i] for i in range(longest)]
+    return tuple(
+        RungReplay(rung=i + 1, judged=len(rows), then=sum(t for t, _ in rows), now=sum(n for _, n in rows))
+        for i, rows in enumerate(at)
+    )
