@@ -113,3 +113,116 @@ def test_optuna_keeps_its_own_verbosity():
     importances(make_study(12, outcomes=("complete",), extras=()))
     assert optuna.logging.get_verbosity() == optuna.logging.ERROR
     optuna.logging.set_verbosity(optuna.logging.INFO)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    """Answers of other tests, perhaps under other limits, are forgotten."""
+    importance._importance.cache_clear()
+
+
+def error_by_ratio(params) -> float:
+    return params["prune_ratio"] / 10
+
+
+def test_the_range_of_a_sure_leader_lies_above_the_others(monkeypatch):
+    """Where the error is the prune ratio alone, its share leads in at least 95 % of 100 halves."""
+    monkeypatch.setattr(importance, "N_HALVES", {"ped-anova": 100, "fanova": 3})
+    record = with_values(make_study(120, outcomes=("complete",), extras=()), error_by_ratio)
+    answer = next(a for a in importances(record).answers if a.method == "ped-anova")
+    leader = answer.stability["prune_ratio"]
+    assert (answer.n_halves, answer.half) == (100, 60)
+    assert leader.rank_high == 1
+    assert all(leader.low > s.high for name, s in answer.stability.items() if name != "prune_ratio")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_range_is_that_of_optuna_s_answers_from_the_same_halves(method, monkeypatch):
+    """Halves drawn as stated, answered by Optuna directly, have the stated 5 % and 95 %."""
+    import random
+
+    import numpy as np
+    import optuna
+
+    monkeypatch.setattr(importance, "N_HALVES", {"ped-anova": 6, "fanova": 6})
+    record = with_values(make_study(40, outcomes=("complete",), extras=()), error_by_ratio)
+    answer = next(a for a in importances(record).answers if a.method == method)
+    rng, rows, found = random.Random(0), importance.rows(record, "val_error"), []
+    for i in range(6):
+        study = rebuilt.as_study(rng.sample(rows, 20), record.spec.params)
+        evaluator = (
+            optuna.importance.FanovaImportanceEvaluator(n_trees=16, seed=i)
+            if method == "fanova"
+            else optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+        )
+        found.append(optuna.importance.get_param_importances(study, evaluator=evaluator)["cycles"])
+    stated = answer.stability["cycles"]
+    assert (stated.low, stated.high) == pytest.approx(tuple(np.quantile(found, (0.05, 0.95))))
+
+
+def test_halves_are_cut_to_their_limit(monkeypatch):
+    """Above it the range is of smaller parts, whose size is stated."""
+    monkeypatch.setattr(importance, "MAX_HALF", {"ped-anova": 11, "fanova": 7})
+    found = importances(make_study(30, outcomes=("complete",), extras=())).answers
+    assert [a.half for a in found] == [11, 7, 11, 7]
+
+
+def test_ranks_by_hand():
+    """Shares 0.5, 0.2, 0.2, 0.1 have ranks 1, 2.5, 2.5, 4."""
+    ranks = importance._ranks({"a": 0.5, "b": 0.2, "c": 0.2, "d": 0.1})
+    assert ranks == {"a": 1, "b": 2.5, "c": 2.5, "d": 4}
+
+
+def test_a_parameter_that_never_varies_is_left_out_with_a_sentence():
+    """It has no share, and the others' shares still add up to 1."""
+    record = make_study(20, outcomes=("complete",), extras=())
+    trials = tuple(replace(t, params={**t.params, "cycles": 2}) for t in record.trials)
+    for answer in importances(replace(record, trials=trials)).answers:
+        assert set(answer.shares) == set(record.spec.params) - {"cycles"}
+        assert math.isclose(sum(answer.shares.values()), 1)
+        assert answer.left_out == {
+            "cycles": "cycles was 2 in every complete trial, so nothing can be said of it."
+        }
+
+
+def test_a_conditional_parameter_is_judged_by_ped_anova_alone():
+    """Drawn in some trials only, it has a share of PED-ANOVA, and fANOVA says why it has none."""
+    record = make_study(30, outcomes=("complete",), extras=())
+    trials = tuple(
+        replace(t, params={k: v for k, v in t.params.items() if k != "s2_epochs" or i % 2})
+        for i, t in enumerate(record.trials)
+    )
+    for answer in importances(replace(record, trials=trials)).answers:
+        assert answer.n == 30
+        if answer.method == "fanova":
+            assert "15 of 30 trials only" in answer.left_out["s2_epochs"]
+        else:
+            assert "s2_epochs" in answer.shares
+
+
+def test_no_parameter_that_varies_gives_a_reason_instead():
+    """When every trial has the same settings there is nothing to compare."""
+    record = make_study(20, outcomes=("complete",), extras=())
+    trials = tuple(replace(t, params=record.trials[0].params) for t in record.trials)
+    answers = importances(replace(record, trials=trials)).answers
+    assert all(a.shares is None and "more than one value" in a.reason for a in answers)
+
+
+def test_equal_content_is_computed_once(monkeypatch):
+    """A second page of the same report asks Optuna nothing."""
+    record = make_study(16, outcomes=("complete",), extras=())
+    first = importances(record)
+    monkeypatch.setattr(importance, "_shares", lambda *_: 1 / 0)
+    assert importances(record) == first
+
+
+def test_the_leading_parameters_are_those_with_the_largest_share():
+    """Across all answers, largest first, as many as asked for."""
+    answer = importance.Importance(objective="val_error", method="fanova", n=9)
+    answers = (
+        replace(answer, shares={"a": 0.1, "b": 0.7, "c": 0.2}),
+        replace(answer, shares={"a": 0.6, "b": 0.1, "c": 0.3}),
+        replace(answer, shares=None),
+    )
+    found = importance.Importances(n_complete=9, n_stopped=0, n_diverged=0, n_failed=0, answers=answers)
+    assert importance.leading(found, 2) == ("b", "a")
