@@ -53,7 +53,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "LOADERS",
     ):
         monkeypatch.delenv(f"REPRTUNE_{name}", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in [name for name in os.environ if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_"))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
