@@ -1,0 +1,181 @@
+"""The pages about parameters and the front: what is drawn, from which trials, and what is said of it."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+
+import pytest
+
+from dashboards import importance, interactions, pareto, slices
+from dashboards.points import drawn, said_of, trial_points
+from reprtune.analysis.interactions import Interaction
+from reprtune.analysis.trends import RankTrend
+from reprtune.record.schema import SeedRun
+from reprtune.spec.space import Choice, FloatRange, IntRange
+from tests.factories import make_study
+
+FORTY = make_study(40, outcomes=("complete", "complete", "stopped"), extras=())
+
+
+def traces(figure, name: str) -> list:
+    return [t for t in figure.data if t.name == name]
+
+
+def test_stopped_trials_are_drawn_but_enter_no_trend():
+    """All 13 stand in every panel; without them the trends are the same."""
+    info = slices.info(FORTY)
+    figure = slices.figure(info)
+    assert len(traces(figure, "stopped early")) == 10
+    assert {len(t.x) for t in traces(figure, "stopped early")} == {13}
+    without = replace(FORTY, trials=tuple(FORTY.complete()))
+    assert slices.info(without).trends == info.trends
+
+
+def test_a_panel_has_a_curve_with_its_band_or_means_per_value():
+    """Ordered parameters with many values have a curve, others a mean for each value with three trials."""
+    info = slices.info(FORTY)
+    names = [t.param for t in info.trends if t.curve]
+    assert set(names) == {"prune_ratio", "s1_epochs"}
+    drawn_trends = traces(slices.figure(info), slices.TREND)
+    assert len(drawn_trends) == 2 * len(info.params)
+    means = next(t for t in drawn_trends if t.error_y.array is not None)
+    trend = next(t for t in info.trends if t.levels and t.objective == "val_error")
+    known = [v for v in trend.levels if v.n >= 3]
+    assert list(means.y) == pytest.approx([100 * v.mean for v in known])
+    assert list(means.error_y.array) == pytest.approx([100 * (v.high - v.mean) for v in known])
+
+
+def test_a_triangle_marks_only_what_is_sure():
+    """An interval above 0 points up, below 0 down, across 0 says nothing."""
+    info = importance.info(FORTY)
+
+    def labelled(low: float, high: float) -> str:
+        rank = RankTrend(
+            rho=(low + high) / 2, low=low, high=high, change=None, change_low=None, change_high=None
+        )
+        trends = tuple(replace(t, rank=rank) for t in info.trends)
+        return importance._label(replace(info, trends=trends), "val_error", "cycles")
+
+    assert labelled(0.1, 0.5) == f"cycles {importance.UP}"
+    assert labelled(-0.5, -0.1) == f"cycles {importance.DOWN}"
+    assert labelled(-0.1, 0.5) == "cycles"
+
+
+def test_whiskers_end_where_the_ranges_do():
+    """Bar plus and minus its error is the stated 5 % and 95 % of the share."""
+    info = importance.info(FORTY)
+    answer = info.importances.answers[0]
+    bar = importance.figure(info).data[0]
+    names = [label.split(" ")[0] for label in bar.y]
+    for name, x, up, down in zip(names, bar.x, bar.error_x.array, bar.error_x.arrayminus, strict=True):
+        share, stability = answer.shares[name], answer.stability[name]
+        assert x + up == pytest.approx(100 * max(share, stability.high))
+        assert x - down == pytest.approx(100 * min(share, stability.low))
+
+
+def test_the_importance_table_names_sizes_and_levels():
+    """Ordered parameters with a change in points, choices with every level against the mean."""
+    table = importance.words(importance.info(FORTY)).table
+    rows = {row[1]: row for row in table.rows if row[0] == "validation error"}
+    assert "points" in rows["cycles"][-1] and rows["cycles"][-2]
+    assert all(f"{level} (n = " in rows["criterion"][-1] for level in ("ortho", "l2", "random"))
+
+
+def test_cells_hold_the_means_of_their_trials():
+    """Counted again over every pair of values: each trial in one cell, each cell its mean."""
+    info = interactions.info(FORTY)
+    pair = next(p for p in info.pairs if {p.first, p.second} == {"criterion", "cycles"})
+    options = FORTY.spec.params["criterion"].options
+    complete = FORTY.complete()
+    assert sum(map(sum, pair.counts)) == len(complete)
+    for i, criterion in enumerate(options):
+        for j, cycles in enumerate((1, 2, 3, 4)):
+            inside = [
+                t.values[pair.objective]
+                for t in complete
+                if (t.params["criterion"], t.params["cycles"]) == (criterion, cycles)
+            ]
+            row, column = (j, i) if pair.first == "criterion" else (i, j)
+            mean = pair.means[row][column]
+            assert mean == (pytest.approx(statistics.fmean(inside)) if inside else None)
+
+
+@pytest.mark.parametrize(
+    ("range_", "edges"),
+    [
+        (Choice(options=("a", True, 3)), [-0.5, 0.5, 1.5, 2.5]),
+        (IntRange(low=1, high=3), [0.5, 1.5, 2.5, 3.5]),
+        (FloatRange(low=0.0, high=1.0), [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (FloatRange(low=1e-5, high=1.0, log=True), [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1]),
+    ],
+)
+def test_cells_part_every_kind_of_range(range_, edges):
+    """A cell for each of few values, five of equal width (of the logarithm) for many; all ends inside."""
+    axis = interactions._axis("p", range_)
+    assert list(axis.edges) == pytest.approx(edges)
+    assert {interactions._cell(axis, v) for v in range_.ends()} <= set(range(len(edges) - 1))
+
+
+def test_a_pair_is_named_only_with_a_corrected_p_below_one_in_twenty():
+    """0.04 is named, 0.06 is not; without any measure it says so."""
+    info = interactions.info(FORTY)
+    pair = Interaction(
+        objective="val_error", first="a", second="b", n=40, omega2=0.2, f=9.0, q=1, df=30, p=0.01
+    )
+    said = [
+        interactions.words(replace(info, measures=(replace(pair, p_holm=p),))).lead[0] for p in (0.04, 0.06)
+    ]
+    assert "a with b for validation error (20 %)" in said[0]
+    assert said[1].startswith("None of 1 measured pairs")
+    unmeasured = replace(pair, p=None, omega2=None, reason="Too few.")
+    assert "Too few." in interactions.words(replace(info, measures=(unmeasured,))).lead
+
+
+def test_the_front_is_described_and_its_knee_marked():
+    """Hypervolume with its reference, the knee in words and in the table."""
+    info = pareto.info(FORTY)
+    facts = dict(pareto.words(info).facts)
+    assert facts["Hypervolume"].startswith(f"{info.hypervolume.share:.3f} of the box")
+    knees = [
+        row[0] for row in pareto.words(replace(info, knee=info.front[0].number)).table.rows if "knee" in row
+    ]
+    assert knees == [str(info.front[0].number)]
+
+
+def test_several_seeds_have_bars_and_a_column():
+    """The spread over seeds is the bar of a point and a column of the table; with one seed there is neither."""
+    assert pareto.figure(pareto.info(FORTY)).data[-1].error_y.array is None
+    trials = tuple(
+        replace(
+            t,
+            earlier=(
+                SeedRun(seed=1, val_error=t.runs[-1].val_error + 0.02, train_gflops=t.runs[-1].train_gflops),
+            ),
+        )
+        for t in FORTY.trials
+    )
+    info = pareto.info(replace(FORTY, trials=trials))
+    assert list(pareto.figure(info).data[-1].error_y.array) == pytest.approx([2 / 2**0.5] * len(info.front))
+    assert "sd over seeds, points" in pareto.words(info).table.header
+    assert "mean of 2 seeds" in info.front[0].hover
+
+
+def test_a_large_study_is_drawn_in_part_and_says_so():
+    """The front is whole, the choice is the same every time, and the sentence has both numbers."""
+    points = [p for p in trial_points(FORTY, FORTY.trials) if p.outcome == "complete"]
+    some = drawn(points, 12)
+    assert len(some) == 12 and some == drawn(points, 12)
+    assert {p.number for p in points if p.on_front} <= {p.number for p in some}
+    assert [p.number for p in some] == sorted(p.number for p in some)
+    assert drawn(points, 100) == tuple(points)
+    assert said_of(12, 27, "complete trials").startswith("12 of 27 complete trials are drawn")
+    assert said_of(27, 27, "complete trials") == ""
+
+
+def test_points_carry_the_name_that_leads_to_their_run():
+    """What the page's script looks up: the label of every trial, on the front, in slices and in pairs."""
+    for page in (pareto, slices, interactions):
+        figure = page.figure(page.info(FORTY))
+        names = {name for t in figure.data if t.customdata is not None for name in t.customdata}
+        assert {f"trial {p.number}" for p in pareto.info(FORTY).front} <= names
