@@ -22,6 +22,7 @@ from dashboards import (
     pareto,
     slices,
     stopping,
+    timeline,
 )
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
@@ -54,5 +55,6 @@ PAGES: dict[str, Page] = {
     "dropmap": _page("Dropped filters", dropmap),
     "overlap": _page("Overlap", overlap),
     "stopping": _page("Early stopping", stopping),
+    "timeline": _page("Workers", timeline),
     "controls": _page("Controls", controls),
 }
