@@ -49,6 +49,7 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
     settings = make_settings(**where)
     read_stored(name, where)  # says what is wrong before anything is started
     chosen = ports(port, NAMES)
+    _end_on_signals()
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-ui-")))
         servers = _started(_plans(settings, chosen[1:]), folder, stack)
@@ -64,6 +65,14 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
             _open(report)
         wait_for_any_end([s for s in servers if not s.ended()], _say)
     _say("Stopped: nothing is left running.")
+
+
+def _end_on_signals() -> None:
+    """SIGTERM, a closed terminal, and Ctrl-C also where a shell script has it ignored, all end it in order."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _say(text: str) -> None:

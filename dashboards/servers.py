@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -103,6 +104,9 @@ class Server:
         self.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._guard.wait(END_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._guard.pid, signal.SIGKILL)
+        self._guard.wait()
 
 
 def answers(port: int, page: str) -> bool:
