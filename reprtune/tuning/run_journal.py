@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,10 @@ from reprtune.spec.history import Drop, Point
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.export import files, from_run
 from reprtune.training.run import Run
+from reprtune.tuning import environment
 from reprtune.tuning.events import begin_event, end_event, metrics_event
+from reprtune.tuning.journal import Journal
+from reprtune.tuning.mlmodel import as_mlflow_model
 from reprtune.tuning.surroundings import Surroundings
 
 WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
@@ -46,6 +49,9 @@ class RunJournal:
             attempt=attempt, arm=arm, tags=tags, parent=self.parent,
         )  # fmt: skip
         self.write(event)
+        packages = around.packages
+        if packages is not None:
+            self._keep(lambda journal: journal.artifact(self.key, environment.FILE, packages))
 
     def write_points(self, run: Run, *, at_once: bool = False) -> None:
         """Give the journal what it does not have yet, unless it got something a moment ago."""
@@ -66,10 +72,12 @@ class RunJournal:
     def write_results(self, run: Run, outcome: str) -> None:
         """The page of plots; of a complete trial its network too."""
         title = f"{self.around.spec.name}: {self.title}"
-        self.write(self.around.plot_page(run.history, title))
+        page = self.around.plot_page(run.history, title)
+        self._keep(lambda journal: journal.artifact(self.key, "plots.html", page))
         if outcome == "complete":
             origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
-            self.write(files(from_run(run, **origin)))
+            network = as_mlflow_model(files(from_run(run, **origin)))
+            self._keep(lambda journal: journal.artifacts(self.key, "network", network))
 
     def end(
         self,
@@ -81,20 +89,18 @@ class RunJournal:
     ) -> None:
         self.write(end_event(outcome, step=step, metrics=metrics, tags=tags))
 
-    def write(self, what: Mapping[str, Any] | str) -> None:
-        """Add an event, the page of plots, or the files of the network, to the local journal.
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Add an event to the local journal.
 
         Raises:
             TrackingError: the folder cannot be written.
         """
+        self._keep(lambda journal: journal.append(self.key, event))
+
+    def _keep(self, write: Callable[[Journal], None]) -> None:
         journal = self.around.journal
         try:
-            if isinstance(what, str):
-                journal.artifact(self.key, "plots.html", what)
-            elif "event" in what:
-                journal.append(self.key, what)
-            else:
-                journal.artifacts(self.key, "network", what)
+            write(journal)
         except OSError as error:
             raise TrackingError(
                 f"Cannot write the journal in {journal.root}: {error.strerror or error}.",
