@@ -101,6 +101,7 @@ def statements(folder: Path) -> Iterator[Statement]:
     yield from _trends(report)
     yield from _interactions(report)
     yield from _controls(report)
+    yield from _confirmation(report)
 
 
 def _best(report: Report) -> Iterator[Statement]:
@@ -287,30 +288,60 @@ def _pair(
     return float(omega2), float(f), float(p)
 
 
+def _by_seed(rows: Sequence[Mapping[str, str]], column: str) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> the number in that column, of complete runs that decide their slot."""
+    found: dict[str, dict[int, float]] = {}
+    for r in rows:
+        if r["outcome"] == "complete" and r["decides_slot"] == "True" and r[column]:
+            found.setdefault(r["arm"], {})[int(r["seed"])] = float(r[column])
+    return found
+
+
+def _difference(
+    what: str, row: Mapping[str, str], own: Mapping[int, float], base: Mapping[int, float]
+) -> Iterator[Statement]:
+    """Mean and interval of the differences by seed, where the row has them."""
+    pairs = [own[s] - base[s] for s in sorted(own.keys() & base.keys())]
+    yield Statement(f"{what}: pairs", int(row["n_pairs"] or 0), len(pairs))
+    if row["difference_mean"]:
+        yield Statement(what, float(row["difference_mean"]), statistics.fmean(pairs))
+    if row["difference_low"]:
+        found = [float(end) for end in DescrStatsW(pairs).tconfint_mean()]
+        yield Statement(
+            f"{what}: interval", [float(row["difference_low"]), float(row["difference_high"])], found
+        )
+
+
 def _controls(report: Report) -> Iterator[Statement]:
-    errors: dict[str, dict[int, float]] = {}
-    for r in report.rows:
-        if (
-            r["arm"] != "search"
-            and r["outcome"] == "complete"
-            and r["decides_slot"] == "True"
-            and r["val_error"]
-        ):
-            errors.setdefault(r["arm"], {})[int(r["seed"])] = float(r["val_error"])
+    errors = _by_seed([r for r in report.rows if r["arm"] != "search"], "val_error")
     for row in report.table("controls.csv"):
-        own, base = errors.get(row["arm"], {}), errors.get("standard", {})
-        yield Statement(f"arm {row['arm']}: complete", int(row["n_complete"]), len(own))
+        arm, own = row["arm"], errors.get(row["arm"], {})
+        yield Statement(f"arm {arm}: complete", int(row["n_complete"]), len(own))
         if own:
-            yield Statement(
-                f"arm {row['arm']}: mean", float(row["val_error_mean"]), statistics.fmean(own.values())
-            )
-        if row["difference_mean"]:
-            d = DescrStatsW([own[s] - base[s] for s in sorted(own.keys() & base.keys())])
-            yield Statement(f"arm {row['arm']} minus standard", float(row["difference_mean"]), float(d.mean))
-            if row["difference_low"]:
-                found = [float(end) for end in d.tconfint_mean()]
-                stated = [float(row["difference_low"]), float(row["difference_high"])]
-                yield Statement(f"arm {row['arm']} minus standard: interval", stated, found)
+            yield Statement(f"arm {arm}: mean", float(row["val_error_mean"]), statistics.fmean(own.values()))
+        if arm != "standard":
+            yield from _difference(f"arm {arm} minus standard", row, own, errors.get("standard", {}))
+
+
+def _confirmation(report: Report) -> Iterator[Statement]:
+    """Leaders against controls on the test part."""
+    errors = _by_seed(report.table("confirmation.csv"), "test_error")
+    rows = report.table("comparisons.csv")
+    for row in rows:
+        own, base = errors.get(row["arm"], {}), errors.get(row["control"], {})
+        what = f"confirmed {row['arm']} minus {row['control']}"
+        yield from _difference(what, row, own, base)
+        pairs = [own[s] - base[s] for s in own.keys() & base.keys()]
+        if row["p"] and row["effect"]:
+            yield Statement(f"{what}: p", float(row["p"]), float(DescrStatsW(pairs).ttest_mean()[1]))
+        if row["better"]:
+            better = sum(1.0 if d < 0 else 0.5 if d == 0 else 0.0 for d in pairs) / len(pairs)
+            yield Statement(f"{what}: share of seeds that are better", float(row["better"]), better)
+    if rows and all(row["p"] for row in rows):
+        corrected = multipletests([float(row["p"]) for row in rows], method="holm")[1]
+        yield Statement(
+            "confirmed: p, Holm", [float(row["p_holm"]) for row in rows], list(map(float, corrected))
+        )
 
 
 def main(folder: str) -> int:

@@ -12,6 +12,7 @@ from dashboards.report import write_report
 from reprtune.record.schema import SeedRun, StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests import recompute
+from tests.confirmed import confirmed, searched
 from tests.factories import make_study
 
 
@@ -74,6 +75,21 @@ def test_every_number_comes_out_again(study, tmp_path):
             "interval",
         ):
             assert kind in said
+
+
+def test_a_confirmation_comes_out_again(tmp_path):
+    """Paired differences on the test part, their intervals, p and Holm, a diverged run left out of them."""
+    errors = {
+        "slot-0": (0.04, 0.05, 0.045, 0.06),
+        "standard": (0.06, 0.055, 0.07, 0.064),
+        "paper": (0.05, 0.05, 0.066, "diverged"),
+        "random-drop": (0.07, 0.05, 0.06, 0.055),
+    }
+    write_report(confirmed(searched(0.05, 0.06, 0.07), errors), tmp_path / "out")
+    found = [s for s in recompute.statements(tmp_path / "out") if s.what.startswith("confirmed")]
+    assert [(s.what, s.stated, s.found) for s in found if not s.agrees] == []
+    said = [s.what for s in found]
+    assert "confirmed slot-0 minus standard: interval" in said and "confirmed: p, Holm" in said
 
 
 def test_a_wrong_number_is_found(tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dashboards.pages import PAGES
@@ -44,6 +46,24 @@ def test_the_menu_shows_another_trial(browser, tmp_path):
         assert before != after
     assert browser.get_log("browser") == []
     assert undrawn(browser) == []
+
+
+def test_a_point_of_the_front_leads_to_its_run(browser, tmp_path):
+    """A click opens the address that the table has for the trial; points without a run open nothing."""
+    record = make_study(8, outcomes=("complete",), extras=())
+    record = replace(record, facts={**record.facts, "experiment": {"name": "synthetic", "id": "7"}})
+    opened(browser, write_report(record, tmp_path / "out", mlflow="http://127.0.0.1:5000"))
+    addresses = browser.execute_script(
+        """const found = []; window.open = (address) => found.push(address);
+        const plot = document.getElementById("pareto-plot");
+        const point = plot.data.find((trace) => trace.name === "front").customdata[0];
+        plot.emit("plotly_click", { points: [{ customdata: point }] });
+        plot.emit("plotly_click", { points: [{ customdata: "standard, seed 0" }] });
+        return found;"""
+    )
+    link = browser.find_element("css selector", "#pareto tbody th a").get_attribute("href")
+    assert link.startswith("http://127.0.0.1:5000/#/experiments/7/runs?")
+    assert len(addresses) == 1 and addresses[0].startswith("http://127.0.0.1:5000/#/experiments/7/runs?")
 
 
 def test_an_empty_study_shows_words(browser, tmp_path):
