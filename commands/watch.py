@@ -42,7 +42,7 @@ def moments(name: str, where: dict[str, Any], interval: float) -> Iterator[dict[
     from reprtune.tuning.shipper import Shipper
 
     settings = make_settings(**where)
-    reader = database.cached(database.open_storage(settings.storage_url))
+    reader = database.open_storage(settings.storage_url)
     away = False
     while True:
         try:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import optuna
 import sqlalchemy
@@ -75,11 +75,6 @@ def open_storage(url: str) -> RDBStorage:
         sqlalchemy.event.listen(storage.engine, "connect", _tune_sqlite)
         storage.engine.dispose()
     return storage
-
-
-def cached(storage: RDBStorage) -> RDBStorage:
-    """The same storage for those who only read, again and again: finished trials are read once."""
-    return cast(RDBStorage, optuna.storages.get_storage(storage))
 
 
 def _parsed(url: str) -> URL:

@@ -9,6 +9,7 @@ specification, its digest, and the facts found at create.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.errors import StudyError, did_you_mean
+from reprtune.errors import SpecError, StudyError, did_you_mean
+from reprtune.record.checks import check_study, check_trial, damaged, shown
 from reprtune.record.database import experimental_allowed
 from reprtune.record.pack import unpack
 from reprtune.record.reading import read_frozen
@@ -44,7 +46,7 @@ def names(storage: RDBStorage) -> list[str]:
     return [
         study.study_name
         for study in storage.get_all_studies()
-        if study.user_attrs.get(ATTRIBUTE, {}).get("role") == "search"
+        if isinstance(ours := study.user_attrs.get(ATTRIBUTE), Mapping) and ours.get("role") == "search"
     ]
 
 
@@ -167,6 +169,8 @@ def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
                     f"The study {name!r} in this storage was not made by reprtune, which leaves it alone.",
                     "Choose another name, or another storage.",
                 )
+            if not isinstance(study.user_attrs[ATTRIBUTE], Mapping):
+                raise damaged(name, ATTRIBUTE, f"is no table: {shown(study.user_attrs[ATTRIBUTE])}")
             return dict(study.user_attrs[ATTRIBUTE])
     return {}
 
@@ -186,7 +190,8 @@ def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
 def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> StudyRecord:
     """The study with all its attempts; without `histories` it reads faster."""
     attribute = read_attribute(storage, name)
-    spec = from_plain(StudySpec, json.loads(attribute["spec"]))
+    check_study(name, attribute)
+    spec = _read_spec(name, attribute["spec"])
     return StudyRecord(
         spec=spec,
         digest=attribute["digest"],
@@ -204,6 +209,16 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
     )
 
 
+def _read_spec(name: str, text: str) -> StudySpec:
+    try:
+        spec = from_plain(StudySpec, json.loads(text))
+    except (SpecError, ValueError, RecursionError) as error:
+        raise damaged(name, f"{ATTRIBUTE}.spec", f"cannot be read: {str(error).splitlines()[0]}") from error
+    if spec.name != name:
+        raise damaged(name, f"{ATTRIBUTE}.spec", f"is that of another study, {shown(spec.name)}")
+    return spec
+
+
 def _sum(accounts: Iterable[tuple[float, float]]) -> tuple[float, float]:
     both = list(accounts)
     return sum(seconds for seconds, _ in both), sum(gflops for _, gflops in both)
@@ -217,8 +232,26 @@ def read_studies(storage: RDBStorage) -> list[StudyRecord]:
 def read_trials(
     storage: RDBStorage, name: str, objectives: tuple[str, ...], seed: int, histories: bool = True
 ) -> tuple[TrialRecord, ...]:
-    trials = read_frozen(storage, name, histories)
-    return tuple(to_record(t, objectives, seed, histories) for t in trials if "slot" in t.user_attrs)
+    try:
+        trials = read_frozen(storage, name, histories)
+    except KeyError:
+        raise StudyError(
+            f"The part {name!r} of a study is gone from the storage.", "Restore the storage from a copy."
+        ) from None
+    ours = [trial for trial in trials if "slot" in trial.user_attrs]
+    for trial in ours:
+        check_trial(name, trial, len(objectives), SEED_PREFIX)
+    return tuple(_record(name, trial, objectives, seed, histories) for trial in ours)
+
+
+def _record(
+    name: str, trial: FrozenTrial, objectives: tuple[str, ...], seed: int, histories: bool
+) -> TrialRecord:
+    try:
+        return to_record(trial, objectives, seed, histories)
+    except (SpecError, ValueError, zlib.error, RecursionError) as error:
+        why = f"cannot be unpacked: {str(error).splitlines()[0]}"
+        raise damaged(name, "history", why, trial.number) from error
 
 
 def to_record(
