@@ -11,6 +11,7 @@ from dashboards.pages import PAGES
 from reprtune.record.schema import OUTCOMES
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.space import Choice, FloatRange
+from tests.confirmed import confirmed, searched
 from tests.factories import RESNET, make_study
 
 STUDIES = {
@@ -25,6 +26,10 @@ STUDIES = {
     "every outcome": make_study(11, outcomes=tuple(OUTCOMES), extras=()),
     "no controls": make_study(12, controls=(), control_seeds=()),
     "control diverged": make_study(4, diverged_controls=(("paper", 1), ("standard", 2))),
+    "confirmed": confirmed(
+        searched(0.2, 0.1), {"slot-1": [0.1, 0.2, 0.1], "standard": [0.2, "diverged", 0.3]}
+    ),
+    "being confirmed": confirmed(searched(0.2, 0.1), {"slot-1": ["running"], "standard": ["waiting"]}),
     "other space": make_study(
         14,
         extras=(),

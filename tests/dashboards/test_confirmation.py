@@ -1,0 +1,136 @@
+"""The confirmation's page and the sentences of the answer: what is claimed, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from scipy import stats
+
+from dashboards import confirmation as page
+from dashboards.answer import answer
+from dashboards.terminal import status
+from dashboards.units import points
+from reprtune.record.schema import StudyRecord
+from tests.confirmed import Errors, confirmed, searched
+
+BETTER: Errors = {
+    "slot-1": [0.050, 0.051, 0.049, 0.0505, 0.0515],
+    "slot-0": [0.061, 0.060, 0.062, 0.0615, 0.0590],
+    "standard": [0.090, 0.092, 0.088, 0.0907, 0.0911],
+    "paper": [0.0605, 0.060, 0.0618, 0.0625, 0.0592],
+    "random-drop": [0.051, 0.050, 0.050, 0.0505, 0.0505],
+}
+
+
+def record(errors: Errors = BETTER) -> StudyRecord:
+    return confirmed(searched(0.2, 0.045), errors)
+
+
+def sentences(errors: Errors = BETTER) -> list[str]:
+    return [s for s in answer(record(errors)) if not s.startswith("Arm")]
+
+
+def test_before_it_nothing_is_called_confirmed() -> None:
+    """The page says so with the command; the answer too, and names no test error."""
+    study = searched(0.2, 0.1)
+    words = page.words(page.info(study))
+    assert words.missing is not None and words.missing.startswith("Not confirmed")
+    assert "python cli.py study confirm synthetic" in words.missing and not page.figure(page.info(study)).data
+    said = " ".join(answer(study))
+    assert "Not confirmed: one seed" in said and "On test images" not in said
+    assert said.count("Nothing here is confirmed on fresh seeds or on test images.") == 1
+
+
+def test_a_study_that_is_not_finished_is_finished_first() -> None:
+    """The command stands there for later."""
+    study = searched(0.2, 0.1)
+    study = replace(study, trials=study.trials[:1])
+    assert "once the study is finished" in str(page.words(page.info(study)).missing)
+
+
+def test_the_answer_begins_with_the_best_of_the_search_on_test_images() -> None:
+    """Against standard first: difference, interval, seeds, and p corrected for all six comparisons."""
+    first = sentences()[0]
+    ours, standard = BETTER["slot-1"], BETTER["standard"]
+    low, high = stats.ttest_rel(ours, standard).confidence_interval(0.95)
+    mean = sum(ours) / 5 - sum(standard) / 5  # type: ignore[arg-type]
+    assert (
+        first.startswith("On test images: slot 1 (")
+        and " has a lower error than standard training: " in first
+    )
+    assert f"{points(mean)} points of test error (95 % interval {points(low)} to {points(high)})" in first
+    assert first.endswith("5 fresh seeds, p < 0.001 after correction for 6 comparisons.")
+
+
+def test_no_more_is_claimed_than_is_shown() -> None:
+    """Against the other controls too, each in its words; never a test error of another leader as the best."""
+    said = sentences()
+    assert any("is not shown to differ from arm random-drop" in s for s in said)
+    assert any("has a lower error than arm paper" in s for s in said)
+    assert not any("slot 0" in s for s in said)
+    assert "1 further leader: see the confirmation's page. None was chosen by its test error." in said
+    worse = sentences({**BETTER, "slot-1": BETTER["standard"], "standard": BETTER["slot-1"]})
+    assert " has a higher error than standard training: +" in worse[0]
+
+
+def test_what_the_selection_flattered_is_said() -> None:
+    """4.50 % in the search, one point above the mean test error on fresh seeds."""
+    assert any(
+        "Its validation error was 4.50 % when it was selected and is 6.04 ± 0.10 % on fresh seeds: "
+        "the selection flattered it by 1.54 points." in s
+        for s in sentences()
+    )
+
+
+def test_after_it_the_rest_is_called_what_it_is() -> None:
+    """Validation errors are those of the search."""
+    said = sentences()
+    assert any(s.startswith("Only what is said of test images is confirmed") for s in said)
+    assert not any("Not confirmed" in s or "Nothing here is confirmed" in s for s in said)
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (
+            {"slot-1": [0.1, 0.2], "standard": [0.2, 0.2]},
+            "paired over 2 fresh seeds; too few for an interval.",
+        ),
+        ({"slot-1": ["waiting"] * 3, "standard": [0.2] * 3}, "no fresh seed is complete both in slot-1 and"),
+        ({"slot-1": [0.1] * 3, "standard": [0.2] * 3}, "all seeds differ by the same amount"),
+        ({"slot-1": [0.1, 0.2, "running"], "standard": [0.2] * 3}, "unfinished: 1 of 6 runs are left"),
+        ({"slot-1": [0.1, 0.2, "diverged"], "standard": [0.2] * 3}, "With chance error in the place of"),
+        (
+            {"slot-1": [0.1, 0.2, "diverged"], "standard": [0.2] * 3},
+            "1 run of slot-1 diverged on fresh seeds.",
+        ),
+        ({"slot-1": [0.1, 0.2, 0.3]}, "has 20.00 ± 10.00 % error over 3 fresh seeds."),
+        (
+            {"paper": [0.1, 0.2, 0.25], "standard": [0.2] * 3},
+            "arm paper is not shown to differ from standard",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(errors: Errors, said: str) -> None:
+    """Seeds, spread, runs, a control or a search."""
+    assert said in " ".join(sentences(errors))
+
+
+def test_the_page_shows_every_seed_and_every_comparison() -> None:
+    """Marks for 25 test errors and 30 differences; a row for each comparison, a fact for each arm."""
+    info = page.info(record())
+    figure, words = page.figure(info), page.words(info)
+    marks = [len(t.x) for t in figure.data if t.name != "mean"]
+    assert marks == [5, 5, 5, 5, 5, 30, 6]
+    assert words.missing is None and words.table is not None and len(words.table.rows) == 6
+    assert [term.partition(":")[0] for term, _ in words.facts] == list(BETTER)
+    assert "(3, 4, 5, 6, 7)" in words.reading and "361 test images" in words.reading
+    assert words.table.rows[0][:3] == ("slot-1", "standard", "5") and words.table.rows[0][5] == "< 0.001"
+
+
+def test_the_status_counts_its_runs() -> None:
+    """And gives the mean test errors that there are."""
+    said = status(record({"slot-1": [0.1, 0.2, "running"], "standard": ["waiting"] * 3}))
+    assert "confirmed: 2 of 6 runs are finished; mean test error: slot-1 15.00 % (n = 2)" in said
+    assert "confirmed:" not in status(searched(0.1))
