@@ -103,7 +103,10 @@ def _html(
     subtitle = (
         f"Study report of {moment(now)}: {attempts} of the search, {len(record.controls)} of the controls."
     )
-    footer = f"Written by reprtune {reprtune.__version__}. {MANIFEST} names every file with its digest."
+    footer = (
+        f"Written by reprtune {reprtune.__version__}. {MANIFEST} names every file with its digest. "
+        "How to read it, page by page, and what not to conclude: docs/report.md of reprtune."
+    )
     runs = run_addresses(record, mlflow) if mlflow else {}
     return render(record.spec.name, subtitle, sections, footer, runs=runs)
 
