@@ -1,0 +1,93 @@
+"""The first page says how far a study is, and the command that brings it one step on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dashboards.html import render
+from dashboards.next_step import progress
+from dashboards.page import Table, Words
+from dashboards.pages import PAGES
+from dashboards.report import report_files
+from dashboards.runs import run_addresses
+from tests.factories import make_study, make_trial
+
+FINISHED = make_study(4, outcomes=("complete",), extras=())
+
+
+def confirmed(*outcomes: str):
+    trials = tuple(
+        make_trial(FINISHED.spec, slot, outcome, arm="standard", seed=100 + slot)
+        for slot, outcome in enumerate(outcomes)
+    )
+    return replace(FINISHED, confirmation=trials)
+
+
+@pytest.mark.parametrize(
+    ("record", "state", "command"),
+    [
+        (make_study(0, extras=(), control_seeds=()), "Not begun", "study run synthetic --workers 2"),
+        (
+            make_study(4, outcomes=("complete",), extras=("running",)),
+            "Unfinished: 4 of 5 search slots, 9 of 9 controls",
+            "study resume synthetic --workers 2",
+        ),
+        (FINISHED, "Finished, not confirmed", "study confirm synthetic --top 3 --seeds 5"),
+        (
+            confirmed("complete", "running"),
+            "Finished, confirmation under way",
+            "study confirm synthetic",
+        ),
+        (confirmed("complete", "diverged"), "Finished, and tested on fresh seeds", "trial export synthetic "),
+    ],
+    ids=["not begun", "unfinished", "finished", "confirming", "confirmed"],
+)
+def test_the_state_and_the_next_command(record, state, command):
+    """Each state of a study has its words and its command; both stand on the first page."""
+    found = progress(record)
+    assert found.state == state
+    assert found.command.startswith(f"python cli.py {command}")
+    words = PAGES["overview"].words(PAGES["overview"].info(record))
+    assert (words.state, words.command) == (found.state, found.command)
+
+
+def test_commands_of_the_next_step_are_there():
+    """What the page tells a person to type is a command of cli.py with these options."""
+    import cli
+
+    for record in (FINISHED, make_study(2, extras=()), confirmed("complete")):
+        group, name, *words = progress(record).command.removeprefix("python cli.py ").split()
+        command = cli.cli.commands[group].commands[name]
+        options = {flag for parameter in command.params for flag in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_trials_lead_to_their_runs():
+    """With MLflow's address each trial of a table is a link to the run of its slot; without, none is."""
+    record = replace(FINISHED, facts={**FINISHED.facts, "experiment": {"name": "synthetic", "id": "7"}})
+    addresses = run_addresses(record, "http://here:5/")
+    assert addresses["3"] == addresses["trial 3"]
+    assert addresses["3"].startswith("http://here:5/#/experiments/7/runs?searchFilter=")
+    assert "search-0003" in addresses["3"] and "control-paper-s1" in addresses["paper, seed 1"]
+    page = report_files(record, 0.0, "http://here:5")["report.html"].decode()
+    assert 'href="http://here:5/#/experiments/7/runs' in page
+    assert 'href="http://here' not in report_files(record, 0.0)["report.html"].decode()
+    assert run_addresses(FINISHED, "http://here:5") == {}
+
+
+def test_an_address_cannot_break_out_of_its_link():
+    """What stands in an address is escaped."""
+    table = Table(caption="c", header=("trial",), rows=(("1",),))
+    section = make_section(Words(table=table, missing="nothing."))
+    page = render("t", "", [section], "f", runs={"1": 'http://x/"><script>alert(1)</script>'})
+    assert "<script>alert" not in page
+
+
+def make_section(words: Words):
+    import plotly.graph_objects as go
+
+    from dashboards.html import Section
+
+    return Section(key="k", title="t", words=words, drawing=go.Figure())
