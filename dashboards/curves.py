@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,13 @@ from dashboards.units import count, percent
 from reprtune.analysis.attempts import sub_phases
 from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.front import best, front
-from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.analysis.stopping_account import spread
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.history import History
 
 TITLE = "Learning curves"
 MAX_LINES = 5
+MAX_CURVES = 250  # of those that do not stand out
 LOG_FROM = 5  # from this ratio of the largest to the smallest error
 
 
@@ -51,25 +54,44 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvesInfo:
-    """Those that stand out first."""
+    """Those that stand out first; at most about `MAX_CURVES` of the `n` there are."""
 
     curves: tuple[Curve, ...]
+    n: int
 
 
 def info(record: StudyRecord) -> CurvesInfo:
     lead = best(record.trials)
     on_front = {t.number for t in front(record.trials)}
-    found = []
-    for trial in (*record.trials, *record.controls):
-        if trial.history and trial.history.points:
-            role = _role(trial, lead, on_front)
-            label = f"trial {trial.number}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
-            found.append(curve(trial.history, label, trial.outcome, role))
+    roles = {id(t): _role(t, lead, on_front) for t in (*record.trials, *record.controls)}
+    everything = [t for t in (*record.trials, *record.controls) if any(_begun(run) for run in t.runs)]
+    found = [c for t in _chosen(everything, roles) for c in _of(t, roles[id(t)])]
     first = ("best", "front", "standard", "")
     last = {id(c): next((e for e in reversed(c.errors) if e is not None), 1.0) for c in found}
-    return CurvesInfo(
-        curves=tuple(sorted(found, key=lambda c: (first.index(c.role), last[id(c)] if c.role else 0.0)))
-    )
+    found.sort(key=lambda c: (first.index(c.role), last[id(c)] if c.role else 0.0))
+    return CurvesInfo(curves=tuple(found), n=sum(_begun(run) for t in everything for run in t.runs))
+
+
+def _begun(run: SeedRun) -> bool:
+    return run.history is not None and bool(run.history.points)
+
+
+def _chosen(trials: list[TrialRecord], roles: Mapping[int, str]) -> list[TrialRecord]:
+    """All that stand out and all controls, and of the others some, evenly over the search."""
+    first = [t for t in trials if roles[id(t)] or t.arm is not None]
+    return [*first, *spread([t for t in trials if not roles[id(t)] and t.arm is None], MAX_CURVES)]
+
+
+def _of(trial: TrialRecord, role: str) -> list[Curve]:
+    """A curve for each seed it has begun."""
+    name = f"trial {trial.number}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
+    found = []
+    for run in trial.runs:
+        if run.history is not None and run.history.points:
+            label = f"{name}, seed {run.seed}" if len(trial.runs) > 1 else name
+            outcome = trial.outcome if run.seed == trial.seed else "complete"
+            found.append(curve(run.history, label, outcome, role))
+    return found
 
 
 def _role(trial: TrialRecord, lead: TrialRecord | None, on_front: set[int]) -> str:
@@ -204,6 +226,11 @@ def words(info: CurvesInfo) -> Words:
     reading = f"Shaded: {who} without the dropped filters. The error jumps where filters come back."
     if several:
         reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
+    if info.n > len(info.curves):
+        reading += (
+            f" Drawn are {len(info.curves):,} of {info.n:,} curves: the best, the front, the controls, and "
+            "others evenly over the search."
+        )
     return Words(
         missing=None if info.curves else "No trial has been evaluated yet.",
         reading=reading,

@@ -107,7 +107,7 @@ def figure(info: DropMapInfo) -> go.Figure:
     heat, layout = _drawn(info.maps[0])
     fig.add_heatmap(
         **heat, colorscale=scale, zmin=-0.5, zmax=2.5, showscale=False, xgap=1, ygap=1, hoverongaps=False,
-        hovertemplate="%{text}, filter %{x}<extra></extra>",
+        hovertemplate="%{y}, filter %{x}<extra></extra>",
     )  # fmt: skip
     fig.update_layout(layout, meta={"choices": [_choice(m) for m in info.maps]})
     fig.update_xaxes(title_text="index of the filter in its layer", showgrid=False)
@@ -132,15 +132,19 @@ def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any]]:
             rows.append([*states, *[None] * (width - n)])
             labels.append(theme.text(f"cycle {c.cycle + 1} · {layer}"))
             seen |= dropped
-    heat = {"z": rows, "x": list(range(width)), "y": list(range(len(rows)))}
+    # Rows by name: a text for each cell would be most of the page. Names of empty rows differ in length.
+    names = [label or "\u200b" * i for i, label in enumerate(labels)]
+    heat = {"z": rows, "x": list(range(width)), "y": names}
     layout = {
         "height": 130 + ROW_HEIGHT * max(3, len(rows)),
-        "yaxis.tickvals": [i for i, label in enumerate(labels) if label],
-        "yaxis.ticktext": [label for label in labels if label],
+        "yaxis.type": "category",
+        "yaxis.categoryarray": names,
+        "yaxis.categoryorder": "array",
+        "yaxis.dtick": 1,
         "yaxis.range": [len(rows) - 0.5, -0.5],
         "xaxis.range": [-0.5, width - 0.5],
     }
-    return {**heat, "text": [[label] * width for label in labels]}, _nested(layout)
+    return heat, _nested(layout)
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:

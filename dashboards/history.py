@@ -10,12 +10,13 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.points import TrialPoint, trial_points
+from dashboards.points import TrialPoint, drawn, said_of, trial_points
 from dashboards.units import OBJECTIVE_NAMES, cost_unit, percent
 from reprtune.analysis.attempts import deciding
 from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord
 
 TITLE = "Course of the search"
+MAX_DRAWN = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,12 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryInfo:
-    """`trials`: the attempt that decides each slot, begun ones only, in slot order."""
+    """`trials`: the attempt that decides each slot, begun ones only, in slot order. `drawn`: slots of those
+    that the figure shows, at most about `MAX_DRAWN`."""
 
     trials: tuple[TrialPoint, ...]
     progress: tuple[Progress, ...]
+    drawn: tuple[int, ...]
 
 
 def info(record: StudyRecord) -> HistoryInfo:
@@ -46,6 +49,7 @@ def info(record: StudyRecord) -> HistoryInfo:
     return HistoryInfo(
         trials=points,
         progress=tuple(Progress(objective=o, lowest=_lowest(points, o)) for o in record.spec.objectives),
+        drawn=tuple(p.slot for p in drawn(points, MAX_DRAWN)),
     )
 
 
@@ -62,6 +66,7 @@ def figure(info: HistoryInfo) -> go.Figure:
     """One panel per objective; those without a value stand in a row on top."""
     fig = panels([["slot"] for _ in info.progress], [270] * len(info.progress))
     shown: set[str] = set()
+    slots = set(info.drawn)
     for row, progress in enumerate(info.progress, 1):
         objective = progress.objective
         costs = [p.train_gflops or 0 for p in info.trials]
@@ -75,7 +80,7 @@ def figure(info: HistoryInfo) -> go.Figure:
                 name="lowest so far (complete)", legendgroup="lowest", showlegend=row == 1, hoverinfo="skip", row=row, col=1,
             )  # fmt: skip
         for outcome in OUTCOMES:
-            points = [p for p in info.trials if p.outcome == outcome]
+            points = [p for p in info.trials if p.outcome == outcome and p.slot in slots]
             if points:
                 _add(fig, points, objective, scale, top, row, outcome not in shown)
                 shown.add(outcome)
@@ -128,8 +133,8 @@ def words(info: HistoryInfo) -> Words:
         reading=(
             "Slots are in the order in which they were queued. Stopped (triangles) and running trials "
             "stand at their last evaluation, before their training's end; diverged and failed ones in the "
-            "row on top."
-        ),
+            "row on top. " + said_of(len(info.drawn), len(info.trials), "slots")
+        ).strip(),
         table=_table(info) if info.trials else None,
         picture="Objectives of every slot in order, with the lowest so far",
     )
