@@ -42,7 +42,7 @@ from benchmarks.replay import (
 )
 from reprtune.spec.study import StopRule
 
-BUDGETS = (0.05, 0.1, 0.2, 0.3, 0.4)
+BUDGETS = (0.1, 0.2, 0.3, 0.4)
 SUPPLY = 12  # so many times the trials are there after the first time
 RULES = {
     "none": StopRule(rule="none"),
