@@ -211,9 +211,11 @@ def report(name: str, output: str | None, **where: Any) -> None:
     from pathlib import Path
 
     from dashboards.report import write_report
+    from dashboards.runs import web_address
 
-    record = read_stored(name, where, histories=True)
-    click.echo(write_report(record, Path(output) if output else make_settings(**where).report_dir(name)))
+    record, settings = read_stored(name, where, histories=True), make_settings(**where)
+    folder = Path(output) if output else settings.report_dir(name)
+    click.echo(write_report(record, folder, mlflow=web_address(settings.mlflow_uri)))
 
 
 @study.command(epilog=examples("study sync repr-ablation"))

@@ -44,6 +44,7 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
     import tempfile
     from pathlib import Path
 
+    from dashboards.runs import web_address
     from dashboards.servers import ports, wait_for_any_end
 
     settings = make_settings(**where)
@@ -54,7 +55,7 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-ui-")))
         servers = _started(_plans(settings, chosen[1:]), folder, stack)
         _say("Making the report ...")
-        mlflow = settings.mlflow_uri if settings.mlflow_uri.startswith("http") else None
+        mlflow = web_address(settings.mlflow_uri)
         mlflow = next((s.plan.address for s in servers if s.plan.name == "MLflow"), mlflow)
         report = f"{_report(name, where, chosen[0], mlflow, stack)}/report.html"
         addresses = [("report", report), *_addresses(servers, settings)]
