@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -155,8 +156,9 @@ def create_study(
 def _say_with_what(settings: Settings, study: StudyRecord) -> None:
     """Checkout, packages and machine on the study's run; through the journal, should MLflow vanish now."""
     journal = Journal(settings.journal_dir, study.spec.name)
-    journal.append(STUDY_KEY, tags_event(environment.machine_tags()))
-    journal.artifact(STUDY_KEY, environment.FILE, environment.packages())
+    with contextlib.suppress(OSError):  # a full disk; the study is there, and its workers will say so
+        journal.append(STUDY_KEY, tags_event(environment.machine_tags()))
+        journal.artifact(STUDY_KEY, environment.FILE, environment.packages())
     Shipper(settings, study.spec, study.instance, facts=study.facts).ship_once()
 
 

@@ -93,6 +93,19 @@ def test_begin_says_who_it_is_and_carries_every_factor_three_ways() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("parent", "above"), [(None, "d1/study"), ("search-0007", "d1/search-0007")])
+def test_begin_says_what_the_run_is_shown_below(parent: str | None, above: str) -> None:
+    """The study's own run, or the slot of a seed."""
+    assert begin(parent=parent)["parent"] == above
+
+
+def test_begin_speaks_of_its_source_in_the_words_of_mlflow() -> None:
+    """The commit where there is one; outside a checkout none."""
+    tags = begin()["tags"]
+    assert (tags["mlflow.source.name"], tags["mlflow.source.git.commit"]) == ("reprtune", "abc")
+    assert "mlflow.source.git.commit" not in begin(tags={"git_sha": "unknown"})["tags"]
+
+
 def test_begin_adds_what_is_not_searched_as_parameters_only() -> None:
     """The whole trial can be read from the parameters, and from config.json."""
     event = begin()
