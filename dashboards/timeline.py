@@ -61,7 +61,7 @@ def info(record: StudyRecord) -> TimelineInfo:
     busiest = {name for name, _ in Counter(names).most_common(MAX_LANES)}
     lanes = tuple(name for name in every if name in busiest)
     shown = [s for s in spans if _lane(s, by_host) in busiest]
-    within = length / 500 if len(shown) > MAX_SPANS else -1.0
+    within = length / 500 if len(shown) > MAX_SPANS else None
     pauses = [b - a for a, b in found.pauses if b - a >= PAUSE_SHARE * length]
     return TimelineInfo(
         begun=begun, length=length, n_attempts=len(spans), lanes=lanes, n_lanes=len(every), by_host=by_host,
@@ -74,15 +74,15 @@ def _lane(span: Span, by_host: bool) -> str:
     return span.host if by_host else span.worker
 
 
-def _blocks(spans: Sequence[Span], by_host: bool, begun: float, within: float) -> list[Block]:
-    """Neighbours of a lane with the same outcome and less than `within` seconds between them as one."""
+def _blocks(spans: Sequence[Span], by_host: bool, begun: float, within: float | None) -> list[Block]:
+    """Neighbours of a lane with the same outcome and at most `within` seconds between them as one; none where it is None."""
     found: list[Block] = []
     last: dict[tuple[str, str], int] = {}
     for s in spans:
         key = (_lane(s, by_host), s.outcome)
         before = found[last[key]] if key in last else None
         start, end = s.start - begun, s.end - begun
-        if before is not None and start - before.end <= within:
+        if before is not None and within is not None and start - before.end <= within:
             found[last[key]] = Block(
                 lane=key[0], outcome=s.outcome, start=before.start, end=max(before.end, end), n=before.n + 1, slot="",
             )  # fmt: skip
