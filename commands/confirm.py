@@ -25,8 +25,10 @@ def complete_slots(ctx: click.Context) -> Iterable[str]:
     from reprtune.record.leaders import ranked
 
     where = {place: ctx.params.get(place) for place in ("runs_dir", "storage")}
+    # Click leaves arguments in ctx.args where the line ends with an option that has no value yet.
+    name = ctx.params.get("name") or next(iter(ctx.args), "")
     with contextlib.suppress(ReprtuneError):
-        return [str(trial.slot) for trial in ranked(read_stored(ctx.params.get("name") or "", where))]
+        return [str(trial.slot) for trial in ranked(read_stored(name, where))]
     return []
 
 

@@ -1,0 +1,94 @@
+"""`study confirm` with real workers: interrupted, killed, repeated, extended; every run exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from optuna.trial import FrozenTrial, TrialState
+
+import cli
+from reprtune.record.storage import outcome
+from tests.command import Command, used_up
+from tests.tuning.test_confirm import FITTING
+from tests.tuning.test_launch import FAST, finish, wait_for
+from tests.tuning.tiny_worker import create, read, work
+
+CONFIRMATION = "tiny.confirmation"
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    """A finished study of two slots and two controls."""
+    settings = create(tmp_path / "runs", slots=2, space=FITTING, control_seeds=(0,))
+    work(settings)
+    with closing(Command(tmp_path / "runs", FAST)) as command:
+        yield command
+
+
+def runs(command: Command) -> list[FrozenTrial]:
+    try:
+        return command.trials(CONFIRMATION)
+    except KeyError:  # not queued yet
+        return []
+
+
+def test_ctrl_c_and_again_and_again(command: Command) -> None:
+    """Exit code 130 and nothing left running; the same command goes on; once more changes nothing; the report
+    and the status then speak of test images."""
+    process = command.start("study", "confirm", "tiny", "--top", "1", "--seeds", "4", "--workers", "2")
+    wait_for(lambda: used_up(runs(command)))
+    os.killpg(process.pid, signal.SIGINT)
+    assert "tiny: standard, base, slot-" in finish(process, 130)
+    assert not [t for t in runs(command) if t.state == TrialState.RUNNING]
+    assert len(used_up(runs(command))) < 12
+    said = command("study", "confirm", "tiny").stdout
+    assert used_up(runs(command)) == list(range(12))
+    assert "12 of 12 runs are finished" in said and "next: python cli.py study report tiny" in said
+    before = [(t.number, t.user_attrs) for t in runs(command)]
+    again = command.quick("study", "confirm", "tiny")
+    assert "0 runs queued now" in again.stderr and [(t.number, t.user_attrs) for t in runs(command)] == before
+    assert "mean test error: " in command.quick("study", "status", "tiny").stdout
+    page = Path(command.quick("study", "report", "tiny").stdout.strip()).read_text()
+    assert "On test images: slot " in page
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_nothing(command: Command) -> None:
+    """Its run is begun again, and every run has one end with a test error."""
+    process = command.start("study", "confirm", "tiny", "--top", "1", "--seeds", "4")
+    held = wait_for(
+        lambda: [t for t in runs(command) if t.state == TrialState.RUNNING and t.user_attrs.get("lease")]
+    )
+    os.kill(int(held[0].user_attrs["lease"]["worker"].split(":")[1]), signal.SIGKILL)
+    finish(process, 0)
+    trials = runs(command)
+    assert used_up(trials) == list(range(12))
+    assert all("test_error" in t.user_attrs["result"] for t in trials if outcome(t) == "complete")
+
+
+def test_an_unfinished_study_and_wrong_values_are_refused(tmp_path: Path) -> None:
+    """In words, with exit codes 1 and 2; nothing is queued."""
+    command = Command(tmp_path / "runs")
+    said = command.quick("study", "confirm", "tiny", code=1).stderr
+    assert "no study 'tiny'" in said and not command.runs.exists()
+    create(command.runs)
+    said = command.quick("study", "confirm", "tiny", code=1).stderr
+    assert "4 of 4 slots of the search and 4 of 4 controls are left" in said and "study resume tiny" in said
+    assert "x>=1" in command.quick("study", "confirm", "tiny", "--seeds", "0", code=2).stderr
+    assert not runs(command)
+
+
+def test_slots_are_completed_best_first(command: Command) -> None:
+    """Of the study that the line names."""
+    completer = ShellComplete(cli.cli, {}, "cli.py", "_COMPLETE")
+    words = ["study", "confirm", "--runs", str(command.runs), "tiny", "--slot"]
+    offered = [item.value for item in completer.get_completions(words, "")]
+    trials = read(command.settings).trials
+    errors = {str(t.slot): (t.values or {})["val_error"] for t in trials if t.outcome == "complete"}
+    assert sorted(offered) == ["0", "1"] and errors[offered[0]] <= errors[offered[1]]
