@@ -15,19 +15,25 @@ from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
 
 def answer(record: StudyRecord) -> tuple[str, ...]:
     """Sentences, most important first."""
+    return tuple(text for text, _ in sourced(record))
+
+
+def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
+    """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
-    sentences = [_unfinished(record), *(verdict.sentences(confirmed) if confirmed else ())]
+    sentences = [(_unfinished(record), "history")]
+    sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.slots:
-        sentences.append("No trial of the search is complete, so the search has no answer yet.")
+        sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
     elif best is not None:
         sentences += [
-            _best(best, confirmed=confirmed is not None),
-            _against_standard(best, arms),
-            _front(record),
+            (_best(best, confirmed=confirmed is not None), "history"),
+            (_against_standard(best, arms), "controls"),
+            (_front(record), "pareto"),
         ]
-    sentences += [_arm(arm) for arm in arms if arm.arm != BASELINE]
-    sentences.append(_caveat(record, best, confirmed=confirmed is not None))
-    return tuple(s for s in sentences if s)
+    sentences += [(_arm(arm), "controls") for arm in arms if arm.arm != BASELINE]
+    sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
+    return tuple((text, page) for text, page in sentences if text)
 
 
 def _unfinished(record: StudyRecord) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards import theme
-from dashboards.answer import answer
+from dashboards.answer import sourced
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
@@ -31,7 +31,7 @@ ORDER = (
 @dataclass(frozen=True, kw_only=True)
 class OverviewInfo:
     """`search` and `controls`: slots by the outcome that decides them; `attempts`: all of the search;
-    `progress`: how far it is and what to do next."""
+    `progress`: how far it is and what to do next; `sources`: the page behind each sentence of the answer."""
 
     name: str
     question: str
@@ -42,6 +42,7 @@ class OverviewInfo:
     space: Mapping[str, str]
     progress: Progress
     answer: tuple[str, ...]
+    sources: tuple[str, ...]
     plan: str
     slots: int
     control_slots: int
@@ -56,7 +57,7 @@ class OverviewInfo:
 
 
 def info(record: StudyRecord) -> OverviewInfo:
-    spec, cells = record.spec, len(record.spec.control_cells())
+    spec, cells, found = record.spec, len(record.spec.control_cells()), sourced(record)
     everything = (*record.trials, *record.controls)
     return OverviewInfo(
         name=spec.name,
@@ -70,7 +71,8 @@ def info(record: StudyRecord) -> OverviewInfo:
         objectives={name: OBJECTIVES[name] for name in spec.objectives},
         space={name: _range_text(range_.values(), range_.ends()) for name, range_ in spec.params.items()},
         progress=progress(record),
-        answer=answer(record),
+        answer=tuple(text for text, _ in found),
+        sources=tuple(page for _, page in found),
         plan=_plan(record),
         slots=spec.slots,
         control_slots=cells,
@@ -164,6 +166,7 @@ def words(info: OverviewInfo) -> Words:
     return Words(
         state=info.progress.state,
         lead=(info.question, *info.answer),
+        sources=("", *info.sources),
         step=info.progress.step,
         command=info.progress.command,
         facts=tuple(facts),

@@ -21,6 +21,7 @@ class Words:
     Attributes:
         state: how far what is said here may be trusted, in a few words before all else.
         lead: paragraphs before the figure.
+        sources: for each of them the key of the page that has its numbers, or nothing; may be left out.
         step: what to do next, as a sentence; `command` does it.
         facts: terms and their values, after the figure.
         missing: why there is no figure, as a sentence; None when there is one.
@@ -31,6 +32,7 @@ class Words:
 
     state: str = ""
     lead: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     step: str = ""
     command: str = ""
     facts: tuple[tuple[str, str], ...] = ()

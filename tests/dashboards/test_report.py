@@ -208,3 +208,13 @@ def test_a_long_table_is_cut_on_the_page_and_says_so(tmp_path):
     assert f"Shown are the first {SHOWN_ROWS} of {n} rows." in text
     rows = (tmp_path / "out" / "tables" / "history.csv").read_text().splitlines()
     assert len(rows) == 1 + SHOWN_ROWS + 10
+
+
+def test_each_sentence_of_the_answer_leads_to_its_numbers(tmp_path):
+    """Every sentence of the answer, and not the question, ends with a link to a page of the report."""
+    record = make_study()
+    info = PAGES["overview"].info(record)
+    text = write_report(record, tmp_path / "out").read_text()
+    links = re.findall(r'<a class="source" href="#(\w+)">\(([^<]+)\)</a></p>', text)
+    assert [key for key, _ in links] == list(info.sources) and len(info.sources) == len(info.answer) > 5
+    assert all(f'<section id="{key}"' in text and PAGES[key].short == name for key, name in links)
