@@ -39,7 +39,7 @@ def with_second_seed(record: StudyRecord) -> StudyRecord:
 
 
 STUDIES = {
-    "mixed": make_study(60, outcomes=("complete", "complete", "complete", "stopped")),
+    "mixed": make_study(48, outcomes=("complete", "complete", "complete", "stopped")),
     "one objective, several seeds": with_second_seed(make_study(24, objectives=("val_error",), extras=())),
     "other space": make_study(
         40,
