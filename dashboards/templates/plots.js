@@ -1,6 +1,6 @@
 "use strict";
 // Draws every figure from the JSON beside it; a figure with choices gets a menu.
-const PRINT_WIDTH = 660, PRINT_HEIGHT = 640, PRINT_ROWS = 30;
+const PRINT_WIDTH = 660, PRINT_HEIGHT = 820, PRINT_ROWS = 30;
 const NARROW = window.matchMedia("(max-width: 40rem)");
 const WIDE = window.matchMedia("(min-width: 70rem)");
 
@@ -84,13 +84,17 @@ window.addEventListener("beforeprint", () => {
   PLOTS.forEach((plot) => {
     plot.dataset.height = plot.layout.height;
     plot.style.minHeight = "0";
-    Plotly.relayout(plot, { width: PRINT_WIDTH, height: Math.min(plot.layout.height, PRINT_HEIGHT) });
+    // Shrunk as a whole: squeezed panels would run into each other.
+    const zoom = Math.min(1, PRINT_HEIGHT / plot.layout.height);
+    plot.style.zoom = zoom;
+    Plotly.relayout(plot, { width: PRINT_WIDTH / zoom });
   });
 });
 window.addEventListener("afterprint", () => {
   UNFOLDED.splice(0).forEach((table) => { table.open = false; });
   PLOTS.forEach((plot) => {
     plot.style.minHeight = plot.dataset.height + "px";
+    plot.style.zoom = "";
     Plotly.relayout(plot, { width: null, height: Number(plot.dataset.height), autosize: true });
   });
 });

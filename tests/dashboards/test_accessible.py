@@ -190,7 +190,11 @@ def test_on_paper_no_figure_is_cut(browser, page):
     sizes = "return [...document.querySelectorAll('.plot')].map(p => [p.layout.height, p.style.minHeight, p.clientWidth])"
     before = browser.execute_script(sizes)
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
-    assert max(height for height, _, _ in browser.execute_script(sizes)) <= 700
+    drawn = browser.execute_script(
+        "return [...document.querySelectorAll('.plot .main-svg')].map(p => p.getBoundingClientRect())"
+        ".map(r => [r.width, r.height])"
+    )
+    assert max(width for width, _ in drawn) <= 690 and max(height for _, height in drawn) <= 830
     browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
     assert json.dumps(browser.execute_script(sizes)) == json.dumps(before)
     sheets = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"]
