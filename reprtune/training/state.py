@@ -37,3 +37,10 @@ def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"A training state must be tensors with notes, but these bytes are not: {error}."
         ) from error
     return tensors, notes
+
+
+def bits_equal(a: Tensor, b: Tensor) -> bool:
+    """Of one shape and type, and the same bits: NaN equals itself, and -0 is not 0."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8))

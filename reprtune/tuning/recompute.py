@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import reprtune
 from reprtune.errors import StudyError
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
@@ -29,7 +27,7 @@ from reprtune.spec.history import History
 from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, open_device
 from reprtune.training.run import Materials, Run
-from reprtune.training.state import decode
+from reprtune.training.state import bits_equal, decode
 from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
@@ -241,12 +239,12 @@ def _states(name: str, store: StateStore, recorded: str, states: Path) -> list[C
     return [*checks, compare_tensors(decode(ours)[0], decode(there)[0])]
 
 
-def compare_tensors(now: Mapping[str, torch.Tensor], then: Mapping[str, torch.Tensor]) -> Check:
+def compare_tensors(now: Mapping[str, Any], then: Mapping[str, Any]) -> Check:
     """Network, optimizer and mask, bit for bit."""
     if missing := now.keys() ^ then.keys():
         text = f"other tensors: {', '.join(sorted(missing)[:3])}"
         return Check(what="weights", equal=False, detail=text)
-    other = [name for name in now if not _bits_equal(now[name], then[name])]
+    other = [name for name in now if not bits_equal(now[name], then[name])]
     if not other:
         return Check(what="weights", equal=True, detail=f"equal bit for bit: {len(now)} tensors")
     first = other[0]
@@ -257,12 +255,6 @@ def compare_tensors(now: Mapping[str, torch.Tensor], then: Mapping[str, torch.Te
         by = f"of shapes {list(now[first].shape)} and {list(then[first].shape)}"
     text = f"{len(other)} of {len(now)} tensors differ, first {first}, {by}"
     return Check(what="weights", equal=False, detail=text)
-
-
-def _bits_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    return torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8))
 
 
 def _changes(trial: TrialRecord, device: str) -> tuple[str, ...]:
