@@ -300,7 +300,7 @@ def stored_seeds(attrs: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
     return SeedRun(
         seed=stored["seed"],
-        history=unpack(stored["history"]) if histories else None,
+        history=unpack(stored["history"]) if histories and "history" in stored else None,
         val_error=stored["val_error"],
         train_gflops=stored["train_gflops"],
         rungs=_curve(stored["rungs"]),
