@@ -2,7 +2,7 @@
 # The environment lives in .venv; stamp files make a second call cost seconds.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-slow bench gpu-check gpu-bench clean
+.PHONY: help setup demo test check-slow bench docs gpu-check gpu-bench clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -45,6 +45,10 @@ check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed
+
+docs: $(READY)  ## write the command line's reference, docs/cli.md, out of the commands' own help
+	$(BIN)/python cli.py reference > docs/cli.md.part
+	mv docs/cli.md.part docs/cli.md
 
 gpu-check: $(READY_DEV)  ## run the tests that need a GPU; fails where there is none
 	@$(BIN)/python -c 'import sys, torch; n = torch.cuda.device_count(); \

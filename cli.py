@@ -10,6 +10,7 @@ from commands.data import data
 from commands.doctor import doctor
 from commands.listing import list_
 from commands.options import Translated
+from commands.reference import reference_
 from commands.study import study
 from commands.train import train
 from commands.trial import trial
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (list_, train, study, trial, ui, data, doctor, completion):
+for command in (list_, train, study, trial, ui, data, doctor, completion, reference_):
     cli.add_command(command)
 
 
