@@ -20,6 +20,7 @@ from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.duration import Duration
 
 T = TypeVar("T")
+LARGEST = 2**64  # of a whole number; what generators and databases take
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -91,7 +92,7 @@ def _read_union(args: tuple[Any, ...], plain: Any, path: str) -> Any:
         raise _wrong(path, " or ".join(WORDS.get(a, str(a)) for a in args), plain)
     kinds = {a.kind: a for a in args}
     name = plain.get("kind") if isinstance(plain, Mapping) else None
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise SpecError(f"{path}.kind must be one of {', '.join(kinds)}, but got {name!r}.")
     return _read(kinds[name], {k: v for k, v in plain.items() if k != "kind"}, path)
 
@@ -128,6 +129,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 def _read_scalar(kind: type, plain: Any, path: str) -> Any:
     right = isinstance(plain, kind) and (kind is bool or not isinstance(plain, bool))
+    if isinstance(plain, int) and abs(plain) >= LARGEST:
+        raise SpecError(f"{path} must be below 2^64, but got a number of {plain.bit_length()} bits.")
     if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
         plain, right = float(plain), True
     if not right or (kind is float and not math.isfinite(plain)):
@@ -136,7 +139,8 @@ def _read_scalar(kind: type, plain: Any, path: str) -> Any:
 
 
 def _wrong(path: str, rule: str, value: Any) -> SpecError:
-    return SpecError(f"{path} must be {rule}, but got {value!r}.")
+    said = "a huge number" if isinstance(value, int) and abs(value) >= LARGEST else repr(value)
+    return SpecError(f"{path} must be {rule}, but got {said if len(said) <= 200 else said[:199] + '…'}.")
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

@@ -21,7 +21,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise SpecError(f"A setting is written path.to.field=value, but got {text!r}.")
     try:
         return path.strip(), json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or more digits or brackets than Python reads
         return path.strip(), value
 
 

@@ -14,6 +14,11 @@ def at_least(field: str, value: float, low: float) -> None:
         raise SpecError(f"{field} must be at least {low}, but got {value}.")
 
 
+def at_most(field: str, value: float, high: float) -> None:
+    if value > high:
+        raise SpecError(f"{field} must be at most {high:,}, but got {value}.")
+
+
 def between(field: str, value: float, low: float, high: float) -> None:
     """Both ends inclusive."""
     if not low <= value <= high:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from reprtune.errors import SpecError
 from reprtune.spec.duration import UNITS, Duration
 
+MAX_VALUES = 1_000_000  # of a grid, which is written out
 Scalar = str | int | float | bool
 
 
@@ -45,7 +46,13 @@ class FloatRange:
     log: bool = False
 
     def __post_init__(self) -> None:
-        _check_range("a float range", self.low, self.high, 1 if self.step is None else self.step)
+        _check_range(
+            "a float range",
+            self.low,
+            self.high,
+            1 if self.step is None else self.step,
+            grid=self.step is not None,
+        )
         if self.log and (self.low <= 0 or self.step is not None):
             raise SpecError(f"A logarithmic range needs low above 0 and no step, but got {self}.")
 
@@ -132,9 +139,15 @@ def param_name(path: str, range_: Range) -> str:
     return f"{name}_{UNITS[range_.unit].rsplit(' ')[-1]}" if isinstance(range_, DurationRange) else name
 
 
-def _check_range(what: str, low: float, high: float, step: float) -> None:
+def _check_range(what: str, low: float, high: float, step: float, *, grid: bool = True) -> None:
     if low > high or step <= 0:
         raise SpecError(
             f"{what[0].upper()}{what[1:]} needs low <= high and step above 0, "
             f"but got low {low}, high {high}, step {step}."
+        )
+    if grid and (high - low) / step > MAX_VALUES:
+        raise SpecError(
+            f"{what[0].upper()}{what[1:]} has at most {MAX_VALUES:,} values, but got low {low}, high {high}, "
+            f"step {step}.",
+            "Raise the step; a float range may also go without one.",
         )

@@ -14,7 +14,7 @@ from typing import Any
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
-from reprtune.spec.rules import at_least, one_of
+from reprtune.spec.rules import at_least, at_most, one_of
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_name
 from reprtune.spec.trial import TrialSpec
 
@@ -32,6 +32,7 @@ SAMPLERS = {
 STOP_RULES = ("median", "percentile", "successive-halving", "none")
 MIN_FITTING_SHARE = 0.2
 MAX_DRAWS = 1000
+MAX_SLOTS, MAX_SEEDS = 100_000, 1_000  # each slot is a row of the database, queued at create
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,9 @@ class StudySpec:
     def __post_init__(self) -> None:
         check_name(self.name)
         at_least("slots", self.slots, 0)
+        at_most("slots", self.slots, MAX_SLOTS)
         at_least("seeds", self.seeds, 1)
+        at_most("seeds", self.seeds, MAX_SEEDS)
         at_least("seed", self.seed, 0)
         for limit in ("max_seconds", "max_gflops"):
             if (value := getattr(self, limit)) is not None and value <= 0:
