@@ -1,0 +1,123 @@
+"""A study that is watched: its pace by hand, its facts, and when a line is new."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashboards.watch import is_over, log_line, milestones, moment_facts, screen
+from reprtune.analysis.pace import find_pace, share_done
+from reprtune.record.schema import StudyRecord, TrialRecord
+from tests.command import Command
+from tests.stored import new_study, record
+from tests.tiny_study import STUDY
+
+
+def trial(slot: int, outcome: str, seconds: float | None = None, **more: object) -> TrialRecord:
+    ended = None if seconds is None else 1000.0 + seconds
+    return TrialRecord(number=slot, slot=slot, arm=None, seed=0, outcome=outcome, started=1000.0, ended=ended,
+                       **more)  # type: ignore[arg-type]  # fmt: skip
+
+
+def study(*trials: TrialRecord, slots: int = 8) -> StudyRecord:
+    """Of `slots` slots and no controls."""
+    return replace(record(replace(STUDY, slots=slots, controls=())), trials=trials)
+
+
+HALF = {"step": 4, "total": 8, "steps": 4, "seconds": 2.0, "time": 1000.0, "val_error": 0.25}
+RUNNING = trial(3, "running", progress=HALF, lease={"worker": "h:1:0", "host": "h", "device": "cpu"})
+DONE = [
+    trial(slot, "complete", seconds, values={"val_error": 0.1}) for slot, seconds in enumerate((10, 20, 30))
+]
+
+
+def test_pace_by_hand() -> None:
+    """Three slots of 10, 20 and 30 s; of 8 there are 5 left, one of them half done: 4.5 slots of 20 s, one at a
+    time; Student's t with 2 degrees of freedom at 95 % is 2.919986."""
+    pace = find_pace(study(*DONE, RUNNING))
+    assert (pace.finished, pace.total, pace.running) == (3, 8, 1)
+    half = 2.919986 * 10 * math.sqrt(4.5 + 4.5**2 / 3)
+    assert pace.left == pytest.approx(90) and pace.per_hour == pytest.approx(180)
+    assert pace.high == pytest.approx(90 + half, rel=1e-6)
+    assert pace.low == pytest.approx(max(0.0, 90 - half), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "trials", [(), (RUNNING,), (*DONE[:2], RUNNING), tuple(DONE)], ids=["none", "no", "few", "idle"]
+)
+def test_without_grounds_there_is_no_estimate(trials: tuple[TrialRecord, ...]) -> None:
+    """Fewer than three finished slots, or nobody at work."""
+    pace = find_pace(study(*trials))
+    assert pace.left is None and pace.low is None and pace.per_hour is None
+
+
+def test_a_trial_of_two_seeds_is_a_quarter_done_in_the_middle_of_its_first() -> None:
+    """Steps count within their seed."""
+    assert share_done(RUNNING, 2) == 0.25 and share_done(trial(1, "running")) == 0.0
+
+
+def test_facts_say_who_trains_what() -> None:
+    """Slot, step, speed and last error of a running trial; silence after half a minute; the best so far."""
+    facts = moment_facts(study(*DONE, RUNNING), 7, now=1040.0)
+    [row] = facts["running"]
+    assert (row["slot"], row["worker"], row["step"], row["total"]) == ("3", "h:1:0", 4, 8)
+    assert (row["steps_per_second"], row["val_error"], row["silent"]) == (2.0, 0.25, True)
+    assert facts["best"]["slot"] == "0" and facts["mlflow_waiting"] == 7 and not is_over(facts)
+    assert not moment_facts(study(RUNNING), 0, now=1010.0)["running"][0]["silent"]
+    assert json.loads(json.dumps(facts)) == facts
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 4), (200, 50)])
+def test_a_screen_is_never_overrun(width: int, height: int) -> None:
+    """However many trials run, and whatever their errors hold."""
+    broken = trial(7, "error", 1.0, result={"error": "\x1b[2J\nbad"})
+    running = [replace(RUNNING, slot=n, number=n) for n in range(20)]
+    lines = screen(moment_facts(study(broken, *running, slots=40), 0, now=1010.0), width, height)
+    assert len(lines) <= height and all(len(line) <= width and "\x1b" not in line for line in lines)
+
+
+def test_a_log_tells_what_happens_and_not_every_step() -> None:
+    """A step further is nothing new; another outcome is."""
+    before = milestones(moment_facts(study(RUNNING), 0, now=1010.0))
+    further = replace(RUNNING, progress={**HALF, "step": 5})
+    assert milestones(moment_facts(study(further), 3, now=1011.0)) == before
+    after = moment_facts(
+        study(replace(RUNNING, outcome="complete", values={"val_error": 0.5})), 0, now=1012.0
+    )
+    assert milestones(after) != before and "best: 50.00 % validation error" in log_line(after)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_watching_ends_with_the_study(
+    command: Command, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    """By itself, exit code 0, with one line for a study that is finished."""
+    new_study(Path(command.runs) / "reprtune.db")[0].engine.dispose()
+    monkeypatch.setattr("dashboards.watch.is_over", lambda _facts: True)
+    lines = command.quick("study", "status", "tiny", "--watch", *flags).stdout.splitlines()
+    assert len(lines) == 1 and "tiny" in lines[0]
+
+
+def test_ctrl_c_ends_watching_only(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, and the words say that the study goes on."""
+
+    def stop(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    new_study(Path(command.runs) / "reprtune.db")[0].engine.dispose()
+    monkeypatch.setattr("commands.watch.time.sleep", stop)
+    said = command.quick("study", "status", "tiny", "--watch", code=130)
+    assert "the study itself goes on" in said.stderr
+
+
+@pytest.mark.parametrize("interval", ["0", "nan", "inf", "soon"])
+def test_a_wrong_interval_is_named(command: Command, interval: str) -> None:
+    """Before anything is read."""
+    assert (
+        "--interval"
+        in command.quick("study", "status", "x", "--watch", "--interval", interval, code=2).stderr
+    )
