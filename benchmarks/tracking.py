@@ -116,19 +116,19 @@ def main() -> None:
         f"one sample: {cost:.2f} ms, every {INTERVAL_SECONDS:.0f} s: {cost / INTERVAL_SECONDS / 10:.4f} %",
         flush=True,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends too
     milliseconds: dict[str, list[float]] = {name: [] for name in CONDITIONS}
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         server.start()
-        for repeat in range(repeats):
-            for name in CONDITIONS[repeat % 3 :] + CONDITIONS[: repeat % 3]:
-                seconds, steps = run(name, server)
-                milliseconds[name].append(1000 * seconds / steps)
-                print(
-                    f"repeat {repeat}, {name:8} {milliseconds[name][-1]:.3f} ms per step ({steps} steps)",
-                    flush=True,
-                )
-        server.kill()
+        try:
+            for repeat in range(repeats):
+                for name in CONDITIONS[repeat % 3 :] + CONDITIONS[: repeat % 3]:
+                    seconds, steps = run(name, server)
+                    milliseconds[name].append(1000 * seconds / steps)
+                    print(f"repeat {repeat}, {name:8} {milliseconds[name][-1]:.3f} ms per step", flush=True)
+        finally:
+            server.kill()
     for name in CONDITIONS[1:]:
         ratios = [a / b for a, b in zip(milliseconds[name], milliseconds["answers"], strict=True)]
         spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
