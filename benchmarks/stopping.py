@@ -1,7 +1,7 @@
 """Does a stop rule find as good a network for less? Real curves, replayed under our rules and Optuna's.
 
     python -m benchmarks.stopping record --n 220 --lines curves.jsonl    # about 50 minutes on one core
-    python -m benchmarks.stopping replay --orders 200                    # the tables of docs/stopping.md
+    python -m benchmarks.stopping replay --orders 200 --processes 2      # the tables of docs/stopping.md
 
 `record` trains every trial to its end and writes the curves to a small file in `benchmarks/data`, which is
 there already: `replay` needs no training. A pool of four workers takes the trials in shuffled orders, the same
@@ -43,6 +43,7 @@ from benchmarks.replay import (
 from reprtune.spec.study import StopRule
 
 BUDGETS = (0.1, 0.2, 0.3, 0.4)
+Job = tuple[str, str, bool]  # set, rule, several objectives?
 SUPPLY = 12  # so many times the trials are there after the first time
 RULES = {
     "none": StopRule(rule="none"),
@@ -109,7 +110,7 @@ def outcome(
     )
 
 
-def outcomes(job: tuple[str, str, bool], n_orders: int, n_workers: int, path: Path) -> list[Outcome]:
+def outcomes(job: Job, n_orders: int, n_workers: int, path: Path) -> list[Outcome]:
     """Of one set and rule over all orders."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     set_name, name, several = job
@@ -142,25 +143,34 @@ def table(found: Mapping[str, Sequence[Outcome]], *, several: bool) -> str:
     return "\n".join(lines)
 
 
+def _known(path: Path | None) -> dict[Job, list[Outcome]]:
+    if path is None or not path.exists():
+        return {}
+    rows = json.loads(path.read_text())
+    return {tuple(row["job"]): [Outcome(**o) for o in row["outcomes"]] for row in rows}
+
+
 def _replay(options: argparse.Namespace) -> None:
     sets = load(options.file)
-    jobs = [(s, name, False) for s in sets for name in NAMES]
-    jobs += [(s, name, True) for s in sets for name in RULES]
+    jobs: list[Job] = [(s, name, False) for name in NAMES for s in sets]
+    jobs += [(s, name, True) for name in RULES for s in sets]
+    jobs.sort(key=lambda job: job[1] in PRUNERS)  # told of every epoch they take longest
+    found = _known(options.json)
+    left = [job for job in jobs if len(found.get(job, ())) != options.orders]
     work = partial(outcomes, n_orders=options.orders, n_workers=options.workers, path=options.file)
     with mp.get_context("spawn").Pool(options.processes) as pool:
-        found = {}
-        for i, (job, result) in enumerate(zip(jobs, pool.imap(work, jobs), strict=True)):
+        for i, (job, result) in enumerate(zip(left, pool.imap(work, left), strict=True)):
             found[job] = result
-            print(f"{i + 1} of {len(jobs)}: {job}", file=sys.stderr)
-    if options.json:
-        rows = [{"job": job, "outcomes": [asdict(o) for o in result]} for job, result in found.items()]
-        options.json.write_text(json.dumps(rows))
+            print(f"{i + 1} of {len(left)}: {job}", file=sys.stderr)
+            if options.json:
+                rows = [{"job": job, "outcomes": [asdict(o) for o in os]} for job, os in found.items()]
+                options.json.write_text(json.dumps(rows))
     for name, runs in sets.items():
         best = min(run.error for run in runs)
         print(f"\n{name}: {len(runs)} trials, {options.orders} orders, {options.workers} workers, "
               f"best error {best:.2%}, front of {len(true_front(runs))}")  # fmt: skip
         for several in (False, True):
-            rows_ = {n: o for (s, n, two), o in found.items() if s == name and two is several}
+            rows_ = {n: found[name, n, several] for n in NAMES if (name, n, several) in found}
             print(f"\n{table(rows_, several=several)}")
 
 
@@ -187,7 +197,7 @@ def main() -> None:
     replaying.add_argument("--orders", type=int, default=200)
     replaying.add_argument("--workers", type=int, default=4, help="of the simulated pool")
     replaying.add_argument("--processes", type=int, default=1, help="of this machine")
-    replaying.add_argument("--json", type=Path, help="also write every number here")
+    replaying.add_argument("--json", type=Path, help="keep every number here; goes on where it was")
     replaying.set_defaults(call=_replay)
     for command in (recording, replaying):
         command.add_argument("--file", type=Path, default=FILE, help="the curves")
