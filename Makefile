@@ -38,7 +38,7 @@ test: $(READY_DEV)  ## set everything up and pass the checks: ruff, mypy, pytest
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow --timeout=1800
