@@ -181,10 +181,8 @@ def list_studies(as_json: bool, **where: Any) -> None:
     from reprtune.record import database, storage
 
     url = make_settings(**where).storage_url
-    records = [] if database.is_absent(url) else storage.read_studies(database.open_storage(url))
-    rows = [(r.spec.name, f"{len(r.final())} of {r.spec.slots}", r.spec.question) for r in records]
-    text = terminal.table(rows, ("study", "finished", "question")) if rows else "There are no studies yet."
-    click.echo(to_json([terminal.status_numbers(r) for r in records]) if as_json else text)
+    read = ({}, {}) if database.is_absent(url) else storage.read_studies(database.open_storage(url))
+    click.echo(to_json(terminal.listed_numbers(*read)) if as_json else terminal.listed(*read))
 
 
 @study.command(epilog=examples("study show repr-ablation", "study show repr-ablation --json"))
@@ -249,10 +247,16 @@ def sync(name: str, **where: Any) -> None:
 def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     """Remove a study and its training states. Reports and exported networks stay, and MLflow's runs too
     without --with-mlflow."""
+    from reprtune.errors import StudyError
     from reprtune.tuning.remove import delete_study, find_in_mlflow
     from reprtune.tuning.tracking import shown
 
-    record, settings = read_stored(name, where), make_settings(**where)
+    settings = make_settings(**where)
+    try:
+        record = read_stored(name, where)
+    except StudyError as error:
+        _delete_damaged(name, settings, error, yes=yes, with_mlflow=with_mlflow)
+        return
     there = find_in_mlflow(settings, record) if with_mlflow else None
     what = f"{name} and its {len(record.trials)} trials"
     if there is not None:
@@ -265,3 +269,24 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
         there.delete()
     delete_study(settings, record)
     click.echo(f"Removed {what}")
+
+
+def _delete_damaged(name: str, settings: Any, error: Any, *, yes: bool, with_mlflow: bool) -> None:
+    """Delete a study that is there and cannot be read."""
+    from reprtune.errors import StudyError
+    from reprtune.record import database, storage
+    from reprtune.tuning.remove import delete_damaged
+
+    url = settings.storage_url
+    if database.is_absent(url) or name not in storage.names(database.open_storage(url)):
+        raise error
+    if with_mlflow:
+        raise StudyError(
+            f"Which runs in MLflow belong to {name!r} cannot be told: {error.message}",
+            "Delete it without --with-mlflow, and its experiment on MLflow's page.",
+        )
+    if not yes:
+        click.echo(f"It cannot be read: {error.message}", err=True)
+        click.confirm(f"Remove {name} all the same?", abort=True)
+    delete_damaged(settings, name)
+    click.echo(f"Removed {name}, which could not be read")

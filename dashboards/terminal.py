@@ -11,6 +11,7 @@ from statistics import fmean
 from textwrap import wrap
 from typing import Any, Protocol
 
+from reprtune.record.leaders import leader_arm
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
@@ -66,10 +67,14 @@ def status(study: StudyRecord) -> str:
         OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
     )
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
-    finished = f"{len(study.final())} of {spec.slots} slots of the search and {done_controls} of {n_controls} controls"
-    lines = [f"{spec.name}: {finished} are finished", f"  search:   {counts or 'nothing'}"]
+    search = f"{len(study.final())} of {spec.slots} slots of the search and " if spec.slots else ""
+    lines = [f"{spec.name}: {search}{done_controls} of {n_controls} controls are finished"]
+    if spec.slots:
+        lines.append(f"  search:   {counts or 'nothing'}")
     if study.is_over_budget():
-        lines.append(f"  budget:   the search has used up what it may spend ({spending(study)}); no trial begins any more")
+        lines.append(
+            f"  budget:   the search has used up what it may spend ({spending(study)}); no trial begins any more"
+        )
     elif spec.max_seconds is not None or spec.max_gflops is not None:
         lines.append(f"  budget:   {spending(study)}")
     everything = (*study.trials, *study.controls, *study.confirmation)
@@ -82,10 +87,17 @@ def status(study: StudyRecord) -> str:
     lines += [f"  {t.outcome}: slot {t.slot} ({setting(t)}): {t.result['error']}" for t in failed[-3:]]
     if (best := best_trial(study)) and best.values:
         lines.append(f"  best:     {percent(best.values['val_error'])} validation error, slot {best.slot} "
-                     f"({setting(best)}); one seed, not confirmed")  # fmt: skip
+                     f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
     return "\n".join(lines)
+
+
+def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
+    """What the best error of a search rests on."""
+    seeds = "one seed" if study.spec.seeds == 1 else f"mean of {study.spec.seeds} seeds"
+    arms = {t.arm for t in study.confirmation if t.outcome == "complete"}
+    return seeds if leader_arm(best.slot) in arms else f"{seeds}, not confirmed"
 
 
 def confirmed(study: StudyRecord) -> str:
@@ -123,6 +135,30 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
         "unconfirmed": study.unconfirmed(),
     }
+
+
+def listed(studies: Mapping[str, StudyRecord], damaged: Mapping[str, Exception]) -> str:
+    """A row for each study; of those that cannot be read, why."""
+    rows = [(name, _share(study), study.spec.question) for name, study in studies.items()]
+    rows += [(name, "cannot be read", str(error).splitlines()[0]) for name, error in damaged.items()]
+    return table(sorted(rows), ("study", "finished", "question")) if rows else "There are no studies yet."
+
+
+def _share(study: StudyRecord) -> str:
+    """Of the search; of a comparison, of its controls."""
+    slots, cells = study.spec.slots, len(study.spec.control_cells())
+    if slots:
+        return f"{len(study.final())} of {slots}"
+    return f"{cells - study.pending()} of {cells} controls"
+
+
+def listed_numbers(
+    studies: Mapping[str, StudyRecord], damaged: Mapping[str, Exception]
+) -> list[dict[str, Any]]:
+    """The same as JSON: `status_numbers`, or `name` and `error`."""
+    rows = [status_numbers(study) for study in studies.values()]
+    rows += [{"name": name, "error": str(error)} for name, error in damaged.items()]
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
 def best_numbers(study: StudyRecord) -> dict[str, Any]:

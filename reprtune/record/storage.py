@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -19,8 +20,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError, StudyError, did_you_mean
-from reprtune.record.checks import check_study, check_trial, damaged, shown
+from reprtune.record.checks import check_study, check_trial, damaged, numbers, shown
 from reprtune.record.database import experimental_allowed
+from reprtune.record.enqueue import enqueue
 from reprtune.record.pack import unpack
 from reprtune.record.reading import read_frozen
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
@@ -84,7 +86,7 @@ def create(storage: RDBStorage, study: StudyRecord) -> None:
 
 
 def _queued(
-    storage: RDBStorage, name: str, metrics: Sequence[str], slots: Iterable[dict[str, Any]]
+    storage: RDBStorage, name: str, metrics: Sequence[str], slots: Sequence[dict[str, Any]]
 ) -> optuna.Study:
     """A new Optuna study, marked as unfinished, with a waiting trial for each slot."""
     directions = [StudyDirection.MINIMIZE] * len(metrics)
@@ -93,8 +95,7 @@ def _queued(
         study.set_user_attr(ATTRIBUTE, {"role": UNFINISHED})
         with experimental_allowed():
             study.set_metric_names(list(metrics))
-        for attrs in slots:
-            study.enqueue_trial({}, user_attrs=attrs)
+        enqueue(storage, storage.get_study_id_from_name(name), slots)
     except BaseException:
         optuna.delete_study(study_name=name, storage=storage)
         raise
@@ -153,6 +154,9 @@ def read_spent(storage: RDBStorage, name: str) -> dict[str, tuple[float, float]]
     """Worker -> the seconds and GFLOPs it has spent on the search; empty without a budget."""
     attrs = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
     found = {key.removeprefix(SPENT_PREFIX): v for key, v in attrs.items() if key.startswith(SPENT_PREFIX)}
+    for worker, account in found.items():
+        if not numbers(account) or len(account) != 2:
+            raise damaged(name, f"{SPENT_PREFIX}{worker}", f"is not of its form: {shown(account)}")
     return {worker: (float(seconds), float(gflops)) for worker, (seconds, gflops) in found.items()}
 
 
@@ -189,6 +193,22 @@ def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
 
 def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> StudyRecord:
     """The study with all its attempts; without `histories` it reads faster."""
+    study = read_header(storage, name)
+    objectives, seed = study.spec.objectives, study.spec.base.seed
+    is_confirmed = find_attribute(storage, confirmation_name(name)).get("role") == "confirmation"
+    return replace(
+        study,
+        spent=_sum(read_spent(storage, name).values()),
+        trials=read_trials(storage, name, objectives, seed, histories),
+        controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
+        confirmation=(
+            read_trials(storage, confirmation_name(name), ("val_error",), 0, histories) if is_confirmed else ()
+        ),
+    )
+
+
+def read_header(storage: RDBStorage, name: str) -> StudyRecord:
+    """The study without its attempts and what they have spent: as fast in a large study as in a small one."""
     attribute = read_attribute(storage, name)
     check_study(name, attribute)
     spec = _read_spec(name, attribute["spec"])
@@ -198,14 +218,6 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
         facts=attribute["facts"],
         created=attribute["created"],
         version=attribute["version"],
-        spent=_sum(read_spent(storage, name).values()),
-        trials=read_trials(storage, name, spec.objectives, spec.base.seed, histories),
-        controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
-        confirmation=(
-            read_trials(storage, confirmation_name(name), ("val_error",), 0, histories)
-            if find_attribute(storage, confirmation_name(name)).get("role") == "confirmation"
-            else ()
-        ),
     )
 
 
@@ -224,9 +236,16 @@ def _sum(accounts: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return sum(seconds for seconds, _ in both), sum(gflops for _, gflops in both)
 
 
-def read_studies(storage: RDBStorage) -> list[StudyRecord]:
-    """All studies of ours, without histories."""
-    return [read_study(storage, name, histories=False) for name in names(storage)]
+def read_studies(storage: RDBStorage) -> tuple[dict[str, StudyRecord], dict[str, StudyError]]:
+    """All studies of ours by name, without histories; and why others of them cannot be read."""
+    read: dict[str, StudyRecord] = {}
+    broken: dict[str, StudyError] = {}
+    for name in names(storage):
+        try:
+            read[name] = read_study(storage, name, histories=False)
+        except StudyError as error:
+            broken[name] = error
+    return read, broken
 
 
 def read_trials(

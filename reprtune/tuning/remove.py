@@ -12,6 +12,7 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
+from reprtune.spec.study import check_name
 from reprtune.states.store import StateStore
 from reprtune.tuning.events import STUDY_KEY, identity
 from reprtune.tuning.experiments import MADE_FOR
@@ -28,9 +29,25 @@ def delete_study(settings: Settings, study: StudyRecord) -> None:
 
     The record goes last, so that an interrupted delete can be repeated.
     """
-    StateStore(settings.states).forget(study.digest)
-    shutil.rmtree(Journal(settings.journal_dir, study.spec.name).root, ignore_errors=True)
-    stored.delete(open_storage(settings.storage_url), study.spec.name)
+    _delete(settings, study.spec.name, study.digest)
+
+
+def delete_damaged(settings: Settings, name: str) -> None:
+    """The same for a study that cannot be read; where it has lost its digest, its states stay.
+
+    Raises:
+        StudyError: there is no study of that name, or it is not ours. SpecError: no study can have that name.
+    """
+    check_name(name)
+    digest = stored.read_attribute(open_storage(settings.storage_url), name).get("digest")
+    _delete(settings, name, digest if isinstance(digest, str) and digest else None)
+
+
+def _delete(settings: Settings, name: str, digest: str | None) -> None:
+    if digest is not None:
+        StateStore(settings.states).forget(digest)
+    shutil.rmtree(Journal(settings.journal_dir, name).root, ignore_errors=True)
+    stored.delete(open_storage(settings.storage_url), name)
 
 
 @dataclass(frozen=True)
