@@ -128,9 +128,12 @@ class StateStore:
             return set()
 
     def forget(self, study: str) -> None:
-        """Delete every state that a study left, and the notes of them."""
-        for path in (self.folder / "studies").glob(f"{study}.*"):
-            self.delete(path.read_text().split())
+        """Delete every state that a study left and no other has noted too, and the notes of them."""
+        notes = list((self.folder / "studies").glob("*.*"))
+        own = [path for path in notes if path.name.startswith(f"{study}.")]
+        others = {name for path in notes if path not in own for name in path.read_text().split()}
+        for path in own:
+            self.delete(set(path.read_text().split()) - others)
             path.unlink(missing_ok=True)
 
     def claim(self, name: str) -> Claim | None:

@@ -108,6 +108,17 @@ def test_delete_and_forget(store: StateStore) -> None:
     assert not store.has(OTHER)
 
 
+def test_what_two_studies_left_goes_with_the_second(store: StateStore) -> None:
+    """Equal trials of two studies end in the same state, from which either can be exported."""
+    store.put(NAME, b"x")
+    store.note("one", "end", [NAME])
+    store.note("two", "end", [NAME])
+    store.forget("one")
+    assert store.has(NAME) and store.noted("one", "end") == set()
+    store.forget("two")
+    assert not store.has(NAME)
+
+
 # -- a disk that says no ------------------------------------------------------------------------------
 
 
