@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import reprtune
 from reprtune.errors import StudyError
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
@@ -32,6 +34,7 @@ from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
 CURVES = ("val_error", "val_loss", "train_loss", "lr", "gflops")
+IN_USE = "in-use.lock"  # in the folder of states, held while its process lives; goes when they are kept
 Observe = Callable[[History, str], None]
 
 
@@ -271,18 +274,31 @@ def _changes(trial: TrialRecord, device: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _scratch(settings: Settings, *, keep: bool) -> Iterator[Path]:
-    """A folder of its own below the runs; SIGTERM ends like Ctrl-C, so that it goes away."""
+    """A folder of its own below the runs; SIGTERM ends like Ctrl-C, so that it goes away. What a killed
+    process has left goes away first: the lock in it is free."""
     above = settings.runs_dir / "recomputed"
     above.mkdir(parents=True, exist_ok=True)
+    _clear(above)
     folder = Path(tempfile.mkdtemp(dir=above))
+    lock = FileLock(folder / IN_USE)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     whole = False
     try:
+        lock.acquire()
         yield folder
         whole = True
     finally:
-        if not (keep and whole):
+        if keep and whole:
+            (folder / IN_USE).unlink()
+        else:
             shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                above.rmdir()
+        lock.release()
+        with contextlib.suppress(OSError):
+            above.rmdir()  # when it is empty
         signal.signal(signal.SIGTERM, before)
+
+
+def _clear(above: Path) -> None:
+    for path in above.glob(f"*/{IN_USE}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(path, timeout=0):
+            shutil.rmtree(path.parent, ignore_errors=True)

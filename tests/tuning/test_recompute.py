@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from reprtune.errors import StudyError
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -15,7 +17,7 @@ from reprtune.spec.history import History
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
 from reprtune.training.state import decode, encode
-from reprtune.tuning.recompute import Recomputed, compare_histories, compare_tensors, recompute
+from reprtune.tuning.recompute import IN_USE, Recomputed, compare_histories, compare_tensors, recompute
 from tests.command import Command
 from tests.tiny_study import STUDY
 from tests.tuning.test_confirm import FITTING, confirm
@@ -188,6 +190,30 @@ def test_an_interruption_leaves_nothing(settings: Settings, study: StudyRecord) 
     with pytest.raises(KeyboardInterrupt):
         recompute(settings, study, "0", interrupt, keep=True)
     assert set((settings.runs_dir / "recomputed").glob("*")) == kept and files(settings.runs_dir) == before
+
+
+def test_what_a_killed_recomputation_left_goes_away_at_the_next(
+    settings: Settings, study: StudyRecord
+) -> None:
+    """Its lock died with it; one that still runs, and states that were kept, stay."""
+    above = settings.runs_dir / "recomputed"
+    killed, running, kept = (above / name for name in ("killed", "running", "kept"))
+    for folder in (killed, running, kept):
+        (folder / "claims").mkdir(parents=True)
+    (killed / IN_USE).touch()
+    with FileLock(running / IN_USE):
+        assert again(settings, study, "0").equal
+        assert not killed.exists() and (running / "claims").exists() and (kept / "claims").exists()
+    with FileLock(running / IN_USE), pytest.raises(KeyboardInterrupt):
+        recompute(settings, study, "0", _interrupt)
+    found = again(settings, study, "0", keep=True)
+    assert found.folder and not running.exists() and not (Path(found.folder) / IN_USE).exists()
+    for folder in (kept, Path(found.folder)):
+        shutil.rmtree(folder)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_every_seed_of_a_trial_or_one_of_them(tmp_path: Path) -> None:
