@@ -66,7 +66,7 @@ def begin_event(
 
     Args:
         digest: of the study. key: of the slot's journal. name: shown for the run.
-        role: `search`, `control` or `confirmation`. attempt: 0 for the first.
+        role: `search`, `control`, `confirmation`, or `seed`: one of several of the search. attempt: 0 for the first.
         parent: key of the run it is shown below (a slot's seeds below their slot); None = the study's own.
         tags: further ones of this attempt: `git_sha`, `host`, `device`, `worker`.
         now: seconds since 1970; the clock when None.
@@ -97,7 +97,10 @@ def begin_event(
 
 def _note(own: Mapping[str, Any], factors: Mapping[str, Any]) -> str:
     """What a person reads under "Description" on the run's page."""
-    what = f"Slot {own['slot']} of the search" if own["role"] == "search" else f"Control {own['arm']}"
+    role, slot = own["role"], f"Slot {own['slot']} of the search"
+    what = {
+        "search": slot, "seed": slot, "confirmation": f"Confirmation of {own['arm']}, on a fresh seed",
+    }.get(role, f"Control {own['arm']}")  # fmt: skip
     levels = ", ".join(f"{name} {_text(value)}" for name, value in factors.items())
     return f"{what}, seed {own['seed']}: {levels}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
 

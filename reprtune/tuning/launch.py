@@ -16,7 +16,7 @@ from typing import Any
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
-from reprtune.record.storage import read_study
+from reprtune.record.storage import read_header, read_study
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.tuning.events import STUDY_KEY, end_event
@@ -104,7 +104,7 @@ class Launcher:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
         storage = open_storage(self.settings.storage_url)
-        study = read_study(storage, self.name, histories=False)
+        study = read_header(storage, self.name)
         store = StateStore(self.settings.states)
         for queue in (rows := queues(storage, study.spec, confirms=self.confirms)):
             for worker in retried(queue.reap):
@@ -125,14 +125,15 @@ class Launcher:
         state = "running" if pending else "complete"
         Journal(self.settings.journal_dir, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
-        if pending == 0:
+        study = read_study(storage, self.name)
+        if study.pending() == study.unconfirmed() == 0:  # a confirmation may go on from them elsewhere
             forget_beginnings(self.settings, study.digest)
         if self._crashes > self._restarts and pending and not self._signals:
             raise ReprtuneError(
                 f"{self._crashes} workers ended with an error of their own; {pending} slots are left.",
                 "What they printed above says why. The same command goes on with what is left.",
             )
-        return Summary(read_study(storage, self.name), pending, self._signals > 0, shipped)
+        return Summary(study, pending, self._signals > 0, shipped)
 
     def _spawn(self, context: Any, tickets: Tickets, index: int) -> None:
         here, there = context.Pipe(duplex=False)

@@ -22,6 +22,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import StudyError
+from reprtune.record.cached import TrialCache
 from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
@@ -77,7 +78,7 @@ class Queue:
     _rivals: Rivals = field(init=False)
 
     def __post_init__(self) -> None:
-        self._cached = optuna.storages.get_storage(self.storage)  # reads finished trials once
+        self._cached = TrialCache(self.storage)
         self._rivals = Rivals(self.spec.objectives, self.spec.base.seed)
 
     @property
@@ -98,12 +99,13 @@ class Queue:
         return changed(self.spec.base, {**attrs["settings"], "seed": attrs["seed"]})
 
     def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
+        """As Optuna's samplers see it, without histories."""
         return optuna.load_study(
             study_name=self.name, storage=self._cached, sampler=sampler, pruner=optuna.pruners.NopPruner()
         )
 
     def trials(self) -> list[FrozenTrial]:
-        """All attempts at slots.
+        """All attempts at slots, without histories.
 
         Raises:
             StudyError: the study is gone.
@@ -116,8 +118,13 @@ class Queue:
 
     def pending(self) -> int:
         """Slots that are not finished: waiting, running or to be queued again."""
-        done = {t.user_attrs["slot"] for t in self.trials() if t.state.is_finished() and _holds_slot(t)}
-        return self.n_slots - len(done)
+        trials = self.trials()
+        done = {t.user_attrs["slot"] for t in trials if t.state.is_finished() and _holds_slot(t)}
+        return len(self._slots(trials) - done)
+
+    def _slots(self, trials: list[FrozenTrial]) -> set[int]:
+        """All of them: a confirmation may have got further ones since."""
+        return {*range(self.n_slots), *(t.user_attrs["slot"] for t in trials)}
 
     def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
         """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.
@@ -131,7 +138,8 @@ class Queue:
                 return None
             chosen = min(waiting, key=lambda t: (t.user_attrs["slot"], t.number))
             trial_id, slot = chosen._trial_id, chosen.user_attrs["slot"]  # noqa: SLF001 - beats are by id
-            if any(t.user_attrs["slot"] == slot and _holds_slot(t) for t in trials if t not in waiting):
+            taken = (t for t in trials if t.state != TrialState.WAITING and t.user_attrs["slot"] == slot)
+            if any(map(_holds_slot, taken)):
                 self.storage.set_trial_user_attr(trial_id, "result", {"outcome": "duplicate"})
                 self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
                 return None
@@ -191,7 +199,9 @@ class Queue:
         now = self.storage.get_trial(trial_id)
         if now.state != TrialState.WAITING:
             return False  # somebody else was first
-        result = {**now.user_attrs.get(PAUSED, {}), "outcome": outcome}
+        before = now.user_attrs.get(PAUSED, {})
+        spent = {key: 0 for key in before if key.endswith("_spent")}  # by the attempt that was interrupted
+        result = {**before, **spent, "outcome": outcome}
         self.storage.set_trial_user_attr(trial_id, "result", result)
         return self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
 
@@ -233,18 +243,22 @@ class Queue:
             trials = self.trials()
             study = self.study()
             covered = {t.user_attrs["slot"] for t in trials if _holds_slot(t)}
-            missing = sorted(set(range(self.n_slots)) - covered)
+            missing = sorted(self._slots(trials) - covered)
             for slot in missing:
                 attempts = [t for t in trials if t.user_attrs["slot"] == slot]
                 if sum(outcome(t) == "lost" for t in attempts) >= MAX_LOST:
-                    study.add_trial(self._given_up(slot, attempts[-1]))
+                    study.add_trial(self._given_up(slot, self._whole(attempts[-1])))
                     continue
-                last = attempts[-1] if attempts else None
+                last = self._whole(attempts[-1]) if attempts else None
                 keep = last is not None and outcome(last) != "infeasible"
                 params = dict(last.params) if last is not None and keep else {}
                 attrs = self._slot_attrs(slot, last, keep) | {"attempt": len(attempts)}
                 study.enqueue_trial(params, user_attrs=attrs)
         return len(missing)
+
+    def _whole(self, trial: FrozenTrial) -> FrozenTrial:
+        """With the histories of the seeds it has finished."""
+        return self.storage.get_trial(trial._trial_id)  # noqa: SLF001 - as above
 
     def _given_up(self, slot: int, last: FrozenTrial) -> FrozenTrial:
         """An attempt that says why there will be no other."""

@@ -24,6 +24,7 @@ from reprtune.training.run import Run
 from reprtune.tuning.confirm import fresh_seeds, plan_confirmation, prepare_confirmation
 from reprtune.tuning.export import slot_network
 from reprtune.tuning.journal import Journal
+from reprtune.tuning.slots import confirmation_queue
 from reprtune.tuning.worker import Worker
 from tests.confirmed import confirmed, searched
 from tests.tiny_study import STUDY
@@ -239,6 +240,22 @@ def test_queueing_again_changes_nothing_and_extends(tmp_path: Path) -> None:
     assert prepare_confirmation(storage, STUDY.name, top=2).n_new == 2
     trials = stored.read_study(storage, STUDY.name).confirmation
     assert sorted(t.slot for t in trials) == list(range(8)) and {t.outcome for t in trials} == {"waiting"}
+    storage.engine.dispose()
+
+
+def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path: Path) -> None:
+    """A worker elsewhere goes on while somebody asks for more seeds: nothing is finished too early."""
+    settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
+    work(settings)
+    storage = open_storage(settings.storage_url)
+    spec = stored.read_study(storage, STUDY.name).spec
+    prepare_confirmation(storage, STUDY.name, top=1, n_seeds=1)
+    queue = confirmation_queue(storage, spec)
+    prepare_confirmation(storage, STUDY.name, n_seeds=2)
+    assert queue.pending() == 6
+    late = queue.trials()[5]
+    storage.set_trial_state_values(late._trial_id, state=optuna.trial.TrialState.FAIL)
+    assert queue.pending() == 6 and queue.requeue() == 1, "its worker vanished"
     storage.engine.dispose()
 
 

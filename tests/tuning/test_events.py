@@ -126,7 +126,13 @@ def test_begin_tags_the_run_with_all_a_filter_may_ask_for(arm: str | None, role:
 
 
 @pytest.mark.parametrize(
-    ("arm", "role", "what"), [(None, "search", "Slot 7 of the search"), ("paper", "control", "Control paper")]
+    ("arm", "role", "what"),
+    [
+        (None, "search", "Slot 7 of the search"),
+        (None, "seed", "Slot 7 of the search"),
+        ("paper", "control", "Control paper"),
+        ("slot-3", "confirmation", "Confirmation of slot-3, on a fresh seed"),
+    ],
 )
 def test_begin_describes_the_run_for_a_person(arm: str | None, role: str, what: str) -> None:
     """Who it is, its settings, and where its plots are."""

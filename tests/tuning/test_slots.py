@@ -125,6 +125,25 @@ def test_a_slot_that_is_given_back_goes_on_as_the_same_trial(queue: Queue) -> No
     assert queue.requeue() == 0
 
 
+def test_a_slot_ended_while_it_waits_spends_nothing_twice(queue: Queue) -> None:
+    """What the interrupted attempt spent stands with it alone; what the trial would have cost stays."""
+    trial = take(queue)
+    result = {
+        "outcome": "interrupted",
+        "steps_spent": 3,
+        "seconds_spent": 1.5,
+        "gflops_spent": 2.0,
+        "steps_alone": 4,
+    }
+    trial.set_user_attr("paused", {**result, "rungs": {"points": [(4, 0.5)]}})
+    queue.give_back(trial, result)
+    assert queue.end_waiting("over-budget") == 4
+    ended, copy = (queue.trials()[number].user_attrs["result"] for number in (trial.number, 4))
+    assert ended["outcome"] == "over-budget" and ended["steps_alone"] == 4 and ended["rungs"]
+    for name in ("steps_spent", "seconds_spent", "gflops_spent"):
+        assert (copy[name], ended[name]) == (result[name], 0)
+
+
 def test_a_slot_whose_worker_vanished_is_queued_with_its_parameters(queue: Queue) -> None:
     """After the grace period, not before; the new attempt comes before slots that were never begun."""
     trial = take(queue)
