@@ -252,7 +252,7 @@ def _insert_part(connection: Any, rows: list[Row]) -> None:
 
 def _plain_trial(row: Row) -> Row:
     times = {"datetime_start": row["began"], "datetime_complete": row["ended"]}
-    dates = {k: dt.datetime.fromtimestamp(v) for k, v in times.items()}  # noqa: DTZ006 - as Optuna has them
+    dates = {k: dt.datetime.fromtimestamp(v, dt.timezone.utc) for k, v in times.items()}  # as Optuna has them
     return {**{k: row[k] for k in ("trial_id", "number", "study_id", "state")}, **dates}
 
 

@@ -195,15 +195,14 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
     """The study with all its attempts; without `histories` it reads faster."""
     study = read_header(storage, name)
     objectives, seed = study.spec.objectives, study.spec.base.seed
-    is_confirmed = find_attribute(storage, confirmation_name(name)).get("role") == "confirmation"
+    confirms = confirmation_name(name)
+    is_there = find_attribute(storage, confirms).get("role") == "confirmation"
     return replace(
         study,
         spent=_sum(read_spent(storage, name).values()),
         trials=read_trials(storage, name, objectives, seed, histories),
         controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
-        confirmation=(
-            read_trials(storage, confirmation_name(name), ("val_error",), 0, histories) if is_confirmed else ()
-        ),
+        confirmation=read_trials(storage, confirms, ("val_error",), 0, histories) if is_there else (),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
-from reprtune.record.storage import read_header, read_study
+from reprtune.record.storage import read_study
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.tuning.events import STUDY_KEY, end_event
@@ -104,7 +104,7 @@ class Launcher:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
         storage = open_storage(self.settings.storage_url)
-        study = read_header(storage, self.name)
+        study = read_study(storage, self.name, histories=False)
         store = StateStore(self.settings.states)
         for queue in (rows := queues(storage, study.spec, confirms=self.confirms)):
             for worker in retried(queue.reap):

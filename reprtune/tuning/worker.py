@@ -16,7 +16,7 @@ from functools import partial
 from reprtune.errors import DataError, StorageError, StudyError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
-from reprtune.record.storage import read_study
+from reprtune.record.storage import read_header
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.training import user_code
@@ -93,7 +93,7 @@ class Worker:
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
         self.storage = open_storage(settings.storage_url)
-        study = read_study(self.storage, name, histories=False)
+        study = read_header(self.storage, name)
         device = open_device(settings, index)
         materials = Materials(settings.data_dir, device)
         self.around = Surroundings(
@@ -178,7 +178,7 @@ class Worker:
             points = attempt.run.live.points
             self.report(
                 Report(
-                    "progress", attempt.title, update.step, attempt.run.total_steps,
+                    "progress", attempt.title, *attempt.steps(),
                     points[-1].val_error if points else None,
                 )
             )  # fmt: skip
