@@ -49,10 +49,11 @@ def _unfinished(record: StudyRecord) -> str:
 
 
 def _best(best: BestOfSearch, *, confirmed: bool) -> str:
-    how = "Selected" if confirmed else "Not confirmed: one seed, selected"
+    seeds = "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
+    how = "Selected" if confirmed else f"Not confirmed: {seeds}, selected"
     return (
         f"Best of the search: {percent(best.val_error)} validation error "
-        f"(accuracy {percent(1 - best.val_error)}), trial {best.number} with {settings(best.params)}. "
+        f"(accuracy {percent(1 - best.val_error)}), slot {best.slot} with {settings(best.params)}. "
         f"{how} among {count(best.k, 'complete trial')} on the same validation part."
     )
 

@@ -53,9 +53,9 @@ def _add_errors(fig: go.Figure, info: ControlsInfo) -> None:
     add_errors(fig, [Errors(a.arm, a.errors, a.mean) for a in info.arms])
     if info.best:
         fig.add_scatter(
-            x=[100 * info.best.val_error], y=[SEARCH], mode="markers", name="not confirmed, one seed",
+            x=[100 * info.best.val_error], y=[SEARCH], mode="markers", name=f"not confirmed, {_seeds(info.best)}",
             marker={"symbol": "circle-open-dot", "size": 12, "color": theme.VERMILLION, "line": {"width": 2}},
-            hovertext=[f"trial {info.best.number}: {percent(info.best.val_error)}"], hoverinfo="text",
+            hovertext=[f"slot {info.best.slot}: {percent(info.best.val_error)}"], hoverinfo="text",
             row=1, col=1,
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ def _table(info: ControlsInfo) -> Table:
         to_standard = points(b.to_standard) if b.to_standard is not None else ""
         rows.append(
             (
-                f"{SEARCH} (trial {b.number}), not confirmed, one seed, selected on the same validation part",
+                f"{SEARCH} (slot {b.slot}), not confirmed, {_seeds(b)}, selected on the same validation part",
                 "1", "0", "0", "0", percent(b.val_error), _factor(b.cost_factor), "",
                 f"{to_standard} (not paired)" if to_standard else "", "",
             )
@@ -110,6 +110,10 @@ def _table(info: ControlsInfo) -> Table:
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _seeds(best: BestOfSearch) -> str:
+    return "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
 
 
 def _mean_sd(arm: ArmSummary) -> str:

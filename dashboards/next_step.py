@@ -32,11 +32,14 @@ def progress(record: StudyRecord) -> Progress:
                 step=f"train the {left} of the search and the controls.",
                 command=f"python cli.py study run {name} --workers 2",
             )
+        search = f"{done} of {slots} search slots, " if slots else ""
         return Progress(
-            state=f"Unfinished: {done} of {slots} search slots, {held} of {cells} controls",
-            step=f"train the {left} that are left; slots that a worker is at now are among them.",
+            state=f"Unfinished: {search}{held} of {cells} controls",
+            step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
             command=f"python cli.py study resume {name} --workers 2",
         )
+    if not record.confirmation and (why := _cannot_be_confirmed(record)):
+        return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
         return Progress(
             state="Finished, not confirmed",
@@ -50,6 +53,15 @@ def progress(record: StudyRecord) -> Progress:
             command=f"python cli.py study confirm {name}",
         )
     return _after(record)
+
+
+def _cannot_be_confirmed(record: StudyRecord) -> str:
+    """Why `study confirm` would refuse; empty where it would not."""
+    if record.facts.get("n_test") == 0:
+        return "its data have no test images"
+    if not record.spec.controls and best(record.trials) is None:
+        return "no trial of the search is complete and there are no controls"
+    return ""
 
 
 def _after(record: StudyRecord) -> Progress:

@@ -13,7 +13,7 @@ from dashboards.answer import sourced
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
-from reprtune.analysis.attempts import deciding, total_seconds
+from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
 from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord, TrialRecord
 from reprtune.spec.study import OBJECTIVES
 
@@ -79,8 +79,8 @@ def info(record: StudyRecord) -> OverviewInfo:
         search=_by_outcome(record.trials, spec.slots),
         controls=_by_outcome(record.controls, cells),
         attempts=record.counts(),
-        seconds_spent=total_seconds(everything, "seconds_spent"),
-        seconds_alone=total_seconds(everything, "seconds_alone"),
+        seconds_spent=seconds_spent(everything),
+        seconds_alone=seconds_alone(record.trials) + seconds_alone(record.controls),
         created=record.created,
         version=record.version,
         digest=record.digest,

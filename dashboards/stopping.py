@@ -41,7 +41,7 @@ def info(record: StudyRecord) -> StoppingInfo:
     found, lead = account(record), best(record.trials)
     per = found.steps_per_epoch
     marks = [
-        Mark(label=f"trial {t.number}", epoch=step / per, error=error)
+        Mark(label=f"slot {t.slot}", epoch=step / per, error=error)
         for t in spread(record.complete(), MAX_DRAWN // 2)
         for step, error in t.rungs
     ]
@@ -49,7 +49,7 @@ def info(record: StudyRecord) -> StoppingInfo:
     return StoppingInfo(
         account=found,
         complete=tuple(marks),
-        best=tuple(Mark(label=f"trial {lead.number}", epoch=s / per, error=e) for s, e in own if lead),
+        best=tuple(Mark(label=f"slot {lead.slot}", epoch=s / per, error=e) for s, e in own if lead),
     )
 
 
@@ -64,7 +64,7 @@ def figure(info: StoppingInfo) -> go.Figure:
     _add(fig, info.complete, "complete, at their rungs", {"color": theme.SKY, "size": 5, "opacity": 0.6})
     per = info.account.steps_per_epoch
     stopped = [
-        Mark(label=f"trial {s.number}", epoch=s.step / per, error=s.error)
+        Mark(label=f"slot {s.slot}", epoch=s.step / per, error=s.error)
         for s in spread(info.account.stopped, MAX_DRAWN)
     ]
     look = {"symbol": "triangle-down-open", "color": theme.ORANGE, "size": 9, "line": {"width": 2}}
@@ -150,8 +150,8 @@ def _cost(a: Account) -> str:
         return text
     known = sum(s.gap is not None for s in a.stopped)
     return (
-        f"{text} {a.ahead} of {known} stopped trials that can be compared stood before the later best at the "
-        "same step."
+        f"{text} {a.ahead} of {known} stopped trials that can be compared had a lower error than the later best at "
+        "the same step, where a straight line stands for the best between its rungs, as for the rule: an estimate."
     )
 
 
@@ -176,15 +176,16 @@ def _check(a: Account) -> str:
 
 def _table(a: Account) -> Table:
     return Table(
-        caption="Stopped trials; the place is by error among those known then, the gap to the later best",
-        header=("trial", "seed", "epoch", "error", "place", "of", "gap, points", "saved cost", "saved time", "again"),
+        caption="Stopped trials; the place is by error among those known then, the gap to the later best, "
+        "which between its rungs is a straight line",
+        header=("slot", "seed", "epoch", "error", "place", "of", "gap, points", "saved cost", "saved time", "again"),
         rows=tuple(_row(s, a.steps_per_epoch) for s in a.stopped),
     )  # fmt: skip
 
 
 def _row(s: Stopped, per_epoch: int) -> tuple[str, ...]:
     return (
-        str(s.number), str(s.seed), f"{s.step / per_epoch:g}", percent(s.error), str(s.place),
+        str(s.slot), str(s.seed), f"{s.step / per_epoch:g}", percent(s.error), str(s.place),
         str(s.n_comparable + 1), "" if s.gap is None else points(s.gap),
         "" if s.saved_gflops is None else cost(s.saved_gflops),
         "" if s.saved_seconds is None else duration(s.saved_seconds),

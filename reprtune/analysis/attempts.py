@@ -67,6 +67,16 @@ def sub_phases(history: History) -> list[tuple[int, int]]:
     return [(drop.step, ends.get(drop.cycle, max(last, drop.step))) for drop in history.drops]
 
 
-def total_seconds(trials: Iterable[TrialRecord], field: str) -> float:
-    """Sum of `seconds_spent` or `seconds_alone` over all attempts that wrote them."""
-    return float(sum(float(t.result.get(field) or 0) for t in trials))
+def seconds_spent(trials: Iterable[TrialRecord]) -> float:
+    """Sum over all attempts that wrote it."""
+    return float(sum(float(t.result.get("seconds_spent") or 0) for t in trials))
+
+
+def seconds_alone(trials: Iterable[TrialRecord]) -> float:
+    """What the slots of one part of a study would have taken without sharing: an attempt that was taken up
+    again counts from its first step each time, so of each slot the attempt that got furthest."""
+    of_slot: dict[int, float] = {}
+    for trial in trials:
+        alone = float(trial.result.get("seconds_alone") or 0)
+        of_slot[trial.slot] = max(alone, of_slot.get(trial.slot, 0.0))
+    return float(sum(of_slot.values()))

@@ -6,7 +6,7 @@
     d_s       e_s(arm) - e_s(standard): the same seed gives both the same start and the same batches
     interval  mean(d) -+ t_{0.975, n-1} sd(d) / sqrt(n), n >= 3; over seeds, given this split of the data
     chance    1 - 1/classes: the error put in the place of a diverged run, which is an outcome
-    luck      sd times the expected maximum of k standard normal draws, the integral of
+    luck      sd (over the root of a trial's seeds) times the expected maximum of k standard normal draws, the integral of
               k x phi(x) Phi(x)^(k-1): what the best of k equal trials gains by chance
 """
 
@@ -75,19 +75,20 @@ class ArmSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class BestOfSearch:
-    """The lowest validation error of the search: chosen on that very number, one seed, not confirmed.
+    """The lowest validation error of the search: chosen on that very number.
 
     Attributes:
-        k: complete trials it is the best of.
+        n_seeds: whose mean it is. k: complete trials it is the best of.
         cost_factor: training cost relative to the standard arm.
         to_standard: its error minus the mean of the standard arm; no interval.
         luck: what the best of k equal trials would be expected to gain by chance alone, from the
-            standard arm's spread over seeds; 0 or above.
+            standard arm's spread over seeds (of a mean of `n_seeds`: over their root); 0 or above.
     """
 
     number: int
     slot: int
     seed: int
+    n_seeds: int
     params: Mapping[str, Any]
     val_error: float
     k: int
@@ -161,12 +162,17 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
         number=trial.number,
         slot=trial.slot,
         seed=trial.seed,
+        n_seeds=len(trial.runs),
         params=dict(trial.params),
         val_error=error,
         k=k,
         cost_factor=_ratio(end_measure(trial, "train_gflops"), _mean_cost(base)),
         to_standard=error - statistics.fmean(numbers) if numbers else None,
-        luck=expected_gain(k, statistics.stdev(numbers)) if len(numbers) > 1 else None,
+        luck=(
+            expected_gain(k, statistics.stdev(numbers) / math.sqrt(len(trial.runs)))
+            if len(numbers) > 1
+            else None
+        ),
     )
 
 

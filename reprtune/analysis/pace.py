@@ -2,7 +2,7 @@
 
 *Notations*
 
-    k       number of finished slots that were timed
+    k       number of finished slots that were timed; those ended over budget are not
     m, s    mean and standard deviation of the seconds from a slot's beginning to its end
     n       slots that are left, those that run counted by the share that is left of them
     w       slots that run at once
@@ -57,7 +57,8 @@ def find_pace(study: StudyRecord) -> Pace:
     used = {(part, t.slot) for part, trials in _parts(study).items() for t in trials if t.outcome in FINAL}
     running = [t for t in attempts(study) if t.outcome == "running"]
     known = Pace(finished=len(used), total=total, running=len(running))
-    times = [t.ended - t.started for t in attempts(study) if t.outcome in FINAL and t.started and t.ended]
+    trained = [t for t in attempts(study) if t.outcome in FINAL and t.outcome != "over-budget"]
+    times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known
     left = max(0.0, total - len(used) - sum(share_done(t, study.spec.seeds) for t in running))

@@ -5,7 +5,8 @@
     moment   when the stopped trial was judged: its end
     known    the others' rungs that had been trained by that moment
     place    1 + how many of the comparable have a smaller error at that step
-    gap      e(s) of the stopped trial minus e(s) of the trial that is the best in the end
+    gap      e(s) of the stopped trial minus e(s) of the trial that is the best in the end; like the rule itself
+             it sees a straight line between the best's rungs, which need not be at s: an estimate
 
 Two replays of the rule on complete trials. *Then*: at each rung, with what was known at that time; they went
 on, so the rule should let them (a check that record and rule agree). *Now*: at each rung, as if the trial had
@@ -23,6 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.stopping import Other, error_at, should_stop
@@ -157,7 +159,8 @@ def account(record: StudyRecord) -> Account:
     first = [t for t in complete if t.number in on_front]
     others = [t for t in complete if t.number not in on_front]
     replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
-    replays = {t.number: _replay(record, t, fields) for t in replayed if record.spec.stop.rule != "none"}
+    stop, judged = record.spec.stop, "val_error" in record.spec.objectives  # else no trial is compared
+    replays = {t.number: _replay(record, t, fields) for t in replayed if judged and stop.rule != "none"}
     return Account(
         rule=record.spec.stop.rule,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
@@ -170,7 +173,7 @@ def account(record: StudyRecord) -> Account:
         n_front=sum(n in replays for n in on_front),
         lost_front=sum(n in on_front and any(now for _, now in r) for n, r in replays.items()),
         ahead=sum(s.gap is not None and s.gap < 0 for s in rows),
-        spent_seconds=float(sum(float(t.result.get("seconds_spent") or 0) for t in record.trials)),
+        spent_seconds=seconds_spent(record.trials),
     )
 
 

@@ -67,7 +67,7 @@ class Timeline:
 def timeline(record: StudyRecord) -> Timeline:
     """Every attempt that began, of search, controls and confirmation."""
     begun = [t for t in (*record.trials, *record.controls, *record.confirmation) if t.started is not None]
-    begun = [t for t in begun if t.outcome not in ("infeasible", "duplicate", "waiting")]
+    begun = [t for t in begun if t.outcome not in ("infeasible", "duplicate", "waiting") and not _idle(t)]
     now = max((x for t in begun for x in _times(t)), default=0.0)
     spans = sorted((_span(t, now) for t in begun), key=lambda s: (s.start, s.number))
     devices = {
@@ -82,6 +82,11 @@ def timeline(record: StudyRecord) -> Timeline:
         workers=tuple(sorted(workers, key=lambda w: (w.host, w.start, w.worker))),
         pauses=tuple(gaps([(s.start, s.end) for s in spans])),
     )
+
+
+def _idle(trial: TrialRecord) -> bool:
+    """Ended over budget while its slot waited to go on: its start is that of the attempt before."""
+    return trial.outcome == "over-budget" and not trial.result.get("steps_spent")
 
 
 def _times(trial: TrialRecord) -> list[float]:

@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis.attempts import deciding, end_measure, last_measure, sub_phases, total_seconds
+from reprtune.analysis.attempts import (
+    deciding,
+    end_measure,
+    last_measure,
+    seconds_alone,
+    seconds_spent,
+    sub_phases,
+)
 from reprtune.analysis.front import best, front, front_ranks
 from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
 from reprtune.record.schema import OUTCOMES
@@ -120,4 +127,16 @@ def test_seconds_add_up_over_all_attempts():
     """Interrupted attempts cost time too."""
     trials = make_study().trials
     expected = sum(t.result["seconds_spent"] for t in trials if "seconds_spent" in t.result)
-    assert total_seconds(trials, "seconds_spent") == pytest.approx(expected)
+    assert seconds_spent(trials) == pytest.approx(expected)
+
+
+def test_an_attempt_taken_up_again_is_not_alone_twice():
+    """Its seconds alone count from the first step each time; of each slot the longest is what it takes."""
+    first, other = make_study(2, outcomes=("complete",), extras=()).trials
+    attempts = [
+        replace(first, number=n, result={**first.result, "seconds_alone": seconds, "seconds_spent": 2.0})
+        for n, seconds in enumerate((3.0, 5.0, 0.0))
+    ]
+    other = replace(other, result={"seconds_alone": 4.0, "seconds_spent": 4.0})
+    assert seconds_alone([*attempts, other]) == 9.0 and seconds_spent([*attempts, other]) == 10.0
+    assert seconds_alone([replace(other, result={})]) == 0.0

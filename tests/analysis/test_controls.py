@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+from dashboards.answer import answer
 from reprtune.analysis.controls import SeedValue, arm_summaries, best_of_search, expected_gain, paired
-from reprtune.record.schema import StudyRecord
+from reprtune.record.schema import SeedRun, StudyRecord
 from tests.factories import make_study, make_trial
 
 
@@ -135,3 +136,23 @@ def test_expected_gain_agrees_with_simulation(k):
 def test_one_trial_gains_nothing_by_chance():
     """The best of one is the one."""
     assert expected_gain(1, 5.0) == pytest.approx(0)
+
+
+def test_the_luck_of_a_mean_of_seeds_is_smaller_by_their_root():
+    """Errors of the standard arm spread by 0.01; the best of k means of 4 seeds gains half as much by chance."""
+    record = with_errors(
+        make_study(6, outcomes=("complete",), extras=()), {("standard", s): 0.10 + 0.01 * s for s in range(3)}
+    )
+    one = best_of_search(record)
+    runs = tuple(SeedRun(seed=s, val_error=0.1, train_gflops=1.0) for s in range(3))
+    four = best_of_search(
+        replace(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
+    )
+    assert (one.n_seeds, four.n_seeds) == (1, 4)
+    assert one.luck == pytest.approx(0.01 * 1.2672, rel=1e-3), (
+        "the expected maximum of six standard normal draws"
+    )
+    assert four.luck == pytest.approx(one.luck / 2)
+    assert "Not confirmed: one seed" in " ".join(answer(record))
+    means = replace(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
+    assert "Not confirmed: mean of 4 seeds" in " ".join(answer(means))

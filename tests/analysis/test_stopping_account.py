@@ -169,3 +169,11 @@ def test_a_choice_is_even_and_always_the_same() -> None:
     assert spread(range(10), 5) == [0, 2, 4, 6, 8]
     assert spread(range(3), 5) == [0, 1, 2]
     assert spread(range(3), 0) == []
+
+
+def test_a_rule_that_never_acted_is_not_replayed() -> None:
+    """Where validation error is no objective, workers compare no trial."""
+    record = three_and_one()
+    spec = replace(record.spec, objectives=("train_gflops",))
+    assert account(record).n_replayed == 3
+    assert account(replace(record, spec=spec)).n_replayed == 0

@@ -56,3 +56,11 @@ def test_gaps_are_those_of_a_count_second_by_second() -> None:
         found = gaps(intervals)
         assert {x for a, b in found for x in range(int(a), int(b))} == free
         assert all(a < b for a, b in found)
+
+
+def test_a_slot_ended_over_budget_while_it_waited_has_no_span() -> None:
+    """It keeps the start of the attempt that was interrupted; one that was trained and cut short has one."""
+    waited = replace(at(1, "a", 0, 90, "over-budget"), result={"steps_spent": 0})
+    cut = replace(at(2, "a", 20, 30, "over-budget"), result={"steps_spent": 4})
+    found = timeline(study(at(0, "a", 0, 10, "interrupted"), waited, cut))
+    assert [s.number for s in found.spans] == [0, 2] and found.workers[0].busy == 20

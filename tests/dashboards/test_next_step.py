@@ -53,6 +53,29 @@ def test_the_state_and_the_next_command(record, state, command):
     assert (words.state, words.command) == (found.state, found.command)
 
 
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (replace(FINISHED, facts={**FINISHED.facts, "n_test": 0}), "no test images"),
+        (make_study(3, outcomes=("diverged",), extras=(), controls=()), "no trial of the search is complete"),
+    ],
+)
+def test_what_cannot_be_confirmed_gets_no_command_to_confirm(record, why):
+    """`study confirm` would refuse it."""
+    found = progress(record)
+    assert found.state == "Finished, not confirmed" and why in found.step and not found.command
+
+
+def test_a_comparison_has_no_search_to_finish():
+    """Only its controls are counted."""
+    record = make_study(0, extras=())
+    record = replace(record, spec=replace(record.spec, slots=0, space={}))
+    open_ = replace(record.controls[0], outcome="running", values=None, history=None)
+    found = progress(replace(record, controls=(open_, *record.controls[1:])))
+    assert found.state == "Unfinished: 8 of 9 controls"
+    assert found.step.startswith("train the 1 slot still to be finished")
+
+
 def test_commands_of_the_next_step_are_there():
     """What the page tells a person to type is a command of cli.py with these options."""
     import cli
@@ -68,7 +91,7 @@ def test_trials_lead_to_their_runs():
     """With MLflow's address each trial of a table is a link to the run of its slot; without, none is."""
     record = replace(FINISHED, facts={**FINISHED.facts, "experiment": {"name": "synthetic", "id": "7"}})
     addresses = run_addresses(record, "http://here:5/")
-    assert addresses["3"] == addresses["trial 3"]
+    assert addresses["3"] == addresses["slot 3"]
     assert addresses["3"].startswith("http://here:5/#/experiments/7/runs?searchFilter=")
     assert "search-0003" in addresses["3"] and "control-paper-s1" in addresses["paper, seed 1"]
     page = report_files(record, 0.0, "http://here:5")["report.html"].decode()
