@@ -13,8 +13,10 @@ from commands.options import (
     deterministic_option,
     examples,
     make_settings,
+    notify_option,
     places,
     read_stored,
+    run_event,
     study_argument,
 )
 
@@ -55,11 +57,13 @@ def complete_slots(ctx: click.Context) -> Iterable[str]:
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def confirm(
-    name: str, top: int | None, n_seeds: int | None, slots: tuple[str, ...], workers: int, **where: Any
-) -> None:
+    name: str, top: int | None, n_seeds: int | None, slots: tuple[str, ...], workers: int, notify: str | None,
+    **where: Any,
+) -> None:  # fmt: skip
     """Train the leaders and all controls of a finished study again, on fresh seeds, and measure them on the test part.
 
     The same command goes on after Ctrl-C or a crash, and helps from other machines; once all is done it
@@ -67,11 +71,12 @@ def confirm(
     of seeds beforehand: adding seeds because a result looks promising makes its p-value too small.
     """
     from dashboards.html import add_library
-    from dashboards.terminal import StudyProgress, status
+    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
     from dashboards.trial_page import trial_draft
     from reprtune.record.database import open_storage
     from reprtune.tuning.confirm import prepare_confirmation
     from reprtune.tuning.launch import Launcher
+    from reprtune.tuning.notify import notifying
 
     settings = make_settings(**where)
     read_stored(name, where)  # looking makes nothing where there is no storage
@@ -80,9 +85,14 @@ def confirm(
     click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
     before = read_stored(name, where)
     progress = StudyProgress(len(plan.slots) - before.unconfirmed(), len(plan.slots))
-    with contextlib.closing(progress):
-        pages = trial_draft, add_library
-        summary = Launcher(settings, name, workers, None, *pages, progress, progress.say, confirms=True).run()
+    with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
+        with contextlib.closing(progress):
+            launcher = Launcher(
+                settings, name, workers, None, trial_draft, add_library, progress, progress.say, confirms=True
+            )
+            summary = launcher.run()
+        notice.event = run_event(summary)
+        notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
     click.echo(status(summary.study))
     if summary.shipped.error:
         click.echo(

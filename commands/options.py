@@ -97,6 +97,13 @@ def make_settings(**given: Any) -> Settings:
     return Settings.from_environment(**given)
 
 
+def run_event(summary: Any) -> str:
+    """How a run (`tuning.launch.Summary`) ended, as `--notify` says it."""
+    if summary.interrupted:
+        return "interrupted"
+    return "paused" if summary.pending else "finished"
+
+
 def to_json(value: Any) -> str:
     import json
 

@@ -21,6 +21,7 @@ from commands.options import (
     notify_option,
     places,
     read_stored,
+    run_event,
     set_option,
     study_argument,
     to_json,
@@ -107,7 +108,7 @@ def run(name: str, trials: int | None, workers: int, notify: str | None, **where
         with contextlib.closing(progress):
             pages = trial_draft, add_library
             summary = Launcher(settings, name, workers, trials, *pages, progress, progress.say).run()
-        notice.event = _event(summary)
+        notice.event = run_event(summary)
         notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
     click.echo(status(summary.study))
     if summary.shipped.error:
@@ -123,13 +124,6 @@ def run(name: str, trials: int | None, workers: int, notify: str | None, **where
         click.echo(
             f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
         )
-
-
-def _event(summary: Any) -> str:
-    """How a run ended, as `--notify` says it."""
-    if summary.interrupted:
-        return "interrupted"
-    return "paused" if summary.pending else "finished"
 
 
 study.add_command(

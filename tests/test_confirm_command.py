@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -51,8 +52,11 @@ def test_ctrl_c_and_again_and_again(command: Command) -> None:
     assert used_up(runs(command)) == list(range(12))
     assert "12 of 12 runs are finished" in said and "next: python cli.py study report tiny" in said
     before = [(t.number, t.user_attrs) for t in runs(command)]
-    again = command.quick("study", "confirm", "tiny")
+    told = command.runs / "told.json"
+    again = command.quick("study", "confirm", "tiny", "--notify", f"cat > {told}")
     assert "0 runs queued now" in again.stderr and [(t.number, t.user_attrs) for t in runs(command)] == before
+    notice = json.loads(told.read_text())
+    assert (notice["event"], notice["study"], notice["unconfirmed"]) == ("finished", "tiny", 0)
     assert "mean test error: " in command.quick("study", "status", "tiny").stdout
     page = Path(command.quick("study", "report", "tiny").stdout.strip()).read_text()
     assert "On test images: slot " in page

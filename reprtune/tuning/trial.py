@@ -92,6 +92,11 @@ class Attempt:
         """Of the seed that is trained; None where it could not be built."""
         return self.now.run
 
+    def steps(self) -> tuple[int, int]:
+        """Done, and all there are, of its seeds together, which are equally long."""
+        run = self.now.done
+        return len(self.earlier) * run.total_steps + run.live.step_done, self.n_seeds * run.total_steps
+
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""
         excess = self.spec.excess_steps(self.around.steps_per_epoch)

@@ -248,3 +248,12 @@ def test_two_workers_share_the_slots_of_a_study_with_several_seeds(tmp_path: Pat
     assert study.counts() == {"complete": 4}
     assert all([run.seed for run in trial.runs] == [0, 1, 2] for trial in study.complete())
     assert all(trial.result["steps_spent"] == 24 for trial in study.complete())
+
+
+def test_the_progress_of_a_slot_goes_on_from_seed_to_seed(tmp_path: Path) -> None:
+    """It counts the steps of all its seeds, and never falls back."""
+    heard: list[Report] = []
+    work(create(tmp_path, **{**SEEDS, "slots": 1}), heard=heard.append)
+    steps = [what.step for what in heard if what.kind == "progress"]
+    assert steps == sorted(steps) and {8, 16} <= set(steps) and steps[0] < 8 and steps[-1] < 24
+    assert {what.total for what in heard if what.kind == "progress"} == {24}
