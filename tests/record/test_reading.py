@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import random
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -30,9 +32,20 @@ def history() -> History:
     return make_history(PARAMS, random.Random(0))
 
 
+@pytest.fixture(params=["UTC", "Asia/Kathmandu"])
+def _zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine's clock shows the time of this zone."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_zone")
 def test_trials_are_those_that_optuna_reads(tmp_path: Path) -> None:
     """State, times, draws, values and attributes of every trial, waiting and running ones too; other
-    studies of the database are left out."""
+    studies of the database are left out. A time is the same moment wherever it is read."""
     storage = empty_storage(tmp_path / "x.db")
     fill(storage, 40)
     fill(storage, 10, name="other")
@@ -41,6 +54,7 @@ def test_trials_are_those_that_optuna_reads(tmp_path: Path) -> None:
     with experimental_allowed():
         running = study.ask()
     running.suggest_categorical("choice", ["a", None, True])
+    running.set_user_attr("slot", 42)
     study.enqueue_trial({}, user_attrs={"slot": 40})
     study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL))
     expected = storage.get_all_trials(study._study_id)
@@ -52,6 +66,12 @@ def test_trials_are_those_that_optuna_reads(tmp_path: Path) -> None:
             assert getattr(one, name) == getattr(other, name), name
         assert list(one.params) == list(other.params)
     assert {t.state for t in found} == set(TrialState)
+    assert started(running) == pytest.approx(time.time(), abs=600)
+
+
+def started(trial: optuna.Trial) -> float | None:
+    found = read_frozen(trial.study._storage._backend, "scale")
+    return stored.to_record(found[trial.number], ("val_error", "train_gflops"), 0).started
 
 
 def test_without_histories_nothing_else_is_missing(tmp_path: Path) -> None:
