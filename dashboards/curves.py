@@ -84,7 +84,7 @@ def _chosen(trials: list[TrialRecord], roles: Mapping[int, str]) -> list[TrialRe
 
 def _of(trial: TrialRecord, role: str) -> list[Curve]:
     """A curve for each seed it has begun."""
-    name = f"trial {trial.number}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
+    name = f"slot {trial.slot}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
     found = []
     for run in trial.runs:
         if run.history is not None and run.history.points:
@@ -248,6 +248,6 @@ def _table(info: CurvesInfo) -> Table:
         rows.append((c.label, c.outcome, c.role, epochs, str(c.n_cycles), lowest, last))
     return Table(
         caption="Curves in numbers",
-        header=("trial", "outcome", "role", "epochs", "drops", "lowest error", "last error"),
+        header=("slot", "outcome", "role", "epochs", "drops", "lowest error", "last error"),
         rows=tuple(rows),
     )

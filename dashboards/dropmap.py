@@ -17,8 +17,14 @@ from reprtune.spec.history import History
 
 TITLE = "Dropped filters"
 MAX_MAPS = 24
-STATES = (("kept", theme.FAINT), ("dropped", theme.BLUE), ("dropped again", theme.ORANGE))
+# A dot in the cell says "again" to those who cannot tell the two colours apart.
+STATES = (
+    ("kept", theme.FAINT, "square"),
+    ("dropped", theme.BLUE, "square"),
+    ("dropped again", theme.ORANGE, "square-dot"),
+)
 ROW_HEIGHT = 20
+DOT_ROOM = 600  # px: as wide as the cells of a row are about together; dots are smaller where there are many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +65,7 @@ def info(record: StudyRecord) -> DropMapInfo:
     chosen.sort(key=lambda t: order[id(t)])
     return DropMapInfo(
         maps=tuple(
-            drop_map(t.history, f"trial {t.number}" if t.arm is None else f"{t.arm}, seed {t.seed}")
+            drop_map(t.history, f"slot {t.slot}" if t.arm is None else f"{t.arm}, seed {t.seed}")
             for t in chosen[:MAX_MAPS]
             if t.history
         ),
@@ -93,21 +99,26 @@ def drop_map(history: History, label: str) -> DropMap:
 def figure(info: DropMapInfo) -> go.Figure:
     """A heat map, layers by filters, one block per cycle."""
     fig = theme.figure(200)
-    for name, colour in STATES:
+    for name, colour, symbol in STATES:
         fig.add_scatter(
             x=[None],
             y=[None],
             mode="markers",
             name=name,
-            marker={"symbol": "square", "size": 12, "color": colour},
+            marker={"symbol": symbol, "size": 12, "color": colour, "line": {"color": theme.on(colour)}},
         )
     if not info.maps:
         return fig
-    scale = [[edge / 3, colour] for i, (_, colour) in enumerate(STATES) for edge in (i, i + 1)]
-    heat, layout = _drawn(info.maps[0])
+    scale = [[edge / 3, colour] for i, (_, colour, _) in enumerate(STATES) for edge in (i, i + 1)]
+    heat, dots, layout = _drawn(info.maps[0])
     fig.add_heatmap(
         **heat, colorscale=scale, zmin=-0.5, zmax=2.5, showscale=False, xgap=1, ygap=1, hoverongaps=False,
         hovertemplate="%{y}, filter %{x}<extra></extra>",
+    )  # fmt: skip
+    # On an axis of their own, where a row is a number: its name for each dot would be most of the page.
+    fig.add_scatter(
+        x=dots["x"], y=dots["y"], yaxis="y2", mode="markers", hoverinfo="skip", showlegend=False,
+        marker={"color": theme.on(theme.ORANGE), "size": dots["marker.size"]},
     )  # fmt: skip
     fig.update_layout(layout, meta={"choices": [_choice(m) for m in info.maps]})
     fig.update_xaxes(title_text="index of the filter in its layer", showgrid=False)
@@ -115,8 +126,8 @@ def figure(info: DropMapInfo) -> go.Figure:
     return fig
 
 
-def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(heat map, layout) of one trial; an empty row parts the cycles."""
+def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """(heat map, dots, layout) of one trial; an empty row parts the cycles."""
     width = max(m.layers.values(), default=1)
     rows: list[list[int | None]] = []
     labels: list[str] = []
@@ -142,9 +153,18 @@ def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any]]:
         "yaxis.categoryorder": "array",
         "yaxis.dtick": 1,
         "yaxis.range": [len(rows) - 0.5, -0.5],
+        "yaxis2.range": [len(rows) - 0.5, -0.5],
+        "yaxis2.overlaying": "y",
+        "yaxis2.visible": False,
         "xaxis.range": [-0.5, width - 0.5],
     }
-    return heat, _nested(layout)
+    again = [(x, y) for y, row in enumerate(rows) for x, state in enumerate(row) if state == 2]
+    dots = {
+        "x": [x for x, _ in again],
+        "y": [y for _, y in again],
+        "marker.size": max(2, min(6, DOT_ROOM // (4 * width))),
+    }
+    return heat, dots, _nested(layout)
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -159,12 +179,16 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _choice(m: DropMap) -> dict[str, Any]:
-    heat, layout = _drawn(m)
-    flat = {f"{axis}.{k}": v for axis in ("xaxis", "yaxis") for k, v in layout[axis].items()}
+    heat, dots, layout = _drawn(m)
+    flat = {f"{axis}.{k}": v for axis in ("xaxis", "yaxis", "yaxis2") for k, v in layout[axis].items()}
     return {
         "label": m.label,
-        "trace": len(STATES),
-        "data": {key: [value] for key, value in heat.items()},
+        "trace": [len(STATES), len(STATES) + 1],
+        "data": {
+            "z": [heat["z"], None],
+            "marker.size": [None, dots["marker.size"]],
+            **{key: [heat[key], dots[key]] for key in ("x", "y")},
+        },
         "layout": {"height": layout["height"], **flat},
     }
 
@@ -179,8 +203,8 @@ def words(info: DropMapInfo) -> Words:
     return Words(
         missing=None if info.maps else "No trial has dropped a filter yet.",
         reading=(
-            "A row is a layer in one cycle, a cell a filter. Orange: it had been dropped in an earlier "
-            "cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "
+            "A row is a layer in one cycle, a cell a filter. Orange with a dot: it had been dropped in an "
+            "earlier cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "
             f"method.exclude_first is off.{more}"
         ),
         table=_table(info.maps[0]) if info.maps else None,

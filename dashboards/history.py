@@ -143,7 +143,7 @@ def words(info: HistoryInfo) -> Words:
 def _table(info: HistoryInfo) -> Table:
     return Table(
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
-        header=("slot", "trial", "outcome", "validation error"),
+        header=("slot", "attempt", "outcome", "validation error"),
         rows=tuple(
             (str(p.slot), str(p.number), p.outcome, percent(p.val_error) if p.val_error is not None else "")
             for p in info.trials

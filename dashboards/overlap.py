@@ -87,7 +87,7 @@ def _measured(trial: TrialRecord) -> bool:
 
 def _course(record: StudyRecord, trial: TrialRecord) -> Course:
     assert trial.history is not None
-    label = f"trial {trial.number}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
+    label = f"slot {trial.slot}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
     criterion = _criterion(record, trial)
     return Course(
         label=label, criterion=criterion, family=_family(criterion), readings=_readings(trial.history)

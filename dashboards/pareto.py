@@ -26,7 +26,7 @@ class ParetoInfo:
     Attributes:
         front: lowest error first. dominated, stopped: at most about `MAX_DRAWN` of the `n_dominated` and
             `n_stopped` there are.
-        searched_both: both were objectives. knee: number of the trial at the front's knee.
+        searched_both: both were objectives. knee: slot of the trial at the front's knee.
     """
 
     front: tuple[TrialPoint, ...]
@@ -58,7 +58,7 @@ def info(record: StudyRecord) -> ParetoInfo:
         n_dominated=len(dominated),
         n_stopped=len(stopped),
         hypervolume=hypervolume(record.trials),
-        knee=bend.number if bend else None,
+        knee=bend.slot if bend else None,
     )
 
 
@@ -157,25 +157,25 @@ def _facts(info: ParetoInfo) -> tuple[tuple[str, str], ...]:
         )
         facts.append(("Hypervolume", text))
     if info.knee is not None:
-        facts.append(("Knee", f"trial {info.knee}: farthest below the line between the front's two ends"))
+        facts.append(("Knee", f"slot {info.knee}: farthest below the line between the front's two ends"))
     return tuple(facts)
 
 
 def _table(info: ParetoInfo) -> Table:
-    """The front; the first cell is the name of the trial, which leads to its run where there is one."""
+    """The front; the first cell is the slot of the trial, which leads to its run where there is one."""
     spread = any(p.error_sd is not None for p in info.front)
     rows = [
         (
-            str(p.number), percent(1 - (p.val_error or 0)),
+            str(p.slot), percent(1 - (p.val_error or 0)),
             *(("" if p.error_sd is None else f"{100 * p.error_sd:.2f}", str(p.n_seeds)) if spread else ()),
-            cost(p.train_gflops or 0), "knee" if p.number == info.knee else "", settings(p.params),
+            cost(p.train_gflops or 0), "knee" if p.slot == info.knee else "", settings(p.params),
         )
         for p in info.front
     ]  # fmt: skip
     return Table(
         caption="Trials on the front, most accurate first",
         header=(
-            "trial", "accuracy", *(("sd over seeds, points", "seeds") if spread else ()), "training cost", "place",
+            "slot", "accuracy", *(("sd over seeds, points", "seeds") if spread else ()), "training cost", "place",
             "settings",
         ),
         rows=tuple(rows),

@@ -36,12 +36,12 @@ class TrialPoint:
 
     @property
     def label(self) -> str:
-        return f"trial {self.number}" if self.arm is None else f"{self.arm}, seed {self.seed}"
+        return f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.seed}"
 
     @property
     def hover(self) -> str:
         """All that is known of it, for the mouse."""
-        lines = [f"<b>{theme.text(self.label)}</b> ({self.outcome}, slot {self.slot})"]
+        lines = [f"<b>{theme.text(self.label)}</b> ({self.outcome})"]
         if self.val_error is not None:
             lines.append(f"error {percent(self.val_error)}, accuracy {percent(1 - self.val_error)}")
         if self.train_gflops is not None:

@@ -18,7 +18,7 @@ def web_address(tracking_uri: str) -> str | None:
 
 
 def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
-    """Label of a trial, and its bare number -> address of its run; empty where the experiment is unknown."""
+    """Label of a trial, and its bare slot -> address of its run; empty where the experiment is unknown."""
     experiment = record.facts.get("experiment")
     if not experiment:
         return {}
@@ -28,7 +28,7 @@ def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
             continue
         address = run_url(mlflow, str(experiment["id"]), f"{record.instance}/{slot_key(trial)}")
         if trial.arm is None:
-            found |= {str(trial.number): address, f"trial {trial.number}": address}
+            found |= {str(trial.slot): address, f"slot {trial.slot}": address}
         else:
             found[f"{trial.arm}, seed {trial.seed}"] = address
     return found

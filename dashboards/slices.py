@@ -213,10 +213,10 @@ def _table(info: SlicesInfo) -> Table:
     ordered = sorted(info.trials, key=lambda p: (p.val_error is None, p.val_error, p.number))
     return Table(
         caption="The ten complete trials with the lowest error; all are in trials.csv",
-        header=("trial", *info.params, "validation error"),
+        header=("slot", *info.params, "validation error"),
         rows=tuple(
             (
-                str(p.number),
+                str(p.slot),
                 *(value_text(p.params.get(name, "")) for name in info.params),
                 percent(p.val_error) if p.val_error is not None else "",
             )

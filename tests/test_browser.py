@@ -115,7 +115,7 @@ def test_the_report_says_what_optuna_says(browser, report, finished):
     lead = browser.execute_script("return document.getElementById('overview').textContent")
     lead = lead.replace("\N{NO-BREAK SPACE}", " ")
     assert f"Best of the search: {100 * best.values[0]:.2f} % validation error" in lead
-    assert f"trial {best.number} with" in lead
+    assert f"slot {best.slot} with" in lead
     assert f"selected among {len(complete)} complete trial" in lead
 
 

@@ -22,7 +22,7 @@ function addMenu(plot, choices) {
 // A point whose trial has a link in the table of its page leads there too.
 function linkPoints(plot) {
   const links = [...plot.closest("section").querySelectorAll("tbody th a")];
-  const runs = new Map(links.map((a) => ["trial " + a.textContent.trim(), a.href]));
+  const runs = new Map(links.map((a) => ["slot " + a.textContent.trim(), a.href]));
   if (runs.size) plot.on("plotly_click", (event) => {
     const address = runs.get(event.points[0].customdata);
     if (address) window.open(address, "_blank", "noopener");

@@ -85,7 +85,7 @@ def test_curves_that_lie_on_each_other_take_one_colour():
     record = make_study(2, outcomes=("complete",), extras=(), control_seeds=())
     same = replace(record, trials=(record.trials[0], replace(record.trials[0], number=1, slot=1)))
     names = [trace.name for trace in curves.figure(curves.info(same)).data]
-    assert names == ["1 other", "trial 0 (best)", "chosen: trial 0"]
+    assert names == ["1 other", "slot 0 (best)", "chosen: slot 0"]
 
 
 def test_slots_are_counted_once():
@@ -128,7 +128,7 @@ def test_curves_put_the_best_first_and_shade_its_phases():
     assert [(s.start, s.end) for s in info.curves[0].sub] == [(8, 12)]
     figure = curves.figure(info)
     assert [(s.x0, s.x1) for s in figure.layout.shapes] == [(8, 12)]
-    assert figure.layout.meta["choices"][0]["label"] == "trial 0 (best)"
+    assert figure.layout.meta["choices"][0]["label"] == "slot 0 (best)"
 
 
 def test_forty_trials_stay_readable():
@@ -138,7 +138,7 @@ def test_forty_trials_stay_readable():
 
 
 def test_the_drop_map_marks_what_was_dropped_before():
-    """Kept 0, dropped 1, dropped again 2; filters that a layer does not have are empty."""
+    """Kept 0, dropped 1, dropped again 2 and a dot; filters that a layer does not have are empty."""
     h = History(
         total_steps=100,
         steps_per_epoch=10,
@@ -150,9 +150,14 @@ def test_the_drop_map_marks_what_was_dropped_before():
         restores=(Restore(step=20, cycle=0, levels={"a": {"mutual": 2}}, overlap={"a": 0.3, "b": 0.25}),),
     )
     shown = dropmap.drop_map(h, "t")
-    heat = dropmap.figure(dropmap.DropMapInfo(maps=(shown,), n_with_drops=1)).data[-1]
+    figure = dropmap.figure(dropmap.DropMapInfo(maps=(shown,), n_with_drops=1))
+    heat = figure.data[-2]
     rows = [list(row) for row in heat.z]
     assert rows == [[1, 0, 1], [0, 0, None], [None, None, None], [0, 0, 2], [0, 1, None]]
+    dots = figure.data[-1]
+    assert (list(dots.x), list(dots.y), dots.yaxis) == ([2], [3], "y2")  # in the row of the only 2
+    assert figure.layout.yaxis2.range == figure.layout.yaxis.range
+    assert figure.layout.meta["choices"][0]["data"]["y"][1] == [3]
     assert shown.cycles[0].overlap_after == {"a": 0.3, "b": 0.25}
     assert shown.cycles[1].overlap_after is None
 

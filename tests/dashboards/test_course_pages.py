@@ -29,10 +29,10 @@ def test_each_seed_is_a_line_of_its_own() -> None:
     one = make_study(6, outcomes=("stopped",), extras=(), control_seeds=())
     info = curves.info(with_seeds(one))
     assert [(c.label, c.outcome) for c in info.curves[:2]] == [
-        ("trial 0, seed 0", "complete"), ("trial 0, seed 1", "stopped"),
+        ("slot 0, seed 0", "complete"), ("slot 0, seed 1", "stopped"),
     ]  # fmt: skip
     assert info.n == len(info.curves) == 12
-    assert [c.label for c in curves.info(one).curves] == [f"trial {i}" for i in range(6)]
+    assert [c.label for c in curves.info(one).curves] == [f"slot {i}" for i in range(6)]
 
 
 def test_of_many_curves_a_stated_choice_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,4 +178,4 @@ def test_points_carry_the_name_that_leads_to_their_run():
     for page in (pareto, slices, interactions):
         figure = page.figure(page.info(FORTY))
         names = {name for t in figure.data if t.customdata is not None for name in t.customdata}
-        assert {f"trial {p.number}" for p in pareto.info(FORTY).front} <= names
+        assert {f"slot {p.slot}" for p in pareto.info(FORTY).front} <= names

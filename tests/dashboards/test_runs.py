@@ -33,7 +33,7 @@ def test_a_trial_that_never_began_has_no_run():
     assert run_addresses(record, "http://m") == {}
     known = replace(record, facts={**record.facts, "experiment": {"name": "x", "id": "7"}})
     found = run_addresses(known, "http://m")
-    assert set(found) == {"0", "trial 0", "standard, seed 0", "paper, seed 0", "random-drop, seed 0"}
+    assert set(found) == {"0", "slot 0", "standard, seed 0", "paper, seed 0", "random-drop, seed 0"}
     assert all(a.startswith("http://m/#/experiments/7/runs?searchFilter=") for a in found.values())
 
 
