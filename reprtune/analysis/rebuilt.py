@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reprtune.spec.space import Choice, FloatRange, Range
@@ -11,6 +12,7 @@ from reprtune.spec.space import Choice, FloatRange, Range
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial, TrialState
 
 Params = tuple[tuple[str, Any], ...]
 Row = tuple[Params, float]  # what was drawn, and the objective
@@ -21,16 +23,27 @@ def as_study(rows: Sequence[Row], params: Mapping[str, Range]) -> Study:
     import optuna
 
     distributions = {name: distribution(range_) for name, range_ in params.items()}
+    trials = []
+    for number, (drawn, value) in enumerate(rows):
+        known = {name: v for name, v in drawn if name in distributions}
+        trial = optuna.trial.create_trial(
+            params=known, distributions={name: distributions[name] for name in known}, value=value
+        )
+        trial.number = trial._trial_id = number  # noqa: SLF001 - what a storage would give it
+        trials.append(trial)
     with quiet():
         study = optuna.create_study(direction="minimize")
-    for drawn, value in rows:
-        known = {name: v for name, v in drawn if name in distributions}
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=known, distributions={name: distributions[name] for name in known}, value=value
-            )
-        )
+    # Added to Optuna's storage each trial would be checked again and copied, most of the time of an answer.
+    study.get_trials = partial(_chosen, trials)  # type: ignore[method-assign]
     return study
+
+
+def _chosen(
+    trials: Sequence[FrozenTrial],
+    deepcopy: bool = True,  # noqa: ARG001 - as `Study.get_trials` has it; nobody changes a trial here
+    states: Container[TrialState] | None = None,
+) -> list[FrozenTrial]:
+    return [trial for trial in trials if states is None or trial.state in states]
 
 
 def distribution(range_: Range) -> BaseDistribution:
