@@ -39,6 +39,7 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
         "best": None if best is None else _best_facts(best),
         "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",
         "mlflow_waiting": waiting_events,
+        "next": f"study {'resume' if study.pending() else 'confirm'} {study.spec.name}",
         "pace": {name: getattr(pace, name) for name in ("per_hour", "left", "low", "high")},
     }
 
@@ -57,6 +58,7 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
         "step": trial.progress.get("step"),
         "total": trial.progress.get("total"),
         "seed": trial.progress.get("seed", trial.seed),
+        "seeds": n_seeds if trial.arm is None else 1,
         "share": round(share_done(trial, n_seeds), 4),
         "steps_per_second": speed(trial),
         "val_error": trial.progress.get("val_error"),
@@ -102,7 +104,7 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
             *table(rows, ("slot", "worker", "device", "step", "", "steps/s", "val error")).splitlines(),
         ]
     elif not is_over(facts):
-        lines.append(f"  nobody works on it: python cli.py study resume {facts['name']}")
+        lines.append(f"  nobody works on it: python cli.py {facts['next']}")
     if len(lines) > height:
         lines = [*lines[: height - 1], f"... and {len(lines) - height + 1} more lines"]
     return [one_line(line)[:width] for line in lines]
@@ -146,6 +148,8 @@ def _best(facts: Mapping[str, Any]) -> str:
 
 def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
     step = "beginning" if worker["step"] is None else f"{worker['step']}/{worker['total']}"
+    if worker["seeds"] > 1 and worker["step"] is not None:
+        step += f" of seed {worker['seed']}"
     share = "" if worker["step"] is None else f"{worker['share']:.0%}"
     rate = "" if worker["steps_per_second"] is None else f"{worker['steps_per_second']:.3g}"
     error = "" if worker["val_error"] is None else percent(worker["val_error"])

@@ -85,7 +85,10 @@ def _estimate(known: Pace, n: float, mean: float, spread: float, k: int) -> Pace
 
 def share_done(trial: TrialRecord, n_seeds: int = 1) -> float:
     """The share of its steps that a running trial has behind it, in [0, 1]."""
-    step, total = trial.progress.get("step", 0), trial.progress.get("total", 0)
+    progress = (
+        trial.progress if trial.progress.get("seed", trial.seed) == trial.seed else {}
+    )  # of the seed before
+    step, total = progress.get("step", 0), progress.get("total", 0)
     seeds = n_seeds if trial.arm is None else 1
     return min(1.0, (len(trial.earlier) + (step / total if total else 0.0)) / max(1, seeds))
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
-from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.stopping import Other, error_at, should_stop
 
 T = TypeVar("T")
@@ -143,7 +143,10 @@ def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
     times = {p.step: p.time for p in run.history.points} if run.history else {}
     cost = math.nan if run.planned_gflops is None else run.planned_gflops
     ended = math.inf if trial.ended is None else trial.ended
-    rest = (trial.started or -math.inf, ended, float(trial.outcome in COMPARED), cost)
+    is_compared = trial.outcome in COMPARED or (
+        trial.outcome in FINAL and seed != trial.seed
+    )  # as Rivals does
+    rest = (trial.started or -math.inf, ended, float(is_compared), cost)
     for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
         yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)
 

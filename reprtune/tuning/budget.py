@@ -3,7 +3,8 @@
 A worker adds to its own account after every segment it trains, whatever becomes of the trial: so two
 workers never write the same number, what an interrupted or lost attempt has spent stays counted, and to
 know the sum nobody has to read a trial. When the sum has reached the limit no trial of the search begins,
-and those that run end before their next segment: more is spent by at most one segment for each of them.
+and those that run end before their next segment: more is spent by at most one segment for each of them, and
+one for every worker that was killed, whose last segment nobody has written down.
 """
 
 from __future__ import annotations

@@ -131,9 +131,11 @@ class Attempt:
             self._finish("over-budget")
             return None
         training = self.now
-        update = self._guarded(training.advance)
-        if self.queue.is_search:
-            retried(partial(self.around.budget.add, *training.newly_spent()))
+        try:
+            update = self._guarded(training.advance)
+        finally:  # also where a full disk ends it
+            if self.queue.is_search:
+                retried(partial(self.around.budget.add, *training.newly_spent()))
         if self.lost:
             self.outcome = "lost"  # somebody else has the slot now: leave quietly
         if self.outcome is not None:
@@ -308,8 +310,10 @@ class Attempt:
         }
         if self.error is not None:
             result["error"] = self.error
+        if self.run is not None or self.earlier:
+            result |= self._costs()
         if self.run is not None:
-            result |= {**self._costs(), "state": self.run.last_name, **self.now.test}
+            result |= {"state": self.run.last_name, **self.now.test}
         return result
 
     def _costs(self) -> dict[str, float]:

@@ -177,3 +177,17 @@ def test_a_rule_that_never_acted_is_not_replayed() -> None:
     spec = replace(record.spec, objectives=("train_gflops",))
     assert account(record).n_replayed == 3
     assert account(replace(record, spec=spec)).n_replayed == 0
+
+
+def test_the_seeds_that_a_diverged_trial_had_finished_are_compared() -> None:
+    """As the worker does: its first seed stays a rival of other first seeds, its second does not."""
+    record = three_and_one()
+    bad = trial(4, "diverged", {40: 0.1}, 0.0, seed=1)
+    first = SeedRun(seed=0, history=history({40: 0.45}, 0.0), rungs=((40, 0.45),), planned_gflops=200.0)
+    more = replace(record, trials=(*record.trials, replace(bad, earlier=(first,))))
+    (row,) = account(more).stopped
+    assert (row.n_comparable, row.place) == (4, 5)
+    spec = replace(record.spec, seeds=2)
+    mine = replace(record.trials[3], seed=1)
+    (row,) = account(replace(more, spec=spec, trials=(*record.trials[:3], mine, more.trials[4]))).stopped
+    assert row.n_comparable == 0

@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.watch import is_over, log_line, milestones, moment_facts, screen
 from reprtune.analysis.pace import find_pace, share_done
-from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from tests.command import Command
 from tests.stored import new_study, record
 from tests.tiny_study import STUDY
@@ -58,6 +58,31 @@ def test_without_grounds_there_is_no_estimate(trials: tuple[TrialRecord, ...]) -
 def test_a_trial_of_two_seeds_is_a_quarter_done_in_the_middle_of_its_first() -> None:
     """Steps count within their seed."""
     assert share_done(RUNNING, 2) == 0.25 and share_done(trial(1, "running")) == 0.0
+
+
+def test_the_share_never_falls_when_a_seed_ends() -> None:
+    """Its seed is in the record before the next beat: until then that says nothing of the next seed."""
+    at_the_end = {**HALF, "step": 8, "seed": 0}
+    first = replace(RUNNING, progress=at_the_end)
+    second = replace(first, seed=1, earlier=(SeedRun(seed=0),))
+    assert share_done(first, 2) == share_done(second, 2) == 0.5
+    assert share_done(replace(second, progress={**HALF, "seed": 1}), 2) == 0.75
+
+
+def test_a_seed_of_several_is_named() -> None:
+    """With one there is nothing to name."""
+    several = study(RUNNING)
+    several = replace(several, spec=replace(several.spec, seeds=2))
+    assert "4/8 of seed 0" in screen(moment_facts(several, 0, 1000.0), 200, 50)[-1]
+    assert "of seed" not in screen(moment_facts(study(RUNNING), 0, 1000.0), 200, 50)[-1]
+
+
+def test_who_works_on_nothing_is_told_what_goes_on() -> None:
+    """The search, or the confirmation once that alone is left."""
+    waiting = replace(trial(0, "waiting"), arm="slot-0", settings={})
+    confirming = replace(study(*DONE, slots=3), confirmation=(waiting,))
+    assert any("study confirm tiny" in line for line in screen(moment_facts(confirming, 0, 1.0), 200, 50))
+    assert any("study resume tiny" in line for line in screen(moment_facts(study(*DONE), 0, 1.0), 200, 50))
 
 
 def test_facts_say_who_trains_what() -> None:

@@ -24,6 +24,7 @@ from reprtune.tuning.export import slot_network
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.launch import forget_beginnings
 from reprtune.tuning.process import Report, worker_name
+from reprtune.tuning.seed_training import SeedTraining
 from reprtune.tuning.stopping import Other
 from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
 
@@ -257,3 +258,21 @@ def test_the_progress_of_a_slot_goes_on_from_seed_to_seed(tmp_path: Path) -> Non
     steps = [what.step for what in heard if what.kind == "progress"]
     assert steps == sorted(steps) and {8, 16} <= set(steps) and steps[0] < 8 and steps[-1] < 24
     assert {what.total for what in heard if what.kind == "progress"} == {24}
+
+
+def test_a_second_seed_that_cannot_begin_keeps_what_the_first_has_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial ends with an error, and with the steps of its first seed."""
+    build = SeedTraining.build
+
+    def fail(self: SeedTraining, should_stop: Callable[[], bool]) -> None:
+        if self.spec.seed == 1:
+            raise RuntimeError("no second")
+        build(self, should_stop)
+
+    monkeypatch.setattr(SeedTraining, "build", fail)
+    (trial,) = work(create(tmp_path, **{**SEEDS, "slots": 1})).final()
+    assert trial.outcome == "error" and trial.result["error"] == "RuntimeError: no second"
+    assert trial.result["steps_spent"] == trial.result["steps_alone"] == 8
+    assert [run.seed for run in trial.runs] == [0, 1] and "state" not in trial.result
