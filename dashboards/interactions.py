@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.page import Table, Words
-from dashboards.panels import GAP, panels
+from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, trial_points
 from dashboards.units import OBJECTIVE_NAMES, cost_unit, value_text
 from reprtune.analysis.importance import importances, leading
@@ -24,6 +24,7 @@ TITLE = "Pairs of parameters"
 MAX_DRAWN = 200
 MAX_CELLS = 5  # per side
 MIN_TRIALS = 10
+ROW_HEIGHT = 120  # px
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,27 +128,54 @@ def _pair(
 
 
 def figure(info: InteractionsInfo) -> go.Figure:
-    """A row per pair, a column per objective: cells and trials in one colour scale per objective."""
-    objectives = list(dict.fromkeys(p.objective for p in info.pairs))
-    pairs = list(dict.fromkeys((p.first, p.second) for p in info.pairs))
-    scales = {o: _scale(info, o) for o in objectives}
-    titles = [
-        [f"{OBJECTIVE_NAMES[o].rsplit(' ')[-1]} ({scales[o][1]})\nby {a}" for o in objectives]
-        for a, _ in pairs
-    ]
-    fig = panels(titles, [200] * len(titles), column_gap=0.08, gap=GAP + 20)
+    """A matrix of parameters: one objective below its diagonal, the other above; cells and trials in one
+    colour scale per objective."""
+    names, objectives = list(info.axes), list(dict.fromkeys(p.objective for p in info.pairs))
+    inner = [""] * len(names)
+    titles = [*[inner] * (len(names) - 1), [_broken(name) for name in names]]
+    fig = panels(titles, [ROW_HEIGHT] * len(names), column_gap=0.012, gap=8)
+    for i, name in enumerate(names, 1):
+        fig.update_xaxes(_look(info.axes[name]), title_font_size=12, col=i)
+        if info.axes[name].options:
+            fig.update_xaxes(tickangle=90, col=i)  # else plotly leaves out what it has no room for
+        fig.update_yaxes(_look(info.axes[name]), row=i)
+        _name(fig, name, i)
+    frame = {"showline": True, "mirror": True, "linecolor": theme.GREY, "showticklabels": False}
+    fig.update_xaxes(frame)
+    fig.update_yaxes(frame)
+    fig.update_xaxes(showticklabels=True, row=len(names))
+    fig.update_yaxes(showticklabels=True, col=1)
     for pair in info.pairs:
-        row, column = pairs.index((pair.first, pair.second)) + 1, objectives.index(pair.objective) + 1
-        _draw(fig, info, pair, scales[pair.objective][0], row, column)
-        fig.update_xaxes(_look(info.axes[pair.first]), row=row, col=column)
-        fig.update_yaxes(_look(info.axes[pair.second]), row=row, col=column)
-        if column == 1:
-            fig.update_yaxes(title_text=theme.text(pair.second), row=row, col=column)
-        else:
-            fig.update_yaxes(showticklabels=False, row=row, col=column)
+        below = pair.objective == objectives[0]
+        _draw(fig, info, pair if below else _transposed(pair), names, objectives)
     for i, objective in enumerate(objectives, 1):
-        fig.update_layout({f"coloraxis{i}": _colours(info, objective, scales[objective], i, len(objectives))})
+        fig.update_layout({f"coloraxis{i}": _colours(info, objective, i, len(objectives))})
     return fig
+
+
+def _name(fig: go.Figure, name: str, place: int) -> None:
+    """Write the parameter into its panel of the diagonal, whose axes are only drawn with a trace."""
+    fig.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=place, col=place)
+    text = theme.text(_broken(name)).replace("\n", "<br>")
+    fig.add_annotation(
+        text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=place, col=place,
+        font_size=12,
+    )  # fmt: skip
+
+
+def _broken(name: str) -> str:
+    """A name in lines that a narrow panel has room for."""
+    return name.replace("_", "_\n")
+
+
+def _transposed(pair: Pair) -> Pair:
+    return Pair(
+        objective=pair.objective,
+        first=pair.second,
+        second=pair.first,
+        means=tuple(zip(*pair.means, strict=True)),
+        counts=tuple(zip(*pair.counts, strict=True)),
+    )
 
 
 def _scale(info: InteractionsInfo, objective: str) -> tuple[float, str]:
@@ -156,16 +184,17 @@ def _scale(info: InteractionsInfo, objective: str) -> tuple[float, str]:
     return cost_unit(max((p.train_gflops or 0 for p in info.trials), default=0))
 
 
-def _colours(
-    info: InteractionsInfo, objective: str, scale: tuple[float, str], i: int, n: int
-) -> dict[str, Any]:
-    """From the lowest to the highest trial drawn, with a bar above its column."""
-    values = [v / scale[0] for p in info.trials if (v := getattr(p, objective)) is not None]
+def _colours(info: InteractionsInfo, objective: str, i: int, n: int) -> dict[str, Any]:
+    """From the lowest to the highest trial drawn, with a bar above the matrix."""
+    size, unit = _scale(info, objective)
+    values = [v / size for p in info.trials if (v := getattr(p, objective)) is not None]
+    where, name = ("\u25e3", "\u25e5")[i - 1], OBJECTIVE_NAMES[objective].rsplit(" ")[-1]  # corners
     return {
         "colorscale": "Cividis", "cmin": min(values, default=0), "cmax": max(values, default=1),
         "colorbar": {
             "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i - 0.5) / n, "xanchor": "center",
             "y": 1, "yanchor": "bottom", "yref": "paper", "nticks": 3, "tickangle": 0,
+            "title": {"text": f"{where} {name}, {unit}", "side": "top", "font": {"size": 12}},
         },
     }  # fmt: skip
 
@@ -173,8 +202,8 @@ def _colours(
 def _look(axis: Axis) -> dict[str, Any]:
     ends = (axis.edges[0], axis.edges[-1])
     if axis.logarithmic:
-        return {"type": "log", "range": [math.log10(e) for e in ends], "showgrid": False}
-    look: dict[str, Any] = {"type": "linear", "range": list(ends), "showgrid": False}
+        return {"type": "log", "range": [math.log10(e) for e in ends], "showgrid": False, "nticks": 4}
+    look: dict[str, Any] = {"type": "linear", "range": list(ends), "showgrid": False, "nticks": 5}
     if axis.options:
         look |= {
             "tickvals": list(range(len(axis.options))),
@@ -183,8 +212,12 @@ def _look(axis: Axis) -> dict[str, Any]:
     return look
 
 
-def _draw(fig: go.Figure, info: InteractionsInfo, pair: Pair, scale: float, row: int, column: int) -> None:
+def _draw(
+    fig: go.Figure, info: InteractionsInfo, pair: Pair, names: Sequence[str], objectives: Sequence[str]
+) -> None:
     a, b = info.axes[pair.first], info.axes[pair.second]
+    row, column = names.index(pair.second) + 1, names.index(pair.first) + 1
+    scale, colours = _scale(info, pair.objective)[0], f"coloraxis{objectives.index(pair.objective) + 1}"
     cells = [[None if m is None else m / scale for m in line] for line in pair.means]
     said = [
         [
@@ -194,7 +227,7 @@ def _draw(fig: go.Figure, info: InteractionsInfo, pair: Pair, scale: float, row:
         for line in zip(cells, pair.counts, strict=True)
     ]
     fig.add_heatmap(
-        x=list(a.edges), y=list(b.edges), z=cells, coloraxis=f"coloraxis{column}", hovertext=said,
+        x=list(a.edges), y=list(b.edges), z=cells, coloraxis=colours, hovertext=said,
         hoverinfo="text", opacity=0.75, row=row, col=column,
     )  # fmt: skip
     shown = [
@@ -207,7 +240,7 @@ def _draw(fig: go.Figure, info: InteractionsInfo, pair: Pair, scale: float, row:
         mode="markers",
         marker={
             "size": 7, "color": [getattr(p, pair.objective) / scale for p in shown],
-            "coloraxis": f"coloraxis{column}", "line": {"width": 1, "color": "#fff"},
+            "coloraxis": colours, "line": {"width": 1, "color": "#fff"},
         },
         customdata=[p.label for p in shown], hovertext=[p.hover for p in shown], hoverinfo="text",
         showlegend=False, row=row, col=column,
@@ -236,11 +269,14 @@ def words(info: InteractionsInfo) -> Words:
         lead += [_finding(info), *reasons[:1]]
         if len(reasons) > 1:
             lead.append(f"{len(reasons)} pairs have no measure; the table says which.")
+    where = ""
+    if len({p.objective for p in info.pairs}) > 1:
+        where = "Below the diagonal the error, above it the cost, with the same parameters. "
     return Words(
         lead=tuple(text for text in lead if text) if missing is None else (),
         missing=missing,
         reading=(
-            "Each cell is the mean of its complete trials, each dot one trial, moved a little where values are "
+            f"{where}Each cell is the mean of its complete trials, each dot one trial, moved a little where values are "
             "equal; dark is lower, empty cells were never tried. The share is of all variance, beyond what "
             "linear and quadratic main effects of all parameters explain, and corrected for chance, so it can "
             "lie below 0; its range holds 5 to 95 % of fits to random halves of the trials. Only bilinear "

@@ -101,6 +101,34 @@ def test_cells_hold_the_means_of_their_trials():
             assert mean == (pytest.approx(statistics.fmean(inside)) if inside else None)
 
 
+def test_the_error_is_below_the_diagonal_and_the_cost_above():
+    """Every cell of the matrix shows its pair: names of row and column, and means as counted, each objective in
+    its own colours; nothing is on the diagonal."""
+    info = interactions.info(FORTY)
+    figure, names = interactions.figure(info), list(info.axes)
+    drawn = {}
+    for trace in figure.data:
+        if trace.type == "heatmap":
+            place = int((trace.xaxis or "x")[1:] or 1) - 1
+            drawn[divmod(place, len(names))] = trace
+    n = len(names)
+    assert set(drawn) == {(row, column) for row in range(n) for column in range(n) if row != column}
+    for pair in info.pairs:
+        first, second = names.index(pair.first), names.index(pair.second)
+        low = pair.objective == "val_error"
+        trace = drawn[
+            (max(first, second), min(first, second)) if low else (min(first, second), max(first, second))
+        ]
+        assert trace.coloraxis == ("coloraxis" if low else "coloraxis2")
+        flat = sorted(m for line in pair.means for m in line if m is not None)
+        shown = sorted(v for line in trace.z for v in line if v is not None)
+        assert [v / shown[0] for v in shown] == pytest.approx([m / flat[0] for m in flat])
+    place = (len(names) - 1, 0)
+    x, y = drawn[place].x, drawn[place].y
+    assert (list(x), list(y)) == (list(info.axes[names[0]].edges), list(info.axes[names[-1]].edges))
+    assert figure.layout.height < 800
+
+
 @pytest.mark.parametrize(
     ("range_", "edges"),
     [
