@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from reprtune.errors import StudyError
+from reprtune.record.pack import pack
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_seed
 from reprtune.settings import Settings
+from reprtune.spec.history import History, Point
 from reprtune.spec.space import FloatRange, IntRange
 from reprtune.spec.study import StopRule
 from reprtune.states.store import StateStore
@@ -25,6 +27,7 @@ from reprtune.tuning.journal import Journal
 from reprtune.tuning.launch import forget_beginnings
 from reprtune.tuning.process import Report, worker_name
 from reprtune.tuning.seed_training import SeedTraining
+from reprtune.tuning.seeds import mean_points
 from reprtune.tuning.stopping import Other
 from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
 
@@ -276,3 +279,21 @@ def test_a_second_seed_that_cannot_begin_keeps_what_the_first_has_cost(
     assert trial.outcome == "error" and trial.result["error"] == "RuntimeError: no second"
     assert trial.result["steps_spent"] == trial.result["steps_alone"] == 8
     assert [run.seed for run in trial.runs] == [0, 1] and "state" not in trial.result
+
+
+def test_the_mean_curve_has_the_steps_that_all_seeds_have() -> None:
+    """Means of what is measured, the last time, the first seed's phase; a seed that took other steps cuts out its own."""
+    curves = [
+        [point(2, 0.5, 1.0), point(4, 0.3, 2.0), point(6, 0.1, 3.0)],
+        [point(2, 0.7, 5.0), point(5, 0.9, 6.0), point(6, 0.2, 4.0)],
+    ]
+    found = mean_points([pack(History(total_steps=8, steps_per_epoch=2, points=tuple(c))) for c in curves])
+    assert [(p.step, round(p.val_error, 9), p.time) for p in found] == [(2, 0.6, 5.0), (6, 0.15, 4.0)]
+    assert mean_points([]) == []
+
+
+def point(step: int, error: float, at: float) -> Point:
+    return Point(
+        step=step, phase="full", cycle=0, lr=0.1, train_loss=1.0, val_loss=1.0, val_error=error, gflops=1.0,
+        seconds=1.0, time=at,
+    )  # fmt: skip
