@@ -61,6 +61,8 @@ def compared(c: Comparison, arm: ConfirmedArm, family: int) -> str:
         "lower": "has a lower error than", "higher": "has a higher error than",
         "not shown": "is not shown to differ from", "unknown": "cannot be judged against",
     }[c.verdict]  # fmt: skip
+    if c.verdict == "not shown" and not d.low <= 0 <= d.high:  # the uncorrected interval says otherwise
+        verb = "is not shown to differ, after correction, from"
     tail = (
         "all seeds differ by the same amount, so there is no spread to judge by"
         if c.p_holm is None

@@ -31,6 +31,7 @@ SMALL = {
     "study create": ("slots=3", "control_seeds=[0,1]", "task.train_images=128", "model.width=4"),
 }
 WITHOUT_WIDTH = "python:"  # networks of one's own
+COMPARISONS = ("criteria", "paper-c3", "paper-resnet20")  # have no slots
 SEEN_ELSEWHERE = {  # only read here
     "ui": "stays until it is stopped; test_ui.py starts and stops it",
     "data prepare": "downloads; test_data_command.py runs it",
@@ -83,9 +84,10 @@ class Reader:
         self._run(name, words)
 
     def _run(self, name: str, words: list[str]) -> None:
-        own = any(word.startswith(WITHOUT_WIDTH) for word in words)
+        left_out = ("model.width",) if any(word.startswith(WITHOUT_WIDTH) for word in words) else ()
+        left_out += ("slots",) if words[2:3] and words[2] in COMPARISONS else ()
         for setting in SMALL.get(name, ()):
-            if not (own and setting.startswith("model.width")):
+            if not setting.startswith(left_out):
                 words += ["--set", setting]
         self.has_study = self.has_study or words[:3] == ["study", "create", "repr-ablation"]
         self.command(*words)
