@@ -121,13 +121,14 @@ def test_the_last_state_of_every_seed_stays_and_can_be_exported(
 def test_a_worker_that_leaves_in_any_seed_loses_and_doubles_nothing(
     tmp_path: Path, whole: tuple[Settings, StudyRecord], after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After so many of 48 steps, and in the middle of an epoch too: the same bits, no step twice."""
+    """After so many of 48 steps, and in the middle of an epoch too: the same bits, no step twice, each one spent once."""
     steps = count_steps(monkeypatch)
     settings = create(tmp_path, **SEEDS)
     study = work(settings, leaving=lambda: len(steps) >= after)
     assert len(steps) == after and study.pending() > 0
     final = work(settings)
     assert final.pending() == 0 and len(steps) == 48
+    assert sum(t.result.get("steps_spent", 0) for t in final.trials) == 48
     assert curves(final) == curves(whole[1])
     assert [t.values for t in final.complete()] == [t.values for t in whole[1].complete()]
 
@@ -255,12 +256,16 @@ def test_two_workers_share_the_slots_of_a_study_with_several_seeds(tmp_path: Pat
 
 
 def test_the_progress_of_a_slot_goes_on_from_seed_to_seed(tmp_path: Path) -> None:
-    """It counts the steps of all its seeds, and never falls back."""
+    """It counts the steps of all its seeds, and never falls back; what is said at the end is their mean."""
     heard: list[Report] = []
-    work(create(tmp_path, **{**SEEDS, "slots": 1}), heard=heard.append)
+    study = work(create(tmp_path, **{**SEEDS, "slots": 1}), heard=heard.append)
     steps = [what.step for what in heard if what.kind == "progress"]
     assert steps == sorted(steps) and {8, 16} <= set(steps) and steps[0] < 8 and steps[-1] < 24
     assert {what.total for what in heard if what.kind == "progress"} == {24}
+    (end,) = [what for what in heard if what.kind == "end"]
+    assert end.val_error == pytest.approx(
+        mean(r.val_error for r in study.complete()[0].runs if r.val_error is not None)
+    )
 
 
 def test_a_second_seed_that_cannot_begin_keeps_what_the_first_has_cost(
