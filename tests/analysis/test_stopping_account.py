@@ -191,3 +191,14 @@ def test_the_seeds_that_a_diverged_trial_had_finished_are_compared() -> None:
     mine = replace(record.trials[3], seed=1)
     (row,) = account(replace(more, spec=spec, trials=(*record.trials[:3], mine, more.trials[4]))).stopped
     assert row.n_comparable == 0
+
+
+@pytest.mark.parametrize(("ended", "n"), [(30.0, 4), (20.5, 3)])
+def test_an_attempt_that_was_lost_later_was_a_rival_then(ended: float, n: int) -> None:
+    """The stop was at 24 s: until its loss was noticed an attempt counts; now it is no rival any more."""
+    record = three_and_one()
+    assert record.trials[3].ended == 24.0
+    lost = replace(trial(4, "lost", {40: 0.1}, 0.0), history=None, ended=ended)
+    found = account(replace(record, trials=(*record.trials, lost)))
+    assert found.stopped[0].n_comparable == n
+    assert found.rungs == account(record).rungs, "asked now, it is not there"
