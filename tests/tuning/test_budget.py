@@ -18,7 +18,9 @@ from reprtune.spec.space import FloatRange
 from reprtune.spec.study import Arm
 from reprtune.training.live import Live
 from reprtune.training.run import Run
+from reprtune.tuning.budget import Budget
 from reprtune.tuning.process import Report, worker_name
+from tests.stored import new_study
 from tests.tiny_study import STUDY
 from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
 
@@ -150,3 +152,19 @@ def test_a_study_without_a_search_is_its_controls(tmp_path: Path) -> None:
     assert study.pending() == 0 and not study.trials
     assert [t.outcome for t in study.controls] == ["complete"] * 4
     assert "4 of 4 controls" in status(study)
+
+
+def test_accounts_go_on_and_add_up(tmp_path: Path) -> None:
+    """A process number that is used again adds to what is there; the limit, of either kind, is on the sum."""
+    storage, spec = new_study(tmp_path / "x.db", max_seconds=10.0, max_gflops=100.0)
+    first, again, other = (Budget(storage, spec, worker) for worker in ("h:1:0", "h:1:0", "h:2:0"))
+    first.add(3.0, 20.0)
+    first.add(1.0, 5.0)
+    again.add(2.0, 10.0)
+    other.add(0.0, 0.0)
+    assert read_spent(storage, spec.name) == {"h:1:0": (6.0, 35.0)}
+    assert not other.is_used_up()
+    other.add(4.0, 0.0)
+    assert read_spent(storage, spec.name) == {"h:1:0": (6.0, 35.0), "h:2:0": (4.0, 0.0)}
+    assert other.is_used_up() and Budget(storage, spec, "h:3:0").is_used_up(), "10 of 10 seconds"
+    storage.engine.dispose()
