@@ -217,3 +217,13 @@ def test_tables_hold_every_attempt_and_comparison() -> None:
     assert [row["test_error"] for row in rows[:4]] == several(4)["slot-1"]
     assert all(tuple(row) == COMPARISON_COLUMNS for row in pairs) and len(pairs) == 6
     assert "test_error" not in trial_columns(record)
+
+
+def test_a_tie_is_half_an_improvement() -> None:
+    """Lower, equal, equal, higher: one and two halves of four; from the first seed on, where there is no p."""
+    four = pair(found({"slot-1": [0.1, 0.2, 0.2, 0.3], "standard": [0.2] * 4}), "slot-1", "standard")
+    assert four.better == 0.5
+    one = pair(found({"slot-1": [0.2], "standard": [0.2]}), "slot-1", "standard")
+    assert one.better == 0.5 and one.p is None and one.verdict == "unknown"
+    lower = pair(found({"slot-1": [0.1, 0.2, 0.2], "standard": [0.2] * 3}), "slot-1", "standard")
+    assert lower.better == pytest.approx(2 / 3)
