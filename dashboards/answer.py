@@ -21,7 +21,7 @@ def answer(record: StudyRecord) -> tuple[str, ...]:
 def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
-    sentences = [(_unfinished(record), "history")]
+    sentences = [(_unfinished(record), "history"), (_cut_short(record), "history")]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.slots:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
@@ -45,6 +45,16 @@ def _unfinished(record: StudyRecord) -> str:
     return (
         f"The study is unfinished: {done} of {count(record.spec.slots, 'search slot')} and {controls} of "
         f"{count(cells, 'control')} are done. What follows may change."
+    )
+
+
+def _cut_short(record: StudyRecord) -> str:
+    n = sum(t.outcome == "over-budget" for t in deciding(record.trials).values())
+    if not n:
+        return ""
+    return (
+        f"The search has used up what it may spend: {n} of {count(record.spec.slots, 'slot')} were not begun or not "
+        "trained to the end."
     )
 
 

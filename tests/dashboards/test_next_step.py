@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dashboards.answer import answer
 from dashboards.html import render
 from dashboards.next_step import progress
 from dashboards.page import Table, Words
@@ -114,3 +115,11 @@ def make_section(words: Words):
     from dashboards.html import Section
 
     return Section(key="k", title="t", words=words, drawing=go.Figure())
+
+
+def test_the_answer_says_that_the_budget_cut_the_search_short():
+    """Such slots are used up, so that nothing else would say so."""
+    record = make_study(4, outcomes=("complete", "over-budget"), extras=())
+    said = answer(record)
+    assert "used up what it may spend: 2 of 4 slots were not begun" in said[0]
+    assert "unfinished" not in " ".join(said) and not any("may spend" in s for s in answer(FINISHED))
