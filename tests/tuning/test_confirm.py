@@ -20,10 +20,12 @@ from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.space import IntRange
 from reprtune.spec.study import Arm
+from reprtune.states.store import StateStore
 from reprtune.training.run import Run
 from reprtune.tuning.confirm import fresh_seeds, plan_confirmation, prepare_confirmation
 from reprtune.tuning.export import slot_network
 from reprtune.tuning.journal import Journal
+from reprtune.tuning.launch import Launcher
 from reprtune.tuning.slots import confirmation_queue
 from reprtune.tuning.worker import Worker
 from tests.confirmed import confirmed, searched
@@ -257,6 +259,36 @@ def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path:
     storage.set_trial_state_values(late._trial_id, state=optuna.trial.TrialState.FAIL)
     assert queue.pending() == 6 and queue.requeue() == 1, "its worker vanished"
     storage.engine.dispose()
+
+
+def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States of beginnings go when nothing of either is left, whoever asks."""
+    monkeypatch.setattr("reprtune.tuning.launch.Shipper", NoShipper)
+    settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
+    work(settings)
+    storage = open_storage(settings.storage_url)
+    prepare_confirmation(storage, STUDY.name, top=1, n_seeds=1)
+    storage.engine.dispose()
+    store, name = StateStore(settings.states), "ab" + "1" * 62
+    store.put(name, b"x")
+    store.note(read(settings).digest, "beginning", [name])
+    run = Launcher(settings, STUDY.name, 1, None, page, str, lambda *_: None, lambda _: None).run
+    assert run().pending == 0 and store.has(name)
+    confirm_on(settings)
+    assert run().pending == 0 and not store.has(name)
+
+
+class NoShipper:
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def run_until(self, _: object) -> None:
+        pass
+
+    def sync(self, **_: object) -> None:
+        pass
 
 
 def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:
