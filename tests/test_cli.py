@@ -167,7 +167,7 @@ WRONG = [
     ([*SMOKE, "--set", "slots"], 2, ["path.to.field=value", "'slots'"]),
     ([*SMOKE, "--set", "slots=many"], 2, ["slots must be a whole number", "'many'"]),
     ([*SMOKE, "--set", "slots=2.5"], 2, ["slots must be a whole number", "2.5"]),
-    ([*SMOKE, "--set", "slots=0"], 2, ["slots must be at least 1", "0"]),
+    ([*SMOKE, "--set", "slots=0"], 2, ["A search has slots and a space, but slots is 0", "neither for a comparison"]),
     ([*SMOKE, "--set", "training.lr=fast"], 2, ["training.lr must be a number", "'fast'"]),
     ([*SMOKE, "--set", "model.batch_norm=1"], 2, ["model.batch_norm must be true or false", "1"]),
     ([*SMOKE, "--set", "training.lr=-1"], 2, ["training.lr must be above 0", "-1"]),
@@ -243,7 +243,7 @@ USERS = {
     "exits": ("import sys\nsys.exit(3)\n", "SystemExit"),
     "rule": (
         "from reprtune.spec.study import *\nSTUDY = StudySpec(name='a', question='', decision='', cost='')\n",
-        "space must name at least one field",
+        "slots is 32 and space names 0 fields",
     ),
     "binary": ("\0", "cannot be read"),
 }

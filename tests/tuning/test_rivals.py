@@ -8,7 +8,8 @@ from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
 from reprtune.tuning.rivals import by_seed
 from reprtune.tuning.stopping import Other
 
-FIRST, SECOND = ((4, 0.5), (8, 0.4)), ((4, 0.3),)
+FIRST = ((4, 0.5), (8, 0.4))
+SECOND = ((4, 0.3),)
 
 
 def trial(outcome: str) -> TrialRecord:
@@ -25,7 +26,7 @@ def test_a_seed_that_came_to_a_bad_end_is_no_rival_and_those_before_it_stay(outc
     both = {0: Other(FIRST, 2.0), 1: Other(SECOND, 3.0)}
     expected = {
         **dict.fromkeys(("running", "complete", "stopped"), both),
-        **dict.fromkeys(("diverged", "out-of-memory", "error", "over-budget"), {0: both[0]}),
+        **{name: {0: both[0]} for name in ("diverged", "out-of-memory", "error", "over-budget")},
     }
     assert by_seed(trial(outcome)) == expected.get(outcome, {})
 
