@@ -84,6 +84,9 @@ def figure(info: SlicesInfo) -> go.Figure:
     slanted = min(60, 3 * longest)  # px that the longest option takes when a phone slants it
     fig = panels(titles, [190] * len(titles), column_gap=0.14, gap=GAP + slanted)
     for column, objective in enumerate(info.objectives, 1):
+        # An interval of three trials reaches past what an error or a cost can be, and would squeeze the rest.
+        possible = {"clipmin": 0, **({"clipmax": 100} if objective == "val_error" else {})}
+        fig.update_yaxes(autorangeoptions=possible, col=column)
         for row, (name, options) in enumerate(info.params.items(), 1):
             for kind in LOOKS:
                 _add(fig, info, objective, name, scales[objective][0], kind, row, column)

@@ -13,11 +13,13 @@ def sentences(found: Confirmation) -> tuple[str, ...]:
     arms = {arm.arm: arm for arm in found.arms}
     first = found.leader.arm if found.leader else None
     shown = [c for c in found.comparisons if first in (None, c.arm)]
+    if found.open and all(c.difference is None for c in shown):
+        shown = []  # it has hardly begun, and that is said
+    shown.sort(key=lambda c: c.control != BASELINE)
     said = [unfinished(found)]
-    said += [
-        compared(c, arms[c.arm], len(found.comparisons))
-        for c in sorted(shown, key=lambda c: c.control != BASELINE)
-    ]
+    for i, c in enumerate(shown):  # the settings of the same leader once
+        known = bool(first) and i > 0
+        said.append(compared(c, arms[c.arm], len(found.comparisons), known=known))
     if not found.comparisons:
         said += [_alone(arm) for arm in found.arms]
     if found.leader:
@@ -44,16 +46,17 @@ def unfinished(found: Confirmation) -> str:
     )
 
 
-def compared(c: Comparison, arm: ConfirmedArm, family: int) -> str:
-    """One comparison on the test part, with its interval and corrected p."""
+def compared(c: Comparison, arm: ConfirmedArm, family: int, *, known: bool = False) -> str:
+    """One comparison on the test part, with its interval and corrected p; `known`: without the settings."""
+    name = _short(arm) if known else _name(arm)
     control = "standard training" if c.control == BASELINE else f"arm {c.control}"
     d = c.difference
     if d is None:
-        return f"On test images: no fresh seed is complete both in {c.arm} and in {c.control}."
+        return f"On test images: no fresh seed is complete both in {_short(arm)} and in {control}."
     numbers = f"{points(d.mean)} points of test error"
     if d.low is None or d.high is None:
         return (
-            f"On test images: {_name(arm)} against {control}: {numbers}, paired over "
+            f"On test images: {name} against {control}: {numbers}, paired over "
             f"{count(d.n, 'fresh seed')}; too few for an interval.{_chance(c.with_chance)}"
         )
     numbers += f" (95 % interval {points(d.low)} to {points(d.high)}), {count(d.n, 'fresh seed')}"
@@ -68,7 +71,7 @@ def compared(c: Comparison, arm: ConfirmedArm, family: int) -> str:
         if c.p_holm is None
         else f"{p_text(c.p_holm)} after correction for {count(family, 'comparison')}"
     )
-    return f"On test images: {_name(arm)} {verb} {control}: {numbers}, {tail}.{_chance(c.with_chance)}"
+    return f"On test images: {name} {verb} {control}: {numbers}, {tail}.{_chance(c.with_chance)}"
 
 
 def _alone(arm: ConfirmedArm) -> str:
@@ -93,9 +96,11 @@ def optimism(arm: ConfirmedArm) -> str:
 
 
 def _name(arm: ConfirmedArm) -> str:
-    if arm.slot is None:
-        return f"arm {arm.arm}"
-    return f"slot {arm.slot} ({settings(arm.params)})" if arm.params else f"slot {arm.slot}"
+    return f"{_short(arm)} ({settings(arm.params)})" if arm.params and arm.slot is not None else _short(arm)
+
+
+def _short(arm: ConfirmedArm) -> str:
+    return f"arm {arm.arm}" if arm.slot is None else f"slot {arm.slot}"
 
 
 def _chance(d: Difference | None) -> str:

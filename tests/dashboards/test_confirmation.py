@@ -97,7 +97,8 @@ def test_after_it_the_rest_is_called_what_it_is() -> None:
             {"slot-1": [0.1, 0.2], "standard": [0.2, 0.2]},
             "paired over 2 fresh seeds; too few for an interval.",
         ),
-        ({"slot-1": ["waiting"] * 3, "standard": [0.2] * 3}, "no fresh seed is complete both in slot-1 and"),
+        ({"slot-1": ["error"] * 3, "standard": [0.2] * 3}, "no fresh seed is complete both in slot 1 and"),
+        ({"slot-1": ["waiting"] * 3, "standard": [0.2] * 3}, "unfinished: 3 of 6 runs are left"),
         ({"slot-1": [0.1] * 3, "standard": [0.2] * 3}, "all seeds differ by the same amount"),
         ({"slot-1": [0.1, 0.2, "running"], "standard": [0.2] * 3}, "unfinished: 1 of 6 runs are left"),
         ({"slot-1": [0.1, 0.2, "diverged"], "standard": [0.2] * 3}, "With chance error in the place of"),
@@ -115,6 +116,18 @@ def test_after_it_the_rest_is_called_what_it_is() -> None:
 def test_what_is_missing_is_said(errors: Errors, said: str) -> None:
     """Seeds, spread, runs, a control or a search."""
     assert said in " ".join(sentences(errors))
+
+
+def test_a_confirmation_that_has_hardly_begun_says_only_that() -> None:
+    """Not for each control that nothing is known yet."""
+    said = sentences({"slot-1": ["waiting"] * 3, "standard": [0.2] * 3, "paper": ["waiting"] * 3})
+    assert not any("On test images" in sentence for sentence in said) and "unfinished" in said[0]
+
+
+def test_the_settings_of_a_leader_are_named_once() -> None:
+    """In the first of its comparisons."""
+    said = [s for s in sentences(BETTER) if s.startswith("On test images: slot 1")]
+    assert len(said) == 3 and ["slot 1 (" in s for s in said] == [True, False, False]
 
 
 def test_the_page_shows_every_seed_and_every_comparison() -> None:
