@@ -183,3 +183,15 @@ def test_histories_survive_packing(seed: int, until_epoch: int) -> None:
     history = make_history(params, random.Random(seed), until_epoch=until_epoch)
     text = pack(history)
     assert unpack(text) == history and text.isascii()
+
+
+@pytest.mark.parametrize(("of_seed", "rungs"), [(0, ()), (1, ((4, 0.5),))])
+def test_the_rungs_of_a_seed_that_is_finished_are_not_those_of_the_next(of_seed: int, rungs: object) -> None:
+    """Between two seeds the attribute still holds the first one's; those stand with that seed."""
+    first = {"points": [[4, 0.5]], "planned_gflops": 2.0}
+    seed = {"seed": 0, "val_error": 0.5, "train_gflops": 2.0, "rungs": first, "state": "s"}
+    attrs = {"slot": 0, "seed-0": seed, "rungs": {**first, "seed": of_seed}}
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attrs)
+    record = stored.to_record(trial, ("val_error",), 0)
+    assert record.seed == 1 and record.rungs == rungs
+    assert record.earlier[0].rungs == ((4, 0.5),)
