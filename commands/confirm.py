@@ -100,5 +100,6 @@ def confirm(
             f"send them with: python cli.py study sync {name}", err=True,
         )  # fmt: skip
     if summary.interrupted:
+        click.echo(f"  next: python cli.py study confirm {name}", err=True)
         raise click.exceptions.Exit(130)
     click.echo(f"  next: python cli.py study {'confirm' if summary.pending else 'report'} {name}")

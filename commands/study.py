@@ -68,10 +68,10 @@ def create(
 
     made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
-    click.echo(
-        f"  {spec.slots} slots, {len(spec.control_cells())} controls, {facts['total_steps']} steps each; "
-        f"{facts['fitting_share']:.0%} of the draws fit the total"
-    )
+    sizes = [f"{len(spec.control_cells())} controls", f"{facts['total_steps']:,} steps each"]
+    if spec.slots:
+        sizes = [f"{spec.slots} slots", *sizes, f"{facts['fitting_share']:.0%} of the draws fit the total"]
+    click.echo(f"  {', '.join(sizes)}")
     if "experiment" in facts:
         click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
     click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
@@ -117,10 +117,13 @@ def run(name: str, trials: int | None, workers: int, notify: str | None, **where
             f"send them with: python cli.py study sync {name}", err=True,
         )  # fmt: skip
     if summary.interrupted:
+        click.echo(f"  next: python cli.py study resume {name}", err=True)
         raise click.exceptions.Exit(130)
-    next_step = f"study report {name}" if summary.pending == 0 else f"study resume {name}"
-    click.echo(f"  next: python cli.py {next_step}")
-    if summary.pending == 0:
+    if summary.pending:
+        click.echo(f"  next: python cli.py study resume {name}")
+        return
+    click.echo(f"  next: python cli.py study report {name}")
+    if not summary.study.confirmation:
         click.echo(
             f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
         )
@@ -164,6 +167,8 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
     else:
         record = read_stored(name, where)
         click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
+        if not as_json and (step := terminal.next_step(record)):
+            click.echo(step)
 
 
 @study.command("list", epilog=examples("study list"))
@@ -242,7 +247,7 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     """Remove a study and its training states. Reports and exported networks stay, and MLflow's runs too
     without --with-mlflow."""
     from reprtune.errors import StudyError
-    from reprtune.tuning.remove import delete_study, find_in_mlflow
+    from reprtune.tuning.remove import check_idle, delete_study, find_in_mlflow
     from reprtune.tuning.tracking import shown
 
     settings = make_settings(**where)
@@ -251,8 +256,10 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     except StudyError as error:
         _delete_damaged(name, settings, error, yes=yes, with_mlflow=with_mlflow)
         return
+    check_idle(settings, record)
     there = find_in_mlflow(settings, record) if with_mlflow else None
-    what = f"{name} and its {len(record.trials)} trials"
+    n = len(record.trials) + len(record.controls) + len(record.confirmation)
+    what = f"{name} and its {n} trials"
     if there is not None:
         what += f", with {len(there.run_ids)} runs in MLflow at {shown(settings.mlflow_uri)}"
         if there.takes_experiment and there.experiment is not None:

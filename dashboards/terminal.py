@@ -11,6 +11,7 @@ from statistics import fmean
 from textwrap import wrap
 from typing import Any, Protocol
 
+from dashboards.next_step import progress
 from reprtune.record.leaders import leader_arm
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
@@ -80,17 +81,30 @@ def status(study: StudyRecord) -> str:
     everything = (*study.trials, *study.controls, *study.confirmation)
     running = [t for t in everything if t.outcome == "running"]
     lines += [
-        f"  running:  slot {t.slot} ({setting(t)}) on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
+        f"  running:  {_named(t)} on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
         for t in running
     ]
     failed = [t for t in everything if t.result.get("error")]
-    lines += [f"  {t.outcome}: slot {t.slot} ({setting(t)}): {t.result['error']}" for t in failed[-3:]]
+    lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-3:]]
     if (best := best_trial(study)) and best.values:
         lines.append(f"  best:     {percent(best.values['val_error'])} validation error, slot {best.slot} "
                      f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
     return "\n".join(lines)
+
+
+def _named(trial: TrialRecord) -> str:
+    """As other commands take it; with its setting in the search."""
+    return f"slot {slot_name(trial)}" + (f" ({setting(trial)})" if trial.arm is None else "")
+
+
+def next_step(study: StudyRecord) -> str:
+    """The command that brings it one step on, as a line; nothing while somebody works on it."""
+    if any(t.outcome == "running" for t in (*study.trials, *study.controls, *study.confirmation)):
+        return ""
+    command = progress(study).command
+    return f"  next: {command}" if command else ""
 
 
 def _how_sure(study: StudyRecord, best: TrialRecord) -> str:

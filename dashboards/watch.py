@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboards.terminal import best_trial, setting, table
-from dashboards.units import duration, percent
+from dashboards.units import duration, percent, significant
 from reprtune.analysis.pace import attempts, find_pace, share_done, speed
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
@@ -136,7 +136,7 @@ def _pace(facts: Mapping[str, Any]) -> str:
     pace = facts["pace"]
     if pace["left"] is None:
         return "too few finished slots for an estimate" if facts["running"] else ""
-    rate = f"{pace['per_hour']:.3g} slots an hour, " if pace["per_hour"] else ""
+    rate = f"{significant(pace['per_hour'])} slots an hour, " if pace["per_hour"] else ""
     return f"{rate}about {duration(pace['left'])} left ({duration(pace['low'])} to {duration(pace['high'])})"
 
 

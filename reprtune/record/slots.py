@@ -81,8 +81,9 @@ def find_slot(study: StudyRecord, name: str) -> TrialRecord:
     plain = str(int(short)) if short.isdecimal() else short
     if plain in slots:
         return slots[plain]
+    search = f"In the search: 0 to {study.spec.slots - 1}. " if study.spec.slots else ""
     controls = [name for name, trial in slots.items() if trial.arm is not None]
     raise StudyError(
         f"The study {study.spec.name!r} has no slot {name!r}.",
-        f"In the search: 0 to {study.spec.slots - 1}. Among the controls: {did_you_mean(name, controls)}",
+        f"{search}{did_you_mean(name, controls)}",
     )

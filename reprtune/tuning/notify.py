@@ -120,7 +120,8 @@ def send(command: str, notice: Notice, seconds: float = SECONDS) -> str | None:
         _kill(process)
         return f"could not be told: {error}"
     last = said.strip().splitlines()[-1:] or [""]
-    return f"ended with code {process.returncode}: {last[0][:200]}" if process.returncode else None
+    why = f": {last[0][:200]}" if last[0] else ""
+    return f"ended with code {process.returncode}{why}" if process.returncode else None
 
 
 def _kill(process: subprocess.Popen[str]) -> None:

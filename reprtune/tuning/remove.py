@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
-from reprtune.settings import Settings
+from reprtune.settings import Settings, lease_seconds
 from reprtune.spec.study import check_name
 from reprtune.states.store import StateStore
 from reprtune.tuning.events import STUDY_KEY, identity
@@ -22,6 +27,33 @@ from reprtune.tuning.tracking import connect, named_errors, runs_of
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
     from mlflow.tracking import MlflowClient
+
+
+def check_idle(settings: Settings, study: StudyRecord) -> None:
+    """Refuse while it is trained: its workers would fail on what is gone.
+
+    Raises:
+        StudyError: a worker was heard of within the grace period.
+    """
+    if workers := _workers(open_storage(settings.storage_url), study.spec.name):
+        raise StudyError(
+            f"{study.spec.name!r} is being trained by {', '.join(workers)}.",
+            "Stop its workers first (Ctrl-C where they run); one that was killed counts as gone after "
+            f"{lease_seconds()[1]} s.",
+        )
+
+
+def _workers(storage: RDBStorage, name: str) -> list[str]:
+    """Who trains it, and was heard of within the grace period."""
+    found: set[str] = set()
+    for part in (name, stored.controls_name(name), stored.confirmation_name(name)):
+        with contextlib.suppress(KeyError):  # not every study has all parts
+            study_id = storage.get_study_id_from_name(part)
+            stale = storage._get_stale_trial_ids(study_id)  # noqa: SLF001 - it has no public name
+            running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+            alive = [t.user_attrs for t in running if t._trial_id not in stale]  # noqa: SLF001 - as above
+            found |= {str(attrs["lease"]["worker"]) for attrs in alive if "lease" in attrs}
+    return sorted(found)
 
 
 def delete_study(settings: Settings, study: StudyRecord) -> None:

@@ -83,6 +83,13 @@ class Attempt:
         )
 
     @property
+    def shown_error(self) -> float | None:
+        """What a person is told at the end: of a complete trial the mean over its seeds, else the last
+        evaluation of the seed it was at."""
+        seeds = [*self.earlier, self.now.values()] if self.outcome == "complete" else [self.now.values()]
+        return mean_values(seeds).get("val_error")
+
+    @property
     def spec(self) -> TrialSpec:
         """Of the seed that is trained."""
         return self.now.spec

@@ -213,13 +213,12 @@ class Worker:
             self.tickets.give_back()
             retried(attempt.queue.requeue)
             return
-        points = attempt.run.live.points if attempt.run else ()
-        error = points[-1].val_error if points else None
         self.report(
             Report(
-                "end", attempt.title, val_error=error, outcome=str(attempt.outcome), error=attempt.error or ""
+                "end", attempt.title, val_error=attempt.shown_error, outcome=str(attempt.outcome),
+                error=attempt.error or "",
             )
-        )
+        )  # fmt: skip
 
     def _let_go(self, attempt: Attempt) -> None:
         """Leaving: save where the trial stands and give its slot back."""

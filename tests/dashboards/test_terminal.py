@@ -1,11 +1,15 @@
-"""What `train` says while it trains."""
+"""What `train` says while it trains, and `study status`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from dashboards.terminal import TrialProgress
+from dashboards.next_step import progress
+from dashboards.terminal import TrialProgress, next_step, status
 from reprtune.spec.history import History, Point
+from tests.factories import make_study
 
 
 def test_every_evaluation_is_one_line(
@@ -26,3 +30,19 @@ def test_every_evaluation_is_one_line(
     assert [line.split(",")[0] for line in said] == [
         "step 4/12 (epoch 1.0)", "step 8/12 (epoch 2.0)", "step 12/12 (epoch 3.0)",
     ]  # fmt: skip
+
+
+def test_a_status_ends_with_the_command_for_the_next_step() -> None:
+    """The report's own; none while somebody is at work, who must not be joined by mistake."""
+    study = make_study(4, outcomes=("complete",), extras=())
+    assert next_step(study) == f"  next: {progress(study).command}" != "  next: "
+    busy = replace(study, trials=(*study.trials[1:], replace(study.trials[0], outcome="running")))
+    assert next_step(busy) == ""
+
+
+def test_a_control_is_named_as_other_commands_take_it() -> None:
+    """Arm and seed, not its place in the queue."""
+    study = make_study(4, outcomes=("complete",), extras=())
+    control = replace(study.controls[0], outcome="running", lease={"host": "h", "device": "cpu"})
+    said = status(replace(study, controls=(control, *study.controls[1:])))
+    assert f"running:  slot {control.arm}-s{control.seed} on h, cpu" in said

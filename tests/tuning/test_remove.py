@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
-from reprtune.errors import TrackingError
+from reprtune.errors import StudyError, TrackingError
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
+from reprtune.spec.study import Arm
 from reprtune.tuning.journal import Journal
-from reprtune.tuning.remove import delete_study, find_in_mlflow
+from reprtune.tuning.remove import check_idle, delete_study, find_in_mlflow
 from reprtune.tuning.shipper import Shipper
+from reprtune.tuning.slots import Queue
 from reprtune.tuning.tracking import connect, prepare
 from tests.command import Command
 from tests.stored import empty_storage, record
@@ -35,6 +38,26 @@ def made(settings: Settings, name: str = "s") -> StudyRecord:
     assert Shipper(settings, study.spec, study.instance, facts=facts).sync().error is None
     storage.engine.dispose()
     return study
+
+
+def test_a_study_is_not_deleted_under_its_workers(tmp_path: Path) -> None:
+    """Whoever trains it is named, whichever part he is at; a worker whose beats are stale stops nobody."""
+    settings = Settings.from_environment(runs_dir=str(tmp_path))
+    storage = empty_storage(tmp_path / "reprtune.db")
+    spec = replace(STUDY, controls=(Arm(name="standard", changes={"method": "standard"}),))
+    study = record(spec)
+    stored.create(storage, study)
+    check_idle(settings, study)
+    queue = Queue(storage, stored.controls_name(spec.name), len(spec.control_cells()), spec, "controls")
+    assert queue.take("host:1:0", {"host": "host", "device": "cpu"}) is not None
+    with pytest.raises(StudyError, match="is being trained by host:1:0"):
+        check_idle(settings, study)
+    with storage.engine.begin() as connection:
+        connection.execute(
+            sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-1 day')")
+        )
+    check_idle(settings, study)
+    storage.engine.dispose()
 
 
 def test_all_runs_and_the_experiment_are_deleted_and_its_name_is_free(settings: Settings) -> None:
