@@ -44,7 +44,7 @@ def figure(info: ConfirmationInfo) -> go.Figure:
     shown = [(f"{c.arm} \N{MINUS SIGN} {c.control}", c.difference) for c in found if c.difference]
     titles, heights = [["test error, %"]], [46 * max(2, len(arms))]
     if shown:
-        titles.append(["test error minus control's, points"])
+        titles.append(["difference, points"])
         heights.append(46 * max(2, len(shown)))
     fig = panels(titles, heights)
     if arms:

@@ -105,7 +105,12 @@ def figure(info: DropMapInfo) -> go.Figure:
             y=[None],
             mode="markers",
             name=name,
-            marker={"symbol": symbol, "size": 12, "color": colour, "line": {"color": theme.on(colour)}},
+            marker={
+                "symbol": symbol,
+                "size": 12,
+                "color": colour,
+                "line": {"color": theme.on(colour), "width": float(symbol != "square")},
+            },
         )
     if not info.maps:
         return fig
