@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.database import open_storage
+from reprtune.record.storage import outcome
 from reprtune.settings import Settings
 from tests.conftest import ROOT
 
@@ -93,13 +94,10 @@ class Command:
 
 
 def used_up(trials: list[FrozenTrial]) -> list[int]:
-    """Slots of the attempts that came to an end, sorted; with one entry for each such attempt."""
+    """Slots of the attempts that came to an end, sorted; with one entry for each such attempt. One whose worker
+    was killed after it had written its result, and before Optuna's state, is lost."""
     ends = ("complete", "stopped", "diverged", "out-of-memory", "error")
-    return sorted(
-        t.user_attrs["slot"]
-        for t in trials
-        if t.state.is_finished() and t.user_attrs.get("result", {}).get("outcome") in ends
-    )
+    return sorted(t.user_attrs["slot"] for t in trials if outcome(t) in ends)
 
 
 def states(trials: list[FrozenTrial]) -> set[TrialState]:

@@ -55,7 +55,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
@@ -121,29 +121,38 @@ def check_the_killed_slot_went_on(command: Command, killed: FrozenTrial) -> None
     assert again.params == trials[killed.number].params
 
 
-def test_four_workers_and_forty_slots_with_one_killed_on_the_way(command: Command) -> None:
-    """On SQLite. Each slot once; the killed worker's goes on, and another worker takes its place."""
-    create(command.runs, slots=40, space=FITTING)
-    process = command.start("study", "run", "tiny", "--workers", "4")
+MANY = pytest.mark.slow  # four workers and forty slots: no other rule, more to meet
+
+
+@pytest.mark.parametrize(("n_workers", "slots"), [(2, 10), pytest.param(4, 40, marks=MANY)])
+def test_workers_of_whom_one_is_killed_end_every_slot_once(
+    command: Command, n_workers: int, slots: int
+) -> None:
+    """On SQLite. The killed worker's slot goes on, and another worker takes its place."""
+    create(command.runs, slots=slots, space=FITTING)
+    process = command.start("study", "run", "tiny", "--workers", str(n_workers))
     killed = kill_one_worker(command)
     said = finish(process, 0)
     assert "its slot is queued again, and another worker takes its place" in said
     assert "MLflow tracking fails, training goes on" in said
-    check_every_slot_once(command, 40)
+    check_every_slot_once(command, slots)
     check_the_killed_slot_went_on(command, killed)
     assert not list((command.runs / "states" / "claims").iterdir())
 
 
-def test_two_launchers_on_one_database_share_the_slots(machines: list[Command]) -> None:
-    """On PostgreSQL: two machines with two workers each, 40 slots, and a worker of one is killed on the way."""
+@pytest.mark.parametrize(("n_workers", "slots"), [(1, 10), pytest.param(2, 40, marks=MANY)])
+def test_two_launchers_on_one_database_share_the_slots(
+    machines: list[Command], n_workers: int, slots: int
+) -> None:
+    """On PostgreSQL: two machines with workers each, and a worker of one is killed on the way."""
     one, two = machines
-    create(one.runs, storage=one.settings.storage, slots=40, space=FITTING)
-    processes = [machine.start("study", "run", "tiny", "--workers", "2") for machine in machines]
-    wait_for(lambda: len({t.user_attrs["lease"]["worker"] for t in begun(one)}) == 4)
+    create(one.runs, storage=one.settings.storage, slots=slots, space=FITTING)
+    processes = [machine.start("study", "run", "tiny", "--workers", str(n_workers)) for machine in machines]
+    wait_for(lambda: len({t.user_attrs["lease"]["worker"] for t in begun(one)}) == 2 * n_workers)
     killed = kill_one_worker(one)
     for process in processes:
         finish(process, 0)
-    check_every_slot_once(two, 40)
+    check_every_slot_once(two, slots)
     check_the_killed_slot_went_on(two, killed)
 
 
