@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from commands.launching import launch
 from commands.options import (
     completing,
     deterministic_option,
@@ -16,7 +17,6 @@ from commands.options import (
     notify_option,
     places,
     read_stored,
-    run_event,
     study_argument,
 )
 
@@ -70,13 +70,8 @@ def confirm(
     changes nothing. More --seeds, a larger --top or further --slot extend what is there. Choose the number
     of seeds beforehand: adding seeds because a result looks promising makes its p-value too small.
     """
-    from dashboards.html import add_library
-    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
-    from dashboards.trial_page import trial_draft
     from reprtune.record.database import open_storage
     from reprtune.tuning.confirm import prepare_confirmation
-    from reprtune.tuning.launch import Launcher
-    from reprtune.tuning.notify import notifying
 
     settings = make_settings(**where)
     read_stored(name, where)  # looking makes nothing where there is no storage
@@ -84,21 +79,8 @@ def confirm(
     seeds = ", ".join(map(str, plan.seeds))
     click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
     before = read_stored(name, where)
-    progress = StudyProgress(len(plan.slots) - before.unconfirmed(), len(plan.slots))
-    with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
-        with contextlib.closing(progress):
-            launcher = Launcher(
-                settings, name, workers, None, trial_draft, add_library, progress, progress.say, confirms=True
-            )
-            summary = launcher.run()
-        notice.event = run_event(summary)
-        notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
-    click.echo(status(summary.study))
-    if summary.shipped.error:
-        click.echo(
-            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
-            f"send them with: python cli.py study sync {name}", err=True,
-        )  # fmt: skip
+    total = len(plan.slots)
+    summary = launch(settings, name, workers, notify, total - before.unconfirmed(), total, confirms=True)
     if summary.interrupted:
         click.echo(f"  next: python cli.py study confirm {name}", err=True)
         raise click.exceptions.Exit(130)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import click
 
 from commands.confirm import confirm
+from commands.launching import launch
 from commands.options import (
     Seconds,
     choices,
@@ -21,7 +21,6 @@ from commands.options import (
     notify_option,
     places,
     read_stored,
-    run_event,
     set_option,
     study_argument,
     to_json,
@@ -94,28 +93,10 @@ def create(
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def run(name: str, trials: int | None, workers: int, notify: str | None, **where: Any) -> None:
     """Run what is left of a study, here; start it on as many machines as you like."""
-    from dashboards.html import add_library
-    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
-    from dashboards.trial_page import trial_draft
-    from reprtune.tuning.launch import Launcher
-    from reprtune.tuning.notify import notifying
-
     settings = make_settings(**where)
     before = read_stored(name, where)
     total = before.spec.slots + len(before.spec.control_cells())
-    progress = StudyProgress(total - before.pending(), total)
-    with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
-        with contextlib.closing(progress):
-            pages = trial_draft, add_library
-            summary = Launcher(settings, name, workers, trials, *pages, progress, progress.say).run()
-        notice.event = run_event(summary)
-        notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
-    click.echo(status(summary.study))
-    if summary.shipped.error:
-        click.echo(
-            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
-            f"send them with: python cli.py study sync {name}", err=True,
-        )  # fmt: skip
+    summary = launch(settings, name, workers, notify, total - before.pending(), total, trials=trials)
     if summary.interrupted:
         click.echo(f"  next: python cli.py study resume {name}", err=True)
         raise click.exceptions.Exit(130)

@@ -1,0 +1,54 @@
+"""What `study run` and `study confirm` share: workers on this machine, with progress, notification and a last word."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.options import run_event
+
+if TYPE_CHECKING:
+    from reprtune.settings import Settings
+    from reprtune.tuning.launch import Summary
+
+
+def launch(
+    settings: Settings,
+    name: str,
+    workers: int,
+    notify: str | None,
+    done: int,
+    total: int,
+    *,
+    trials: int | None = None,
+    confirms: bool = False,
+) -> Summary:
+    """Work on the study, or on its confirmation, until nothing is left to take here, and say how it stands.
+
+    Args:
+        done, total: slots, for the progress. trials: begin at most so many; None = all.
+    """
+    from dashboards.html import add_library
+    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
+    from dashboards.trial_page import trial_draft
+    from reprtune.tuning.launch import Launcher
+    from reprtune.tuning.notify import notifying
+
+    progress = StudyProgress(done, total)
+    launcher = Launcher(
+        settings, name, workers, trials, trial_draft, add_library, progress, progress.say, confirms=confirms
+    )
+    with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
+        with contextlib.closing(progress):
+            summary = launcher.run()
+        notice.event = run_event(summary)
+        notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
+    click.echo(status(summary.study))
+    if summary.shipped.error:
+        click.echo(
+            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
+            f"send them with: python cli.py study sync {name}", err=True,
+        )  # fmt: skip
+    return summary
