@@ -181,7 +181,7 @@ def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state
 def test_some_trials_then_ctrl_c_then_the_rest_are_exactly_the_budget(command: Command) -> None:
     """`--trials` begins so many; Ctrl-C reaches the whole group: exit code 130, nothing left running,
     parameters kept; the same command goes on to the end."""
-    create(command.runs, slots=12, space=FITTING)
+    create(command.runs, slots=8, space=FITTING)
     said = command("study", "run", "tiny", "--trials", "3", "--workers", "2").stdout
     assert len(used_up(command.trials("tiny.controls"))) == 3 and not used_up(command.trials("tiny"))
     assert "next: python cli.py study resume tiny" in said
@@ -194,7 +194,7 @@ def test_some_trials_then_ctrl_c_then_the_rest_are_exactly_the_budget(command: C
     assert [t for t in trials if t.state == TrialState.WAITING]
     drawn = {t.user_attrs["slot"]: t.params for t in command.trials("tiny") if t.params}
     command("study", "run", "tiny", "--trials", "50")
-    check_every_slot_once(command, 12)
+    check_every_slot_once(command, 8)
     assert drawn.items() <= {t.user_attrs["slot"]: t.params for t in command.trials("tiny")}.items()
 
 
