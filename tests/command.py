@@ -28,6 +28,7 @@ class Command:
 
     runs: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = ROOT  # in which it is typed
     said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -42,8 +43,8 @@ class Command:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A process group of its own, so that a signal to it is what Ctrl-C sends."""
         process = subprocess.Popen(
-            [sys.executable, "cli.py", *words],
-            cwd=ROOT,
+            [sys.executable, str(ROOT / "cli.py"), *words],
+            cwd=self.folder,
             env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -27,10 +27,15 @@ REPLACED = {
 }  # fmt: skip
 LESS = {"--seeds": "2", "--top": "1", "--notify": "true"}  # what follows these options
 SMALL = {
-    "train": ("task.train_images=128", "model.width=4"),
-    "study create": ("slots=3", "control_seeds=[0,1]", "task.train_images=128", "model.width=4"),
+    "train": ("task.train_images=128", "model.width=8"),
+    "study create": ("slots=3", "control_seeds=[0,1]", "task.train_images=128", "model.width=8"),
 }
 WITHOUT_WIDTH = "python:"  # networks of one's own
+LONG = (
+    "tutorial.md",
+    "studies.md",
+    "mlflow.md",
+)  # by `make check-slow`; test_cli.py parses their commands always
 COMPARISONS = ("criteria", "paper-c3", "paper-resnet20")  # have no slots
 SEEN_ELSEWHERE = {  # only read here
     "ui": "stays until it is stopped; test_ui.py starts and stops it",
@@ -51,7 +56,7 @@ class Reader:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, database: Callable[[], str]) -> None:
         monkeypatch.setenv("HOME", str(folder))  # where `completion install` writes
-        self.command = Command(folder / "runs", {"REPRTUNE_DATA": str(folder / "data")})
+        self.command = Command(folder / "runs", {"REPRTUNE_DATA": str(folder / "data")}, folder)
         self.folder, self.database = folder, database
         self.has_study = False
 
@@ -111,7 +116,11 @@ def _has_options(program: list[str], words: list[str]) -> None:
     assert [w for w in words if w.startswith("--") and w.partition("=")[0] not in done.stdout] == []
 
 
-@pytest.mark.parametrize("page", [p for p in pages() if lines(p)], ids=lambda p: p.name)
+def _marked(page: Path) -> object:
+    return pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in LONG else [])
+
+
+@pytest.mark.parametrize("page", [_marked(page) for page in pages() if lines(page)])
 def test_every_command_of_a_page_works(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -120,7 +129,7 @@ def test_every_command_of_a_page_works(
         if name := re.match(r"# (\w+\.py)\n", program):
             (tmp_path / name[1]).write_text(program)
     data = load_digits()
-    x, y = np.round(data.images * 15.9).astype(np.uint8)[..., None], data.target
+    x, y = np.round(data.images * 15.9).astype(np.uint8)[:, None], data.target
     np.savez(tmp_path / "images.npz", x_train=x[:1500], y_train=y[:1500], x_test=x[1500:], y_test=y[1500:])
     reader = Reader(tmp_path, monkeypatch, lambda: request.getfixturevalue("postgresql").new())
     with contextlib.closing(reader.command):
