@@ -23,7 +23,7 @@ from tests.documented import BLOCK, Line, blocks, lines, pages
 # other machines is made small as said here, and nothing else is changed.
 REPLACED = {
     "cifar10": "digits", "cifar100": "digits", "fashion-mnist": "digits",
-    "resnet-20": "convnet-2", "160ep": "50ep", "40ep": "4ep",
+    "resnet-20": "convnet-2", "160ep": "50ep", "40ep": "10ep",
 }  # fmt: skip
 LESS = {"--seeds": "2", "--top": "1", "--notify": "true"}  # what follows these options
 SMALL = {
