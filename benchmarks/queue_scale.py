@@ -27,9 +27,9 @@ from reprtune.record.database import open_storage
 from reprtune.record.enqueue import enqueue
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import digest
+from reprtune.spec.stopping import should_stop
 from reprtune.spec.study import SAMPLERS, StopRule
 from reprtune.tuning.slots import Queue
-from reprtune.tuning.stopping import should_stop
 
 LEASE = {"worker": "w", "host": "h", "device": "cpu"}
 

@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 
 from benchmarks.curves import Recorded
 from reprtune.spec.dominance import pareto_front
+from reprtune.spec.stopping import Other, should_stop
 from reprtune.spec.study import StopRule
-from reprtune.tuning.stopping import Other, should_stop
 
 Order = Sequence[int]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from reprtune.analysis.attempts import deciding, last_measure
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import arm_summaries
+from reprtune.analysis.controls import Difference, arm_summaries
 from reprtune.analysis.front import front_ranks
 from reprtune.record.schema import StudyRecord, TrialRecord
 
@@ -93,15 +93,17 @@ def control_rows(record: StudyRecord) -> list[Row]:
                 "cost_factor": arm.cost_factor,
                 "steps_factor": arm.steps_factor,
                 "n_pairs": d.n if d else None,
-                "difference_mean": d.mean if d else None,
-                "difference_low": d.low if d else None,
-                "difference_high": d.high if d else None,
-                "difference_with_chance": c.mean if c else None,
-                "difference_with_chance_low": c.low if c else None,
-                "difference_with_chance_high": c.high if c else None,
+                **_interval("difference_mean", "difference", d),
+                **_interval("difference_with_chance", "difference_with_chance", c),
             }
         )
     return rows
+
+
+def _interval(mean: str, ends: str, found: Difference | None) -> Row:
+    """A paired difference in three columns: `mean`, and `ends` with `_low` and `_high`."""
+    values = (found.mean, found.low, found.high) if found else (None, None, None)
+    return dict(zip((mean, f"{ends}_low", f"{ends}_high"), values, strict=True))
 
 
 def confirmation_rows(record: StudyRecord) -> list[Row]:
@@ -126,14 +128,10 @@ def comparison_rows(record: StudyRecord) -> list[Row]:
                 "arm": c.arm,
                 "control": c.control,
                 "n_pairs": d.n if d else None,
-                "difference_mean": d.mean if d else None,
-                "difference_low": d.low if d else None,
-                "difference_high": d.high if d else None,
+                **_interval("difference_mean", "difference", d),
                 **{name: getattr(c, name) for name in ("p", "p_holm", "effect", "better")},
                 **{name: getattr(c, name) for name in ("bca_low", "bca_high", "wilcoxon")},
-                "difference_with_chance": chance.mean if chance else None,
-                "difference_with_chance_low": chance.low if chance else None,
-                "difference_with_chance_high": chance.high if chance else None,
+                **_interval("difference_with_chance", "difference_with_chance", chance),
             }
         )
     return rows

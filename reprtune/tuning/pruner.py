@@ -10,8 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError
 from reprtune.spec.rules import at_least
+from reprtune.spec.stopping import Other, should_stop
 from reprtune.spec.study import StopRule
-from reprtune.tuning.stopping import Other, should_stop
 
 COMPARED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.schema import FINAL, TrialRecord
 from reprtune.record.storage import to_record
-from reprtune.tuning.stopping import Other
+from reprtune.spec.stopping import Other
 
 ALIVE = ("running", "complete", "stopped")  # outcomes whose last curve can be compared
 

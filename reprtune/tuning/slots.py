@@ -27,11 +27,11 @@ from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
 from reprtune.spec.edit import changed
+from reprtune.spec.stopping import Other
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.tuning.rivals import Rivals
 from reprtune.tuning.samplers import distribution, make_sampler
-from reprtune.tuning.stopping import Other
 
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
 SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot

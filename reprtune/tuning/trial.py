@@ -18,6 +18,7 @@ from reprtune.record.database import retried
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
+from reprtune.spec.stopping import should_stop
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.device import TORCH_VERSION, describe, is_out_of_memory, release_cached_memory
 from reprtune.training.live import Interrupted
@@ -26,7 +27,6 @@ from reprtune.tuning.run_journal import RunJournal
 from reprtune.tuning.seed_training import SeedTraining
 from reprtune.tuning.seeds import mean_points, mean_values, total_costs
 from reprtune.tuning.slots import PAUSED, Queue
-from reprtune.tuning.stopping import should_stop
 from reprtune.tuning.surroundings import Surroundings
 
 ROLES = {"search": "search", "controls": "control", "confirmation": "confirmation"}  # in MLflow

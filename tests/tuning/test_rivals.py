@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
+from reprtune.spec.stopping import Other
 from reprtune.tuning.rivals import by_seed
-from reprtune.tuning.stopping import Other
 
 FIRST = ((4, 0.5), (8, 0.4))
 SECOND = ((4, 0.3),)

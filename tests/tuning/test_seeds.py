@@ -18,6 +18,7 @@ from reprtune.record.slots import find_seed
 from reprtune.settings import Settings
 from reprtune.spec.history import History, Point
 from reprtune.spec.space import FloatRange, IntRange
+from reprtune.spec.stopping import Other
 from reprtune.spec.study import StopRule
 from reprtune.states.store import StateStore
 from reprtune.training.live import Live
@@ -28,7 +29,6 @@ from reprtune.tuning.launch import forget_beginnings
 from reprtune.tuning.process import Report, worker_name
 from reprtune.tuning.seed_training import SeedTraining
 from reprtune.tuning.seeds import mean_points
-from reprtune.tuning.stopping import Other
 from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
