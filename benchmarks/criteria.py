@@ -30,7 +30,7 @@ from torch import Tensor
 from benchmarks.machine import describe
 from reprtune.spec import catalog
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -57,7 +57,7 @@ def specification(options: argparse.Namespace, seed: int) -> TrialSpec:
         training=TrainingSpec(
             total=Duration.parse(f"{options.epochs}ep"), lr=options.lr, precision=options.precision
         ),
-        method=MethodSpec(cycles=0),
+        method=compose(cycles=0),
         seed=seed,
     )  # fmt: skip
 

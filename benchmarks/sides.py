@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.plain_loop import PRUNE_RATIO, PlainLoop
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -84,7 +84,7 @@ def our_rounds(
             total=_steps((WARM_UP + n_rounds + 1) * n_steps), segment=_steps(n_steps), batch_size=BATCH_SIZE,
             lr=0.01, lr_schedule="constant", precision=side.precision, threads=side.threads,
         ),
-        method=MethodSpec(
+        method=compose(
             cycles=1, s1=_steps(n_steps), s2=_steps((WARM_UP - 1 + n_rounds) * n_steps),
             prune_ratio=PRUNE_RATIO,
         ),

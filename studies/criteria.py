@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from reprtune.spec.catalog import names
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, StopRule, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -33,7 +33,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="digits"),
         model=ModelSpec(name="convnet-3"),
         training=TrainingSpec(total=Duration.parse("100ep")),
-        method=MethodSpec(
+        method=compose(
             cycles=2,
             s1=Duration.parse("20ep"),
             s2=Duration.parse("10ep"),

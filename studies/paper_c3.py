@@ -10,7 +10,7 @@ weight decay, no BatchNorm ("vanilla"), the staircase at 40 % and 70 %.
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, StopRule, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -36,7 +36,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="cifar10"),
         model=ModelSpec(name="convnet-3", batch_norm=False),
         training=TrainingSpec(total=Duration.parse("100ep"), lr=0.01, weight_decay=0.0),
-        method=MethodSpec(
+        method=compose(
             cycles=3,
             s1=Duration.parse("20ep"),
             s2=Duration.parse("10ep"),

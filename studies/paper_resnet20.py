@@ -10,7 +10,7 @@ at 40 % and 70 %. One ranking with the first layer would take all of it: a layer
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, StopRule, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -31,7 +31,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="cifar10", augment="crop+flip"),
         model=ModelSpec(name="resnet-20"),
         training=TrainingSpec(total=Duration.parse("150ep"), batch_size=128, weight_decay=1e-4),
-        method=MethodSpec(
+        method=compose(
             cycles=3,
             s1=Duration.parse("20ep"),
             s2=Duration.parse("10ep"),

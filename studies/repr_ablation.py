@@ -7,7 +7,7 @@ all filters, ranked over the whole network with its first layer (arXiv 1811.0727
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -45,7 +45,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="digits"),
         model=ModelSpec(name="convnet-3"),
         training=TrainingSpec(total=Duration.parse("100ep")),
-        method=MethodSpec(),
+        method=compose(),
     ),
     space={
         "method.prune_ratio": FloatRange(low=0.1, high=0.6, step=0.05),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -21,7 +21,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="digits", train_images=512),
         model=ModelSpec(name="convnet-3", width=8),
         training=TrainingSpec(total=Duration.parse("6ep")),
-        method=MethodSpec(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
+        method=compose(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
     ),
     space={
         "method.prune_ratio": FloatRange(low=0.2, high=0.5, step=0.1),

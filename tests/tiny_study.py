@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -19,7 +19,7 @@ STUDY = StudySpec(
         task=TaskSpec(dataset="digits", train_images=128),
         model=ModelSpec(name="convnet-2", width=2),
         training=TrainingSpec(total=Duration.parse("4ep")),
-        method=MethodSpec(cycles=1, s1=Duration.parse("1ep"), s2=Duration.parse("1ep"), prune_ratio=0.5),
+        method=compose(cycles=1, s1=Duration.parse("1ep"), s2=Duration.parse("1ep"), prune_ratio=0.5),
     ),
     space={
         "training.lr": FloatRange(low=0.001, high=0.1, log=True),

@@ -6,12 +6,17 @@ code lives (`module:object`, imported only when used: listing and validating nee
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.parts import part
+from reprtune.spec.parts.places import PLACES
+
+PRESETS = "reprtune.spec.presets:"
 
 
 @dataclass(frozen=True)
@@ -161,164 +166,98 @@ _MODELS = (
         needs="the module, importable from here",
     ),
 )
-_CRITERIA = (
-    Entry(
-        "ortho",
-        "the paper's inter-filter overlap; in a global ranking it favours small filters",
-        "reprtune.training.criteria.ortho:score",
-        cost="J^2 c k^2 per layer",
-    ),
-    Entry(
-        "ortho-dim",
-        "the same, divided by what random filters of that dimension would have",
-        "reprtune.training.criteria.ortho:score_corrected",
-        cost="J^2 c k^2 per layer",
-    ),
-    Entry(
-        "ortho-released",
-        "what the paper's released code computes instead of its formula",
-        "reprtune.training.criteria.ortho:score_released",
-        cost="J^2 c k^2 per layer",
-    ),
-    Entry(
-        "l1",
-        "smallest sum of absolute weights first, relative to the layer's mean",
-        "reprtune.training.criteria.norm:score_l1",
-        cost="trivial",
-    ),
-    Entry(
-        "bn-gamma",
-        "smallest BatchNorm scale first (Network Slimming, arXiv 1708.06519)",
-        "reprtune.training.criteria.norm:score_bn_gamma",
-        cost="trivial",
-        needs="a BatchNorm after every layer that is ranked",
-    ),
-    Entry(
-        "fpgm",
-        "nearest to the geometric median of its layer first (arXiv 1811.00250)",
-        "reprtune.training.criteria.fpgm:score",
-        cost="J^2 c k^2 per layer",
-    ),
-    Entry(
-        "activation",
-        "smallest mean absolute activation first",
-        "reprtune.training.criteria.activation:score",
-        cost="one pass over the score part",
-    ),
-    Entry(
-        "apoz",
-        "most zeros after its ReLU first (arXiv 1607.03250)",
-        "reprtune.training.criteria.activation:score_apoz",
-        cost="one pass over the score part",
-    ),
-    Entry(
-        "taylor",
-        "smallest first-order change of the loss by activations first (arXiv 1611.06440)",
-        "reprtune.training.criteria.taylor:score",
-        cost="one pass over the score part, with gradients",
-    ),
-    Entry(
-        "taylor-fo",
-        "smallest squared gradient of a gate on the filter first (arXiv 1906.10771)",
-        "reprtune.training.criteria.taylor:score_gate",
-        cost="one pass over the score part, with gradients",
-    ),
-    Entry(
-        "hessian",
-        "smallest rise of the loss by the diagonal of the empirical Fisher matrix first (Optimal Brain Damage)",
-        "reprtune.training.criteria.hessian:score",
-        cost="one pass over the score part, with the gradient of every single image",
-    ),
-    Entry(
-        "oracle",
-        "smallest rise of the loss when the filter alone is left out first",
-        "reprtune.training.criteria.oracle:score",
-        cost="one evaluation of the score part per filter",
-    ),
-    Entry(
-        "l2",
-        "smallest Euclidean norm first, relative to the layer's mean norm",
-        "reprtune.training.criteria.norm:score_l2",
-        cost="trivial",
-    ),
-    Entry(
-        "random",
-        "a uniformly random choice: the control for every criterion",
-        "reprtune.training.criteria.random:score",
-        cost="none",
-    ),
-)
-_RESTORES = (
-    Entry(
-        "orthogonal",
-        "random, orthogonal to the survivors and to its own old value; norm = mean of the survivors",
-        "reprtune.training.restores.orthogonal:restore",
-        fields=("restore_scale",),
-        cost="one QR per layer and cycle",
-    ),
-    Entry(
-        "as-released",
-        "what the paper's released code does: the old filter less its shadow on the filters before it",
-        "reprtune.training.restores.released:restore",
-        fields=("restore_scale",),
-        cost="one QR per layer and cycle",
-    ),
-    Entry(
-        "random",
-        "drawn like the layer's own initial weights",
-        "reprtune.training.restores.simple:restore_random",
-        fields=("restore_scale",),
-        cost="building the network once per cycle",
-    ),
-    Entry("zero", "all weights 0", "reprtune.training.restores.simple:restore_zero", cost="none"),
-    Entry(
-        "old",
-        "the weights it had when it was dropped",
-        "reprtune.training.restores.simple:restore_old",
-        fields=("restore_scale",),
-        cost="none",
-    ),
-)
 _METHODS = (
-    Entry("standard", "plain training of the whole network, the baseline", "reprtune.spec.presets:STANDARD"),
+    Entry("standard", "plain training of the whole network, the baseline", f"{PRESETS}STANDARD"),
     Entry(
         "repr",
         "RePr: train, drop the most overlapping filters, train the rest, restore orthogonally",
-        "reprtune.spec.presets:REPR",
-        fields=(
-            "cycles",
-            "s1",
-            "s2",
-            "criterion",
-            "prune_ratio",
-            "scope",
-            "layer_cap",
-            "exclude_first",
-            "exclude_shortcuts",
-            "exclude",
-            "drop",
-            "restore",
-            "restore_scale",
-            "restore_bn",
-            "restore_optimizer",
-            "restore_next",
-            "restore_lr",
-        ),
+        f"{PRESETS}REPR",
     ),
+    Entry(
+        "lr-restart",
+        "the control of RePr's schedule: the learning rate begins anew after each cycle, nothing is dropped",
+        f"{PRESETS}LR_RESTART",
+    ),
+    Entry(
+        "averaging",
+        "two networks, averaged after every epoch: the honest control of grafting",
+        f"{PRESETS}AVERAGING",
+    ),
+    Entry(
+        "ensemble", "two networks that never meet: the control of what exchange adds", f"{PRESETS}ENSEMBLE"
+    ),
+    Entry(
+        "sfp",
+        "soft filter pruning: the smallest filters become 0 after every epoch and train on",
+        f"{PRESETS}SFP",
+    ),
+    Entry("dsd", "dense, sparse, dense: single weights dropped once and restored as 0", f"{PRESETS}DSD"),
+    Entry(
+        "grafting",
+        "Filter Grafting: two networks blended after every epoch by their entropy",
+        f"{PRESETS}GRAFTING",
+    ),
+    Entry(
+        "grafting-internal",
+        "grafting in one network: weak filters take over strong ones",
+        f"{PRESETS}GRAFTING_INTERNAL",
+    ),
+    Entry("c-sgd", "C-SGD: filters of a cluster grow equal, and are trimmed at the end", f"{PRESETS}C_SGD"),
+    Entry(
+        "transforms", "dropped filters are cheap transforms of kept ones, then untied", f"{PRESETS}TRANSFORMS"
+    ),
+    Entry(
+        "weight-evolution",
+        "weak filters cross with dominant ones after every epoch",
+        f"{PRESETS}WEIGHT_EVOLUTION",
+    ),
+    Entry("redo", "ReDo: silent filters begin anew, and nothing reads them at first", f"{PRESETS}REDO"),
+    Entry(
+        "knowledge-evolution",
+        "a fixed share of the filters begins anew in each generation",
+        f"{PRESETS}KNOWLEDGE_EVOLUTION",
+    ),
+    Entry("ban", "born again: each generation imitates the one before", f"{PRESETS}BAN"),
 )
 
+
+def _of_place(place: str) -> tuple[Entry, ...]:
+    """The parts of a place, in the words of the catalog."""
+    return tuple(
+        Entry(
+            kind.kind,
+            kind.card.line,
+            kind.card.code,
+            fields=tuple(f.name for f in dataclasses.fields(kind)),
+            cost=kind.card.cost,
+            needs=kind.card.needs,
+        )
+        for kind in PLACES[place].kinds
+    )
+
+
+# The kinds of a method's parts, as `list` has them -> the place they go to.
+KINDS = {
+    "schedules": "schedule",
+    "criteria": "criterion",
+    "selections": "selection",
+    "drops": "drop",
+    "restores": "restore",
+    "exchanges": "exchange",
+    "gradients": "gradient",
+    "losses": "losses",
+    "endings": "ending",
+}
 CATALOG: dict[str, tuple[Entry, ...]] = {
     "datasets": _DATASETS,
     "models": _MODELS,
-    "criteria": _CRITERIA,
-    "restores": _RESTORES,
+    **{kind: _of_place(place) for kind, place in KINDS.items()},
     "methods": _METHODS,
 }
 SINGULAR = {
     "datasets": "dataset",
     "models": "model",
-    "criteria": "criterion",
-    "restores": "restore rule",
+    **{kind: part.SINGULAR[place] for kind, place in KINDS.items()},
     "methods": "method",
 }
 

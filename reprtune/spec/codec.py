@@ -28,6 +28,8 @@ def to_plain(value: Any) -> Any:
     """Dataclasses, durations, tuples and mappings as dicts, texts and lists; 1.0 as 1, its equal."""
     if isinstance(value, Duration):
         return str(value)
+    if hasattr(value, "plain"):
+        return value.plain()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         kind = getattr(value, "kind", None)
@@ -65,6 +67,8 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
         return _read_union(args, plain, path)
     if kind is Duration:
         return Duration.parse(plain, path)
+    if hasattr(kind, "read"):  # a part, which has names of its own
+        return kind.read(plain, path)
     if origin is tuple:
         if not isinstance(plain, (list, tuple)):
             raise _wrong(path, "a list", plain)
@@ -74,7 +78,7 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
             raise _wrong(path, "a table of names and values", plain)
         return {str(k): _read(args[1], v, f"{path}.{k}" if path else str(k)) for k, v in plain.items()}
     if dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, plain, path)
+        return read_fields(kind, plain, path)
     if kind in WORDS:
         return _read_scalar(kind, plain, path)
     return plain
@@ -97,7 +101,12 @@ def _read_union(args: tuple[Any, ...], plain: Any, path: str) -> Any:
     return _read(kinds[name], {k: v for k, v in plain.items() if k != "kind"}, path)
 
 
-def _read_dataclass(cls: Any, plain: Any, path: str) -> Any:
+def read_fields(cls: Any, plain: Any, path: str) -> Any:
+    """A dataclass from its fields; as `from_plain`, whatever the class itself can read.
+
+    Raises:
+        SpecError: a field is unknown, absent or of another type.
+    """
     if isinstance(plain, cls):
         return plain
     if not isinstance(plain, Mapping):

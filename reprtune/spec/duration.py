@@ -51,8 +51,9 @@ class Duration:
         return round(self.value * (steps_per_epoch if self.unit == "ep" else 1))
 
     def scaled(self, factor: Fraction, unit: str | None = None) -> Duration:
-        """`factor` times as many epochs or steps, whole ones, at least one; counted in `unit` from now on."""
-        return Duration(Fraction(max(1, round(self.value * factor))), unit or self.unit)
+        """`factor` times as many epochs or steps, whole ones, at least one unless it is none; counted in `unit`
+        from now on."""
+        return Duration(Fraction(max(1, round(self.value * factor)) if self.value else 0), unit or self.unit)
 
     def __str__(self) -> str:
         number = Decimal(self.value.numerator) / self.value.denominator

@@ -1,111 +1,124 @@
-"""A training method as a composition: schedule -> criterion -> selection -> drop -> restore.
+"""A training method as a composition of parts over one or several networks.
 
-Standard training is the composition with no cycles. Every field is an ablation factor.
+A schedule says when what happens. At a drop act criterion, selection and drop; at a restore, restore and its
+rules; at an exchange, exchange; in between, gradient and losses. What is not there does not act, and standard
+training is the composition with nothing in it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
 
 from reprtune.errors import SpecError
-from reprtune.spec import catalog
-from reprtune.spec.duration import Duration
-from reprtune.spec.rules import at_least, one_of, parse_durations
+from reprtune.spec.parts.criteria import Criterion
+from reprtune.spec.parts.members import Ending, Exchange, Gradient, LossTerm, Networks
+from reprtune.spec.parts.part import Own, Part
+from reprtune.spec.parts.restores import Restore, RestoreRules
+from reprtune.spec.parts.schedules import Cycles, Schedule
+from reprtune.spec.parts.selections import Drop, Selection
 
-SCOPES = ("global", "layer")
-DROPS = ("exact", "weights-only")
-SCALES = ("own", "survivors", "old", "clip")
-BATCH_NORMS = ("reset", "keep", "recalibrate")
-OPTIMIZER_STATES = ("reset", "keep")
-NEXT_KERNELS = ("keep", "zero", "small")
-LEARNING_RATES = ("continue", "restart")
-WORDS = {
-    "scope": SCOPES,
-    "drop": DROPS,
-    "restore_scale": SCALES,
-    "restore_bn": BATCH_NORMS,
-    "restore_optimizer": OPTIMIZER_STATES,
-    "restore_next": NEXT_KERNELS,
-    "restore_lr": LEARNING_RATES,
-}
+AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec:
-    """RePr (arXiv 1811.07275) and its controls.
+    """A composition; each place holds a part with its own options, or nothing.
 
     Attributes:
-        cycles: how often to train fully for `s1`, drop, train the sub-network for `s2` and restore.
-            0 = standard training; nothing below is then used.
-        s1, s2: lengths of the full and of the sub-network phase.
-        criterion: what ranks the filters; a name of the catalog.
-        prune_ratio: share of the droppable filters that is dropped, exactly round(ratio * number).
-        scope: one ranking over the whole network, or one per layer.
-        layer_cap: at most this share of the filters of one layer, in (0, 1]; one filter always stays.
-        exclude_first: leave out the convolutions that read the input.
-        exclude_shortcuts: leave out the projections on the shortcuts of residual blocks.
-        exclude: leave out the layers whose names match one of these patterns, like `layer4.*`.
-        drop: `exact`: exactly the network without the filters; `weights-only`: only their weights are 0
-            and stay so, while bias and BatchNorm go on (what reproductions of the paper did).
-        restore: how dropped filters come back; a name of the catalog.
-        restore_scale: their norm. `own`: as the rule has it; `survivors`: the mean norm of the layer's
-            survivors; `old`: each filter's norm before the drop; `clip`: the rule's direction with the
-            length of a random vector, each weight cut to the largest of the survivors (so no longer
-            exactly orthogonal; what the paper's author reported).
-        restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
-            at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
-            whole network measured anew.
-        restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
-        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
-            (random, at a tenth of the layer's spread).
-        restore_lr: the learning rate goes on (`continue`), or its schedule begins anew after each
-            restore, over what is left until the next (`restart`).
+        schedule: when what happens. criterion: what ranks. selection: who is taken.
+        drop: what "gone" means. restore: how it comes back; restore_rules: what else happens then.
+        exchange: between members, or within one. gradient: a rule between backward and update.
+        losses: terms added to the cross-entropy. networks: how many there are; None = one.
+        ending: once, after the last step.
     """
 
-    cycles: int = 3
-    s1: Duration = Duration.parse("20ep")
-    s2: Duration = Duration.parse("10ep")
-    criterion: str = "ortho"
-    prune_ratio: float = 0.3
-    scope: str = "global"
-    layer_cap: float = 1.0
-    exclude_first: bool = True
-    exclude_shortcuts: bool = False
-    exclude: tuple[str, ...] = ()
-    drop: str = "exact"
-    restore: str = "orthogonal"
-    restore_scale: str = "own"
-    restore_bn: str = "reset"
-    restore_optimizer: str = "reset"
-    restore_next: str = "keep"
-    restore_lr: str = "continue"
+    schedule: Schedule | None = None
+    criterion: Criterion | None = None
+    selection: Selection | None = None
+    drop: Drop | None = None
+    restore: Restore | None = None
+    restore_rules: RestoreRules | None = None
+    exchange: Exchange | None = None
+    gradient: Gradient | None = None
+    losses: tuple[LossTerm, ...] = ()
+    networks: Networks | None = None
+    ending: Ending | None = None
 
     def __post_init__(self) -> None:
-        catalog.find("criteria", self.criterion)
-        rule = catalog.find("restores", self.restore)
-        for field, known in WORDS.items():
-            one_of(f"method.{field}", getattr(self, field), known)
-        at_least("method.cycles", self.cycles, 0)
-        if not 0 < self.layer_cap <= 1:
-            raise SpecError(
-                f"method.layer_cap must be above 0 and at most 1, but got {self.layer_cap}.",
-                "It is a share of each layer: 0.5 leaves at least half of every layer.",
-            )
-        if self.restore_scale != "own" and "restore_scale" not in rule.fields:
-            raise SpecError(
-                f"method.restore_scale = {self.restore_scale} does nothing with the restore rule "
-                f"{self.restore}, which has norms of its own.",
-                "Leave method.restore_scale out.",
-            )
-        if not 0 < self.prune_ratio < 1:
-            raise SpecError(
-                f"method.prune_ratio must be above 0 and below 1, but got {self.prune_ratio}.",
-                "It is a share: 0.3 drops 30 % of the filters.",
-            )
-        parse_durations(
-            self, "method", "s1", "s2", hint="For training without cycles set method.cycles to 0."
-        )
+        self._check_schedule()
+        self._check_drop()
+        self._check_members()
 
-    def cycle_steps(self, steps_per_epoch: int) -> tuple[int, int]:
-        """Optimizer steps of the full and of the sub-network phase."""
-        return self.s1.steps(steps_per_epoch), self.s2.steps(steps_per_epoch)
+    def _check_schedule(self) -> None:
+        """What acts at events needs some, and a schedule needs something that acts."""
+        there = [name for name in AT_EVENTS if getattr(self, name) is not None]
+        if there and self.schedule is None:
+            raise SpecError(
+                f"method.{there[0]} does nothing without method.schedule, which says when.",
+                "Take a method that has one, such as repr, or leave it out.",
+            )
+        if self.schedule is not None and not there and self.ending is None and not self.losses:
+            raise SpecError(
+                f"method.schedule = {self.schedule.name} lets nothing happen: the method has no other part.",
+                "For training without cycles take method standard.",
+            )
+
+    def _check_drop(self) -> None:
+        """Ranking, taking, dropping and restoring go together."""
+        if self.criterion is not None and self.selection is None:
+            raise SpecError(
+                f"method.criterion = {self.criterion.name} ranks for nobody: method.selection is empty.",
+                "Take method.selection = share.",
+            )
+        if self.selection is None and (self.drop is not None or self.restore is not None):
+            name = "drop" if self.drop is not None else "restore"
+            raise SpecError(f"method.{name} needs method.selection, which says whom.", "Take share.")
+        if self.selection is not None and self.selection.name in ("share", "weights") and not self.criterion:
+            raise SpecError(
+                f"method.selection = {self.selection.name} needs method.criterion, which ranks.",
+                "Take random for a choice without one.",
+            )
+
+    def _check_members(self) -> None:
+        if self.exchange is not None and self.exchange.name in ("average", "ring") and self.networks is None:
+            raise SpecError(
+                f"method.exchange = {self.exchange.name} goes on between several networks, but there is one.",
+                "Set method.networks, such as method.n_members=2.",
+            )
+
+    @property
+    def n_members(self) -> int:
+        """How many networks are trained."""
+        return 1 if self.networks is None else self.networks.n_members
+
+    @property
+    def cycles(self) -> Cycles | None:
+        """The schedule where it is of cycles."""
+        return self.schedule if isinstance(self.schedule, Cycles) else None
+
+    def parts(self) -> Iterator[tuple[str, Part]]:
+        """(place, part) of all that is there, but for the two records."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Part):
+                    yield field.name, part
+
+    def option(self, word: str) -> Any:
+        """The value of an option, whichever part has it; None where none has."""
+        records = (self.restore_rules, self.networks)
+        for options in (*(part.options() for _, part in self.parts()), *(vars(r) for r in records if r)):
+            if word in options:
+                return options[word]
+        return None
+
+    def check_built(self) -> None:
+        """Raise SpecError when a part is no more than a value yet."""
+        for place, part in self.parts():
+            if not isinstance(part, Own) and not part.card.code:
+                raise SpecError(
+                    f"method.{place} = {part.name} is not built yet: it can be written down, not trained.",
+                    "See `list methods --long` for what can.",
+                )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reprtune.spec import catalog, method, study, task, training
+from reprtune.spec import catalog, study, task, training
 from reprtune.spec.codec import to_plain
+from reprtune.spec.parts.places import NAMES, full_path, homes, option_field, short_path
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
@@ -14,14 +15,24 @@ OF_TRIAL = ("task", "model", "training", "method", "seed")
 
 
 def of_trial() -> list[str]:
-    """Every path of a trial; `method` itself takes the name of one."""
-    return ["method", *leaves(to_plain(TrialSpec()))]
+    """Every path of a trial; `method` itself takes the name of one, a place that of a part."""
+    others = [path for path in leaves(to_plain(TrialSpec())) if not path.startswith("method.")]
+    return ["method", *(f"method.{word}" for word in (*NAMES, *homes())), *others]
 
 
 def of_study(spec: StudySpec) -> list[str]:
-    """Every path of a study that is one value; those of its base without `base.`, as `--set` allows."""
-    paths = (path.removeprefix("base.") for path in leaves(to_plain(spec)))
-    return ["method", *(path for path in paths if not path.startswith("controls"))]
+    """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, and
+    options of parts without their place."""
+    paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("controls", "base."))]
+    return [*of_trial(), *(_without_place(path) for path in paths)]
+
+
+def _without_place(path: str) -> str:
+    """`space.method.schedule.s1.high` as `space.method.s1.high`."""
+    head, dot, rest = path.partition("method.")
+    words = rest.split(".")
+    short = short_path(".".join(["method", *words[:2]])) if dot else path
+    return f"{head}{'.'.join([short, *words[2:]])}" if dot and len(words) > 2 else path
 
 
 def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -36,18 +47,21 @@ def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 def words(path: str) -> list[str]:
     """The words a field may hold, as `--set` takes them; none where it is a number, a length or a text."""
-    path = path.removeprefix("base.")
+    path = full_path(path.removeprefix("base."))
     names = _names()
     if path in names:
         return names[path]
     part, _, field = path.rpartition(".")
+    if part.startswith("method"):
+        option = option_field(field)
+        known = [] if option is None else list(option.metadata["words"])
+        return known or (["true", "false"] if option is not None and isinstance(option.default, bool) else [])
     plain = to_plain(TrialSpec()).get(part, {})
     return ["true", "false"] if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
 
 
 def _names() -> dict[str, list[str]]:
-    choices = {f"method.{field}": known for field, known in method.WORDS.items()}
-    choices |= {
+    choices: dict[str, Sequence[str]] = {
         "task.augment": task.AUGMENTATIONS,
         "training.optimizer": tuple(training.OPTIMIZERS),
         "training.lr_schedule": training.LR_SCHEDULES,
@@ -60,8 +74,7 @@ def _names() -> dict[str, list[str]]:
         "task.dataset": "datasets",
         "model.name": "models",
         "method": "methods",
-        "method.criterion": "criteria",
-        "method.restore": "restores",
+        **{f"method.{place}": kind for kind, place in catalog.KINDS.items()},
     }
     listed = {path: catalog.names(kind) for path, kind in kinds.items()}
     return {path: list(known) for path, known in choices.items()} | listed

@@ -132,7 +132,7 @@ class _Scale:
 
 
 def _is_cycle_length(path: str) -> bool:
-    return path.rsplit(".", 1)[-1] in ("s1", "s2", "lr_period")
+    return path.rsplit(".", 1)[-1] in ("s1", "s2", "period", "lr_period")
 
 
 def _retime(fields: dict[str, Any], scale: _Scale) -> None:

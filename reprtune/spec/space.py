@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -135,8 +137,20 @@ Range = IntRange | FloatRange | DurationRange | Choice
 
 def param_name(path: str, range_: Range) -> str:
     """The name of a searched field in Optuna, MLflow and reports: its last word, with its unit."""
-    name = path.rsplit(".", 1)[-1]
-    return f"{name}_{UNITS[range_.unit].rsplit(' ')[-1]}" if isinstance(range_, DurationRange) else name
+    return _named(path.rsplit(".", 1)[-1], range_)
+
+
+def param_names(space: Mapping[str, Range]) -> dict[str, str]:
+    """Path -> name of every field of a space: its last word, or its last two where others end alike."""
+    last = Counter(path.rsplit(".", 1)[-1] for path in space)
+    words = {
+        path: ".".join(path.split(".")[-1 if last[path.rsplit(".", 1)[-1]] == 1 else -2 :]) for path in space
+    }
+    return {path: _named(words[path], range_) for path, range_ in space.items()}
+
+
+def _named(word: str, range_: Range) -> str:
+    return f"{word}_{UNITS[range_.unit].rsplit(' ')[-1]}" if isinstance(range_, DurationRange) else word
 
 
 def _check_range(what: str, low: float, high: float, step: float, *, grid: bool = True) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
-from reprtune.spec.edit import changed
+from reprtune.spec.edit import changed, exists, rank
+from reprtune.spec.parts.places import full_path
 from reprtune.spec.rules import at_least, at_most, one_of
-from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_name
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_names
 from reprtune.spec.trial import TrialSpec
 
 OBJECTIVES = {
@@ -29,6 +31,7 @@ SAMPLERS = {
     "nsga2": "the genetic algorithm NSGA-II, for several objectives and many slots (populations of a quarter of them, 4 to 50); learns from complete trials",
     "gp": "Gaussian process; for few slots, seconds per draw; learns from complete trials",
 }
+T = TypeVar("T")
 STOP_RULES = ("median", "percentile", "successive-halving", "none")
 MIN_FITTING_SHARE = 0.2
 MAX_DRAWS = 1000
@@ -82,6 +85,9 @@ class Arm:
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", _full(self.changes))
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySpec:
@@ -122,6 +128,7 @@ class StudySpec:
     control_seeds: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "space", _full(self.space))
         check_name(self.name)
         at_least("slots", self.slots, 0)
         at_most("slots", self.slots, MAX_SLOTS)
@@ -157,16 +164,36 @@ class StudySpec:
             )
 
     def _check_space(self) -> None:
-        params = [param_name(p, r) for p, r in self.space.items()]
-        if len(set(params)) != len(params):
-            raise SpecError(f"The last words of the paths in space must differ, but are {params}.")
         if "seed" in self.space:
             raise SpecError(
                 "space cannot hold seed: a seed is no setting.", "Set seeds to train each trial with several."
             )
+        if self.is_conditional and self.sampler == "qmc":
+            raise SpecError(
+                "sampler qmc needs a space in which every option always exists, but some exist only with "
+                f"the choice of {' or '.join(self._choices_of_parts())}.",
+                "Take tpe, random, nsga2 or gp.",
+            )
         for path, range_ in self.space.items():
             for value in range_.ends():
-                changed(self.base, {path: value})
+                if (path, value) == ("method.schedule.cycles", 0):
+                    raise SpecError(
+                        "space cannot let method.cycles be 0: without cycles the other options do nothing.",
+                        'Let it choose whole methods: "method": Choice(options=("standard", "repr")).',
+                    )
+                self._check_value(path, value)
+
+    def _check_value(self, path: str, value: Any) -> None:
+        """Raise SpecError where a value of the space goes with none of the methods that may hold it."""
+        errors = []
+        for chosen in self._holders(path):
+            try:
+                changed(self.base, {**chosen, path: value})
+            except SpecError as error:
+                errors.append(error)
+            else:
+                return
+        raise errors[0]
 
     def _check_controls(self) -> None:
         arms = [arm.name for arm in self.controls]
@@ -187,10 +214,15 @@ class StudySpec:
                 )
             changed(self.base, arm.changes)
 
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """Path of the space -> name in Optuna: its last words, one where that is enough."""
+        return param_names(self.space)
+
     @property
     def params(self) -> dict[str, Range]:
         """Name in Optuna -> range."""
-        return {param_name(path, range_): range_ for path, range_ in self.space.items()}
+        return {self.names[path]: range_ for path, range_ in self.space.items()}
 
     def trial(self, params: Mapping[str, Any]) -> TrialSpec:
         """The trial that a sampler's draw describes."""
@@ -198,8 +230,46 @@ class StudySpec:
 
     def settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What a sampler's draw changes in the base: path of the trial specification -> plain value."""
-        ranges = {param_name(path, r): (path, r) for path, r in self.space.items()}
-        return {ranges[n][0]: ranges[n][1].to_field(v) for n, v in params.items()}
+        return {
+            p: r.to_field(params[self.names[p]]) for p, r in self.space.items() if self.names[p] in params
+        }  # type: ignore[arg-type]
+
+    # -- conditions: an option exists only with its part -----------------------------------------------
+
+    @functools.cached_property
+    def is_conditional(self) -> bool:
+        """Are there draws in which some parameter does not exist?"""
+        choices = self._choices_of_parts()
+        return any(path not in choices and self._depends(path) for path in self.space)
+
+    def draw(self, suggest: Callable[[str, Range], Any]) -> dict[str, Any]:
+        """Name in Optuna -> value, of the parameters that exist in one draw: methods first, then parts, then
+        options.
+
+        Args:
+            suggest: called with a parameter's name and range; its value.
+        """
+        drawn: dict[str, Any] = {}
+        for path in sorted(self.space, key=rank):
+            if not self._depends(path) or exists(self.base, self.settings(drawn), path):
+                drawn[self.names[path]] = suggest(self.names[path], self.space[path])
+        return drawn
+
+    def _choices_of_parts(self) -> list[str]:
+        return [path for path in self.space if rank(path) < 2]
+
+    def _depends(self, path: str) -> bool:
+        """Is the path part of a method that another parameter chooses, in whole or in part?"""
+        return any(path != choice and path.startswith(f"{choice}.") for choice in self._choices_of_parts())
+
+    def _holders(self, path: str) -> list[dict[str, Any]]:
+        """Settings of methods and parts above the path, each with which its values may be tried."""
+        above = [c for c in self._choices_of_parts() if path.startswith(f"{c}.")]
+        grids = [self.space[choice].values() or () for choice in above]
+        found: list[dict[str, Any]] = [
+            dict(zip(above, values, strict=True)) for values in itertools.product(*grids)
+        ]
+        return [chosen for chosen in found if exists(self.base, chosen, path)] or [{}]
 
     def trial_seeds(self) -> tuple[int, ...]:
         """The seeds of every trial of the search, in their order."""
@@ -219,10 +289,13 @@ class StudySpec:
         ]
 
     def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
-        """Every step at which a trial of the study may drop filters first; up to there trials are alike."""
-        lengths = [self.base.method.s1, *(trial.method.s1 for _, _, trial in self.control_cells())]
-        if (range_ := self.space.get("method.s1")) is not None:
-            lengths += [Duration.parse(range_.to_field(v)) for v in range_.values() or ()]  # type: ignore[arg-type]
+        """Every step at which something may first happen in a trial of the study; up to there trials are alike."""
+        bases = [changed(self.base, chosen) for chosen in self._holders("method.schedule.")]
+        trials = [self.base, *bases, *(trial for _, _, trial in self.control_cells())]
+        lengths = [t.method.schedule.first(t.training.total) for t in trials if t.method.schedule is not None]
+        for option in ("s1", "period"):
+            if (range_ := self.space.get(f"method.schedule.{option}")) is not None:
+                lengths += [Duration.parse(range_.to_field(v)) for v in range_.values() or ()]  # type: ignore[arg-type]
         return frozenset(length.steps(steps_per_epoch) for length in lengths)
 
     def fitting_share(self, steps_per_epoch: int) -> float:
@@ -230,7 +303,13 @@ class StudySpec:
         search."""
         if not self.space:
             return 1.0
-        lengths = ("method", "method.s1", "method.s2", "method.cycles", "training.total")
+        if self.is_conditional:
+            return self._drawn_share(steps_per_epoch)
+        lengths = (
+            "method",
+            *(f"method.schedule.{word}" for word in ("s1", "s2", "cycles")),
+            "training.total",
+        )
         paths = [p for p in self.space if p in lengths]
         grids: list[list[Any]] = [list(self.space[p].values() or ()) for p in paths]
         if math.prod(len(g) for g in grids) <= MAX_DRAWS:
@@ -247,6 +326,15 @@ class StudySpec:
         ]
         return self._valid_share() * sum(fits) / len(fits)
 
+    def _drawn_share(self, steps_per_epoch: int) -> float:
+        """The same, estimated from draws."""
+        rng, n = random.Random(0), 0
+        for _ in range(MAX_DRAWS):
+            draw = self.draw(lambda _, range_: rng.choice(range_.values() or range_.ends()))
+            with contextlib.suppress(SpecError):
+                n += self.trial(draw).excess_steps(steps_per_epoch) <= 0
+        return n / MAX_DRAWS
+
     def _valid_share(self) -> float:
         """Share of the combinations of choices that break no rule, the other fields as in the base."""
         choices = {p: r.values() for p, r in self.space.items() if isinstance(r, Choice)}
@@ -257,6 +345,14 @@ class StudySpec:
                 changed(self.base, dict(zip(choices, values, strict=True)))
                 valid += 1
         return valid / n
+
+
+def _full(paths: Mapping[str, T]) -> dict[str, T]:
+    """With the paths of parts' options written out."""
+    full = {full_path(path): value for path, value in paths.items()}
+    if len(full) < len(paths):
+        raise SpecError(f"Two of the paths {', '.join(paths)} are the same.", "Give each once.")
+    return full
 
 
 def check_name(name: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reprtune.errors import SpecError
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import REPR
 from reprtune.spec.rules import at_least
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -18,7 +19,7 @@ class TrialSpec:
     task: TaskSpec = field(default_factory=TaskSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
-    method: MethodSpec = field(default_factory=MethodSpec)
+    method: MethodSpec = REPR
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -26,14 +27,18 @@ class TrialSpec:
 
     def excess_steps(self, steps_per_epoch: int) -> int:
         """By how many steps the cycles overrun the total; 0 or less when they fit."""
-        s1, s2 = self.method.cycle_steps(steps_per_epoch)
-        return self.method.cycles * (s1 + s2) - self.training.total.steps(steps_per_epoch)
+        needed = 0
+        if (cycles := self.method.cycles) is not None:
+            needed = cycles.cycles * sum(cycles.steps(steps_per_epoch))
+        return needed - self.training.total.steps(steps_per_epoch)
 
     def check_fits(self, steps_per_epoch: int) -> None:
         """Raise SpecError when the cycles do not fit the total, or round to no step at all."""
+        cycles = self.method.cycles
         lengths = {"training.total": self.training.total}
-        if self.method.cycles > 0:
-            lengths |= {"method.s1": self.method.s1, "method.s2": self.method.s2}
+        if cycles is not None:
+            lengths["method.s1"] = cycles.s1
+            lengths |= {"method.s2": cycles.s2} if cycles.s2.value else {}
         for name, length in lengths.items():
             if length.steps(steps_per_epoch) < 1:
                 raise SpecError(
@@ -41,10 +46,9 @@ class TrialSpec:
                     f"({steps_per_epoch} steps per epoch).",
                     f"Raise {name}.",
                 )
-        if (excess := self.excess_steps(steps_per_epoch)) > 0:
-            m = self.method
+        if cycles is not None and (excess := self.excess_steps(steps_per_epoch)) > 0:
             raise SpecError(
-                f"{m.cycles} cycles of {m.s1} + {m.s2} must fit training.total = {self.training.total}, "
+                f"{cycles.cycles} cycles of {cycles.s1} + {cycles.s2} must fit training.total = {self.training.total}, "
                 f"but are {excess} steps too long ({steps_per_epoch} steps per epoch).",
                 "Raise training.total, or lower method.cycles, method.s1 or method.s2.",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reprtune.spec.duration import Duration
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StudySpec
 from reprtune.spec.training import TrainingSpec
@@ -14,7 +14,7 @@ def durations(low: str, high: str, step: str = "1ep") -> DurationRange:
     return DurationRange(low=Duration.parse(low), high=Duration.parse(high), step=Duration.parse(step))
 
 
-METHOD = MethodSpec(
+METHOD = compose(
     cycles=3,
     s1=Duration.parse("20ep"),
     s2=Duration.parse("10ep"),

@@ -12,7 +12,7 @@ import torch
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.history import History
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -29,7 +29,7 @@ SPEC = TrialSpec(
     task=TaskSpec(train_images=128),
     model=ModelSpec(width=6),
     training=TrainingSpec(total=Duration.parse("6ep"), batch_size=16, lr=0.05, lr_schedule="constant"),
-    method=MethodSpec(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
+    method=compose(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
 )
 MATERIALS = Materials(Path("nowhere"), CPU)  # one process loads the digits once
 

@@ -1,0 +1,79 @@
+"""The places of a method, and which words belong where."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+from reprtune.errors import SpecError
+from reprtune.spec.parts.criteria import Criterion
+from reprtune.spec.parts.members import Ending, Exchange, Gradient, LossTerm, Networks
+from reprtune.spec.parts.part import Part
+from reprtune.spec.parts.restores import Restore, RestoreRules
+from reprtune.spec.parts.schedules import Schedule
+from reprtune.spec.parts.selections import Drop, Selection
+
+PLACES: dict[str, type[Part]] = {
+    "schedule": Schedule,
+    "criterion": Criterion,
+    "selection": Selection,
+    "drop": Drop,
+    "restore": Restore,
+    "exchange": Exchange,
+    "gradient": Gradient,
+    "losses": LossTerm,
+    "ending": Ending,
+}
+RECORDS: dict[str, type[Any]] = {"restore_rules": RestoreRules, "networks": Networks}  # one kind, no name
+NAMES = (*PLACES, *RECORDS)
+
+
+@functools.cache
+def homes() -> dict[str, tuple[str, ...]]:
+    """Option -> the places that have a part with it."""
+    found: dict[str, set[str]] = {}
+    for place, kind in (
+        *((place, part) for place, base in PLACES.items() for part in base.kinds),
+        *RECORDS.items(),
+    ):
+        for field in dataclasses.fields(kind):
+            found.setdefault(field.name, set()).add(place)
+    return {name: tuple(sorted(places)) for name, places in found.items()}
+
+
+def option_field(word: str) -> Any:
+    """The dataclass field of an option of a shipped part; None where no part has it."""
+    parts = [part for base in PLACES.values() for part in base.kinds]
+    fields = (f for kind in (*parts, *RECORDS.values()) for f in dataclasses.fields(kind))
+    return next((f for f in fields if f.name == word), None)
+
+
+def full_path(path: str) -> str:
+    """`method.s1` as `method.schedule.s1`; any other path as it is.
+
+    Raises:
+        SpecError: parts of several places have that option.
+    """
+    head, dot, rest = path.partition("method.")
+    if not dot or head not in ("", "base.", "space.", "space.base."):
+        return path
+    word, more, tail = rest.partition(".")
+    if word in NAMES or word not in homes():
+        return path
+    places = homes()[word]
+    if len(places) > 1:
+        raise SpecError(
+            f"{path} could be an option of {' or '.join(places)}.",
+            f"Write {' or '.join(f'{head}method.{place}.{rest}' for place in places)}.",
+        )
+    return f"{head}method.{places[0]}.{word}{more}{tail}"
+
+
+def short_path(path: str) -> str:
+    """The other way round: what people read, where that is unambiguous."""
+    head, dot, rest = path.partition("method.")
+    words = rest.split(".")
+    if dot and head in ("", "base.") and len(words) == 2 and homes().get(words[1]) == (words[0],):
+        return f"{head}method.{words[1]}"
+    return path

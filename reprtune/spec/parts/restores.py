@@ -1,0 +1,132 @@
+"""How what was dropped comes back: the places `restore` and `restore_rules`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reprtune.spec.parts.part import Card, Own, Part, option
+from reprtune.spec.rules import one_of
+
+SCALES = ("own", "survivors", "old", "clip")
+BATCH_NORMS = ("reset", "keep", "recalibrate")
+OPTIMIZER_STATES = ("reset", "keep")
+NEXT_KERNELS = ("keep", "zero", "small")
+LEARNING_RATES = ("continue", "restart")
+CODE = "reprtune.training.restores."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore(Part):
+    place = "restore"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Restore):
+    """A rule with a direction, whose norm can be chosen.
+
+    Attributes:
+        restore_scale: norm of the new filters. `own`: as the rule has it; `survivors`: the mean norm of the
+            layer's survivors; `old`: each filter's norm before the drop; `clip`: the rule's direction with
+            the length of a random vector, each weight cut to the largest of the survivors (so no longer
+            exactly orthogonal; what the paper's author reported).
+    """
+
+    restore_scale: str = option("own", null="own", words=SCALES)
+
+
+class Orthogonal(Scaled):
+    kind = "orthogonal"
+    card = Card(
+        line="random, orthogonal to the survivors and to its own old value; norm = mean of the survivors",
+        code=f"{CODE}orthogonal:restore",
+        paper="RePr, arXiv 1811.07275",
+        cost="one QR per layer and cycle",
+        when="to do what the paper does",
+        traps="no such direction where a layer has more filters than a filter has weights: then it is relaxed",
+    )
+
+
+class AsReleased(Scaled):
+    kind = "as-released"
+    card = Card(
+        line="what the paper's released code does: the old filter less its shadow on the filters before it",
+        code=f"{CODE}released:restore",
+        cost="one QR per layer and cycle",
+        when="to repeat the released code",
+        traps="the opposite of the paper: the new filter has a cosine of +0.9 with the old one",
+    )
+
+
+class Random(Scaled):
+    kind = "random"
+    card = Card(
+        line="drawn like the layer's own initial weights",
+        code=f"{CODE}simple:restore_random",
+        cost="building the network once per cycle",
+        when="as the control of orthogonal",
+    )
+
+
+class Zero(Restore):
+    kind = "zero"
+    card = Card(
+        line="all weights 0",
+        code=f"{CODE}simple:restore_zero",
+        paper="DSD, arXiv 1607.04381",
+        traps="after a reset of BatchNorm a ReLU gives it no gradient, so it stays silent",
+    )
+
+
+class Old(Scaled):
+    kind = "old"
+    card = Card(
+        line="the weights it had when it was dropped",
+        code=f"{CODE}simple:restore_old",
+        when="as the control: dropping without renewing",
+    )
+
+
+class Crossover(Restore):
+    kind = "crossover"
+    card = Card(
+        line="crossed with a dominant filter of its layer", paper="Weight Evolution, arXiv 2110.04492"
+    )
+
+
+class Untied(Restore):
+    kind = "untied"
+    card = Card(line="the transform becomes weights of its own", paper="arXiv 2110.12844")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRestore(Own, Restore):
+    card = Card(line="your own: restore(weight, dropped, context), keyword arguments are its options")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreRules:
+    """What else happens at a restore.
+
+    Attributes:
+        restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
+            at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
+            whole network measured anew.
+        restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
+        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
+            (random, at a tenth of the layer's spread).
+        restore_lr: the learning rate goes on (`continue`), or its schedule begins anew after each
+            restore, over what is left until the next (`restart`).
+    """
+
+    restore_bn: str = option("reset", null="keep", words=BATCH_NORMS)
+    restore_optimizer: str = option("reset", null="keep", words=OPTIMIZER_STATES)
+    restore_next: str = option("keep", null="keep", words=NEXT_KERNELS)
+    restore_lr: str = option("continue", null="continue", words=LEARNING_RATES)
+
+    def __post_init__(self) -> None:
+        for name, field in self.__dataclass_fields__.items():
+            one_of(f"method.{name}", getattr(self, name), field.metadata["words"])
+
+
+Restore.kinds = (Orthogonal, AsReleased, Random, Zero, Old, Crossover, Untied)
+Restore.own = OwnRestore

@@ -1,0 +1,148 @@
+"""Who is taken, of what was ranked: the places `selection` and `drop`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reprtune.errors import SpecError
+from reprtune.spec.parts.part import Card, Part, option
+
+SCOPES = ("global", "layer")
+UNITS = ("filter", "weight")
+CODE = "reprtune.training."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection(Part):
+    place = "selection"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share(Selection):
+    """The highest scores, as many as a share says.
+
+    Attributes:
+        prune_ratio: share of the droppable filters that is taken, exactly round(ratio * number).
+        scope: one ranking over the whole network, or one per layer.
+        layer_cap: at most this share of the filters of one layer, in (0, 1]; one filter always stays.
+        exclude_first: leave out the convolutions that read the input.
+        exclude_shortcuts: leave out the projections on the shortcuts of residual blocks.
+        exclude: leave out the layers whose names match one of these patterns, like `layer4.*`.
+    """
+
+    kind = "share"
+    card = Card(
+        line="the share `prune_ratio` with the highest scores, over the network or in each layer",
+        code=f"{CODE}select:select",
+        paper="RePr, arXiv 1811.07275",
+        traps="a ratio too small for one filter takes none; no layer is ever emptied",
+    )
+
+    prune_ratio: float = option(0.3, null=0.0)
+    scope: str = option("global", null="layer", words=SCOPES)
+    layer_cap: float = option(1.0, null=1.0)
+    exclude_first: bool = option(True, null=False)
+    exclude_shortcuts: bool = option(False, null=False)
+    exclude: tuple[str, ...] = option((), null=())
+
+    def check(self) -> None:
+        if not 0 < self.layer_cap <= 1:
+            raise SpecError(
+                f"method.layer_cap must be above 0 and at most 1, but got {self.layer_cap}.",
+                "It is a share of each layer: 0.5 leaves at least half of every layer.",
+            )
+        if not 0 < self.prune_ratio < 1:
+            raise SpecError(
+                f"method.prune_ratio must be above 0 and below 1, but got {self.prune_ratio}.",
+                "It is a share: 0.3 drops 30 % of the filters.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Selection):
+    """Single weights of every layer, the highest scores of each.
+
+    Attributes:
+        weight_ratio: share of each layer's weights that is taken.
+    """
+
+    kind = "weights"
+    card = Card(
+        line="the share `weight_ratio` of the single weights of each layer", paper="DSD, arXiv 1607.04381"
+    )
+
+    weight_ratio: float = option(0.3, null=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clusters(Selection):
+    """Groups of filters in each layer that are to become equal.
+
+    Attributes:
+        kept_share: clusters per filter.
+    """
+
+    kind = "clusters"
+    card = Card(line="filters in clusters, `kept_share` of them per filter", paper="C-SGD, arXiv 1904.03837")
+
+    kept_share: float = option(0.625, null=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything(Selection):
+    kind = "everything"
+    card = Card(line="all of the network", paper="BAN, arXiv 1805.04770")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(Selection):
+    """The same filters in every generation, drawn once.
+
+    Attributes:
+        fixed_share: of each layer's filters that is renewed.
+    """
+
+    kind = "fixed"
+    card = Card(
+        line="a share of each layer's filters, drawn once", paper="Knowledge Evolution, arXiv 2103.05152"
+    )
+
+    fixed_share: float = option(0.5, null=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drop(Part):
+    place = "drop"
+
+
+class Exact(Drop):
+    kind = "exact"
+    card = Card(
+        line="exactly the network without the filters, and nothing of theirs moves",
+        code=f"{CODE}subnetwork:SubNetwork",
+        when="unless you repeat what a reproduction did",
+    )
+
+
+class WeightsOnly(Drop):
+    kind = "weights-only"
+    card = Card(
+        line="only their weights are 0 and stay so, while bias and BatchNorm go on",
+        code=f"{CODE}subnetwork:SubNetwork",
+        when="to repeat reproductions of the paper",
+        traps="leaks: BatchNorm's shift comes through, and what reads the filter goes on learning from it",
+    )
+
+
+class SingleWeights(Drop):
+    kind = "single-weights"
+    card = Card(line="single weights are 0 and stay so", paper="DSD, arXiv 1607.04381")
+
+
+class Tied(Drop):
+    kind = "tied"
+    card = Card(line="each is a cheap transform of a filter that stays", paper="arXiv 2110.12844")
+
+
+Selection.kinds = (Share, Weights, Clusters, Everything, Fixed)
+Drop.kinds = (Exact, WeightsOnly, SingleWeights, Tied)
