@@ -38,7 +38,7 @@ from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Part
 from reprtune.training.device import choose_device
-from reprtune.training.dropping import detached
+from reprtune.training.overlaps import detached
 from reprtune.training.live import Live
 from reprtune.training.run import Materials, Run
 

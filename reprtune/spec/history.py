@@ -46,12 +46,14 @@ class Drop:
     Attributes:
         dropped: layer -> indices of its dropped filters; layers without any are left out.
         overlap: layer -> mean inter-filter overlap of the whole layer just before, in [0, 1].
+        member: number of the network among the trial's.
     """
 
     step: int
     cycle: int
     dropped: Mapping[str, tuple[int, ...]]
     overlap: Mapping[str, float]
+    member: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +63,27 @@ class Restore:
     Attributes:
         levels: layer -> how many filters were restored at each level of the restore rule, in its own
             words: of orthogonality (`mutual`, `survivors`, `relaxed`), `released`, `random` and so on.
-        overlap: layer -> mean inter-filter overlap just after.
+        overlap: layer -> mean inter-filter overlap just after. member: as of a drop.
     """
 
     step: int
     cycle: int
     levels: Mapping[str, Mapping[str, int]]
     overlap: Mapping[str, float]
+    member: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What an exchange between members at `step` did to them.
+
+    Attributes:
+        before, after: error of each member over the validation part.
+    """
+
+    step: int
+    before: tuple[float, ...]
+    after: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +95,10 @@ class History:
         layers: droppable layer -> number of its filters, in network order.
         kept_out: convolution that is never dropped -> the reason.
         rungs: steps at which this trial may be compared and stopped.
+        points: their losses and errors are means over the members, after an exchange where one falls on the
+            step; costs and times are sums.
+        member_errors, ensemble_errors: at every point, the error of each member, and that of their mean
+            probabilities; empty for a trial of one network.
         diverged_at: the step by which the loss was no longer finite, or None.
     """
 
@@ -90,6 +110,9 @@ class History:
     points: tuple[Point, ...] = ()
     drops: tuple[Drop, ...] = ()
     restores: tuple[Restore, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    member_errors: tuple[tuple[float, ...], ...] = ()
+    ensemble_errors: tuple[float, ...] = ()
     diverged_at: int | None = None
 
     def full_points(self) -> list[tuple[int, float]]:

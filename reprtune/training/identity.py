@@ -7,36 +7,33 @@ the git commit, the planned total.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reprtune.spec import catalog
 from reprtune.spec.codec import digest, to_plain
-from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
+from reprtune.training.behaviour import module_of
 from reprtune.training.schedule import Event, Item
+from reprtune.training.sources import PACKAGE, source_digest
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
 
-DROP_FIELDS = ("criterion", "scope", "layer_cap", "exclude_first", "exclude_shortcuts", "exclude", "drop")
-RESTORE_FIELDS = ("restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next")
-
-
-@functools.cache
-def source_digest() -> str:
-    """Digest of this package's source: other code makes other states."""
-    folder = Path(__file__).parent
-    sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        sha.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return sha.hexdigest()
+ROOT = (f"{PACKAGE}.member", f"{PACKAGE}.evaluation", f"{PACKAGE}.state")  # what runs a segment, and stores it
+HAPPENING = {  # kind of event -> what runs it, and the places of the method that act in it
+    "drop": (f"{PACKAGE}.dropping", ("criterion", "selection", "drop")),
+    "restore": (f"{PACKAGE}.restoring", ("restore", "restore_rules")),
+    "exchange": (f"{PACKAGE}.exchanges", ("exchange",)),
+}
+DECIDED = {"prune_ratio", "restore_lr"}  # enter by the number of filters dropped, and by the learning rates
 
 
 def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
@@ -50,6 +47,8 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
     """
     fields = to_plain(spec.training)
     training = {k: v for k, v in fields.items() if k not in FREE_FIELDS + TEACHER_FIELDS}
+    method, factories = spec.method, (spec.model.name, spec.task.dataset)
+    segment = [part for place, part in method.parts() if place in ("gradient", "losses")]
     teacher = [teacher_digest, *(fields[field] for field in TEACHER_FIELDS[1:])]
     return digest(
         {
@@ -60,8 +59,10 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "training": training,
             "teacher": teacher if teacher_digest is not None else None,
             "seed": spec.seed,
-            "source": source_digest(),
-            "user_code": user_code.digests(spec),
+            "segment": [[part, _code(part, spec)] for part in segment],
+            "networks": method.networks,
+            "source": source_digest(*ROOT, _model_module(spec)),
+            "user_code": {name: code for name, code in user_code.digests(spec).items() if name in factories},
             "torch": torch.__version__,
             "torchvision": version("torchvision") if spec.model.name.startswith("torchvision:") else None,
             "device": device_kind,
@@ -69,17 +70,41 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
     )
 
 
-def next_name(name: str, item: Item, method: MethodSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
+def next_name(
+    name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]
+) -> str:
     """Name of the state that `item` leads to from the state `name`.
 
-    A drop enters with the number of filters it drops, not with the ratio, and only the parts of the
-    method it uses; a segment with the learning rates of its own steps.
+    An event enters with the values and the code of what acts in it and of nothing else, a drop with the number
+    of filters it drops instead of the ratio; a segment with the learning rates of its own steps.
     """
     if isinstance(item, Event):
-        if item.kind == "drop":
-            rules = [getattr(method, field) for field in DROP_FIELDS] + [n_drop]
-        else:
-            rules = [getattr(method, field) for field in RESTORE_FIELDS]
-        return digest([name, item.kind, item.cycle, rules])
+        return digest([name, item.kind, item.cycle, *_acting(spec, item.kind, n_drop)])
     rates = hashlib.sha256(np.ascontiguousarray(lrs[item.start : item.stop]).tobytes()).hexdigest()
     return digest([name, item.start, item.stop, rates])
+
+
+def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
+    runs, places = HAPPENING[kind]
+    values: list[Any] = [n_drop if kind == "drop" else None]
+    modules = [runs]
+    for place in places:
+        part = getattr(spec.method, place)
+        plain = to_plain(part)
+        values.append({k: v for k, v in plain.items() if k not in DECIDED} if plain is not None else None)
+        if isinstance(part, Own):
+            values.append(_code(part, spec))
+        elif isinstance(part, Part):
+            modules.append(str(module_of(part)))
+    return [values, source_digest(*modules)]
+
+
+def _code(part: Part, spec: TrialSpec) -> str:
+    """Digest of a part's code."""
+    if isinstance(part, Own):
+        return user_code.digests(spec)[part.name]
+    return source_digest(str(module_of(part)))
+
+
+def _model_module(spec: TrialSpec) -> str:
+    return catalog.find("models", spec.model.name).target.partition(":")[0]

@@ -1,4 +1,4 @@
-"""What happens when: segments of training, and the drops and restores between them."""
+"""What happens when: segments of training, and the events between them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprtune.errors import SpecError
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.schedules import Cycles, Every
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 
+Phase = Literal["full", "sub"]
 ONE_CYCLE_FIRST = 1 / 25  # share of the peak in the first step; what torch's OneCycleLR takes unless told
 ONE_CYCLE_LAST = 1e-4  # share of the first in the last step; the same
+
+
+TENTHS = 10  # rungs of a trial without cycles, about
+FULL: Phase = "full"
 
 
 @dataclass(frozen=True)
@@ -26,15 +33,20 @@ class Segment:
 
     start: int
     stop: int
-    phase: Literal["full", "sub"]
+    phase: Phase
     cycle: int
 
 
 @dataclass(frozen=True)
 class Event:
-    """A drop or restore at `stop` optimizer steps."""
+    """Something that happens between two steps, after `stop` optimizer steps.
 
-    kind: Literal["drop", "restore"]
+    Attributes:
+        kind: `drop`, `restore`, or `exchange` between the members.
+        cycle: how often it has happened before.
+    """
+
+    kind: Literal["drop", "restore", "exchange"]
     stop: int
     cycle: int
 
@@ -43,10 +55,8 @@ Item = Segment | Event
 
 
 def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
-    """The whole trial: cycles of (full S1, drop, sub S2, restore), then the full network to the end.
-
-    Where nothing is left after the last cycle the trial ends as the sub-network: what would be restored
-    there would never be trained or measured.
+    """The whole trial: segments of training, cut where something happens, at every rung, and after each
+    `training.segment` counted from step 0, so that trials of different schedules agree.
 
     Raises:
         SpecError: the cycles do not fit the total, or a phase is shorter than one step.
@@ -54,44 +64,95 @@ def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
     spec.check_fits(steps_per_epoch)
     total = spec.training.total.steps(steps_per_epoch)
     length = max(1, spec.training.segment.steps(steps_per_epoch))
-    # Counted from step 0, so that trials of different S1 agree; and an evaluation at every rung.
     cuts = sorted({*range(length, total, length), *rungs(spec, steps_per_epoch)})
-    s1, s2 = spec.method.cycle_steps(steps_per_epoch)
     items: list[Item] = []
-    at = 0
-    for cycle in range(spec.method.cycles):
-        items += _segments(at, at + s1, cuts, "full", cycle)
-        items += [Event("drop", at + s1, cycle), *_segments(at + s1, at + s1 + s2, cuts, "sub", cycle)]
-        at += s1 + s2
-        if at < total:
-            items.append(Event("restore", at, cycle))
-    return (*items, *_segments(at, total, cuts, "full", spec.method.cycles))
+    at, phase, cycle = 0, FULL, 0
+    for event in events(spec, steps_per_epoch):
+        items += [*_segments(at, event.stop, cuts, phase, cycle), event]
+        at, phase = event.stop, "sub" if event.kind == "drop" else FULL
+        cycle = event.cycle if event.kind == "drop" else event.cycle + 1
+    return (*items, *_segments(at, total, cuts, phase, cycle))
 
 
-def _segments(
-    start: int, stop: int, cuts: list[int], phase: Literal["full", "sub"], cycle: int
-) -> list[Segment]:
+def _segments(start: int, stop: int, cuts: list[int], phase: Phase, cycle: int) -> list[Segment]:
     inner = cuts[bisect.bisect_right(cuts, start) : bisect.bisect_left(cuts, stop)]
     return [Segment(a, b, phase, cycle) for a, b in itertools.pairwise([start, *inner, stop]) if a < b]
 
 
-def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
-    """Steps at which the trial may be compared with others: the whole network just before the second
-    and each later drop (never before the first full cycle), then every cycle length."""
-    s1, s2 = spec.method.cycle_steps(steps_per_epoch)
+def events(spec: TrialSpec, steps_per_epoch: int) -> tuple[Event, ...]:
+    """What the method's schedule lets happen, in its order."""
+    schedule = spec.method.schedule
     total = spec.training.total.steps(steps_per_epoch)
-    if spec.method.cycles == 0:
-        return ()
-    return tuple(range(s1 + s2 + s1, total, s1 + s2))
+    if isinstance(schedule, Cycles) and spec.method.selection is not None:
+        return cycles(schedule, total, steps_per_epoch)
+    return every(schedule, spec.method, total, steps_per_epoch) if isinstance(schedule, Every) else ()
+
+
+def cycles(schedule: Cycles, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
+    """Drops and restores in turn. What would be restored at the very end would never be trained or measured:
+    there the trial ends as the sub-network, or, with s2 = 0, without the last drop too."""
+    s1, s2 = schedule.steps(steps_per_epoch)
+    found: list[Event] = []
+    for cycle in range(schedule.cycles):
+        start = cycle * (s1 + s2)
+        found += [Event("drop", start + s1, cycle), Event("restore", start + s1 + s2, cycle)]
+    return tuple(event for event in found if event.stop < total)
+
+
+def every(
+    schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int
+) -> tuple[Event, ...]:
+    """An exchange after each period, the last one at the end too; or a drop and at once a restore, but at the
+    very end, where nothing would be trained any more."""
+    period = _period(schedule, steps_per_epoch)
+    stops = range(period, math.floor(schedule.until * total) + 1, period)
+    if method.exchange is not None:
+        return tuple(Event("exchange", stop, i) for i, stop in enumerate(stops))
+    pairs = ((Event("drop", stop, i), Event("restore", stop, i)) for i, stop in enumerate(stops) if stop < total)
+    return tuple(itertools.chain.from_iterable(pairs))
+
+
+def _period(schedule: Every, steps_per_epoch: int) -> int:
+    period = schedule.period.steps(steps_per_epoch)
+    if period < 1:
+        raise SpecError(
+            f"method.period must be at least one step, but {schedule.period} is none "
+            f"({steps_per_epoch} steps per epoch).",
+            "Raise method.period.",
+        )
+    return period
+
+
+def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
+    """Steps at which the trial may be compared with others, and stopped.
+
+    With cycles: the whole network just before the second and each later drop (never before the first full
+    cycle), then every cycle length. Without: every tenth of the total, in whole periods of its schedule or,
+    where it has none, in whole segments.
+    """
+    schedule, total = spec.method.schedule, spec.training.total.steps(steps_per_epoch)
+    if isinstance(schedule, Cycles):
+        s1, s2 = schedule.steps(steps_per_epoch)
+        return tuple(range(s1 + s2 + s1, total, s1 + s2))
+    period = max(1, spec.training.segment.steps(steps_per_epoch))
+    if isinstance(schedule, Every):
+        period = _period(schedule, steps_per_epoch)
+    tenth = max(1, round(total / TENTHS / period)) * period
+    return tuple(range(tenth, total, tenth))
 
 
 def restarts(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
-    """Steps at which the learning rate begins anew: the restores, where `method.restore_lr` says so."""
-    if spec.method.restore_lr == "continue":
-        return ()
-    s1, s2 = spec.method.cycle_steps(steps_per_epoch)
+    """Steps at which the learning rate begins anew: the restores, or where they would be, if
+    `method.restore_lr` says so."""
+    rules, schedule = spec.method.restore_rules, spec.method.schedule
     total = spec.training.total.steps(steps_per_epoch)
-    return tuple(at for c in range(spec.method.cycles) if (at := (c + 1) * (s1 + s2)) < total)
+    if rules is None or rules.restore_lr == "continue":
+        return ()
+    if isinstance(schedule, Cycles):
+        ends = cycles(schedule, total, steps_per_epoch)
+    else:
+        ends = every(schedule, spec.method, total, steps_per_epoch) if isinstance(schedule, Every) else ()
+    return tuple(event.stop for event in ends if event.kind == "restore")
 
 
 def learning_rates(

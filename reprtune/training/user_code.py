@@ -159,7 +159,7 @@ def _sources(module_name: str) -> dict[str, Path]:
             if part in files or (path := _find(part, top)) is None:
                 continue
             files[part] = path
-            waiting += _imports(part, path)
+            waiting += imported_names(part, path)
     return files
 
 
@@ -215,7 +215,7 @@ def _installed_folders() -> frozenset[Path]:
     return frozenset(Path(paths[key]).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def _imports(module_name: str, path: Path) -> list[str]:
+def imported_names(module_name: str, path: Path) -> list[str]:
     """Every name a source may import as a module, anywhere in it; of a source that is no Python, none."""
     try:
         tree = ast.parse(path.read_bytes())

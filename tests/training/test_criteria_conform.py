@@ -12,7 +12,7 @@ from reprtune.spec import catalog
 from reprtune.training import dropping
 from reprtune.training.criteria import ScoreContext, reading, score_filters
 from reprtune.training.criteria import hessian as hessian_module
-from reprtune.training.dropping import detached
+from reprtune.training.overlaps import detached
 from reprtune.training.filters import find_filters
 from reprtune.training.subnetwork import SubNetwork
 from tests.training.dropping import EXAMPLE

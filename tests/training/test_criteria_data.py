@@ -13,7 +13,7 @@ from torch import Tensor
 from reprtune.errors import SpecError
 from reprtune.training.criteria import score_filters
 from reprtune.training.criteria.needs import check_needs
-from reprtune.training.dropping import detached
+from reprtune.training.overlaps import detached
 from tests.training.small_net import LAYERS, N_IMAGES, SmallNet, activations, context, images, network
 from tests.training.tiny import live, spec
 from tests.training.toy_networks import TOYS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -59,11 +60,50 @@ def test_epochs_are_counted_in_steps() -> None:
     ]  # fmt: skip
 
 
-def test_standard_training_has_no_events_and_no_rungs() -> None:
-    """Only segments of the full network; nothing to compare at but the end."""
+def test_standard_training_has_no_events() -> None:
+    """Only segments of the full network; its rungs are tenths of the total in whole segments."""
     spec = trial(0, "5it", "3it", "10it")
     assert written(plan(spec, STEPS_PER_EPOCH)) == ["0-4 full 0", "4-8 full 0", "8-10 full 0"]
-    assert rungs(spec, STEPS_PER_EPOCH) == ()
+    assert rungs(spec, STEPS_PER_EPOCH) == (4, 8)
+    assert rungs(trial(0, "5it", "3it", "100it"), STEPS_PER_EPOCH) == tuple(range(8, 100, 8))  # 10 is 2.5, so 2
+
+
+def other(**changes: Any) -> TrialSpec:
+    lengths = {"training.total": "20it", "training.segment": "4it"}
+    return changed(TrialSpec(), {**lengths, **{k.replace("__", "."): v for k, v in changes.items()}})
+
+
+def test_an_exchange_after_every_period_by_hand() -> None:
+    """Every 6 of 20 steps, and rungs at whole periods; where the total is a whole number of periods the last
+    exchange is at the end."""
+    spec = other(method="averaging", method__period="6it")
+    assert written(plan(spec, STEPS_PER_EPOCH)) == [
+        "0-4 full 0", "4-6 full 0", "exchange@6 0", "6-8 full 1", "8-12 full 1", "exchange@12 1",
+        "12-16 full 2", "16-18 full 2", "exchange@18 2", "18-20 full 3",
+    ]  # fmt: skip
+    assert rungs(spec, STEPS_PER_EPOCH) == (6, 12, 18)
+    assert written(plan(other(method="averaging", method__period="10it"), STEPS_PER_EPOCH))[-1] == "exchange@20 1"
+    until = other(method="averaging", method__period="6it", method__until=0.6)
+    assert [i for i in written(plan(until, STEPS_PER_EPOCH)) if "@" in i] == ["exchange@6 0", "exchange@12 1"]
+
+
+def test_drop_and_restore_at_once() -> None:
+    """After every period, or after every s1 where s2 is none; never at the very end."""
+    sfp = [i for i in written(plan(other(method="sfp", method__period="10it"), STEPS_PER_EPOCH)) if "@" in i]
+    assert sfp == ["drop@10 0", "restore@10 0"]
+    spec = trial(3, "5it", "0it", "15it")
+    assert written(plan(spec, STEPS_PER_EPOCH)) == [
+        "0-4 full 0", "4-5 full 0", "drop@5 0", "restore@5 0", "5-8 full 1", "8-10 full 1", "drop@10 1",
+        "restore@10 1", "10-12 full 2", "12-15 full 2",
+    ]  # fmt: skip
+    assert rungs(spec, STEPS_PER_EPOCH) == (10,)
+
+
+def test_a_learning_rate_that_restarts_alone() -> None:
+    """The schedule of cycles without anything that is dropped: no events, but the restarts of its ends."""
+    spec = other(method="lr-restart", method__s1="6it", method__cycles=2)
+    assert not [i for i in written(plan(spec, STEPS_PER_EPOCH)) if "@" in i]
+    assert restarts(spec, STEPS_PER_EPOCH) == (6, 12)
 
 
 def test_cycles_that_fill_the_total_end_without_filters() -> None:
@@ -79,6 +119,7 @@ def test_cycles_that_fill_the_total_end_without_filters() -> None:
         (trial(2, "5it", "3it", "15it"), "are 1 steps too long"),
         (trial(1, "0.1ep", "3it", "15it"), "method.s1 must be at least one step"),
         (trial(1, "3it", "0.1ep", "15it"), "method.s2 must be at least one step"),
+        (other(method="averaging", method__period="0.1ep"), "method.period must be at least one step"),
         (trial(0, "3it", "3it", "0.1ep"), "training.total must be at least one step"),
     ],
 )

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from reprtune.spec import catalog
+from reprtune.spec.parts.criteria import Criterion
+from reprtune.training.behaviour import behaviour
 from reprtune.training.subnetwork import SubNetwork
 
 
@@ -21,7 +22,7 @@ class ScoreContext:
     """What a criterion may need besides the weights.
 
     Attributes:
-        seed: of the trial. cycle: its number, from 0.
+        seed: of the trial. cycle: its number, from 0. member: number of the network among the trial's.
         network: the whole network, with its filter map; data-driven criteria see it in evaluation mode.
         batches: the score part in its fixed order, as often as wanted: images float32 (B, C, H, W)
             channels-last and labels int64 (B,), on the device of the network.
@@ -31,13 +32,16 @@ class ScoreContext:
     cycle: int
     network: SubNetwork
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
+    member: int = 0
 
 
-def score_filters(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:
-    """Scores of every filter by the criterion `name` of the catalog.
+def score_filters(
+    criterion: Criterion, filters: Mapping[str, Tensor], context: ScoreContext
+) -> dict[str, Tensor]:
+    """Scores of every filter by a criterion.
 
     Raises:
-        SpecError: there is no such criterion.
+        ReprtuneError: an own criterion is not there, or fails, or returns something else.
     """
-    scores: dict[str, Tensor] = catalog.resolve("criteria", name)(filters, context)
+    scores: dict[str, Tensor] = behaviour(criterion)(filters, context)
     return scores

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from reprtune.spec import catalog
+from reprtune.spec.parts.restores import Restore, Scaled
+from reprtune.training.behaviour import behaviour
 from reprtune.training.restores.lengths import rescale
 
 
@@ -38,20 +39,18 @@ class RuleContext:
     initial: Callable[[], Tensor]
 
 
-def restore_filters(
-    name: str, weight: Tensor, dropped: Tensor, context: RuleContext, scale: str = "own"
-) -> Restored:
-    """New weights by the restore rule `name` of the catalog, which is `restore(weight, dropped, context)`.
+def restore_filters(rule: Restore, weight: Tensor, dropped: Tensor, context: RuleContext) -> Restored:
+    """New weights by a restore rule, which is `restore(weight, dropped, context)`, at the norm it is to have.
 
     Args:
         weight: of the layer, (J, ...); the rows of dropped filters hold their old values.
         dropped: bool (J,), at least one filter of the layer not dropped.
-        scale: their norms; a word of `method.restore_scale`.
 
     Raises:
-        SpecError: there is no such rule.
+        ReprtuneError: an own rule is not there, or fails, or returns something else.
     """
-    restored: Restored = catalog.resolve("restores", name)(weight, dropped, context)
-    if scale == "own":
+    restored: Restored = behaviour(rule, "restore_scale")(weight, dropped, context)
+    if not isinstance(rule, Scaled) or rule.restore_scale == "own":
         return restored
+    scale = rule.restore_scale
     return replace(restored, weight=rescale(restored.weight, weight, dropped, scale, context.generator))
