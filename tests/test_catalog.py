@@ -9,6 +9,8 @@ import pytest
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.criteria import Ortho
+from reprtune.spec.parts.places import PLACES
 from reprtune.spec.task import ModelSpec, TaskSpec
 
 ENTRIES = [(kind, entry) for kind, entries in catalog.CATALOG.items() for entry in entries]
@@ -18,7 +20,11 @@ each_entry = pytest.mark.parametrize(("kind", "entry"), ENTRIES, ids=IDS)
 
 @each_entry
 def test_target_resolves(kind: str, entry: catalog.Entry) -> None:
-    """The code behind every name can be imported: a function, or a method's composition."""
+    """The code behind every name can be imported: a function, or a method's composition. A part that is not
+    built yet has none."""
+    if not entry.target:
+        assert kind in catalog.KINDS
+        return
     found = catalog.resolve(kind, entry.example)
     assert isinstance(found, MethodSpec) if kind == "methods" else callable(found)
 
@@ -34,12 +40,23 @@ def test_entry_explains_itself(kind: str, entry: catalog.Entry) -> None:
 
 @each_entry
 def test_fields_exist(kind: str, entry: catalog.Entry) -> None:
-    """The options an entry lists are fields of the specification."""
-    known = {"datasets": TaskSpec, "models": ModelSpec, "methods": MethodSpec, "restores": MethodSpec}
-    if kind in known:
-        assert set(entry.fields) <= {f.name for f in dataclasses.fields(known[kind])}
-    else:
+    """The options an entry lists are fields of the specification: of its part, where it is one."""
+    if kind in catalog.KINDS:
+        part = PLACES[catalog.KINDS[kind]].find(entry.name)
+        assert set(entry.fields) == {f.name for f in dataclasses.fields(part)}
+    elif kind == "methods":
         assert not entry.fields
+    else:
+        known = {"datasets": TaskSpec, "models": ModelSpec}[kind]
+        assert set(entry.fields) <= {f.name for f in dataclasses.fields(known)}
+
+
+def test_every_part_is_in_the_catalog() -> None:
+    """Each place has a kind of entries, in the order of its parts, and no part is left out."""
+    assert {*catalog.KINDS.values()} == {*PLACES}
+    for kind, place in catalog.KINDS.items():
+        assert catalog.names(kind) == PLACES[place].names()
+        assert catalog.SINGULAR[kind] == PLACES[place].noun
 
 
 def test_names_are_unique() -> None:
@@ -116,7 +133,7 @@ def test_nothing_near() -> None:
 
 
 def test_presets() -> None:
-    """`standard` has no cycles; `repr` has, with the paper's criterion and share."""
+    """`standard` has nothing; `repr` has cycles, with the paper's criterion and share."""
     standard, repr_ = catalog.resolve("methods", "standard"), catalog.resolve("methods", "repr")
-    assert standard.cycles == 0
-    assert (repr_.cycles, repr_.criterion, repr_.prune_ratio) == (3, "ortho", 0.3)
+    assert standard == MethodSpec()
+    assert (repr_.option("cycles"), repr_.criterion, repr_.option("prune_ratio")) == (3, Ortho(), 0.3)

@@ -27,6 +27,7 @@ from reprtune.record.pack import unpack
 from reprtune.record.reading import read_frozen
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.codec import canonical_json, from_plain
+from reprtune.spec.older import as_today
 from reprtune.spec.study import StudySpec
 
 ATTRIBUTE = "reprtune"
@@ -222,7 +223,7 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
 
 def _read_spec(name: str, text: str) -> StudySpec:
     try:
-        spec = from_plain(StudySpec, json.loads(text))
+        spec = from_plain(StudySpec, as_today(json.loads(text)))
     except (SpecError, ValueError, RecursionError) as error:
         raise damaged(name, f"{ATTRIBUTE}.spec", f"cannot be read: {str(error).splitlines()[0]}") from error
     if spec.name != name:
@@ -290,7 +291,7 @@ def to_record(
         seed=current,
         outcome=outcome(trial),
         params=dict(trial.params),
-        settings=attrs.get("settings"),
+        settings=as_today(attrs.get("settings")),
         values=dict(zip(objectives, trial.values, strict=True)) if trial.values else None,
         history=unpack(packed) if packed and histories else None,
         rungs=_curve(rungs),

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.parts import part
 from reprtune.spec.parts.places import PLACES
 
 PRESETS = "reprtune.spec.presets:"
@@ -43,7 +42,7 @@ class Entry:
     @property
     def pattern(self) -> re.Pattern[str]:
         text = re.sub(r"N(?![A-Z])", r"(\\d+)", re.escape(self.name))
-        text = text.replace("MODULE:FACTORY", rf"({WORD}(?:\.{WORD})*:{WORD})")
+        text = text.replace("MODULE:FACTORY", rf"((?:{WORD}(?:\.{WORD})*|[^\0\n]+\.py):{WORD})")
         return re.compile(re.sub(r"PATH|NAME", r"(.+)", text))
 
     @property
@@ -115,9 +114,9 @@ _DATASETS = (
     ),
     Entry(
         "python:MODULE:FACTORY",
-        "your own code: FACTORY(data_dir) in MODULE returns x_train, y_train, x_test, y_test",
+        "your own code: FACTORY(data_dir) in MODULE or FILE.py returns x_train, y_train, x_test, y_test",
         "reprtune.training.data.user:load",
-        needs="the module, importable from here",
+        needs="the module or file, found from here",
     ),
     Entry(
         "npz:PATH",
@@ -161,9 +160,9 @@ _MODELS = (
     ),
     Entry(
         "python:MODULE:FACTORY",
-        "your own network: FACTORY(in_channels, input_size, n_classes) in MODULE returns it",
+        "your own network: FACTORY(in_channels, input_size, n_classes) in MODULE or FILE.py returns it",
         "reprtune.training.models.user:build",
-        needs="the module, importable from here",
+        needs="the module or file, found from here",
     ),
 )
 _METHODS = (
@@ -257,7 +256,7 @@ CATALOG: dict[str, tuple[Entry, ...]] = {
 SINGULAR = {
     "datasets": "dataset",
     "models": "model",
-    **{kind: part.SINGULAR[place] for kind, place in KINDS.items()},
+    **{kind: PLACES[place].noun for kind, place in KINDS.items()},
     "methods": "method",
 }
 

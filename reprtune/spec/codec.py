@@ -6,6 +6,7 @@ defaults written out, so that two specifications are the same exactly when their
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 import hashlib
@@ -24,11 +25,30 @@ LARGEST = 2**64  # of a whole number; what generators and databases take
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
+class Tagged(abc.ABC):
+    """A value that writes and reads itself: a word in its plain form says which type it is."""
+
+    @abc.abstractmethod
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+
+    @classmethod
+    @abc.abstractmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """What `plain` returned as a value again.
+
+        Raises:
+            SpecError: naming `path`, the rule and the value.
+        """
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, durations, tuples and mappings as dicts, texts and lists; 1.0 as 1, its equal."""
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, Duration):
         return str(value)
-    if hasattr(value, "plain"):
+    if isinstance(value, Tagged):
         return value.plain()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         plain = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -62,12 +82,14 @@ def from_plain(cls: type[T], plain: Any, path: str = "") -> T:
 
 
 def _read(kind: Any, plain: Any, path: str) -> Any:
+    if kind in WORDS:
+        return _read_scalar(kind, plain, path)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return _read_union(args, plain, path)
     if kind is Duration:
         return Duration.parse(plain, path)
-    if hasattr(kind, "read"):  # a part, which has names of its own
+    if origin is None and isinstance(kind, type) and issubclass(kind, Tagged):
         return kind.read(plain, path)
     if origin is tuple:
         if not isinstance(plain, (list, tuple)):
@@ -79,8 +101,6 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
         return {str(k): _read(args[1], v, f"{path}.{k}" if path else str(k)) for k, v in plain.items()}
     if dataclasses.is_dataclass(kind):
         return read_fields(kind, plain, path)
-    if kind in WORDS:
-        return _read_scalar(kind, plain, path)
     return plain
 
 
@@ -147,9 +167,31 @@ def _read_scalar(kind: type, plain: Any, path: str) -> Any:
     return plain
 
 
-def _wrong(path: str, rule: str, value: Any) -> SpecError:
+def check_plain(value: Any, path: str) -> Any:
+    """A value of any type that JSON can say, tuples as lists and durations as texts.
+
+    Raises:
+        SpecError: it, or something in it, is of another type, no finite number or a huge one.
+    """
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: check_plain(inner, f"{path}.{key}") for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [check_plain(inner, f"{path}[{i}]") for i, inner in enumerate(value)]
+    if value is None or isinstance(value, (bool, str, Duration)):
+        return to_plain(value)
+    if not isinstance(value, (int, float)):
+        raise _wrong(path, "a text, a number, true, false, a list or a table", value)
+    return to_plain(_read_scalar(int if isinstance(value, int) else float, value, path))
+
+
+def shown(value: Any) -> str:
+    """As a message shows it: not longer than a line or two."""
     said = "a huge number" if isinstance(value, int) and abs(value) >= LARGEST else repr(value)
-    return SpecError(f"{path} must be {rule}, but got {said if len(said) <= 200 else said[:199] + '…'}.")
+    return said if len(said) <= 200 else said[:199] + "…"
+
+
+def _wrong(path: str, rule: str, value: Any) -> SpecError:
+    return SpecError(f"{path} must be {rule}, but got {shown(value)}.")
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

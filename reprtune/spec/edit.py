@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,10 +10,15 @@ from typing import Any, TypeVar
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
 from reprtune.spec.codec import from_plain, to_plain
-from reprtune.spec.parts.part import OWN
-from reprtune.spec.parts.places import PLACES, RECORDS, full_path, homes
+from reprtune.spec.method import AT_EVENTS, MethodSpec
+from reprtune.spec.parts.part import OWN, Part
+from reprtune.spec.parts.places import NAMES, PLACES, RECORDS, full_path, homes, in_method, short_path
 
 T = TypeVar("T")
+TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that empties places, and these
+    "method.schedule.cycles": (0, ("schedule", *AT_EVENTS)),
+    "method.networks.n_members": (1, ("networks",)),
+}
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
@@ -31,10 +35,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def changed(spec: T, changes: Mapping[str, Any]) -> T:
     """A copy of `spec` with the fields at the given paths replaced, and everything checked again.
 
-    The path `method` with the name of a method of the catalog replaces the whole composition, the path of a
-    place with the name of a part (or `none`) puts that part there, and an option of a part may leave out its
-    place: `method.s1` is `method.schedule.s1`. Whatever their order, methods are replaced before parts, and
-    parts before options.
+    The path `method` with the name of a method of the catalog replaces the whole composition. The path of a
+    place with the name of a part puts that part there, which keeps the options that it has too; `none` empties
+    it. An option of a part may leave out its place: `method.s1` is `method.schedule.s1`. Whatever their order,
+    methods are replaced before parts, and parts before options. No cycles, and one member, take away what
+    they are the number of.
 
     Raises:
         SpecError: unknown path (with the nearest one), wrong type, broken rule.
@@ -47,10 +52,8 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
 def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replace what stands at the paths, as `changed` does."""
     full = {full_path(path): value for path, value in changes.items()}
-    for path in sorted(full, key=rank):
+    for path in sorted(full, key=lambda path: rank(path) + bool(_emptied(path, full[path]))):
         _put(plain, path, copy.deepcopy(full[path]))
-    for path, value in full.items():
-        _without_effect(plain, path, value)
 
 
 def rank(path: str) -> int:
@@ -59,43 +62,109 @@ def rank(path: str) -> int:
     return min(len(words) - 1, 2) if words[0] == "method" else 2
 
 
-def exists(spec: Any, choices: Mapping[str, Any], path: str) -> bool:
-    """Does a trial's method, with the methods and parts of `choices` put into it, have the option at `path`?
-
-    An option of no shipped part of its place belongs to a part of the person's own, if one is there.
-    """
-    plain = {"method": to_plain(spec.method)}
+def exists(method: MethodSpec, choices: Mapping[str, Any], path: str) -> bool:
+    """Has the method, with the methods and parts of `choices` put into it, a part at that place, or at that
+    option's place one that has it?"""
+    plain = {"method": to_plain(method)}
     put_all(plain, {p: value for p, value in choices.items() if rank(p) < 2})
     place, _, word = path.removeprefix("method.").partition(".")
-    found = plain["method"].get(place)
-    if not isinstance(found, dict) or not word or place in RECORDS:
-        return found is not None
-    if found["kind"].startswith(OWN):
+    tables = _tables(plain["method"], place)
+    return any(_has(place, table, word) for table in tables) if word else bool(tables)
+
+
+def _emptied(path: str, value: Any) -> tuple[str, ...]:
+    """The places that a value of an option leaves empty."""
+    at, places = TAKES_AWAY.get(path.removeprefix("base."), (None, ()))
+    return places if type(value) is int and value == at else ()
+
+
+def _put(plain: dict[str, Any], path: str, value: Any) -> None:
+    """Replace what stands at a full path."""
+    head, words = in_method(path) or ("", [])
+    method = _method(plain, head) if words and words[0] in NAMES and head != "space." else None
+    if method is None or len(words) > 2:
+        _walk(plain, path, _composition(path, value))
+    elif len(words) == 1:
+        method[words[0]] = _part(method, words[0], value)
+    else:
+        _put_option(method, path, value)
+
+
+def _method(plain: dict[str, Any], head: str) -> dict[str, Any] | None:
+    """The table of a method; None where something else was put there, which is refused when it is read."""
+    above = plain.get("base") if head else plain
+    found = above.get("method") if isinstance(above, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _tables(method: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
+    """What is at a place, each as a table; none where it is empty."""
+    there = method.get(place)
+    nodes = there if isinstance(there, list) else [there]
+    tables = [{"kind": node} if isinstance(node, str) else node for node in nodes]
+    return [table for table in tables if isinstance(table, dict)]
+
+
+def _has(place: str, table: Mapping[str, Any], word: str) -> bool:
+    """Has the part, or record, the option? One of the person's own may have any that no shipped part of its
+    place has."""
+    if place in RECORDS:
+        return place in homes().get(word, ())
+    if (kind := str(table.get("kind"))).startswith(OWN):
         return place not in homes().get(word, ())
-    return word in {f.name for f in dataclasses.fields(PLACES[place].find(found["kind"]))}
+    return word in PLACES[place].find(kind).option_names()
 
 
-def _without_effect(plain: dict[str, Any], path: str, value: Any) -> None:
-    """No cycles are standard training, and one member is no group."""
-    head, _, option = path.rpartition("method.")
-    if type(value) is int and (option, value) in (("schedule.cycles", 0), ("networks.n_members", 1)):
-        _put(
-            plain,
-            f"{head}method" if value == 0 else f"{head}method.networks",
-            "standard" if value == 0 else None,
-        )
+def _part(method: Mapping[str, Any], place: str, value: Any) -> Any:
+    """What a person puts at a place as the method's table has it."""
+    several = place in PLACES and PLACES[place].several
+    if value is None or value == "none":
+        return [] if several else None
+    if place in RECORDS or not isinstance(value, str):
+        return value
+    kind, old = PLACES[place].find(value), _tables(method, place)
+    same = [table for table in old if table.get("kind") == value]
+    kept = {
+        k: v for table in old if kind is not kind.own for k, v in table.items() if k in kind.option_names()
+    }
+    part = same[0] if same else {"kind": value, **kept}
+    return [part] if several else part
 
 
-def _put(plain: Any, path: str, value: Any) -> None:
-    """Replace what stands at `path`; keys with dots of their own are matched whole."""
-    value = _named(path, value)
+def _put_option(method: dict[str, Any], path: str, value: Any) -> None:
+    place, word = path.split(".")[-2:]
+    tables = _tables(method, place)
+    fitting = [table for table in tables if _has(place, table, word)]
+    if (empty := _emptied(path, value)) and (fitting or not tables):
+        method.update(dict.fromkeys(empty))
+        return
+    if not tables and place in RECORDS:
+        tables = [to_plain(RECORDS[place]())]
+    if not tables:
+        raise _does_nothing(path)
+    (fitting or tables)[0][word] = value  # an option that the part does not have is refused when it is read
+    method[place] = tables if PLACES.get(place, Part).several else tables[0]
+
+
+def _does_nothing(path: str) -> SpecError:
+    place, word = path.split(".")[-2:]
+    methods = {name: catalog.resolve("methods", name) for name in catalog.names("methods")}
+    having = [name for name, method in methods.items() if method.option(word) is not None]
+    return SpecError(
+        f"{short_path(path)} does nothing: the method has no {PLACES[place].noun}.",
+        f"Take a method that has it, such as {having[0]}, or leave it out." if having else "Leave it out.",
+    )
+
+
+def _walk(plain: Any, path: str, value: Any) -> None:
+    """Replace what stands at a path of tables; keys with dots of their own are matched whole."""
     node, rest, walked = plain, path, ""
     while True:
         if not isinstance(node, dict):
             raise SpecError(
                 f"There is no field {path}: {walked} {'is empty' if node is None else 'has no parts'}."
             )
-        if rest in node or "kind" in node:  # a part says itself which options it has
+        if rest in node or "kind" in node:  # what is tagged says itself which fields it has
             node[rest] = value
             return
         key = next((k for k in sorted(node, key=len, reverse=True) if rest.startswith(f"{k}.")), None)
@@ -103,20 +172,13 @@ def _put(plain: Any, path: str, value: Any) -> None:
             known = [f"{walked}.{k}" if walked else k for k in (*node, *_short_words(walked))]
             raise SpecError(f"There is no field {path}.", did_you_mean(path, known))
         walked = f"{walked}.{key}" if walked else key
-        if node[key] is None and key in RECORDS:
-            node[key] = to_plain(RECORDS[key]())
         node, rest = node[key], rest[len(key) + 1 :]
 
 
-def _named(path: str, value: Any) -> Any:
-    """The composition that a method's name stands for, and the part that a part's does; None for a place that
-    is to be empty."""
-    words = path.removeprefix("base.").split(".")
-    if words[0] != "method" or len(words) > 2 or not isinstance(value, str):
-        return value
-    if len(words) == 1:
-        return to_plain(catalog.resolve("methods", value))
-    return None if value == "none" else {"kind": value} if words[1] in PLACES else value
+def _composition(path: str, value: Any) -> Any:
+    """The table that a method's name stands for; any other value as it is."""
+    named = path in ("method", "base.method") and isinstance(value, str)
+    return to_plain(catalog.resolve("methods", value)) if named else value
 
 
 def _short_words(walked: str) -> list[str]:

@@ -13,13 +13,14 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.members import Ending, Exchange, Gradient, LossTerm, Networks
+from reprtune.spec.parts.members import Average, Ending, Exchange, Gradient, LossTerm, Networks, Ring
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.restores import Restore, RestoreRules
 from reprtune.spec.parts.schedules import Cycles, Schedule
-from reprtune.spec.parts.selections import Drop, Selection
+from reprtune.spec.parts.selections import Drop, Selection, Share, Weights
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
+FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class MethodSpec:
 
     def __post_init__(self) -> None:
         self._check_schedule()
+        self._check_selection()
         self._check_drop()
         self._check_members()
 
@@ -65,28 +67,55 @@ class MethodSpec:
                 "For training without cycles take method standard.",
             )
 
-    def _check_drop(self) -> None:
-        """Ranking, taking, dropping and restoring go together."""
+    def _check_selection(self) -> None:
+        """Who ranks, ranks for somebody, who is taken by rank is ranked, and something is done with them."""
         if self.criterion is not None and self.selection is None:
             raise SpecError(
                 f"method.criterion = {self.criterion.name} ranks for nobody: method.selection is empty.",
                 "Take method.selection = share.",
             )
-        if self.selection is None and (self.drop is not None or self.restore is not None):
-            name = "drop" if self.drop is not None else "restore"
-            raise SpecError(f"method.{name} needs method.selection, which says whom.", "Take share.")
-        if self.selection is not None and self.selection.name in ("share", "weights") and not self.criterion:
+        if self.selection is None:
+            return
+        if isinstance(self.selection, (Share, Weights)) and self.criterion is None:
             raise SpecError(
                 f"method.selection = {self.selection.name} needs method.criterion, which ranks.",
                 "Take random for a choice without one.",
             )
+        if all(getattr(self, name) is None for name in FOR_SELECTION):
+            raise SpecError(
+                f"method.selection = {self.selection.name} takes filters, but nothing is done with them.",
+                "Take a method.drop and a method.restore, or leave method.selection and method.criterion out.",
+            )
+
+    def _check_drop(self) -> None:
+        """Who is dropped was taken, and comes back."""
+        for name in ("drop", "restore"):
+            if getattr(self, name) is not None and self.selection is None:
+                raise SpecError(
+                    f"method.{name} needs method.selection, which says whom.",
+                    "Take share, with a method.criterion.",
+                )
+        if self.drop is not None and self.restore is None:
+            raise SpecError(
+                f"method.drop = {self.drop.name} needs method.restore, which brings back what was dropped.",
+                "Take old for the weights that they had.",
+            )
+        cycles = self.cycles
+        if cycles is not None and cycles.s2.value and self.selection is not None and self.drop is None:
+            raise SpecError(
+                f"method.s2 = {cycles.s2} needs method.drop, which says what the network is without those taken.",
+                "Take exact, or method.s2 = 0ep to restore at once.",
+            )
 
     def _check_members(self) -> None:
-        if self.exchange is not None and self.exchange.name in ("average", "ring") and self.networks is None:
+        if isinstance(self.exchange, (Average, Ring)) and self.networks is None:
             raise SpecError(
                 f"method.exchange = {self.exchange.name} goes on between several networks, but there is one.",
                 "Set method.networks, such as method.n_members=2.",
             )
+        kinds = [loss.name for loss in self.losses]
+        if len(set(kinds)) < len(kinds):
+            raise SpecError(f"method.losses must hold different losses, but holds {', '.join(kinds)}.")
 
     @property
     def n_members(self) -> int:
@@ -106,13 +135,17 @@ class MethodSpec:
                 if isinstance(part, Part):
                     yield field.name, part
 
+    def options(self) -> Iterator[tuple[str, str, Any]]:
+        """(place, option, value) of every part and record that is there."""
+        for place, part in self.parts():
+            yield from ((place, name, value) for name, value in part.options().items())
+        for place in ("restore_rules", "networks"):
+            if (record := getattr(self, place)) is not None:
+                yield from ((place, f.name, getattr(record, f.name)) for f in fields(record))
+
     def option(self, word: str) -> Any:
         """The value of an option, whichever part has it; None where none has."""
-        records = (self.restore_rules, self.networks)
-        for options in (*(part.options() for _, part in self.parts()), *(vars(r) for r in records if r)):
-            if word in options:
-                return options[word]
-        return None
+        return next((value for _, name, value in self.options() if name == word), None)
 
     def check_built(self) -> None:
         """Raise SpecError when a part is no more than a value yet."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reprtune.spec import catalog, study, task, training
+from reprtune.spec import catalog, stop_rule, study, task, training
 from reprtune.spec.codec import to_plain
 from reprtune.spec.parts.places import NAMES, full_path, homes, option_field, short_path
 from reprtune.spec.study import StudySpec
@@ -24,15 +24,7 @@ def of_study(spec: StudySpec) -> list[str]:
     """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, and
     options of parts without their place."""
     paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("controls", "base."))]
-    return [*of_trial(), *(_without_place(path) for path in paths)]
-
-
-def _without_place(path: str) -> str:
-    """`space.method.schedule.s1.high` as `space.method.s1.high`."""
-    head, dot, rest = path.partition("method.")
-    words = rest.split(".")
-    short = short_path(".".join(["method", *words[:2]])) if dot else path
-    return f"{head}{'.'.join([short, *words[2:]])}" if dot and len(words) > 2 else path
+    return [*of_trial(), *map(short_path, paths)]
 
 
 def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -67,7 +59,7 @@ def _names() -> dict[str, list[str]]:
         "training.lr_schedule": training.LR_SCHEDULES,
         "training.precision": training.PRECISIONS,
         "training.bias_correction": training.BIAS_CORRECTIONS,
-        "stop.rule": study.STOP_RULES,
+        "stop.rule": stop_rule.STOP_RULES,
         "sampler": tuple(study.SAMPLERS),
     }
     kinds = {

@@ -9,6 +9,11 @@ from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.duration import Duration
 
 
+def above_0(field: str, value: float) -> None:
+    if value <= 0:
+        raise SpecError(f"{field} must be above 0, but got {value}.")
+
+
 def at_least(field: str, value: float, low: float) -> None:
     if value < low:
         raise SpecError(f"{field} must be at least {low}, but got {value}.")
@@ -23,6 +28,18 @@ def between(field: str, value: float, low: float, high: float) -> None:
     """Both ends inclusive."""
     if not low <= value <= high:
         raise SpecError(f"{field} must be between {low} and {high} inclusive, but got {value}.")
+
+
+def positive_share(field: str, value: float, hint: str | None = None) -> None:
+    """A share that is not nothing; 1 is all."""
+    if not 0 < value <= 1:
+        raise SpecError(f"{field} must be above 0 and at most 1, but got {value}.", hint)
+
+
+def proper_share(field: str, value: float, hint: str | None = None) -> None:
+    """A share that is neither nothing nor all."""
+    if not 0 < value < 1:
+        raise SpecError(f"{field} must be above 0 and below 1, but got {value}.", hint)
 
 
 def one_of(field: str, value: str, known: Iterable[str]) -> None:

@@ -40,7 +40,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reprtune.spec.dominance import ranks
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rule import StopRule
 
 Curve = Sequence[tuple[int, float]]
 

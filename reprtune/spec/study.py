@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import itertools
-import math
-import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reprtune.errors import SpecError
+from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
-from reprtune.spec.edit import changed, exists, rank
-from reprtune.spec.parts.places import full_path
+from reprtune.spec.edit import changed
+from reprtune.spec.parts.places import full_path, short_path
 from reprtune.spec.rules import at_least, at_most, one_of
-from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_names
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
+from reprtune.spec.stop_rule import StopRule
 from reprtune.spec.trial import TrialSpec
 
 OBJECTIVES = {
@@ -32,50 +30,8 @@ SAMPLERS = {
     "gp": "Gaussian process; for few slots, seconds per draw; learns from complete trials",
 }
 T = TypeVar("T")
-STOP_RULES = ("median", "percentile", "successive-halving", "none")
 MIN_FITTING_SHARE = 0.2
-MAX_DRAWS = 1000
 MAX_SLOTS, MAX_SEEDS = 100_000, 1_000  # each slot is a row of the database, queued at create
-
-
-@dataclass(frozen=True, kw_only=True)
-class StopRule:
-    """When a trial is stopped early: compared only at its rungs, never before its first full cycle.
-
-    Attributes:
-        rule: which share of the comparable trials goes on: `median`: the better half; `percentile`:
-            the best `percentile` per cent; `successive-halving`: the best 1/`reduction_factor`, judged only
-            at the first rung after every 1/`reduction_factor`^k of the total (asynchronous: with who is
-            there); or `none`.
-        min_comparable: with fewer comparable trials nothing is stopped.
-        percentile: between 0 and 100, for that rule (25 when left out).
-        reduction_factor: at least 2, for that rule (3 when left out).
-    """
-
-    rule: str = "median"
-    min_comparable: int = 5
-    percentile: float | None = None
-    reduction_factor: int | None = None
-
-    def __post_init__(self) -> None:
-        one_of("stop.rule", self.rule, STOP_RULES)
-        at_least("stop.min_comparable", self.min_comparable, 1)
-        for name, rule in (("percentile", "percentile"), ("reduction_factor", "successive-halving")):
-            if getattr(self, name) is not None and self.rule != rule:
-                raise SpecError(
-                    f"stop.{name} is for stop.rule {rule!r}, but the rule is {self.rule!r}.", "Leave it out."
-                )
-        if self.percentile is not None and not 0 < self.percentile < 100:
-            raise SpecError(f"stop.percentile must be between 0 and 100, but got {self.percentile}.")
-        if self.reduction_factor is not None:
-            at_least("stop.reduction_factor", self.reduction_factor, 2)
-
-    @property
-    def kept_share(self) -> float:
-        """The share of the comparable trials that goes on, in (0, 1]."""
-        if self.rule == "percentile":
-            return (25.0 if self.percentile is None else self.percentile) / 100
-        return {"median": 0.5, "none": 1.0}.get(self.rule, 1 / (self.reduction_factor or 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,23 +126,29 @@ class StudySpec:
             )
         if self.is_conditional and self.sampler == "qmc":
             raise SpecError(
-                "sampler qmc needs a space in which every option always exists, but some exist only with "
-                f"the choice of {' or '.join(self._choices_of_parts())}.",
+                f"sampler qmc needs a space in which every parameter always exists, but {', '.join(self.draws.dependent)} "
+                f"only with some {' or '.join(self.draws.choices)}.",
                 "Take tpe, random, nsga2 or gp.",
             )
         for path, range_ in self.space.items():
             for value in range_.ends():
-                if (path, value) == ("method.schedule.cycles", 0):
-                    raise SpecError(
-                        "space cannot let method.cycles be 0: without cycles the other options do nothing.",
-                        'Let it choose whole methods: "method": Choice(options=("standard", "repr")).',
-                    )
                 self._check_value(path, value)
 
     def _check_value(self, path: str, value: Any) -> None:
         """Raise SpecError where a value of the space goes with none of the methods that may hold it."""
+        if (path, value) == ("method.schedule.cycles", 0):
+            raise SpecError(
+                "space cannot let method.cycles be 0: without cycles the other options do nothing.",
+                'Let it choose whole methods: "method": Choice(options=("standard", "repr")).',
+            )
+        holders = self.draws.holders(path)
+        if not holders:
+            raise SpecError(
+                f"space cannot vary {short_path(path)}, which none of its {' or '.join(self.draws.choices)} has.",
+                "Leave it out, or let it choose one that has it.",
+            )
         errors = []
-        for chosen in self._holders(path):
+        for chosen in holders:
             try:
                 changed(self.base, {**chosen, path: value})
             except SpecError as error:
@@ -215,61 +177,40 @@ class StudySpec:
             changed(self.base, arm.changes)
 
     @functools.cached_property
+    def draws(self) -> Draws:
+        """What may be drawn from the space."""
+        return Draws(self.base, self.space)
+
+    @property
     def names(self) -> dict[str, str]:
         """Path of the space -> name in Optuna: its last words, one where that is enough."""
-        return param_names(self.space)
+        return self.draws.names
 
     @property
     def params(self) -> dict[str, Range]:
         """Name in Optuna -> range."""
         return {self.names[path]: range_ for path, range_ in self.space.items()}
 
-    def trial(self, params: Mapping[str, Any]) -> TrialSpec:
-        """The trial that a sampler's draw describes."""
-        return changed(self.base, self.settings(params))
-
-    def settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What a sampler's draw changes in the base: path of the trial specification -> plain value."""
-        return {
-            p: r.to_field(params[self.names[p]]) for p, r in self.space.items() if self.names[p] in params
-        }  # type: ignore[arg-type]
-
-    # -- conditions: an option exists only with its part -----------------------------------------------
-
-    @functools.cached_property
+    @property
     def is_conditional(self) -> bool:
         """Are there draws in which some parameter does not exist?"""
-        choices = self._choices_of_parts()
-        return any(path not in choices and self._depends(path) for path in self.space)
+        return bool(self.draws.dependent)
 
     def draw(self, suggest: Callable[[str, Range], Any]) -> dict[str, Any]:
-        """Name in Optuna -> value, of the parameters that exist in one draw: methods first, then parts, then
-        options.
+        """Name in Optuna -> value, of the parameters that exist in one draw.
 
         Args:
             suggest: called with a parameter's name and range; its value.
         """
-        drawn: dict[str, Any] = {}
-        for path in sorted(self.space, key=rank):
-            if not self._depends(path) or exists(self.base, self.settings(drawn), path):
-                drawn[self.names[path]] = suggest(self.names[path], self.space[path])
-        return drawn
+        return self.draws.draw(suggest)
 
-    def _choices_of_parts(self) -> list[str]:
-        return [path for path in self.space if rank(path) < 2]
+    def settings(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What a sampler's draw changes in the base: path of the trial specification -> plain value."""
+        return self.draws.settings(params)
 
-    def _depends(self, path: str) -> bool:
-        """Is the path part of a method that another parameter chooses, in whole or in part?"""
-        return any(path != choice and path.startswith(f"{choice}.") for choice in self._choices_of_parts())
-
-    def _holders(self, path: str) -> list[dict[str, Any]]:
-        """Settings of methods and parts above the path, each with which its values may be tried."""
-        above = [c for c in self._choices_of_parts() if path.startswith(f"{c}.")]
-        grids = [self.space[choice].values() or () for choice in above]
-        found: list[dict[str, Any]] = [
-            dict(zip(above, values, strict=True)) for values in itertools.product(*grids)
-        ]
-        return [chosen for chosen in found if exists(self.base, chosen, path)] or [{}]
+    def trial(self, params: Mapping[str, Any]) -> TrialSpec:
+        """The trial that a sampler's draw describes."""
+        return changed(self.base, self.settings(params))
 
     def trial_seeds(self) -> tuple[int, ...]:
         """The seeds of every trial of the search, in their order."""
@@ -290,61 +231,16 @@ class StudySpec:
 
     def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
         """Every step at which something may first happen in a trial of the study; up to there trials are alike."""
-        bases = [changed(self.base, chosen) for chosen in self._holders("method.schedule.")]
-        trials = [self.base, *bases, *(trial for _, _, trial in self.control_cells())]
+        trials = [*self.draws.schedules(), *(trial for _, _, trial in self.control_cells())]
         lengths = [t.method.schedule.first(t.training.total) for t in trials if t.method.schedule is not None]
-        for option in ("s1", "period"):
-            if (range_ := self.space.get(f"method.schedule.{option}")) is not None:
-                lengths += [Duration.parse(range_.to_field(v)) for v in range_.values() or ()]  # type: ignore[arg-type]
+        for path in ("method.schedule.s1", "method.schedule.period"):
+            if path in self.space:
+                lengths += [Duration.parse(field) for field in self.draws.fields(path)]
         return frozenset(length.steps(steps_per_epoch) for length in lengths)
 
     def fitting_share(self, steps_per_epoch: int) -> float:
-        """Share of uniform draws whose cycles fit the total; exact up to `MAX_DRAWS` combinations. 1 without a
-        search."""
-        if not self.space:
-            return 1.0
-        if self.is_conditional:
-            return self._drawn_share(steps_per_epoch)
-        lengths = (
-            "method",
-            *(f"method.schedule.{word}" for word in ("s1", "s2", "cycles")),
-            "training.total",
-        )
-        paths = [p for p in self.space if p in lengths]
-        grids: list[list[Any]] = [list(self.space[p].values() or ()) for p in paths]
-        if math.prod(len(g) for g in grids) <= MAX_DRAWS:
-            draws: Iterable[Sequence[Any]] = itertools.product(*grids)
-        else:
-            rng = random.Random(0)
-            draws = ([rng.choice(g) for g in grids] for _ in range(MAX_DRAWS))
-        fits = [
-            changed(
-                self.base, {p: self.space[p].to_field(v) for p, v in zip(paths, draw, strict=True)}
-            ).excess_steps(steps_per_epoch)
-            <= 0
-            for draw in draws
-        ]
-        return self._valid_share() * sum(fits) / len(fits)
-
-    def _drawn_share(self, steps_per_epoch: int) -> float:
-        """The same, estimated from draws."""
-        rng, n = random.Random(0), 0
-        for _ in range(MAX_DRAWS):
-            draw = self.draw(lambda _, range_: rng.choice(range_.values() or range_.ends()))
-            with contextlib.suppress(SpecError):
-                n += self.trial(draw).excess_steps(steps_per_epoch) <= 0
-        return n / MAX_DRAWS
-
-    def _valid_share(self) -> float:
-        """Share of the combinations of choices that break no rule, the other fields as in the base."""
-        choices = {p: r.values() for p, r in self.space.items() if isinstance(r, Choice)}
-        valid = n = 0
-        for values in itertools.islice(itertools.product(*choices.values()), MAX_DRAWS):
-            n += 1
-            with contextlib.suppress(SpecError):
-                changed(self.base, dict(zip(choices, values, strict=True)))
-                valid += 1
-        return valid / n
+        """Share of uniform draws whose choices go together and whose schedule fits the total; 1 without a search."""
+        return self.draws.fitting_share(steps_per_epoch)
 
 
 def _full(paths: Mapping[str, T]) -> dict[str, T]:

@@ -26,19 +26,15 @@ class TrialSpec:
         at_least("seed", self.seed, 0)
 
     def excess_steps(self, steps_per_epoch: int) -> int:
-        """By how many steps the cycles overrun the total; 0 or less when they fit."""
-        needed = 0
-        if (cycles := self.method.cycles) is not None:
-            needed = cycles.cycles * sum(cycles.steps(steps_per_epoch))
+        """By how many steps the schedule overruns the total; 0 or less when it fits."""
+        schedule = self.method.schedule
+        needed = 0 if schedule is None else schedule.steps_needed(steps_per_epoch)
         return needed - self.training.total.steps(steps_per_epoch)
 
     def check_fits(self, steps_per_epoch: int) -> None:
-        """Raise SpecError when the cycles do not fit the total, or round to no step at all."""
-        cycles = self.method.cycles
-        lengths = {"training.total": self.training.total}
-        if cycles is not None:
-            lengths["method.s1"] = cycles.s1
-            lengths |= {"method.s2": cycles.s2} if cycles.s2.value else {}
+        """Raise SpecError when the schedule does not fit the total, or a length rounds to no step at all."""
+        schedule = self.method.schedule
+        lengths = {"training.total": self.training.total} | (schedule.lengths() if schedule else {})
         for name, length in lengths.items():
             if length.steps(steps_per_epoch) < 1:
                 raise SpecError(
@@ -46,9 +42,9 @@ class TrialSpec:
                     f"({steps_per_epoch} steps per epoch).",
                     f"Raise {name}.",
                 )
-        if cycles is not None and (excess := self.excess_steps(steps_per_epoch)) > 0:
+        if schedule is not None and (excess := self.excess_steps(steps_per_epoch)) > 0:
             raise SpecError(
-                f"{cycles.cycles} cycles of {cycles.s1} + {cycles.s2} must fit training.total = {self.training.total}, "
+                f"{schedule.extent} must fit training.total = {self.training.total}, "
                 f"but are {excess} steps too long ({steps_per_epoch} steps per epoch).",
-                "Raise training.total, or lower method.cycles, method.s1 or method.s2.",
+                f"Raise training.total, or lower {schedule.shorten}.",
             )

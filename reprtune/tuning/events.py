@@ -7,15 +7,20 @@ Every run carries every tag, because MLflow's filters leave children out that la
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reprtune.errors import SpecError
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
 from reprtune.spec.history import PHASES, Drop, Point
-from reprtune.spec.space import DurationRange, Range, param_name
+from reprtune.spec.levels import levels
+from reprtune.spec.parts.places import short_path
+from reprtune.spec.space import DurationRange
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.tuning.environment import mlflow_tags
@@ -71,9 +76,9 @@ def begin_event(
         tags: further ones of this attempt: `git_sha`, `host`, `device`, `worker`.
         now: seconds since 1970; the clock when None.
     """
-    plain, time_ms = to_plain(trial), _ms(now)
-    factors = factor_levels(study.space, trial)
-    fixed = {path: value for path, value in flat(plain).items() if path not in study.space}
+    time_ms = _ms(now)
+    factors, searched = factor_levels(study, trial), {*map(short_path, study.space)}
+    fixed = {path: value for path, value in levels(trial).items() if path not in searched}
     own = {
         "study": study.name, "digest": digest, "role": role, "arm": arm or role, "slot": slot,
         "seed": trial.seed, "attempt": attempt, "outcome": "running", **(tags or {}),
@@ -91,7 +96,7 @@ def begin_event(
         "tags": _texts(
             {**_prefixed("reprtune", own), **_prefixed("param", factors), NOTE: _note(own, factors), **shown}
         ),
-        "config": json.dumps(plain, indent=2),
+        "config": json.dumps(to_plain(trial), indent=2),
     }
 
 
@@ -105,21 +110,32 @@ def _note(own: Mapping[str, Any], factors: Mapping[str, Any]) -> str:
     return f"{what}, seed {own['seed']}: {levels}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
 
 
-def factor_levels(space: Mapping[str, Range], trial: TrialSpec) -> dict[str, Any]:
-    """The trial's value of every searched field, by its name in Optuna; controls have them too.
+def factor_levels(study: StudySpec, trial: TrialSpec) -> dict[str, Any]:
+    """The trial's value of every searched field that it has, by its name in Optuna; controls have them too.
 
-    A duration is a number where it is in its range's unit. A searched path that is a whole table
-    (`method`) has no single value and is left out.
+    A duration is a number where it is in its range's unit. Of whole methods, the one that makes the trial with
+    its other levels; none where it has been changed in something that is not searched.
     """
-    fields = flat(to_plain(trial))
-    levels = {}
-    for path, range_ in space.items():
-        if path in fields:
-            value = fields[path]
-            if isinstance(range_, DurationRange) and value.endswith(range_.unit):
-                value = float(Duration.parse(value).value)
-            levels[param_name(path, range_)] = value
-    return levels
+    fields = levels(trial)
+    found = {path: fields[short_path(path)] for path in study.space if short_path(path) in fields}
+    if "method" in study.space and (method := _method(study, trial, found)) is not None:
+        found["method"] = method
+    return {study.names[path]: _level(study, path, found[path]) for path in study.space if path in found}
+
+
+def _level(study: StudySpec, path: str, value: Any) -> Any:
+    range_ = study.space[path]
+    in_unit = isinstance(range_, DurationRange) and str(value).endswith(range_.unit)
+    return float(Duration.parse(value).value) if in_unit else value
+
+
+def _method(study: StudySpec, trial: TrialSpec, others: Mapping[str, Any]) -> Any:
+    """The whole method that the space may choose and with which the other levels make the trial's."""
+    for method in study.space["method"].values() or ():
+        with contextlib.suppress(SpecError):
+            if changed(study.base, {**others, "method": method}).method == trial.method:
+                return method
+    return None
 
 
 def tags_event(tags: Mapping[str, Any]) -> Event:
@@ -169,15 +185,6 @@ def end_event(
         "metrics": [_metric(f"result.{key}", value, step, time_ms) for key, value in (metrics or {}).items()],
         "tags": _texts(_prefixed("reprtune", {**(tags or {}), "outcome": outcome})),
     }
-
-
-def flat(plain: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested tables as one, keys joined by dots."""
-    rows: dict[str, Any] = {}
-    for key, value in plain.items():
-        where = f"{path}.{key}" if path else str(key)
-        rows |= flat(value, where) if isinstance(value, Mapping) else {where: value}
-    return rows
 
 
 def _values(point: Point) -> list[tuple[str, float]]:

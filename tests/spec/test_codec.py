@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +14,17 @@ from reprtune.spec import task, training
 from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
-from reprtune.spec.method import SCOPES, MethodSpec
+from reprtune.spec.levels import levels
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.selections import SCOPES
+from reprtune.spec.presets import REPR
 from reprtune.spec.study import StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE
 from tests.spec.example import METHOD, TRIAL
 
-# Every leaf of a trial and a value it does not have by default.
+# Every field of a trial and a value it does not have by default.
 ANOTHER: dict[str, Any] = {
     "task.dataset": "cifar10", "task.train_images": 100, "task.score_frac": 0.1, "task.val_frac": 0.1,
     "task.split_seed": 1, "task.augment": "flip", "task.cutout": 4, "task.image_size": 32,
@@ -40,7 +42,7 @@ ANOTHER: dict[str, Any] = {
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,
     "method.exclude": ["conv2"], "method.drop": "weights-only", "method.restore_scale": "old",
     "method.restore_bn": "keep", "method.restore_optimizer": "keep", "method.restore_next": "zero",
-    "method.restore_lr": "restart", "seed": 1,
+    "method.restore_lr": "restart", "method.schedule": "every", "method.selection": "everything", "seed": 1,
 }  # fmt: skip
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
@@ -58,15 +60,6 @@ def without_and_with(path: str) -> tuple[TrialSpec, TrialSpec]:
     """Two trials that differ in the field at `path`."""
     base = changed(TrialSpec(), NEEDS.get(path, {}))
     return base, changed(base, {path: ANOTHER[path]})
-
-
-def leaves(plain: Any, path: str = "") -> Iterator[str]:
-    """Paths of everything in a plain value that is not a dict."""
-    if not isinstance(plain, dict):
-        yield path
-        return
-    for key, value in plain.items():
-        yield from leaves(value, f"{path}.{key}" if path else key)
 
 
 def trials() -> st.SearchStrategy[TrialSpec]:
@@ -110,17 +103,19 @@ def test_known_texts_and_digests() -> None:
     )
     assert digest(StopRule()) == "f0b2eef9f70f5f3c24e584053c675e48d88818257adef54cc981c8286fdf06fc"
     assert canonical_json(METHOD) == (
-        '{"criterion":"ortho","cycles":3,"drop":"exact","exclude":[],"exclude_first":true,'
-        '"exclude_shortcuts":false,"layer_cap":1,"prune_ratio":0.3,"restore":"orthogonal",'
-        '"restore_bn":"reset","restore_lr":"continue","restore_next":"keep","restore_optimizer":"reset",'
-        '"restore_scale":"own","s1":"20ep","s2":"10ep","scope":"global"}'
+        '{"criterion":{"kind":"ortho"},"drop":{"kind":"exact"},"ending":null,"exchange":null,"gradient":null,'
+        '"losses":[],"networks":null,"restore":{"kind":"orthogonal","restore_scale":"own"},'
+        '"restore_rules":{"restore_bn":"reset","restore_lr":"continue","restore_next":"keep",'
+        '"restore_optimizer":"reset"},"schedule":{"cycles":3,"kind":"cycles","s1":"20ep","s2":"10ep"},'
+        '"selection":{"exclude":[],"exclude_first":true,"exclude_shortcuts":false,"kind":"share","layer_cap":1,'
+        '"prune_ratio":0.3,"scope":"global"}}'
     )
-    assert digest(METHOD) == "015dc5980afb8232a5c17a0ad68532b43c379fca209b815ca330b031d979ea7f"
+    assert digest(METHOD) == "49b770ca2e06fa63a6b9ed5722dcd547499b01bb40542aa562c110cf45209a16"
 
 
-def test_every_leaf_has_another_value() -> None:
-    """The table above names every field of a trial."""
-    assert set(ANOTHER) == set(leaves(to_plain(TrialSpec())))
+def test_every_field_has_another_value() -> None:
+    """The table above names every field of a trial of RePr."""
+    assert set(ANOTHER) == set(levels(TrialSpec()))
 
 
 @pytest.mark.parametrize("path", sorted(ANOTHER))
@@ -202,11 +197,15 @@ def test_differences_name_each_field() -> None:
     """What differs between two specifications, field by field, with both values; nothing else."""
     old = TRIAL
     new = changed(old, {"method.s1": "9ep", "seed": 3})
-    assert differences(to_plain(old), to_plain(new)) == [("method.s1", "20ep", "9ep"), ("seed", 0, 3)]
+    there = [("method.schedule.s1", "20ep", "9ep"), ("seed", 0, 3)]
+    assert differences(to_plain(old), to_plain(new)) == there
     assert differences(to_plain(old), to_plain(old)) == []
     assert differences({"a": 1}, {"b": {"c": 2}}) == [("a", 1, None), ("b", None, {"c": 2})]
 
 
 def test_durations_inside() -> None:
     """A duration may also be given as the value it is."""
-    assert from_plain(MethodSpec, {"s1": Duration.parse("9ep")}).s1 == Duration.parse("9ep")
+    plain = to_plain(REPR)
+    plain["schedule"]["s1"] = Duration.parse("9ep")
+    cycles = from_plain(MethodSpec, plain).cycles
+    assert cycles is not None and cycles.s1 == Duration.parse("9ep")

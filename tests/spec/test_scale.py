@@ -9,6 +9,8 @@ import pytest
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
+from reprtune.spec.parts.schedules import Every
+from reprtune.spec.presets import STANDARD
 from reprtune.spec.scale import rescaled, scaled_study, scaled_trial
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm, StudySpec
@@ -19,14 +21,21 @@ from studies.smoke import STUDY as SMOKE
 from tests.spec.example import STUDY, TRIAL, durations
 
 
+def cycle(trial: TrialSpec) -> tuple[str, str]:
+    """S1 and S2."""
+    cycles = trial.method.cycles
+    assert cycles is not None
+    return str(cycles.s1), str(cycles.s2)
+
+
 def test_half_as_long() -> None:
     """With half the total, every S1 and S2 is half as long, in base, space and controls; no more."""
     half = rescaled(STUDY, Duration.parse("50ep"))
-    base = half.base
-    assert (str(base.training.total), str(base.method.s1), str(base.method.s2)) == ("50ep", "10ep", "5ep")
-    assert half.space["method.s1"] == durations("2ep", "14ep", "2ep")  # 2.5 rounds to the even 2
-    assert half.space["method.s2"] == durations("2ep", "10ep", "2ep")
-    assert (half.controls[1].changes["method.s1"], half.controls[1].changes["method.s2"]) == ("10ep", "5ep")
+    assert (str(half.base.training.total), *cycle(half.base)) == ("50ep", "10ep", "5ep")
+    assert half.space["method.schedule.s1"] == durations("2ep", "14ep", "2ep")  # 2.5 rounds to the even 2
+    assert half.space["method.schedule.s2"] == durations("2ep", "10ep", "2ep")
+    changes = half.controls[1].changes
+    assert (changes["method.schedule.s1"], changes["method.schedule.s2"]) == ("10ep", "5ep")
     same = {f.name for f in dataclasses.fields(StudySpec)} - {"base", "space", "controls"}
     assert all(getattr(half, name) == getattr(STUDY, name) for name in same)
     assert half.controls[0] == STUDY.controls[0]
@@ -35,9 +44,9 @@ def test_half_as_long() -> None:
 def test_counted_in_steps() -> None:
     """A total in steps turns everything into steps, with the shares it had: 20 of 100 is 800 of 4000."""
     steps = rescaled(STUDY, Duration.parse("4000it"))
-    assert (str(steps.base.method.s1), str(steps.base.method.s2)) == ("800it", "400it")
-    assert steps.space["method.s1"] == durations("200it", "1200it", "200it")
-    assert steps.controls[2].changes["method.s1"] == "800it"
+    assert cycle(steps.base) == ("800it", "400it")
+    assert steps.space["method.schedule.s1"] == durations("200it", "1200it", "200it")
+    assert steps.controls[2].changes["method.schedule.s1"] == "800it"
     assert steps.fitting_share(17) == STUDY.fitting_share(17)
 
 
@@ -82,9 +91,9 @@ def test_study_assignments() -> None:
         total="20ep",
         assignments=["method.s1=5ep", "seed=3", "slots=8", "space.method.cycles.high=3"],
     )
-    assert (str(spec.base.method.s1), str(spec.base.method.s2)) == ("5ep", "2ep")
+    assert cycle(spec.base) == ("5ep", "2ep")
     assert (spec.seed, spec.base.seed, spec.slots) == (3, 0, 8)
-    assert spec.space["method.cycles"].ends() == [1, 3]
+    assert spec.space["method.schedule.cycles"].ends() == [1, 3]
 
 
 def test_the_cost_of_another_study_is_not_claimed() -> None:
@@ -121,30 +130,51 @@ def test_trial_options() -> None:
     assert (spec.task.dataset, spec.model.name, spec.seed, spec.training.precision) == (
         "cifar10", "resnet-20", 4, "bf16",
     )  # fmt: skip
-    assert [str(d) for d in (spec.training.total, spec.method.s1, spec.method.s2)] == ["10ep", "2ep", "3ep"]
+    assert (str(spec.training.total), *cycle(spec)) == ("10ep", "2ep", "3ep")
     assert scaled_trial(TRIAL) == TRIAL
-    assert scaled_trial(TRIAL, method="standard").method.cycles == 0
+    assert scaled_trial(TRIAL, method="standard").method == STANDARD
 
 
 def test_lengths_in_another_unit_than_the_total() -> None:
     """A length in steps keeps its unit when a total in epochs grows; it cannot follow a change of unit."""
     trial = scaled_trial(TrialSpec(), assignments=["method.s1=500it"])
-    assert str(scaled_trial(trial, total="200ep").method.s1) == "1000it"
+    assert cycle(scaled_trial(trial, total="200ep"))[0] == "1000it"
     with pytest.raises(SpecError, match=r"s1 = 500it cannot keep its share .* from 100ep to 4000it"):
         scaled_trial(trial, total="4000it")
 
 
 def test_choices_and_tables_are_rescaled_too() -> None:
-    """S1 as a choice of texts, and a control that replaces the whole method, keep their shares."""
-    method = {"cycles": 1, "s1": "20ep", "s2": "10ep"}
+    """S1 as a choice of texts, and a control that replaces the whole method or its schedule, keep their shares."""
+    schedule = {"kind": "cycles", "cycles": 1, "s1": "20ep", "s2": "10ep"}
+    method = {"schedule": schedule, "restore_rules": {"restore_lr": "restart"}}
+    period = {"kind": "every", "period": "4ep"}
     given = StudySpec(
         name="s", question="q", decision="d", cost="c",
         space={"method.s1": Choice(options=("10ep", "20ep"))},
-        controls=(Arm(name="one", changes={"method": method}),),
+        controls=(
+            Arm(name="one", changes={"method": method}),
+            Arm(name="other", changes={"method.schedule": period}),
+        ),
     )  # fmt: skip
     half = rescaled(given, Duration.parse("50ep"))
-    assert half.space["method.s1"] == Choice(options=("5ep", "10ep"))
-    assert half.controls[0].changes["method"] == {**method, "s1": "10ep", "s2": "5ep"}
+    assert half.space["method.schedule.s1"] == Choice(options=("5ep", "10ep"))
+    assert half.controls[0].changes["method"] == {
+        **method,
+        "schedule": {**schedule, "s1": "10ep", "s2": "5ep"},
+    }
+    assert half.controls[1].changes["method.schedule"] == {**period, "period": "2ep"}
+    assert changed(half.base, half.controls[1].changes).method.schedule == Every(period=Duration.parse("2ep"))
+
+
+def test_nothing_and_other_schedules_are_rescaled_too() -> None:
+    """S2 = 0 stays nothing, whatever the total, and a period keeps its share like S1."""
+    trial = scaled_trial(TRIAL, assignments=["method.s2=0ep"])
+    assert cycle(scaled_trial(trial, total="50ep")) == ("10ep", "0ep")
+    space = {"method.s2": durations("0ep", "20ep", "10ep")}
+    half = rescaled(dataclasses.replace(STUDY, space=space), Duration.parse("50ep"))
+    assert half.space["method.schedule.s2"] == durations("0ep", "10ep", "5ep")
+    averaging = scaled_trial(TRIAL, method="averaging", assignments=["method.period=10ep"])
+    assert scaled_trial(averaging, total="50ep").method.schedule == Every(period=Duration.parse("5ep"))
 
 
 def test_durations_may_be_texts_in_a_study_file() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
-from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_name
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range, param_name, param_names
 
 
 def durations(low: str, high: str, step: str = "1ep") -> DurationRange:
@@ -119,3 +119,26 @@ def test_scaled(range_: DurationRange, factor: Fraction, scaled: DurationRange) 
 def test_param_names(path: str, range_: Range, name: str) -> None:
     """The last word of the path, with the unit for a duration."""
     assert param_name(path, range_) == name
+
+
+def test_names_of_a_whole_space() -> None:
+    """One word where that is enough; the part too where two paths end in the same word."""
+    whole = IntRange(low=1, high=2)
+    space: dict[str, Range] = {
+        "method.schedule.s1": durations("3ep", "6ep"),
+        "method.criterion": Choice(options=("l1", "l2")),
+        "method.criterion.margin": whole,
+        "method.restore.margin": whole,
+        "method.criterion.reach": durations("3it", "6it", "1it"),
+        "method.exchange.reach": durations("3ep", "6ep"),
+        "training.lr": whole,
+    }
+    assert param_names(space) == {
+        "method.schedule.s1": "s1_epochs",
+        "method.criterion": "criterion",
+        "method.criterion.margin": "criterion.margin",
+        "method.restore.margin": "restore.margin",
+        "method.criterion.reach": "criterion.reach_steps",
+        "method.exchange.reach": "exchange.reach_epochs",
+        "training.lr": "lr",
+    }

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import pytest
 
+from reprtune.spec.stop_rule import STOP_RULES, StopRule
 from reprtune.spec.stopping import Other, error_at, should_stop
-from reprtune.spec.study import STOP_RULES, StopRule
 
 MEDIAN = StopRule(rule="median", min_comparable=1)
 CURVE = [(10, 0.5), (20, 0.3), (40, 0.1)]

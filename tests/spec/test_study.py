@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
+from reprtune.spec.levels import level
+from reprtune.spec.parts.criteria import Ortho
+from reprtune.spec.presets import STANDARD
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
+from reprtune.spec.stop_rule import STOP_RULES
 from reprtune.spec.study import (
     MIN_FITTING_SHARE,
     OBJECTIVES,
     SAMPLERS,
-    STOP_RULES,
     Arm,
     StopRule,
     StudySpec,
@@ -63,14 +66,14 @@ def test_ablation_controls() -> None:
     cells = {(arm, seed): trial for arm, seed, trial in ABLATION.control_cells()}
     assert set(cells) == {(a, s) for a in ("standard", "paper", "random-drop") for s in (0, 1, 2)}
     paper, random = cells["paper", 0], cells["random-drop", 0]
-    total = paper.training.total.value
-    assert (paper.method.s1.value / total, paper.method.s2.value / total) == (
-        Fraction(20, 100),
-        Fraction(10, 100),
-    )
-    assert (paper.method.cycles, paper.method.prune_ratio, paper.method.exclude_first) == (3, 0.3, False)
-    assert dataclasses.replace(random.method, criterion="ortho") == paper.method
-    assert cells["standard", 1].method.cycles == 0
+    total, schedule = paper.training.total.value, paper.method.cycles
+    assert schedule is not None
+    assert (schedule.s1.value / total, schedule.s2.value / total) == (Fraction(20, 100), Fraction(10, 100))
+    assert (schedule.cycles, level(paper, "method.prune_ratio"), level(paper, "method.exclude_first")) == (
+        3, 0.3, False,
+    )  # fmt: skip
+    assert dataclasses.replace(random.method, criterion=Ortho()) == paper.method
+    assert cells["standard", 1].method == STANDARD
     assert {t.training for t in cells.values()} == {ABLATION.base.training}
 
 
@@ -98,7 +101,13 @@ def test_ablation_controls() -> None:
         ({"space": {}}, "A search has slots and a space, but slots is"),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
-         "method.cycles must be at least 0, but got -1."),
+         "method.cycles must be at least 1, but got -1."),
+        ({"space": {"method.cycles": IntRange(low=0, high=2)}}, "space cannot let method.cycles be 0"),
+        ({"space": {"method.cycles": Choice(options=(2, 0))}}, "space cannot let method.cycles be 0"),
+        ({"space": {"method.s1": duration_range(1, 3), "method.schedule.s1": duration_range(1, 3)}},
+         "Two of the paths method.s1, method.schedule.s1 are the same."),
+        ({"space": {"method.period": duration_range(1, 3)}},
+         "method.schedule.period is no option of the schedule cycles"),
         ({"space": {"method.prune_ratio": FloatRange(low=0.5, high=1.0)}},
          "method.prune_ratio must be above 0 and below 1, but got 1.0."),
         ({"space": {"method.cycles": FloatRange(low=1, high=2)}},
@@ -106,10 +115,12 @@ def test_ablation_controls() -> None:
         ({"space": {"method.criterion": Choice(options=("l2", "l3"))}}, "There is no criterion 'l3'."),
         ({"space": {"method.s1": duration_range(0, 3)}}, "method.s1 must be above 0, but got 0ep."),
         ({"space": {"task.split_seed": IntRange(low=0, high=1), "x.split_seed": IntRange(low=0, high=1)}},
-         "The last words of the paths in space must differ, but are ['split_seed', 'split_seed']."),
+         "There is no field x.split_seed."),
         ({"controls": (Arm(name="a"), Arm(name="a"))}, "Controls need different names, but got ['a', 'a']."),
         ({"controls": (Arm(name="a b"),)}, "A name holds letters"),
         ({"controls": (Arm(name="a", changes={"method.s3": "1ep"}),)}, "There is no field method.s3."),
+        ({"controls": (Arm(name="a", changes={"method": "standard", "method.s1": "1ep"}),)},
+         "method.s1 does nothing: the method has no schedule."),
         ({"controls": (Arm(name="a"),), "control_seeds": (1, 1)},
          "control_seeds must differ, but got [1, 1]."),
         ({"controls": (Arm(name="a"),), "control_seeds": ()}, "control_seeds must hold at least one seed"),
@@ -128,11 +139,10 @@ def test_names(name: str) -> None:
     assert study(name=name).name == name
 
 
-@pytest.mark.parametrize("rule", ["median", "none"])
+@pytest.mark.parametrize("rule", STOP_RULES)
 def test_stop_rules(rule: str) -> None:
-    """Both rules are accepted; anything else is not, nor fewer than one trial to compare with."""
+    """All rules are accepted; anything else is not, nor fewer than one trial to compare with."""
     assert study(stop=StopRule(rule=rule)).stop.rule == rule
-    assert rule in STOP_RULES
     with pytest.raises(SpecError) as caught:
         StopRule(rule="medain")
     assert caught.value.message == "There is no stop.rule 'medain'."
@@ -167,6 +177,20 @@ def test_trial_of_a_draw() -> None:
     assert STUDY.trial(draw) == expected
 
 
+def test_paths_are_stored_in_full() -> None:
+    """Space and arms have the full path, however short it was written; names in Optuna stay short."""
+    written = study(
+        space={
+            "method.cycles": IntRange(low=1, high=2),
+            "method.restore_bn": Choice(options=("keep", "reset")),
+        },
+        controls=(Arm(name="a", changes={"method.prune_ratio": 0.2, "training.lr": 0.1, "method": "repr"}),),
+    )
+    assert list(written.space) == ["method.schedule.cycles", "method.restore_rules.restore_bn"]
+    assert list(written.params) == ["cycles", "restore_bn"]
+    assert list(written.controls[0].changes) == ["method.selection.prune_ratio", "training.lr", "method"]
+
+
 def test_control_cells_in_order() -> None:
     """Arm by arm, each with every seed."""
     spec = study(
@@ -179,7 +203,7 @@ def test_control_cells_in_order() -> None:
 @given(
     s1=st.tuples(st.integers(1, 6), st.integers(0, 4)),
     s2=st.tuples(st.integers(1, 4), st.integers(0, 3)),
-    cycles=st.tuples(st.integers(0, 3), st.integers(0, 2)),
+    cycles=st.tuples(st.integers(1, 3), st.integers(0, 2)),
     total=st.integers(1, 30),
     steps_per_epoch=st.integers(1, 40),
 )

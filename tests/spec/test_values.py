@@ -9,6 +9,7 @@ import pytest
 from reprtune.errors import SpecError
 from reprtune.spec import catalog
 from reprtune.spec.edit import changed
+from reprtune.spec.levels import level
 from reprtune.spec.trial import TrialSpec
 
 OPTIONS: dict[str, list[str]] = {
@@ -31,16 +32,43 @@ OPTIONS: dict[str, list[str]] = {
         "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
         "taylor", "taylor-fo", "hessian", "oracle", "random",
     ],
+    "method.schedule": ["cycles", "every", "generations", "phase"],
+    "method.selection": ["share", "weights", "clusters", "everything", "fixed"],
     "method.scope": ["global", "layer"],
-    "method.drop": ["exact", "weights-only"],
-    "method.restore": ["orthogonal", "as-released", "random", "zero", "old"],
+    "method.drop": ["exact", "weights-only", "single-weights", "tied"],
+    "method.restore": ["orthogonal", "as-released", "random", "zero", "old", "crossover", "untied"],
     "method.restore_scale": ["own", "survivors", "old", "clip"],
     "method.restore_bn": ["reset", "keep", "recalibrate"],
     "method.restore_optimizer": ["reset", "keep"],
     "method.restore_next": ["keep", "zero", "small"],
     "method.restore_lr": ["continue", "restart"],
+    "method.exchange": ["average", "ring", "internal", "noise"],
+    "method.blend_by": ["entropy", "l1", "constant"],
+    "method.blend_level": ["layer", "filter"],
+    "method.gradient": ["centripetal"],
+    "method.losses": ["distillation"],
+    "method.teachers": ["members", "generation"],
+    "method.ending": ["trim", "keep-tied"],
 }  # fmt: skip
-BESIDE = {  # what a value needs to have an effect
+RING = {"method.exchange": "ring", "method.n_members": 2}
+TAUGHT = {"method.losses": "distillation"}
+BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
+    "method.exchange": {"method.n_members": 2},
+    "method.own_share": {"method.exchange": "average", "method.n_members": 2},
+    "method.blend_by": RING,
+    "method.blend_level": RING,
+    "method.blend_a": RING,
+    "method.blend_c": RING,
+    "method.teachers": TAUGHT,
+    "method.temperature": TAUGHT,
+    "method.pull": {"method.gradient": "centripetal"},
+    "method.period": {"method.schedule": "every"},
+    "method.until": {"method.schedule": "every"},
+    "method.generations": {"method.schedule": "generations"},
+    "method.start": {"method.schedule": "phase"},
+    "method.weight_ratio": {"method.selection": "weights"},
+    "method.kept_share": {"method.selection": "clusters"},
+    "method.fixed_share": {"method.selection": "fixed"},
     "training.bias_correction": {"training.optimizer": "adam"},
     "training.teacher_weight": {"training.teacher": "folder"},
     "training.teacher_temperature": {"training.teacher": "folder"},
@@ -56,24 +84,30 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
     "training.lr_schedule": ("cos", "There is no training.lr_schedule 'cos'.", "cosine"),
     "training.precision": ("bf32", "There is no training.precision 'bf32'.", "bf16|fp32"),
     "method.criterion": ("orth", "There is no criterion 'orth'.", "ortho"),
+    "method.schedule": ("cycle", "There is no schedule 'cycle'.", "cycles"),
+    "method.selection": ("shares", "There is no selection 'shares'.", "share"),
     "method.scope": ("layers", "There is no method.scope 'layers'.", "layer"),
-    "method.drop": ("weight-only", "There is no method.drop 'weight-only'.", "weights-only"),
+    "method.drop": ("weight-only", "There is no drop 'weight-only'.", "weights-only"),
     "method.restore": ("ortogonal", "There is no restore rule 'ortogonal'.", "orthogonal"),
     "method.restore_scale": ("survivor", "There is no method.restore_scale 'survivor'.", "survivors"),
     "method.restore_bn": ("calibrate", "There is no method.restore_bn 'calibrate'.", "recalibrate"),
     "method.restore_optimizer": ("rest", "There is no method.restore_optimizer 'rest'.", "reset"),
     "method.restore_next": ("zeros", "There is no method.restore_next 'zeros'.", "zero"),
     "method.restore_lr": ("restarts", "There is no method.restore_lr 'restarts'.", "restart"),
+    "method.exchange": ("rings", "There is no exchange 'rings'.", "ring"),
+    "method.blend_by": ("entropie", "There is no method.blend_by 'entropie'.", "entropy"),
+    "method.blend_level": ("layers", "There is no method.blend_level 'layers'.", "layer"),
+    "method.gradient": ("centrifugal", "There is no gradient rule 'centrifugal'.", "centripetal"),
+    "method.losses": ("distil", "There is no loss 'distil'.", "distillation"),
+    "method.teachers": ("member", "There is no method.teachers 'member'.", "members"),
+    "method.ending": ("trimmed", "There is no ending 'trimmed'.", "trim"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
 def test_every_option(path: str, value: str) -> None:
     """Every value of every text option is accepted and kept as written."""
-    node: Any = changed(TrialSpec(), {**BESIDE.get(path, {}), path: value})
-    for part in path.split("."):
-        node = getattr(node, part)
-    assert node == value
+    assert level(changed(TrialSpec(), {**BESIDE.get(path, {}), path: value}), path) == value
 
 
 @pytest.mark.parametrize("path", OPTIONS)
@@ -81,7 +115,7 @@ def test_wrong_option(path: str) -> None:
     """A misspelt option is refused and the nearest one proposed."""
     value, message, near = MISSPELT[path]
     with pytest.raises(SpecError) as caught:
-        changed(TrialSpec(), {path: value})
+        changed(TrialSpec(), {**BESIDE.get(path, {}), path: value})
     assert caught.value.message == message
     assert any(str(caught.value.hint).startswith(f"Did you mean {word}?") for word in near.split("|"))
 
@@ -116,11 +150,25 @@ def test_wrong_option(path: str) -> None:
          "training.teacher_temperature must be above 0"),
         ("method.layer_cap", [0.01, 1], [0, 1.1], "method.layer_cap must be above 0 and at most 1"),
         ("training.threads", [1, 64], [0], "training.threads must be at least 1"),
-        ("method.cycles", [0, 9], [-1], "method.cycles must be at least 0"),
+        ("method.cycles", [0, 9], [-1], "method.cycles must be at least 1"),
         ("method.s1", ["1it"], ["0ep"], "method.s1 must be above 0"),
-        ("method.s2", ["1it"], ["0it"], "method.s2 must be above 0"),
+        ("method.s2", ["1it", "0it", "0ep"], [], ""),
+        ("method.period", ["1it"], ["0ep"], "method.period must be above 0"),
+        ("method.until", [0.01, 1], [0, 1.1], "method.until must be above 0 and at most 1"),
+        ("method.generations", [1, 9], [0], "method.generations must be at least 1"),
+        ("method.start", [0, 1], [-0.1, 1.1], "method.start must be between 0 and 1 inclusive"),
         ("method.prune_ratio", [0.01, 0.99], [0, 1, -0.3, 30],
          "method.prune_ratio must be above 0 and below 1"),
+        ("method.weight_ratio", [0.01, 0.99], [0, 1], "method.weight_ratio must be above 0 and below 1"),
+        ("method.kept_share", [0.01, 1], [0, 1.1], "method.kept_share must be above 0 and at most 1"),
+        ("method.fixed_share", [0, 1], [-0.1, 1.1], "method.fixed_share must be between 0 and 1 inclusive"),
+        ("method.own_share", [0, 1], [-0.1, 1.1], "method.own_share must be between 0 and 1 inclusive"),
+        ("method.blend_a", [0, 1], [-0.1, 1.1], "method.blend_a must be between 0 and 1 inclusive"),
+        ("method.blend_c", [0, 1000], [-1], "method.blend_c must be at least 0"),
+        ("method.pull", [0, 1], [-1], "method.pull must be at least 0"),
+        ("method.temperature", [0.1, 20], [0, -1], "method.temperature must be above 0"),
+        ("method.n_members", [1, 2, 16], [0, -1], "method.n_members must be at least 2"),
+        ("method.n_members", [16], [17], "method.n_members must be at most 16"),
         ("seed", [0, 2**40], [-1], "seed must be at least 0"),
     ],
 )  # fmt: skip
@@ -163,7 +211,7 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
         ({"training.teacher": "folder", "training.teacher_weight": 1, "training.label_smoothing": 0.1},
          "training.label_smoothing = 0.1 does nothing with training.teacher_weight = 1"),
         ({"method.restore": "zero", "method.restore_scale": "old"},
-         "method.restore_scale = old does nothing with the restore rule zero"),
+         "method.restore.restore_scale is no option of the restore rule zero, which has none."),
         ({"task.image_size": 32}, "task.image_size cannot be set for digits"),
         ({"task.dataset": "imagefolder:x", "task.image_size": 1}, "task.image_size must be at least 2, but got 1."),
         ({"model.name": "vgg16-bn", "model.width": 8}, "model.width cannot be 8 for vgg16-bn, which has no options."),
@@ -189,7 +237,7 @@ def test_options_without_an_effect(changes: dict[str, Any], message: str) -> Non
     ],
 )
 def test_excess_steps(cycles: int, s1: str, s2: str, total: str, steps_per_epoch: int, excess: int) -> None:
-    """cycles x (S1 + S2) - total, in steps; without cycles S1 and S2 do not count."""
+    """cycles x (S1 + S2) - total, in steps; without cycles there is nothing to fit."""
     fields = {"method.cycles": cycles, "method.s1": s1, "method.s2": s2, "training.total": total}
     trial = changed(TrialSpec(), fields)
     assert trial.excess_steps(steps_per_epoch) == excess
@@ -205,10 +253,62 @@ def test_excess_steps(cycles: int, s1: str, s2: str, total: str, steps_per_epoch
     assert "Raise training.total" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("period", "until", "total", "excess"),
+    [
+        ("2ep", 1.0, "2ep", 0),
+        ("2ep", 1.0, "1ep", 17),
+        ("17it", 0.5, "2ep", 0),
+        ("18it", 0.5, "2ep", 2),
+        ("3it", 0.3, "10it", 0),  # 3 / 0.3 is a little more than 10 in floating point
+    ],
+)
+def test_a_period_fits_the_share_of_the_total_that_it_has(
+    period: str, until: float, total: str, excess: int
+) -> None:
+    """Else nothing would ever happen: period / until - total, in steps."""
+    fields = {"method": "sfp", "method.period": period, "method.until": until, "training.total": total}
+    trial = changed(TrialSpec(), fields)
+    assert max(0, trial.excess_steps(17)) == excess
+    if excess == 0:
+        trial.check_fits(17)
+        return
+    with pytest.raises(SpecError) as caught:
+        trial.check_fits(17)
+    assert caught.value.message == (
+        f"Periods of {period} must fit training.total = {total}, but are {excess} steps too long "
+        "(17 steps per epoch)."
+    )
+    assert caught.value.hint == "Raise training.total, or lower method.period."
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"training.total": "0.1ep", "method": "standard"}, "training.total"),
+        ({"method.s1": "0.1ep"}, "method.s1"),
+        ({"method.s2": "0.1ep"}, "method.s2"),
+        ({"method": "sfp", "method.period": "0.1ep"}, "method.period"),
+        ({"method.s2": "0ep"}, None),
+    ],
+)
+def test_lengths_are_at_least_one_step(changes: dict[str, Any], wrong: str | None) -> None:
+    """A tenth of an epoch of three steps is none; S2 may be nothing when it says so."""
+    trial = changed(TrialSpec(), changes)
+    if wrong is None:
+        trial.check_fits(3)
+        return
+    with pytest.raises(SpecError) as caught:
+        trial.check_fits(3)
+    assert (
+        caught.value.message == f"{wrong} must be at least one step, but 0.1ep is none (3 steps per epoch)."
+    )
+
+
 def test_options_are_complete() -> None:
     """The tables above visit every entry of the catalog."""
-    assert set(OPTIONS["method.criterion"]) == set(catalog.names("criteria"))
-    assert set(OPTIONS["method.restore"]) == set(catalog.names("restores"))
+    for kind, place in catalog.KINDS.items():
+        assert set(OPTIONS[f"method.{place}"]) == set(catalog.names(kind))
     visited = {catalog.find("datasets", name).name for name in OPTIONS["task.dataset"]}
     assert visited == {entry.name for entry in catalog.CATALOG["datasets"]}
     visited = {catalog.find("models", name).name for name in OPTIONS["model.name"]}

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from reprtune.errors import SpecError
-from reprtune.spec.study import STOP_RULES
+from reprtune.spec.stop_rule import STOP_RULES
 from reprtune.tuning.pruner import RungPruner
 
 EPOCHS, N_TRIALS = 60, 150

@@ -29,7 +29,7 @@ from benchmarks.replay import (
     true_front,
 )
 from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
-from reprtune.spec.study import STOP_RULES, StopRule
+from reprtune.spec.stop_rule import STOP_RULES, StopRule
 from reprtune.training.schedule import Event, plan, rungs
 from reprtune.tuning.pruner import RungPruner
 

@@ -12,6 +12,7 @@ CODE = "reprtune.training.criteria."
 @dataclass(frozen=True, kw_only=True)
 class Criterion(Part):
     place = "criterion"
+    noun = "criterion"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reprtune.spec.parts.part import Card, Own, Part, option
-from reprtune.spec.rules import at_least, at_most
+from reprtune.spec.rules import above_0, at_least, at_most, between
 
 MAX_MEMBERS = 16
 SHARES = ("entropy", "l1", "constant")
@@ -34,6 +34,7 @@ class Networks:
 @dataclass(frozen=True, kw_only=True)
 class Exchange(Part):
     place = "exchange"
+    noun = "exchange"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,9 @@ class Average(Exchange):
     )
 
     own_share: float = option(0.5, null=1.0)
+
+    def check(self) -> None:
+        between("method.own_share", self.own_share, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,10 @@ class Ring(Exchange):
     blend_a: float = option(0.4, null=0.0)
     blend_c: float = option(500.0, null=0.0)
 
+    def check(self) -> None:
+        between("method.blend_a", self.blend_a, 0, 1)
+        at_least("method.blend_c", self.blend_c, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Internal(Exchange):
@@ -100,6 +108,7 @@ class OwnExchange(Own, Exchange):
 @dataclass(frozen=True, kw_only=True)
 class Gradient(Part):
     place = "gradient"
+    noun = "gradient rule"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +126,9 @@ class Centripetal(Gradient):
 
     pull: float = option(3e-3, null=0.0)
 
+    def check(self) -> None:
+        at_least("method.pull", self.pull, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnGradient(Own, Gradient):
@@ -126,6 +138,8 @@ class OwnGradient(Own, Gradient):
 @dataclass(frozen=True, kw_only=True)
 class LossTerm(Part):
     place = "losses"
+    noun = "loss"
+    several = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +156,14 @@ class Distillation(LossTerm):
     teachers: str = option("members", null="members", words=SOURCES)
     temperature: float = option(2.0, null=1.0)
 
+    def check(self) -> None:
+        above_0("method.temperature", self.temperature)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ending(Part):
     place = "ending"
+    noun = "ending"
 
 
 class Trim(Ending):

@@ -7,18 +7,18 @@ part, so that none can be set where it does nothing.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
-
-from typing_extensions import Self
+from typing import Any, ClassVar
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.codec import read_fields, to_plain
+from reprtune.spec.codec import Tagged, check_plain, read_fields, shown, to_plain
 from reprtune.spec.rules import one_of
 
-T = TypeVar("T", bound="Part")
 OWN = "python:"  # begins the name of a part of the person's own
+WORD = r"[^\W\d]\w*"  # a name of Python
+OWN_NAME = re.compile(rf"{OWN}(?:[^\0\n]+\.py|{WORD}(?:\.{WORD})*):{WORD}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,31 +46,42 @@ def option(default: Any, *, null: Any, words: tuple[str, ...] = ()) -> Any:
     """A field of a part.
 
     Args:
-        default: its value when nobody says. null: the value that takes its idea away, for an ablation.
+        default: its value when nobody says. null: the value that takes its idea away, for an ablation; where
+            that takes the part away too, a value that the part itself refuses, or a word.
         words: what a text may be; empty for what is no text.
     """
     return field(default=default, metadata={"null": null, "words": words})
 
 
+def check_words(value: Any) -> None:
+    """Raise SpecError where an option of a part or record is none of its words."""
+    for f in dataclasses.fields(value):
+        if words := f.metadata.get("words"):
+            one_of(f"method.{f.name}", getattr(value, f.name), words)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(Tagged):
     """One replaceable piece of a method; its fields are its options.
 
     Attributes:
-        place: where it goes, a field of `Method`. kind: its name there. card: its explanation.
-        kinds: of a place's own class, all there are.
+        place: where it goes, a field of `Method`. noun: what one of that place is called.
+        several: whether the place holds any number of parts, of different kinds.
+        kind: its name there. card: its explanation.
+        kinds: of a place's own class, all there are; own: the class of a person's own, None where only
+            what is there can be taken.
     """
 
     place: ClassVar[str]
+    noun: ClassVar[str]
+    several: ClassVar[bool] = False
     kind: ClassVar[str] = ""
     card: ClassVar[Card]
     kinds: ClassVar[tuple[type[Part], ...]] = ()
-    own: ClassVar[type[Part] | None] = None
+    own: ClassVar[type[Own] | None] = None
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):
-            if words := f.metadata.get("words"):
-                one_of(f"method.{f.name}", getattr(self, f.name), words)
+        check_words(self)
         self.check()
 
     def check(self) -> None:
@@ -83,14 +94,18 @@ class Part:
 
     def options(self) -> dict[str, Any]:
         """Name -> value."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: getattr(self, name) for name in self.option_names()}
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        return [f.name for f in dataclasses.fields(cls)]
 
     def plain(self) -> dict[str, Any]:
         """As JSON values, with its kind."""
         return {"kind": self.name, **{name: to_plain(value) for name, value in self.options().items()}}
 
     @classmethod
-    def read(cls, plain: Any, path: str) -> Self:
+    def read(cls, plain: Any, path: str) -> Any:
         """A part of this place from its name or from what `plain` returned.
 
         Raises:
@@ -102,22 +117,18 @@ class Part:
             plain = {"kind": plain}
         if not isinstance(plain, Mapping) or not isinstance(plain.get("kind"), str):
             raise SpecError(
-                f"{path} must be the name of a part, or a table with its kind and options, but got {plain!r}.",
+                f"{path} must be the name of a part, or a table with its kind and options, but got "
+                f"{shown(plain)}.",
                 f"Known: {', '.join(cls.names())}.",
             )
-        options = {k: v for k, v in plain.items() if k != "kind"}
-        if plain["kind"].startswith(OWN) and cls.own is not None:
-            own: Any = cls.own
-            return own(kind_=plain["kind"], options_=options)  # type: ignore[no-any-return]
-        found: Any = cls.find(plain["kind"])
+        kind, options = plain["kind"], {str(k): v for k, v in plain.items() if k != "kind"}
+        found = cls.find(kind)
+        if issubclass(found, Own):
+            return found(source=kind, given=options)
         for name in options:
-            if name not in (known := [f.name for f in dataclasses.fields(found)]):
-                raise SpecError(
-                    f"There is no field {path}.{name}: the {SINGULAR[cls.place]} {found.kind} has "
-                    f"{'the options ' + ', '.join(known) if known else 'no options'}.",
-                    did_you_mean(name, known) if known else "Leave it out.",
-                )
-        return read_fields(found, options, "method")  # type: ignore[no-any-return]
+            if name not in found.option_names():
+                raise found.has_no(name, f"{path}.{name}")
+        return read_fields(found, options, "method")
 
     @classmethod
     def find(cls, kind: str) -> type[Part]:
@@ -126,10 +137,23 @@ class Part:
         Raises:
             SpecError: with the nearest known name.
         """
+        if cls.own is not None and kind.startswith(OWN):
+            return cls.own
         for part in cls.kinds:
             if part.kind == kind:
                 return part
-        raise SpecError(f"There is no {SINGULAR[cls.place]} {kind!r}.", did_you_mean(kind, cls.names()))
+        raise SpecError(f"There is no {cls.noun} {kind!r}.", did_you_mean(kind, cls.names()))
+
+    @classmethod
+    def has_no(cls, name: str, path: str) -> SpecError:
+        """The error for an option that this part does not have."""
+        known = cls.option_names()
+        others = [part.kind for part in cls.kinds if name in part.option_names()]
+        hint = did_you_mean(name, known) if known else "Leave it out."
+        return SpecError(
+            f"{path} is no option of the {cls.noun} {cls.kind}, which has {', '.join(known) or 'none'}.",
+            f"It is one of {', '.join(others)}." if others else hint,
+        )
 
     @classmethod
     def names(cls) -> list[str]:
@@ -141,28 +165,32 @@ class Own(Part):
     """A part from the person's own file or module; its options are checked when its code is loaded.
 
     Attributes:
-        kind_: `python:FILE.py:NAME` or `python:MODULE:NAME`. options_: plain values.
+        source: `python:FILE.py:NAME` or `python:MODULE:NAME`. given: its options, plain values.
     """
 
-    kind_: str
-    options_: Mapping[str, Any] = field(default_factory=dict)
+    source: str
+    given: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def check(self) -> None:
+        if not OWN_NAME.fullmatch(self.source):
+            raise SpecError(
+                f"There is no {self.noun} {self.source!r}: one of your own has another form.",
+                "Write python:FILE.py:NAME or python:MODULE:NAME.",
+            )
+        for name in self.given:
+            if not name.isidentifier():
+                raise SpecError(f"method.{self.place} has an option {name!r}, which is no name of Python.")
+        given = {name: check_plain(v, f"method.{self.place}.{name}") for name, v in self.given.items()}
+        object.__setattr__(self, "given", given)
 
     @property
     def name(self) -> str:
-        return self.kind_
+        return self.source
 
     def options(self) -> dict[str, Any]:
-        return dict(self.options_)
+        return dict(self.given)
 
-
-SINGULAR = {
-    "schedule": "schedule",
-    "criterion": "criterion",
-    "selection": "selection",
-    "drop": "drop",
-    "restore": "restore rule",
-    "exchange": "exchange",
-    "gradient": "gradient rule",
-    "losses": "loss",
-    "ending": "ending",
-}
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """None is known before its code is loaded."""
+        return []

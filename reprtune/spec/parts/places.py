@@ -27,6 +27,7 @@ PLACES: dict[str, type[Part]] = {
 }
 RECORDS: dict[str, type[Any]] = {"restore_rules": RestoreRules, "networks": Networks}  # one kind, no name
 NAMES = (*PLACES, *RECORDS)
+HEADS = ("", "base.", "space.")  # what may stand before `method.` in a path
 
 
 @functools.cache
@@ -49,31 +50,29 @@ def option_field(word: str) -> Any:
     return next((f for f in fields if f.name == word), None)
 
 
+def in_method(path: str) -> tuple[str, list[str]] | None:
+    """What stands before `method.` in a path, and the words after it; None for any other path."""
+    head, dot, rest = path.partition("method.")
+    return (head, rest.split(".")) if dot and head in HEADS else None
+
+
 def full_path(path: str) -> str:
     """`method.s1` as `method.schedule.s1`; any other path as it is.
 
     Raises:
         SpecError: parts of several places have that option.
     """
-    head, dot, rest = path.partition("method.")
-    if not dot or head not in ("", "base.", "space.", "space.base."):
-        return path
-    word, more, tail = rest.partition(".")
-    if word in NAMES or word not in homes():
-        return path
-    places = homes()[word]
-    if len(places) > 1:
-        raise SpecError(
-            f"{path} could be an option of {' or '.join(places)}.",
-            f"Write {' or '.join(f'{head}method.{place}.{rest}' for place in places)}.",
-        )
-    return f"{head}method.{places[0]}.{word}{more}{tail}"
+    head, words = in_method(path) or ("", [""])
+    places = () if words[0] in NAMES else homes().get(words[0], ())
+    full = [".".join([f"{head}method", place, *words]) for place in places]
+    if len(full) > 1:
+        raise SpecError(f"{path} could be an option of {' or '.join(places)}.", f"Write {' or '.join(full)}.")
+    return full[0] if full else path
 
 
 def short_path(path: str) -> str:
     """The other way round: what people read, where that is unambiguous."""
-    head, dot, rest = path.partition("method.")
-    words = rest.split(".")
-    if dot and head in ("", "base.") and len(words) == 2 and homes().get(words[1]) == (words[0],):
-        return f"{head}method.{words[1]}"
+    head, words = in_method(path) or ("", [""])
+    if words[0] in NAMES and homes().get("".join(words[1:2])) == (words[0],):
+        return ".".join([f"{head}method", *words[1:]])
     return path

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reprtune.spec.parts.part import Card, Own, Part, option
-from reprtune.spec.rules import one_of
+from reprtune.spec.parts.part import Card, Own, Part, check_words, option
 
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
@@ -18,6 +17,7 @@ CODE = "reprtune.training.restores."
 @dataclass(frozen=True, kw_only=True)
 class Restore(Part):
     place = "restore"
+    noun = "restore rule"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +124,7 @@ class RestoreRules:
     restore_lr: str = option("continue", null="continue", words=LEARNING_RATES)
 
     def __post_init__(self) -> None:
-        for name, field in self.__dataclass_fields__.items():
-            one_of(f"method.{name}", getattr(self, name), field.metadata["words"])
+        check_words(self)
 
 
 Restore.kinds = (Orthogonal, AsReleased, Random, Zero, Old, Crossover, Untied)

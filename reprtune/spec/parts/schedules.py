@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
 
-from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.parts.part import Card, Part, option
-from reprtune.spec.rules import at_least, parse_durations
+from reprtune.spec.rules import at_least, between, parse_durations, positive_share
 
 CODE = "reprtune.training.schedule:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(Part):
+    """When what happens.
+
+    Attributes:
+        shorten: the options to lower where it does not fit the total.
+    """
+
     place = "schedule"
+    noun = "schedule"
+    shorten: ClassVar[str] = ""
 
     def first(self, total: Duration) -> Duration:
-        """How long nothing has happened yet."""
+        """How long nothing has happened yet in a trial of that length."""
         return total
+
+    def lengths(self) -> dict[str, Duration]:
+        """Path -> what must be at least one step."""
+        return {}
+
+    def steps_needed(self, steps_per_epoch: int) -> int:
+        """Optimizer steps that the total must have."""
+        return sum(length.steps(steps_per_epoch) for length in self.lengths().values())
+
+    @property
+    def extent(self) -> str:
+        """What must fit the total, in words."""
+        return self.kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +61,8 @@ class Cycles(Schedule):
         when="for RePr, DSD and their kind; with s2 = 0 to renew filters on the way",
     )
 
+    shorten = "method.cycles, method.s1 or method.s2"
+
     cycles: int = option(3, null=0)
     s1: Duration = option(Duration.parse("20ep"), null="the total")
     s2: Duration = option(Duration.parse("10ep"), null="0ep")
@@ -50,9 +75,19 @@ class Cycles(Schedule):
     def first(self, total: Duration) -> Duration:  # noqa: ARG002 - of a place
         return self.s1
 
+    def lengths(self) -> dict[str, Duration]:
+        return {"method.s1": self.s1} | ({"method.s2": self.s2} if self.s2.value else {})
+
     def steps(self, steps_per_epoch: int) -> tuple[int, int]:
         """Optimizer steps of the full and of the sub-network phase."""
         return self.s1.steps(steps_per_epoch), self.s2.steps(steps_per_epoch)
+
+    def steps_needed(self, steps_per_epoch: int) -> int:
+        return self.cycles * sum(self.steps(steps_per_epoch))
+
+    @property
+    def extent(self) -> str:
+        return f"{self.cycles} cycles of {self.s1} + {self.s2}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +105,27 @@ class Every(Schedule):
         when="for what happens at the end of every epoch: grafting, averaging, soft filter pruning",
     )
 
+    shorten = "method.period"
+
     period: Duration = option(Duration.parse("1ep"), null="the total")
     until: float = option(1.0, null=1.0)
 
     def check(self) -> None:
         parse_durations(self, "method", "period")
-        if not 0 < self.until <= 1:
-            raise SpecError(f"method.until must be above 0 and at most 1, but got {self.until}.")
+        positive_share("method.until", self.until)
 
     def first(self, total: Duration) -> Duration:  # noqa: ARG002 - of a place
         return self.period
+
+    def lengths(self) -> dict[str, Duration]:
+        return {"method.period": self.period}
+
+    def steps_needed(self, steps_per_epoch: int) -> int:
+        return math.ceil(round(self.period.steps(steps_per_epoch) / self.until, 9))
+
+    @property
+    def extent(self) -> str:
+        return f"Periods of {self.period}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +147,9 @@ class Generations(Schedule):
     def check(self) -> None:
         at_least("method.generations", self.generations, 1)
 
+    def first(self, total: Duration) -> Duration:
+        return Duration(total.value / self.generations, total.unit)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Phase(Schedule):
@@ -112,6 +161,12 @@ class Phase(Schedule):
     )
 
     start: float = option(0.0, null=0.0)
+
+    def check(self) -> None:
+        between("method.start", self.start, 0, 1)
+
+    def first(self, total: Duration) -> Duration:
+        return Duration(total.value * Fraction(self.start), total.unit)
 
 
 Schedule.kinds = (Cycles, Every, Generations, Phase)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reprtune.errors import SpecError
 from reprtune.spec.parts.part import Card, Part, option
+from reprtune.spec.rules import between, positive_share, proper_share
 
 SCOPES = ("global", "layer")
-UNITS = ("filter", "weight")
 CODE = "reprtune.training."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Part):
     place = "selection"
+    noun = "selection"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +46,10 @@ class Share(Selection):
     exclude: tuple[str, ...] = option((), null=())
 
     def check(self) -> None:
-        if not 0 < self.layer_cap <= 1:
-            raise SpecError(
-                f"method.layer_cap must be above 0 and at most 1, but got {self.layer_cap}.",
-                "It is a share of each layer: 0.5 leaves at least half of every layer.",
-            )
-        if not 0 < self.prune_ratio < 1:
-            raise SpecError(
-                f"method.prune_ratio must be above 0 and below 1, but got {self.prune_ratio}.",
-                "It is a share: 0.3 drops 30 % of the filters.",
-            )
+        hint = "It is a share of each layer: 0.5 leaves at least half of every layer."
+        positive_share("method.layer_cap", self.layer_cap, hint)
+        hint = "It is a share: 0.3 drops 30 % of the filters."
+        proper_share("method.prune_ratio", self.prune_ratio, hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +67,9 @@ class Weights(Selection):
 
     weight_ratio: float = option(0.3, null=0.0)
 
+    def check(self) -> None:
+        proper_share("method.weight_ratio", self.weight_ratio)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters(Selection):
@@ -86,6 +83,9 @@ class Clusters(Selection):
     card = Card(line="filters in clusters, `kept_share` of them per filter", paper="C-SGD, arXiv 1904.03837")
 
     kept_share: float = option(0.625, null=1.0)
+
+    def check(self) -> None:
+        positive_share("method.kept_share", self.kept_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +109,14 @@ class Fixed(Selection):
 
     fixed_share: float = option(0.5, null=0.0)
 
+    def check(self) -> None:
+        between("method.fixed_share", self.fixed_share, 0, 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drop(Part):
     place = "drop"
+    noun = "drop"
 
 
 class Exact(Drop):
