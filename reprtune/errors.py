@@ -42,6 +42,10 @@ class ModelError(ReprtuneError):
     """A network cannot be built, or cannot be trained with filters dropped."""
 
 
+class PartError(ReprtuneError):
+    """A part of a person's own cannot be found, fails, or gives what its place does not take."""
+
+
 class StateError(ReprtuneError):
     """The folder of training states cannot be used."""
 

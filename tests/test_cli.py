@@ -157,7 +157,9 @@ def test_stored_studies_are_completed_and_nothing_is_made(tmp_path: Path) -> Non
 WRONG = [
     # words, exit code, what the message says
     (["study", "create", "repr-smok"], 2, ["no study 'repr-smok'", "Did you mean repr-smoke?", ".py file"]),
-    (["study", "create", "no-such-file.py"], 2, ["no file no-such-file.py", "STUDY"]),
+    (["study", "create", "no-such-file.py"], 2, ["there is no file ", "no-such-file.py", "by its path"]),
+    (["study", "create", "python:no_such:STUDY"], 2, ["there is no module 'no_such'", "current folder"]),
+    (["study", "create", "python:no-such:STUDY"], 2, ["must name a module or a file", "python:FILE.py:NAME"]),
     ([*SMOKE, "--dataset", "digit"], 2, ["no dataset 'digit'", "Did you mean digits?"]),
     ([*SMOKE, "--model", "renset-20"], 2, ["no model 'renset-20'", "Did you mean resnet-20?"]),
     ([*SMOKE, "--model", "resnet-21"], None, ["resnet-21", "resnet-20"]),
@@ -239,13 +241,13 @@ USERS = {
     "other": ("STUDY = 3\n", "holds no STUDY of the type StudySpec"),
     "syntax": ("x = \n", "SyntaxError"),
     "raises": ("raise RuntimeError('my own')\n", "RuntimeError: my own"),
-    "import": ("import no_such_module\n", "No module named 'no_such_module'"),
+    "import": ("import no_such_module\n", "imports 'no_such_module', which is not there"),
     "exits": ("import sys\nsys.exit(3)\n", "SystemExit"),
     "rule": (
         "from reprtune.spec.study import *\nSTUDY = StudySpec(name='a', question='', decision='', cost='')\n",
         "slots is 32 and space names 0 fields",
     ),
-    "binary": ("\0", "cannot be read"),
+    "binary": ("\0", "cannot be imported"),
 }
 
 

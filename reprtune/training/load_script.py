@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from reprtune.importing import PREFIX
 from reprtune.spec import catalog
 from reprtune.spec.task import ModelSpec
 
-USER = "python:"
 SCRIPT = '''"""Loads the network beside this file. Needs {needs}."""
 
 import json
@@ -48,8 +50,14 @@ BY_REPRTUNE = """    from reprtune.spec.codec import from_plain
 
     model = from_plain(ModelSpec, ABOUT["spec"]["model"])
     network = build_model(model, {channels}, ({height}, {width}), {n_classes}, seed=0)"""
-BY_FACTORY = """    from {module} import {factory}
+BY_FACTORY = """    from {where} import {factory}
 
+    network = {factory}({channels}, ({height}, {width}), {n_classes})"""
+BY_FILE = """    import runpy
+    import sys
+
+    sys.path.insert(0, {folder!r})
+    {factory} = runpy.run_path({where!r})[{factory!r}]
     network = {factory}({channels}, ({height}, {width}), {n_classes})"""
 
 
@@ -62,13 +70,14 @@ def load_script(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: 
     channels, height, width = input_shape
     load, needs = FROM_PROGRAM, "torch and nothing else"
     if why is not None:
-        is_users = model.name.startswith(USER)
+        is_users = model.name.startswith(PREFIX)
         needs = "torch and the code of the network" if is_users else "torch and reprtune"
-        module, _, factory = catalog.argument("models", model.name).partition(":")
-        form = BY_FACTORY if is_users else BY_REPRTUNE
+        where, _, factory = catalog.argument("models", model.name).rpartition(":")
+        form = BY_REPRTUNE if not is_users else BY_FILE if where.endswith(".py") else BY_FACTORY
         build = form.format(
-            module=module, factory=factory, channels=channels, height=height, width=width, n_classes=n_classes
-        )
+            where=where, folder=str(Path(where).parent), factory=factory,
+            channels=channels, height=height, width=width, n_classes=n_classes,
+        )  # fmt: skip
         load = FROM_CODE.format(build=build)
     shape = f"N x {channels} x {height} x {width}"
     return SCRIPT.format(load=load, needs=needs, shape=shape)

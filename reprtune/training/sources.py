@@ -4,6 +4,10 @@ A state is named by the code that made it. So that a comment, a docstring or ano
 line that can change a bit renames what it can change, code enters a name as the tokens of the modules that run,
 with everything of the project's that they import. Parts of methods are imported by name, not by an import
 statement, and are named one by one by the events they act in.
+
+What is no token does not count: comments (those about types too), blank lines, the width of indentation, where a
+line is broken inside brackets or by a backslash, the encoding. What is a token does: a trailing comma, brackets
+that change nothing, the quotes of a text, whether a body stands on the line of its `def`.
 """
 
 from __future__ import annotations
@@ -11,28 +15,47 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.util
 import io
 import tokenize
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from reprtune.training.user_code import imported_names
-
 PACKAGE = "reprtune.training"
 LAYOUT = {"COMMENT", "NL", "ENCODING", "ENDMARKER"}
-MARKS = {"NEWLINE", "INDENT", "DEDENT"}  # count, but not as they are written
+MARKS = {"NEWLINE": "\n", "INDENT": "\t", "DEDENT": "\b"}  # they count, but not as they are written
 BEGIN, END = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END")  # Python 3.12 and 3.14
 
 # What these make (resolved events, learning rates, bytes of a store) enters names as values, or not at all.
 VALUES = frozenset({f"{PACKAGE}.{name}" for name in ("schedule", "identity", "sources", "user_code")})
 
+Spot = tuple[int, int]  # line from 1, column from 0, in characters
+
 
 def meaning(source: str) -> Iterator[str]:
-    """The tokens of a source that a computer reads, an f-string as one."""
-    docs = _docstrings(source)
-    lines = source.splitlines(keepends=True)
-    depth, start, after_doc = 0, (0, 0), False
+    """The tokens of a source that a computer reads, without docstrings; a body that is only one is `pass`.
+
+    Raises:
+        SyntaxError, ValueError, tokenize.TokenError: it is no Python, or of a newer one.
+    """
+    lines = list(io.StringIO(source))  # broken at "\n" only, as Python counts them
+    docs = _docstrings(source, lines)
+    end, is_all, is_after = (0, 0), False, False  # of a docstring: where it ends, what its body is, its line
+    for kind, text, start in _tokens(source, lines):
+        if start in docs:
+            end, is_all = docs[start]
+            is_after = True
+            if is_all:
+                yield "pass"
+        elif start >= end and not (is_after and text == ";"):
+            if not is_after or is_all or kind != "NEWLINE":
+                yield MARKS.get(kind, text)
+            is_after = False
+
+
+def _tokens(source: str, lines: list[str]) -> Iterator[tuple[str, str, Spot]]:
+    """(kind, text, where it begins) of all that is not layout; an f-string is one, as before Python 3.12."""
+    depth, start = 0, (0, 0)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         kind = tokenize.tok_name[token.type]
         if kind in BEGIN:
@@ -41,40 +64,86 @@ def meaning(source: str) -> Iterator[str]:
         elif kind in END:
             depth -= 1
             if not depth:
-                yield _between(lines, start, token.end)
-        elif depth or kind in LAYOUT or token.start in docs or (after_doc and kind == "NEWLINE"):
-            after_doc = token.start in docs
-        else:
-            yield kind if kind in MARKS else token.string
+                yield "STRING", _between(lines, start, token.end), start
+        elif not depth and kind not in LAYOUT:
+            yield kind, token.string, token.start
 
 
-def _docstrings(source: str) -> set[tuple[int, int]]:
-    """Where the docstrings of modules, classes and functions begin."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) or not node.body:
+def _docstrings(source: str, lines: list[str]) -> dict[Spot, tuple[Spot, bool]]:
+    """Begin of each docstring -> its end, and whether its class or function has nothing else."""
+    found = {}
+    for node in ast.walk(_parsed(source)):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if ast.get_docstring(node, clean=False) is None:
             continue
         first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            found.add((first.lineno, first.col_offset))
+        assert first.end_lineno is not None
+        assert first.end_col_offset is not None
+        end = _spot(lines, first.end_lineno, first.end_col_offset)
+        is_all = len(node.body) == 1 and not isinstance(node, ast.Module)
+        found[_spot(lines, first.lineno, first.col_offset)] = end, is_all
     return found
 
 
-def _between(lines: list[str], start: tuple[int, int], end: tuple[int, int]) -> str:
+def _spot(lines: list[str], line: int, n_bytes: int) -> Spot:
+    """From a column that is counted in bytes, as ast does."""
+    return line, len(lines[line - 1].encode()[:n_bytes].decode())
+
+
+def _between(lines: list[str], start: Spot, end: Spot) -> str:
     (row, column), (last, stop) = start, end
     if row == last:
         return lines[row - 1][column:stop]
     return "".join([lines[row - 1][column:], *lines[row : last - 1], lines[last - 1][:stop]])
 
 
+def _parsed(source: str | bytes) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of strange backslashes; who runs the code will see them
+        return ast.parse(source)
+
+
+@functools.cache
 def digest_of(path: Path) -> str:
-    """Hex SHA-256 of what a file says; of one that is no Python, of its bytes."""
+    """Hex SHA-256 of what a file said when this process first asked; of one that is no Python, of its bytes."""
     data = path.read_bytes()
     try:
-        tokens = list(meaning(data.decode()))
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        tokens = list(meaning(io.TextIOWrapper(io.BytesIO(data), encoding).read()))
     except (SyntaxError, ValueError, tokenize.TokenError):
         return hashlib.sha256(data).hexdigest()
-    return hashlib.sha256("\0".join(tokens).encode()).hexdigest()
+    return hashlib.sha256("\0".join(tokens).encode(errors="surrogatepass")).hexdigest()
+
+
+@functools.cache
+def imported_names(module_name: str, path: Path) -> tuple[str, ...]:
+    """Every name a source may import as a module, anywhere in it; of a source that is no Python, none."""
+    try:
+        tree = _parsed(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ()  # the import will say so
+    package = module_name if path.name == "__init__.py" else module_name.rpartition(".")[0]
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names if alias.name != "*")]
+    return tuple(name for name in names if name and not name.startswith("."))
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    """The module named after `from`, without its leading dots; empty where there are too many."""
+    parts = package.split(".")
+    if not node.level or node.level > len(parts):
+        return "" if node.level else str(node.module)
+    base = parts[: len(parts) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+# -- the project's own ----------------------------------------------------------------------------
 
 
 @functools.cache
@@ -96,19 +165,16 @@ def closure(*modules: str) -> dict[str, Path]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or name in VALUES or not f"{name}.".startswith(f"{PACKAGE}."):
+        if name in found or name in VALUES or (path := _file(name)) is None:
             continue
-        if (path := _file(name)) is not None:
-            found[name] = path
-            waiting += [*imported_names(name, path), name.rpartition(".")[0]]
+        found[name] = path
+        waiting += [*imported_names(name, path), name.rpartition(".")[0]]
     return found
 
 
-@functools.cache
 def _file(name: str) -> Path | None:
-    """The source of a module; None where the name is no module."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # a name inside a module, which is no package
+    """The source of a module of ours; None of any other, and of a name that is something in a module."""
+    if not f"{name}.".startswith(f"{PACKAGE}."):
         return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    place = Path(__file__).parent.joinpath(*name.removeprefix(PACKAGE).split(".")[1:])
+    return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from reprtune.errors import DataError, StorageError, StudyError
+from reprtune.importing import PREFIX
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_header
@@ -258,7 +259,7 @@ def same_packages(study: StudyRecord) -> bool:
 def check_user_code(study: StudyRecord) -> None:
     """The person's own networks and data sets must be made by the code the study was created with."""
     for name, digest in study.facts.get("user_code", {}).items():
-        here = user_code.load(name.removeprefix(user_code.PREFIX), StudyError)
+        here = user_code.load(name.removeprefix(PREFIX), StudyError)
         if here.digest != digest:
             files = ", ".join(map(str, here.files.values()))
             raise StudyError(

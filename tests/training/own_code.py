@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reprtune.training import user_code
+from reprtune.training import sources, user_code
 
 
 class Folder:
@@ -25,7 +25,8 @@ class Folder:
         file.write_text(text)
 
     def forget(self) -> None:
-        user_code._load.cache_clear()
+        for cached in (user_code._loaded, sources.digest_of, sources.imported_names):
+            cached.cache_clear()
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
             places = [file] if file else list(getattr(module, "__path__", []))

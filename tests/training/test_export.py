@@ -179,13 +179,19 @@ def build(in_channels, input_size, n_classes):
 """
 
 
+@pytest.mark.parametrize("name", ["python:stubborn_network:build", "python:lab/stubborn-network.py:build"])
 def test_a_network_that_cannot_be_traced_is_built_from_its_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """No program; the description says why, and load.py imports the factory; the answers are the same."""
+    """No program; the description says why, and load.py imports the factory, of a module or of a file with a
+    module beside it; the answers are the same."""
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "stubborn-network.py").write_text(f"import beside_stubborn\n{STUBBORN}")
+    (tmp_path / "lab" / "beside_stubborn.py").touch()
     (tmp_path / "stubborn_network.py").write_text(STUBBORN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    model = ModelSpec(name="python:stubborn_network:build")
+    monkeypatch.chdir(tmp_path)
+    model = ModelSpec(name=name)
     network: nn.Module = build_model(model, 1, (8, 8), 10, seed=3).eval()
     folder = write_untrained(network, model, tmp_path)
     about = json.loads((folder / "description.json").read_text())

@@ -110,14 +110,17 @@ def test_what_is_no_network_is_refused(folder: Folder, value: str, kind: str) ->
 
 
 def test_the_code_is_in_the_names_of_states(folder: Folder) -> None:
-    """Another source, another first name and all others; ours have none of it."""
+    """Other code, another first name and all others; a comment renames nothing."""
     trial = spec(model={"name": SPEC.name})
     folder.write("nets.py", NET)
     before = names(trial)
     folder.forget()
     assert names(trial) == before
     folder.forget()
-    folder.write("nets.py", NET + "# changed\n")
+    folder.write("nets.py", f"'A network.'\n{NET}# changed\n")
+    assert names(trial) == before
+    folder.forget()
+    folder.write("nets.py", NET.replace("0.2", "0.3"))
     assert not set(names(trial)) & set(before)
 
 

@@ -1,4 +1,4 @@
-"""A person's own data set: FACTORY(data_dir) of a module of theirs."""
+"""A person's own data set: FACTORY(data_dir) of a module or file of theirs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reprtune.errors import DataError
+from reprtune.importing import PREFIX
 from reprtune.training import user_code
 from reprtune.training.data.arrays import Arrays
 from reprtune.training.data.npz import KEYS, checked
@@ -16,14 +17,14 @@ HOW = f"Return ({', '.join(KEYS)}) as NumPy arrays: images uint8, N x C x H x W;
 
 
 def load(argument: str, data_dir: Path) -> Arrays:
-    """What the factory `argument` ("module:name") makes of the folder of data sets.
+    """What the factory `argument` ("module:name" or "file.py:name") makes of the folder of data sets.
 
     Images are uint8, N x C x H x W, or N x H x W for grey ones; labels any whole numbers 0..K-1.
 
     Raises:
         DataError: there is no such factory, it fails, or returns anything else.
     """
-    source = f"{user_code.PREFIX}{argument}"
+    source = f"{PREFIX}{argument}"
     found = user_code.load(argument, DataError).call(data_dir)
     _check_form(source, found)
     return checked(source, *found)

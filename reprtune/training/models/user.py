@@ -1,4 +1,4 @@
-"""A person's own network: FACTORY(in_channels, input_size, n_classes) of a module of theirs."""
+"""A person's own network: FACTORY(in_channels, input_size, n_classes) of a module or file of theirs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reprtune.training.models.output import check_output, try_forward
 def build(
     spec: ModelSpec, argument: str, in_channels: int, input_size: tuple[int, int], n_classes: int
 ) -> nn.Module:
-    """What the factory `argument` ("module:name") returns for images of `in_channels` x `input_size`.
+    """What the factory `argument` ("module:name" or "file.py:name") returns for images of `in_channels` x `input_size`.
 
     Raises:
         ModelError: there is no such factory; it fails; it returns no network; or the network fails, or
