@@ -82,6 +82,8 @@ def test_every_kind_has_a_singular() -> None:
         ("models", "torchvision:resnet18", "resnet18"),
         ("models", "python:my.nets:make_2", "my.nets:make_2"),
         ("datasets", "python:leaves:load", "leaves:load"),
+        ("models", "python:my-nets.py:make", "my-nets.py:make"),
+        ("datasets", "python:../my lab/a:b.py:load", "../my lab/a:b.py:load"),
         ("datasets", "npz:images/my set.npz", "images/my set.npz"),
         ("datasets", "npz:a:b", "a:b"),
         ("datasets", "digits", ""),
