@@ -154,7 +154,7 @@ def _check_float(start: str, found: Any, shape: tuple[int, ...], hint: str) -> N
 def _restore(
     name: str, call: Callable[..., Any], weight: Tensor, dropped: Tensor, context: RuleContext
 ) -> Restored:
-    seed = int(torch.randint(2**63 - 1, (), generator=context.generator))
+    seed = derive(context.generator.initial_seed(), "own", name)
     with _drawing(seed), _only_read(name, {"the layer's weight": weight}):
         found = call(weight, dropped, context)
     return checked_restored(name, found, weight, dropped)

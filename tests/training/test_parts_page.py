@@ -1,0 +1,144 @@
+"""The parts of docs/parts.md, as they stand there: what they score and restore, and a trial with both."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+import torch
+
+from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.parts.criteria import L1, Criterion
+from reprtune.spec.parts.restores import Restore
+from reprtune.spec.trial import TrialSpec
+from reprtune.states.store import StateStore
+from reprtune.training.criteria import score_filters
+from reprtune.training.overlaps import detached
+from reprtune.training.restores import RuleContext, restore_filters
+from reprtune.training.schedule import Event
+from studies.load import load
+from tests.conftest import ROOT
+from tests.documented import blocks, lines
+from tests.training.own_code import Folder, folder
+from tests.training.small_net import context, network
+from tests.training.tiny import MATERIALS, SPEC, Run, finish
+
+__all__ = ["folder"]
+
+PAGE = ROOT / "docs" / "parts.md"
+SCORE, RESTORE = "python:my_criterion.py:score", "python:my_restore.py:restore"
+
+
+@pytest.fixture
+def page(folder: Folder) -> Folder:
+    """The files of the page are in the current folder."""
+    for block in blocks(PAGE, "python"):
+        name = re.match(r"# (\w+\.py)\n", block)
+        assert name is not None
+        folder.write(name[1], block)
+    return folder
+
+
+def typed(base: TrialSpec = SPEC) -> TrialSpec:
+    """A trial with what all `train` commands of the page set."""
+    words = [line.words for line in lines(PAGE) if "train" in line.words]
+    settings = [
+        word for command in words for before, word in itertools.pairwise(command) if before == "--set"
+    ]
+    assert len(settings) == 4
+    return changed(base, dict(map(parse_assignment, settings)))
+
+
+def test_the_criterion_is_short(page: Folder) -> None:
+    """Under 20 lines, the comment with its name included."""
+    assert len((page.path / "my_criterion.py").read_text().splitlines()) < 20
+
+
+@pytest.mark.parametrize("power", [1, 2, 0.5])
+def test_the_criterion_of_the_page_scores(page: Folder, power: float) -> None:
+    """Minus the mean of |w| to the power, over the layer's mean; with the power 1, which is its default, as l1."""
+    net = network()
+    given = {"kind": SCORE, "power": power} if power != 1 else SCORE
+    found = score_filters(Criterion.read(given, "method.criterion"), detached(net), context(net))
+    for layer, weight in detached(net).items():
+        sizes = [sum(abs(x) ** power for x in row) / len(row) for row in weight.double().flatten(1).tolist()]
+        mean = sum(sizes) / len(sizes)
+        assert found[layer].tolist() == pytest.approx([-size / mean for size in sizes])
+    if power == 1:
+        for layer, scores in score_filters(L1(), detached(net), context(net)).items():
+            assert torch.allclose(found[layer], scores)
+
+
+def test_the_criterion_of_the_page_takes_filters_that_are_0(page: Folder) -> None:
+    """A layer of them too."""
+    net = network()
+    filters = {"conv1": torch.zeros(5, 3, 3, 3), "conv2": torch.tensor([0.0, 1, 0, 3]).reshape(4, 1, 1, 1)}
+    found = score_filters(Criterion.read(SCORE, "method.criterion"), filters, context(net))
+    assert found["conv1"].tolist() == [0] * 5 and found["conv2"].tolist() == [0, -1, 0, -3]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_the_restore_rule_of_the_page_restores(page: Folder, noise: float) -> None:
+    """The mean of the survivors, and normal draws of the context's generator times the share and their spread."""
+    weight = torch.tensor([[1.0, 2.0], [7.0, 7.0], [3.0, 6.0], [9.0, 9.0]]).reshape(4, 2, 1, 1)
+    dropped = torch.tensor([False, True, False, True])
+    rule = Restore.read({"kind": RESTORE, "noise": noise}, "method.restore")
+    given = RuleContext(torch.Generator().manual_seed(3), lambda: weight)
+    found = restore_filters(rule, weight, dropped, given)
+    assert found.levels == ("own", "own")
+    new = found.weight.flatten(1)
+    expected = torch.tensor([2.0, 4.0]).expand(2, 2)
+    if noise == 0:
+        assert torch.equal(new, expected)
+    else:
+        draws = torch.randn(2, 2, 1, 1, generator=torch.Generator().manual_seed(3))
+        spread = (14 / 4) ** 0.5  # of 1, 2, 3, 6: mean 3, squares 4 + 1 + 0 + 9
+        assert torch.allclose(new, expected + noise * spread * draws.flatten(1))
+
+
+def test_the_study_of_the_page_varies_the_option_where_it_exists(page: Folder) -> None:
+    """One search over three criteria, one of them with an option of its own."""
+    study = load("my_question.py")
+    assert set(study.names.values()) == {"prune_ratio", "criterion", "power"}
+    for chosen, has in (("ortho", False), (SCORE, True)):
+        params = study.draw(lambda name, range_, c=chosen: c if name == "criterion" else range_.ends()[0])
+        assert ("power" in params) == has
+        assert study.trial(params).method.criterion.name == chosen
+
+
+def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateStore) -> None:
+    """The commands of the page; run again it trains nothing."""
+    trial = typed()
+    run = finish(trial, store)
+    assert trial.method.criterion.options() == {"power": 2} and trial.method.restore.options() == {
+        "noise": 0.2
+    }
+    assert len(run.history.drops) == 2 and run.history.restores
+    assert {level for r in run.history.restores for layer in r.levels.values() for level in layer} == {"own"}
+    assert finish(trial, store).steps_spent == 0
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "kind"),
+    [
+        ("my_criterion.py", "1e-300", "1e-200", "drop"),
+        ("my_restore.py", "correction=0", "correction=1", "restore"),
+        ("my_criterion.py", "over the layer's mean", "a comment", None),
+        ("my_restore.py", "and noise of", "a docstring", None),
+    ],
+)
+def test_a_changed_part_shares_what_comes_before_it(
+    page: Folder, file: str, old: str, new: str, kind: str | None
+) -> None:
+    """States are named anew from the first event that the part acts in; by a comment or docstring, none."""
+    before = Run(typed(), MATERIALS)
+    page.forget()
+    text = (page.path / file).read_text()
+    assert old in text
+    page.write(file, text.replace(old, new))
+    after = Run(typed(), MATERIALS)
+    kinds = [item.kind if isinstance(item, Event) else None for item in before.items]
+    first = kinds.index(kind) if kind else len(kinds)
+    same = [a == b for a, b in zip(before.names, after.names, strict=True)]
+    assert same == [i <= first for i in range(len(same))]
