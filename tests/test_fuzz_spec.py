@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from reprtune.spec.codec import canonical_json, digest, from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.scale import scaled_study, scaled_trial
+from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
@@ -23,6 +25,29 @@ from studies.smoke import STUDY as SMOKE
 
 EXAMPLES = settings.get_profile("reprtune").max_examples * 2
 KINDS: dict[str, Any] = {"trial": TrialSpec, "study": StudySpec}
+
+
+OWN = changed(
+    TrialSpec(),
+    {
+        "method.criterion": "python:my.py:score",
+        "method.criterion.margin": [1, "a"],
+        "method.losses": "distillation",
+    },
+)
+CHOOSING = replace(
+    SMOKE,
+    space={
+        "method": Choice(options=("standard", "repr", "averaging")),
+        "method.criterion": Choice(options=("l2", "python:my.py:score")),
+        "method.criterion.margin": FloatRange(low=0.1, high=0.2),
+        "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+        "method.n_members": IntRange(low=2, high=3),
+    },
+)
+RIGHT = [
+    (TrialSpec, TrialSpec()), (TrialSpec, OWN), (StudySpec, SMOKE), (StudySpec, ABLATION), (StudySpec, CHOOSING),
+]  # fmt: skip
 
 
 def attempt(make: Callable[[], Any], *said: str) -> Any:
@@ -44,11 +69,17 @@ scalars = (
     | st.sampled_from(
         ["20ep", "0ep", "1it", "-1ep", "1e9ep", "999999999999ep", "ortho", "python:a:b", "npz:\0", ""]
     )
+    | st.sampled_from(
+        ["none", "standard", "averaging", "every", "distillation", "zero", "python:my.py:score"]
+    )
     | st.sampled_from([10**400, -1, 0, 2**63, 1e308, "x" * 5000])
 )
 anything = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.just("kind"), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -63,7 +94,7 @@ def test_arbitrary_json_is_a_value_or_an_error_of_ours(kind: str, plain: Any) ->
 @st.composite
 def mutated(draw: st.DrawFn) -> tuple[type, dict[str, Any]]:
     """A right specification with up to three of its parts replaced, removed or added."""
-    cls, spec = draw(st.sampled_from([(TrialSpec, TrialSpec()), (StudySpec, SMOKE), (StudySpec, ABLATION)]))
+    cls, spec = draw(st.sampled_from(RIGHT))
     plain = json.loads(canonical_json(spec))
     for _ in range(draw(st.integers(1, 3))):
         node: Any = plain
@@ -97,17 +128,27 @@ def test_mutated_specifications(case: tuple[type, dict[str, Any]]) -> None:
         assert to_plain(again) == json.loads(canonical_json(value))
 
 
+PATHS = [
+    *paths.of_study(SMOKE),
+    "method.criterion.margin",
+    "method.criterion.a.b",
+    "method.losses.temperature",
+]
 texts = st.text(max_size=30) | st.sampled_from(
     ["\0", "\x1b[2J", "é" * 40, "\u202e", "a" * 20_000, "=", ".", "a..b=1"]
 )
 
 
 @settings(max_examples=EXAMPLES)
-@given(path=st.sampled_from(paths.of_study(SMOKE)) | texts, value=anything)
-def test_any_change_of_a_study(path: str, value: Any) -> None:
-    """Of a field that is there, or not, to whatever."""
-    made = attempt(lambda: changed(SMOKE, {path: value}))
-    assert made is None or from_plain(StudySpec, json.loads(canonical_json(made))) == made
+@given(
+    study=st.sampled_from([SMOKE, CHOOSING]),
+    changes=st.dictionaries(st.sampled_from(PATHS) | texts, anything, min_size=1, max_size=3),
+)
+def test_any_change_of_a_study(study: StudySpec, changes: dict[str, Any]) -> None:
+    """Of fields that are there, or not, to whatever; of its base without saying so too."""
+    for fields in (changes, {f"base.{path}": value for path, value in changes.items()}):
+        made = attempt(lambda fields=fields: changed(study, fields))
+        assert made is None or from_plain(StudySpec, json.loads(canonical_json(made))) == made
 
 
 @settings(max_examples=EXAMPLES)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
-from reprtune.spec.codec import from_plain, to_plain
+from reprtune.spec.codec import Tagged, from_plain, to_plain
 from reprtune.spec.method import AT_EVENTS, MethodSpec
 from reprtune.spec.parts.part import OWN, Part
 from reprtune.spec.parts.places import NAMES, PLACES, RECORDS, full_path, homes, in_method, short_path
@@ -53,7 +53,8 @@ def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replace what stands at the paths, as `changed` does."""
     full = {full_path(path): value for path, value in changes.items()}
     for path in sorted(full, key=lambda path: rank(path) + bool(_emptied(path, full[path]))):
-        _put(plain, path, copy.deepcopy(full[path]))
+        value = full[path]
+        _put(plain, path, to_plain(value) if isinstance(value, Tagged) else copy.deepcopy(value))
 
 
 def rank(path: str) -> int:

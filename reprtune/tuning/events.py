@@ -106,8 +106,8 @@ def _note(own: Mapping[str, Any], factors: Mapping[str, Any]) -> str:
     what = {
         "search": slot, "seed": slot, "confirmation": f"Confirmation of {own['arm']}, on a fresh seed",
     }.get(role, f"Control {own['arm']}")  # fmt: skip
-    levels = ", ".join(f"{name} {_text(value)}" for name, value in factors.items())
-    return f"{what}, seed {own['seed']}: {levels}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
+    values = ", ".join(f"{name} {_text(value)}" for name, value in factors.items())
+    return f"{what}, seed {own['seed']}{values and f': {values}'}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
 
 
 def factor_levels(study: StudySpec, trial: TrialSpec) -> dict[str, Any]:

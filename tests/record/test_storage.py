@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.pack import pack, unpack
 from reprtune.record.schema import FINAL, OUTCOMES
+from reprtune.spec.codec import to_plain
+from reprtune.spec.presets import STANDARD
+from studies.repr_ablation import STUDY as ABLATION
+from tests.conftest import ROOT
 from tests.factories import make_history
 from tests.stored import empty_storage, foreign_study, new_study, record
 from tests.tiny_study import STUDY
@@ -48,6 +54,28 @@ def test_a_study_is_read_back_as_it_was_written(file: Path) -> None:
     assert read.spec == spec and read.digest == record(spec).digest
     assert read.facts == {"steps_per_epoch": 2, "total_steps": 8, "data_digest": "d"}
     assert read.pending() == 8 and read.counts() == {"waiting": 4}
+
+
+def test_a_study_of_an_older_version_is_read_as_todays(file: Path) -> None:
+    """Its methods were flat tables; what was stored, its digest too, stays as it is."""
+    older = json.loads((ROOT / "tests/spec/older_studies.json").read_text())[0]
+    storage = empty_storage(file)
+    stored.create(storage, replace(record(ABLATION), digest=older["digest"]))
+    study = storage.get_study_id_from_name("repr-ablation")
+    attribute = {**storage.get_study_user_attrs(study)[stored.ATTRIBUTE], "spec": older["text"]}
+    storage.set_study_user_attr(study, stored.ATTRIBUTE, attribute)
+    read = stored.read_study(storage, "repr-ablation")
+    assert (read.spec, read.digest) == (ABLATION, older["digest"])
+    assert storage.get_study_user_attrs(study)[stored.ATTRIBUTE] == attribute
+
+
+def test_a_slot_of_an_older_confirmation_is_read_as_todays() -> None:
+    """What its arm changes may be a whole flat table."""
+    settings = {"method": {"cycles": 0, "s1": "5ep"}, "training.lr": 0.2}
+    attrs = {"slot": 0, "arm": "a", "seed": 7, "settings": settings}
+    trial = optuna.trial.create_trial(state=TrialState.WAITING, user_attrs=attrs)
+    found = stored.to_record(trial, ("val_error",), 0)
+    assert found.settings == {"method": to_plain(STANDARD), "training.lr": 0.2}
 
 
 @pytest.mark.parametrize("step", range(1, 24))

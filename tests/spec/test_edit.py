@@ -82,6 +82,8 @@ def test_another_part_keeps_the_options_that_it_has() -> None:
     assert changed(scaled, {"method.restore": "zero"}).method.restore == Zero()
     assert changed(scaled, {"method.selection": "share"}) == scaled
     assert changed(scaled, {"method.restore": {"kind": "random"}}).method.restore == Random()
+    made = changed(scaled, {"method.restore": Random(), "method.restore_scale": "clip"}).method
+    assert made.restore == Random(restore_scale="clip")
     own = changed(scaled, {"method.criterion": "python:my.py:score", "method.criterion.margin": 2})
     assert changed(own, {"method.criterion": "python:my.py:score"}) == own
     other = changed(own, {"method.criterion": "python:my.py:other"})

@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reprtune.record.schema import OUTCOMES
 from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
 from reprtune.spec.history import Drop, Point
+from reprtune.spec.levels import levels
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
+from reprtune.spec.trial import TrialSpec
 from reprtune.tuning.events import STATUSES, begin_event, end_event, factor_levels, identity, metrics_event
 
 STUDY = StudySpec(
@@ -22,7 +26,10 @@ STUDY = StudySpec(
         "method.criterion": Choice(options=("ortho", "l2")),
         "method.exclude_first": Choice(options=(True, False)),
     },
-    controls=(Arm(name="standard", changes={"method": "standard"}),),
+    controls=(
+        Arm(name="standard", changes={"method": "standard"}),
+        Arm(name="random-drop", changes={"method.criterion": "random"}),
+    ),
 )  # fmt: skip
 TRIAL = STUDY.trial(
     {"prune_ratio": 0.25, "s1_epochs": 4, "cycles": 2, "criterion": "l2", "exclude_first": False}
@@ -62,21 +69,81 @@ def test_statuses_cover_every_outcome() -> None:
 
 
 def test_factor_levels_have_the_names_of_the_search_for_searched_trials_and_controls() -> None:
-    """A control has every factor too, so that one filter finds both."""
-    assert factor_levels(STUDY.space, TRIAL) == LEVELS
-    control = STUDY.control_cells()[0][2]
-    assert factor_levels(STUDY.space, control)["cycles"] == 0
+    """A control has every factor that it has a value of, so that one filter finds both."""
+    assert factor_levels(STUDY, TRIAL) == LEVELS
+    random_drop, standard = STUDY.control_cells()[3][2], STUDY.control_cells()[0][2]
+    assert factor_levels(STUDY, random_drop) == {
+        "prune_ratio": 0.3, "s1_epochs": 20.0, "cycles": 3, "criterion": "random", "exclude_first": True,
+    }  # fmt: skip
+    assert factor_levels(STUDY, standard) == {}
 
 
-def test_factor_levels_in_another_unit_or_a_whole_table() -> None:
-    """A duration in another unit than the range's stays a text; a searched table has no single level."""
-    space = {
-        "method.s1": DurationRange(
-            low=Duration.parse("50it"), high=Duration.parse("90it"), step=Duration.parse("1it")
-        ),
-        "method": Choice(options=("standard", "repr")),
-    }
-    assert factor_levels(space, TRIAL) == {"s1_steps": "4ep"}
+def test_factor_levels_in_another_unit() -> None:
+    """A duration in another unit than the range's stays a text."""
+    steps = DurationRange(low=Duration.parse("50it"), high=Duration.parse("90it"), step=Duration.parse("1it"))
+    assert factor_levels(replace(STUDY, space={"method.s1": steps}), TRIAL) == {"s1_steps": "4ep"}
+
+
+def test_factor_levels_of_whole_methods() -> None:
+    """The one that makes the trial with its other levels, also of a control; none where a control is another."""
+    study = replace(
+        STUDY,
+        space={
+            "method": Choice(options=("standard", "repr", "averaging")),
+            "method.prune_ratio": FloatRange(low=0.1, high=0.5),
+            "method.n_members": IntRange(low=2, high=3),
+        },
+    )
+    for drawn in (
+        {"method": "standard"}, {"method": "repr", "prune_ratio": 0.25}, {"method": "averaging", "n_members": 3},
+    ):  # fmt: skip
+        assert factor_levels(study, study.trial(drawn)) == drawn
+    control = changed(study.base, {"method.prune_ratio": 0.4})
+    assert factor_levels(study, control) == {"method": "repr", "prune_ratio": 0.4}
+    other = changed(study.base, {"method.prune_ratio": 0.4, "method.scope": "layer"})
+    assert factor_levels(study, other) == {"prune_ratio": 0.4}
+
+
+def test_factor_levels_of_options_of_one_name() -> None:
+    """By the names they have in Optuna, with their parts."""
+    base = changed(STUDY.base, {"method.criterion": "python:a:b", "method.restore": "python:a:c"})
+    margin = IntRange(low=1, high=2)
+    study = replace(
+        STUDY, base=base, space={"method.criterion.margin": margin, "method.restore.margin": margin}
+    )
+    drawn = {"criterion.margin": 1, "restore.margin": 2}
+    assert factor_levels(study, study.trial(drawn)) == drawn
+
+
+def test_the_parameters_of_repr_are_those_they_were() -> None:
+    """What earlier versions named stays; what is new are the two parts that have options now."""
+    method = {
+        "cycles", "s1", "s2", "criterion", "prune_ratio", "scope", "layer_cap", "exclude_first", "exclude_shortcuts",
+        "exclude", "drop", "restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next", "restore_lr",
+    }  # fmt: skip
+    others = {path for path in levels(TrialSpec()) if not path.startswith("method.")}
+    study = replace(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})
+    params = begin_event(study, TrialSpec(), digest="d", key="k", name="n", role="search", slot=0, attempt=0)[
+        "params"
+    ]
+    assert set(params) == {f"method.{word}" for word in method | {"schedule", "selection"}} | {
+        "lr"
+    } | others - {"training.lr"}
+    assert (params["method.s1"], params["method.exclude"], params["method.prune_ratio"]) == (
+        "20ep",
+        "[]",
+        "0.3",
+    )
+
+
+def test_plain_training_has_no_parameters_of_a_method() -> None:
+    """No criterion, ratio or cycles that nobody chose: neither as parameters, nor as tags or metrics."""
+    standard = STUDY.control_cells()[0][2]
+    event = begin_event(STUDY, standard, digest="d", key="k", name="n", role="control", slot=0, attempt=0)
+    assert LEVELS.keys().isdisjoint(event["params"])
+    assert not [name for name in event["params"] if name.startswith("method")]
+    assert not [name for name in event["tags"] if name.startswith("param.")] and not event["metrics"]
+    assert event["tags"]["mlflow.note.content"].startswith("Control control, seed 0.")
 
 
 def test_begin_says_who_it_is_and_carries_every_factor_three_ways() -> None:
@@ -111,7 +178,7 @@ def test_begin_adds_what_is_not_searched_as_parameters_only() -> None:
     event = begin()
     assert event["params"]["training.batch_size"] == "64"
     assert "method.prune_ratio" not in event["params"]
-    assert json.loads(event["config"])["method"]["s1"] == "4ep"
+    assert json.loads(event["config"])["method"]["schedule"]["s1"] == "4ep"
 
 
 @pytest.mark.parametrize(("arm", "role"), [(None, "search"), ("standard", "control")])
