@@ -134,6 +134,15 @@ def test_nothing_near() -> None:
     assert did_you_mean("zzz", []) == "Known: none."
 
 
+def test_what_is_built() -> None:
+    """Parts with code, methods all of whose parts have it, and everything else."""
+    built = {kind: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for kind in catalog.CATALOG}
+    assert built["exchanges"] == ["average"] and built["drops"] == ["exact", "weights-only"]
+    assert built["methods"] == ["standard", "repr", "lr-restart", "averaging", "ensemble", "sfp", "redo"]
+    for kind in ("datasets", "models", "criteria"):
+        assert built[kind] == catalog.names(kind)
+
+
 def test_presets() -> None:
     """`standard` has nothing; `repr` has cycles, with the paper's criterion and share."""
     standard, repr_ = catalog.resolve("methods", "standard"), catalog.resolve("methods", "repr")

@@ -1,4 +1,5 @@
-"""The paths of a specification that `--set` may name, and the words that may stand there."""
+"""The paths of a specification that `--set` may name, and the words that may stand there, as they are offered to
+a person: of parts those that can be trained."""
 
 from __future__ import annotations
 
@@ -7,17 +8,17 @@ from typing import Any
 
 from reprtune.spec import catalog, stop_rule, study, task, training
 from reprtune.spec.codec import to_plain
-from reprtune.spec.parts.places import NAMES, full_path, homes, option_field, short_path
+from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
-OF_TRIAL = ("task", "model", "training", "method", "seed")
+_TRUTHS = ["true", "false"]
 
 
 def of_trial() -> list[str]:
     """Every path of a trial; `method` itself takes the name of one, a place that of a part."""
     others = [path for path in leaves(to_plain(TrialSpec())) if not path.startswith("method.")]
-    return ["method", *(f"method.{word}" for word in (*NAMES, *homes())), *others]
+    return ["method", *(f"method.{word}" for word in (*NAMES, *built_options())), *others]
 
 
 def of_study(spec: StudySpec) -> list[str]:
@@ -43,13 +44,12 @@ def words(path: str) -> list[str]:
     names = _names()
     if path in names:
         return names[path]
+    head, _, word = short_path(path).partition(".")
+    if head == "method" and (option := built_options().get(word)) is not None:
+        return list(option.metadata["words"]) or (_TRUTHS if isinstance(option.default, bool) else [])
     part, _, field = path.rpartition(".")
-    if part.startswith("method"):
-        option = option_field(field)
-        known = [] if option is None else list(option.metadata["words"])
-        return known or (["true", "false"] if option is not None and isinstance(option.default, bool) else [])
     plain = to_plain(TrialSpec()).get(part, {})
-    return ["true", "false"] if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
+    return _TRUTHS if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
 
 
 def _names() -> dict[str, list[str]]:
@@ -68,5 +68,7 @@ def _names() -> dict[str, list[str]]:
         "method": "methods",
         **{f"method.{place}": kind for kind, place in catalog.KINDS.items()},
     }
-    listed = {path: catalog.names(kind) for path, kind in kinds.items()}
+    listed = {
+        path: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for path, kind in kinds.items()
+    }
     return {path: list(known) for path, known in choices.items()} | listed

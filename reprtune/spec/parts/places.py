@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 from reprtune.errors import SpecError
@@ -34,20 +35,22 @@ HEADS = ("", "base.", "space.")  # what may stand before `method.` in a path
 def homes() -> dict[str, tuple[str, ...]]:
     """Option -> the places that have a part with it."""
     found: dict[str, set[str]] = {}
-    for place, kind in (
-        *((place, part) for place, base in PLACES.items() for part in base.kinds),
-        *RECORDS.items(),
-    ):
+    for place, kind in shipped():
         for field in dataclasses.fields(kind):
             found.setdefault(field.name, set()).add(place)
     return {name: tuple(sorted(places)) for name, places in found.items()}
 
 
-def option_field(word: str) -> Any:
-    """The dataclass field of an option of a shipped part; None where no part has it."""
-    parts = [part for base in PLACES.values() for part in base.kinds]
-    fields = (f for kind in (*parts, *RECORDS.values()) for f in dataclasses.fields(kind))
-    return next((f for f in fields if f.name == word), None)
+def shipped() -> Iterator[tuple[str, type[Any]]]:
+    """(place, class) of every part that is not a person's own, and of the records."""
+    yield from ((place, part) for place, base in PLACES.items() for part in base.kinds)
+    yield from RECORDS.items()
+
+
+def built_options() -> dict[str, Any]:
+    """Option -> its dataclass field, of what can be trained."""
+    built = [kind for place, kind in shipped() if place in RECORDS or kind.card.code]
+    return {field.name: field for kind in built for field in dataclasses.fields(kind)}
 
 
 def in_method(path: str) -> tuple[str, list[str]] | None:
