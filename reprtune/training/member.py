@@ -112,11 +112,15 @@ class Member:
                     self.batches.start_epoch(self._order(epoch))
                 self.step.lr.fill_(lrs[self.step_done])
                 self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
-                self.stepper(index)
+                self.advance(index)
                 self.step_done += 1
         finally:
             self.counters.put_back(self.step_done)
             self.seconds, self._begun = self.seconds_spent(), 0.0
+
+    def advance(self, index: int) -> None:
+        """One step, on batch `index` of the epoch."""
+        self.stepper(index)
 
     def seconds_spent(self) -> float:
         """In the segment so far."""
