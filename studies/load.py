@@ -33,8 +33,6 @@ def _own(name: str) -> StudySpec:
     try:
         place, attribute = parse(target, name)
         module = imported(place)
-    except SpecError:
-        raise
     except ReprtuneError as failure:
         raise SpecError(failure.message, failure.hint) from failure.__cause__
     return _checked(getattr(module, attribute, None), name, attribute)

@@ -2,13 +2,52 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from reprtune.errors import SpecError
 from reprtune.spec.history import Drop
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.selections import Share
+from reprtune.training.behaviour import behaviour
 from reprtune.training.criteria import ScoreContext, score_filters
+from reprtune.training.criteria.needs import check_needs
+from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.data.task import Task
+from reprtune.training.filter_map import FilterMap
+from reprtune.training.member import Member
 from reprtune.training.overlaps import overlaps
-from reprtune.training.select import candidates, select
+from reprtune.training.schedule import Event
+from reprtune.training.select import candidates, n_dropped, select
 from reprtune.training.subnetwork import SubNetwork
+
+
+def check(method: MethodSpec, filters: FilterMap) -> int:
+    """How many filters each drop takes; 0 where the method drops none.
+
+    Raises:
+        SpecError: the method would take none although it means to, or its criterion cannot rank the network.
+    """
+    selection = method.selection
+    if not isinstance(selection, Share) or method.criterion is None:
+        return 0
+    layers = candidates(filters, selection)
+    if (n := n_dropped(filters, selection)) == 0:
+        raise SpecError(
+            f"method.prune_ratio = {selection.prune_ratio} and method.layer_cap = "
+            f"{selection.layer_cap} drop none of the {sum(filters.layers[name] for name in layers)} filters "
+            "that may be dropped.",
+            "Raise them, or take method standard for standard training.",
+        )
+    check_needs(method.criterion.name, layers, filters)
+    behaviour(method.criterion)  # which of a person's own may not be there
+    return n
+
+
+def drop(member: Member, task: Task, event: Event) -> Drop:
+    """What a drop does to a member."""
+    batches = partial(evaluation_batches, task.score, task.mean, task.std)
+    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.which)
+    return drop_filters(member.network, member.spec.method, context, event.stop)
 
 
 def drop_filters(network: SubNetwork, method: MethodSpec, context: ScoreContext, step: int) -> Drop:

@@ -22,16 +22,21 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
 from reprtune.training.behaviour import module_of
 from reprtune.training.schedule import Event, Item
-from reprtune.training.sources import PACKAGE, source_digest
+from reprtune.training.sources import PACKAGE, alone_digest, source_digest
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
 
-ROOT = (f"{PACKAGE}.member", f"{PACKAGE}.evaluation", f"{PACKAGE}.state")  # what runs a segment, and stores it
+ROOT = (
+    f"{PACKAGE}.member",
+    f"{PACKAGE}.evaluation",
+    f"{PACKAGE}.state",
+)  # what runs a segment, and stores it
+ALONE = f"{PACKAGE}.live"  # joins it to all else, and so counts without what it imports
 HAPPENING = {  # kind of event -> what runs it, and the places of the method that act in it
     "drop": (f"{PACKAGE}.dropping", ("criterion", "selection", "drop")),
     "restore": (f"{PACKAGE}.restoring", ("restore", "restore_rules")),
-    "exchange": (f"{PACKAGE}.exchanges", ("exchange",)),
+    "exchange": (f"{PACKAGE}.exchanging", ("exchange",)),
 }
 DECIDED = {"prune_ratio", "restore_lr"}  # enter by the number of filters dropped, and by the learning rates
 
@@ -61,7 +66,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "seed": spec.seed,
             "segment": [[part, _code(part, spec)] for part in segment],
             "networks": method.networks,
-            "source": source_digest(*ROOT, _model_module(spec)),
+            "source": [source_digest(*ROOT, _model_module(spec)), alone_digest(ALONE)],
             "user_code": {name: code for name, code in user_code.digests(spec).items() if name in factories},
             "torch": torch.__version__,
             "torchvision": version("torchvision") if spec.model.name.startswith("torchvision:") else None,
@@ -70,9 +75,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
     )
 
 
-def next_name(
-    name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]
-) -> str:
+def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
     """Name of the state that `item` leads to from the state `name`.
 
     An event enters with the values and the code of what acts in it and of nothing else, a drop with the number
@@ -85,25 +88,25 @@ def next_name(
 
 
 def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
+    """Values and code of what acts in an event."""
     runs, places = HAPPENING[kind]
     values: list[Any] = [n_drop if kind == "drop" else None]
     modules = [runs]
     for place in places:
         part = getattr(spec.method, place)
-        plain = to_plain(part)
-        values.append({k: v for k, v in plain.items() if k not in DECIDED} if plain is not None else None)
+        plain = {} if part is None else to_plain(part)
+        values.append({name: value for name, value in plain.items() if name not in DECIDED})
+        if isinstance(part, Part):
+            modules.append(module_of(part))
         if isinstance(part, Own):
-            values.append(_code(part, spec))
-        elif isinstance(part, Part):
-            modules.append(str(module_of(part)))
+            values.append(user_code.digests(spec)[part.name])
     return [values, source_digest(*modules)]
 
 
-def _code(part: Part, spec: TrialSpec) -> str:
-    """Digest of a part's code."""
-    if isinstance(part, Own):
-        return user_code.digests(spec)[part.name]
-    return source_digest(str(module_of(part)))
+def _code(part: Part, spec: TrialSpec) -> list[str]:
+    """Digests of a part's code."""
+    own = [user_code.digests(spec)[part.name]] if isinstance(part, Own) else []
+    return [source_digest(module_of(part)), *own]
 
 
 def _model_module(spec: TrialSpec) -> str:

@@ -15,12 +15,15 @@ from torch import nn
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, Exchange, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import happening, state
+from reprtune.training import state
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
+from reprtune.training.dropping import check, drop
 from reprtune.training.evaluation import Evaluation, evaluate
+from reprtune.training.exchanging import exchange
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.member import Interrupted, Member
+from reprtune.training.restoring import restore
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.subnetwork import SubNetwork
 from reprtune.training.teacher import load_teacher
@@ -47,9 +50,10 @@ class Live:
         teacher = load_teacher(folder, task, device) if folder is not None else None
         self.teacher_digest = teacher.digest if teacher is not None else None
         self.members = [
-            Member(spec, which, task, batches, device, teacher, eager) for which in range(spec.method.n_members)
+            Member(spec, which, task, batches, device, teacher, eager)
+            for which in range(spec.method.n_members)
         ]
-        self.n_drop = happening.check(spec.method, self.filters)
+        self.n_drop = check(spec.method, self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -151,12 +155,13 @@ class Live:
             return
         for member in self.members:
             if event.kind == "drop":
-                self.drops = (*self.drops, happening.drop(member, self.task, event))
+                self.drops = (*self.drops, drop(member, self.task, event))
             else:
-                self.restores = (*self.restores, happening.restore(member, self.task, event))
+                self.restores = (*self.restores, restore(member, self.task, event))
 
     def _exchange(self, event: Event) -> None:
-        happening.exchange(self.members, self.spec.method)
+        assert self.spec.method.exchange is not None
+        exchange(self.members, self.spec.method.exchange)
         before, point = self.member_errors[-1], self.points[-1]
         val = self.evaluate(self.task.val)
         if not math.isfinite(val.loss):

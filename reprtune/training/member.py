@@ -67,9 +67,7 @@ class Member:
         model = new_network(spec, task, spec.seed, which)
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
         self.model: nn.Module = model.to(device)
-        optimizer = Optimizer(
-            spec.training, self.model.named_parameters(), torch.zeros((), device=device)
-        )
+        optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
         eager = eager or graph.why_eager(batches, device)
         drop = spec.method.drop.name if spec.method.drop is not None else "exact"
         self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
@@ -102,21 +100,20 @@ class Member:
             torch.manual_seed(derive(self.spec.seed, "layers", self.which, segment.start))  # dropout's
         self.model.train()
         epoch = -1
-        try:
-            while self.step_done < segment.stop:
-                if tick():
-                    raise Interrupted
-                now, index = divmod(self.step_done, self.batches.steps_per_epoch)
-                if now != epoch:
-                    epoch = now
-                    self.batches.start_epoch(self._order(epoch))
-                self.step.lr.fill_(lrs[self.step_done])
-                self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
-                self.advance(index)
-                self.step_done += 1
-        finally:
-            self.counters.put_back(self.step_done)
-            self.seconds, self._begun = self.seconds_spent(), 0.0
+        while self.step_done < segment.stop:
+            if tick():
+                self.seconds, self._begun = self.seconds_spent(), 0.0
+                raise Interrupted
+            now, index = divmod(self.step_done, self.batches.steps_per_epoch)
+            if now != epoch:
+                epoch = now
+                self.batches.start_epoch(self._order(epoch))
+            self.step.lr.fill_(lrs[self.step_done])
+            self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
+            self.advance(index)
+            self.step_done += 1
+        self.counters.put_back(self.step_done)
+        self.seconds, self._begun = self.seconds_spent(), 0.0
 
     def advance(self, index: int) -> None:
         """One step, on batch `index` of the epoch."""

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from reprtune.spec.history import Restore
 from reprtune.spec.parts.restores import Old, RestoreRules
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.data.task import Task
+from reprtune.training.member import Member, new_network
 from reprtune.training.overlaps import overlaps
 from reprtune.training.restores import RuleContext, restore_filters
 from reprtune.training.restores.belongings import (
@@ -21,6 +24,7 @@ from reprtune.training.restores.belongings import (
     reset_optimizer,
     rewrite_readers,
 )
+from reprtune.training.schedule import Event
 from reprtune.training.seeds import derive, generator
 from reprtune.training.subnetwork import SubNetwork
 
@@ -45,6 +49,27 @@ class RestoreContext:
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 
+def restore(member: Member, task: Task, event: Event) -> Restore:
+    """What a restore does to a member."""
+    build = functools.partial(_build, member, task)
+    context = RestoreContext(event.cycle, member.which, build, functools.partial(_some_batches, member, task))
+    return restore_dropped(member.network, member.spec, context, event.stop)
+
+
+def _build(member: Member, task: Task, seed: int) -> nn.Module:
+    return new_network(member.spec, task, seed, member.which)
+
+
+def _some_batches(member: Member, task: Task) -> Iterator[tuple[Tensor, Tensor]]:
+    """The train part in the order of a generator of its own: that of a folder is by class."""
+    size = member.spec.training.batch_size
+    order = torch.randperm(
+        len(task.train), generator=generator(member.spec.seed, "recalibrate", member.which)
+    )
+    some = task.train.select(order[: RECALIBRATION_BATCHES * size])
+    return evaluation_batches(some, task.mean, task.std, size)
+
+
 @torch.no_grad()
 def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContext, step: int) -> Restore:
     """The dropped filters come back with new weights, and what else belongs to them as the method has it.
@@ -64,7 +89,9 @@ def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContex
     network.set_keep(torch.ones_like(network.keep))
     if rules.restore_bn == "recalibrate":
         recalibrate(network, _whole_batches(context))
-    return Restore(step=step, cycle=context.cycle, levels=levels, overlap=overlaps(network), member=context.which)
+    return Restore(
+        step=step, cycle=context.cycle, levels=levels, overlap=overlaps(network), member=context.which
+    )
 
 
 def _new_weights(network: SubNetwork, spec: TrialSpec, context: RestoreContext) -> dict[str, dict[str, int]]:

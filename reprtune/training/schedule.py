@@ -99,16 +99,16 @@ def cycles(schedule: Cycles, total: int, steps_per_epoch: int) -> tuple[Event, .
     return tuple(event for event in found if event.stop < total)
 
 
-def every(
-    schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int
-) -> tuple[Event, ...]:
+def every(schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
     """An exchange after each period, the last one at the end too; or a drop and at once a restore, but at the
     very end, where nothing would be trained any more."""
     period = _period(schedule, steps_per_epoch)
     stops = range(period, math.floor(schedule.until * total) + 1, period)
     if method.exchange is not None:
         return tuple(Event("exchange", stop, i) for i, stop in enumerate(stops))
-    pairs = ((Event("drop", stop, i), Event("restore", stop, i)) for i, stop in enumerate(stops) if stop < total)
+    pairs = (
+        (Event("drop", stop, i), Event("restore", stop, i)) for i, stop in enumerate(stops) if stop < total
+    )
     return tuple(itertools.chain.from_iterable(pairs))
 
 

@@ -37,7 +37,9 @@ def candidates(filters: FilterMap, selection: Share) -> list[str]:
     layers = [n for n in filters.layers if not (selection.exclude_first and n in filters.first)]
     ranked = [n for n in layers or filters.layers if not _is_excluded(n, filters, selection)]
     if not ranked:
-        fields = {name: getattr(selection, name) for name in ("exclude_first", "exclude_shortcuts", "exclude")}
+        fields = {
+            name: getattr(selection, name) for name in ("exclude_first", "exclude_shortcuts", "exclude")
+        }
         values = ", ".join(f"method.{name} = {value}" for name, value in fields.items())
         raise SpecError(
             f"At least one layer must be left to rank, but {values} leave out all of them.",

@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE = "reprtune.training"
+PACKAGE, PACKAGE_FOLDER = "reprtune.training", Path(__file__).parent
 LAYOUT = {"COMMENT", "NL", "ENCODING", "ENDMARKER"}
 MARKS = {"NEWLINE": "\n", "INDENT": "\t", "DEDENT": "\b"}  # they count, but not as they are written
 BEGIN, END = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END")  # Python 3.12 and 3.14
@@ -157,6 +157,13 @@ def source_digest(*modules: str) -> str:
     for name, path in sorted(closure(*modules).items()):
         sha.update(f"{name} {digest_of(path)}\n".encode())
     return sha.hexdigest()
+
+
+def alone_digest(module: str) -> str:
+    """Of one module of `reprtune.training`, without what it imports."""
+    path = _file(module)
+    assert path is not None, module
+    return digest_of(path)
 
 
 def closure(*modules: str) -> dict[str, Path]:

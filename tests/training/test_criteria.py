@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from reprtune.spec import catalog
-from reprtune.training.criteria import ScoreContext, score_filters
+from reprtune.training.criteria import ScoreContext
 from reprtune.training.criteria.ortho import overlap
 from reprtune.training.seeds import generator
+from tests.training.parts import scored
 
 CONTEXT = ScoreContext(5, 1, None, list)  # type: ignore[arg-type]  # these look at weights only
 DATA_DRIVEN = {"bn-gamma", "activation", "apoz", "taylor", "taylor-fo", "hessian", "oracle"}  # need a network
@@ -72,7 +73,7 @@ ORACLES: dict[str, Callable[[Tensor], list[float]]] = {
 @pytest.mark.parametrize("name", ORACLES)
 def test_scores_are_those_of_the_formula(name: str) -> None:
     """To twelve digits, for every layer, whatever its kernel."""
-    scores = score_filters(name, filters(), CONTEXT)
+    scores = scored(name, filters(), CONTEXT)
     for layer, weight in filters().items():
         assert scores[layer].tolist() == pytest.approx(ORACLES[name](weight), abs=1e-12)
 
@@ -87,7 +88,7 @@ def test_overlap_of_three_filters_by_hand() -> None:
     """Rows (1,0), (3,3), (0,-2): cosines 1/sqrt 2, 0, 1/sqrt 2, so O = a/3, 2a/3, a/3 with a = 1/sqrt 2."""
     weight = torch.tensor([[1.0, 0], [3, 3], [0, -2]]).reshape(3, 2, 1, 1)
     a = 1 / math.sqrt(2)
-    found = score_filters("ortho", {"conv": weight}, CONTEXT)["conv"]
+    found = scored("ortho", {"conv": weight}, CONTEXT)["conv"]
     assert found.tolist() == pytest.approx([a / 3, 2 * a / 3, a / 3])
     assert overlap(weight) == pytest.approx(4 * a / 9)
 
@@ -96,44 +97,44 @@ def test_twins_are_dropped_first_and_orthogonal_filters_last() -> None:
     """Higher means dropped first: a copy (or a negated one) of another filter scores highest."""
     weight = torch.eye(4).reshape(4, 4, 1, 1).clone()
     weight[2] = -2 * weight[1]
-    found = score_filters("ortho", {"conv": weight}, CONTEXT)["conv"]
+    found = scored("ortho", {"conv": weight}, CONTEXT)["conv"]
     assert found.tolist() == pytest.approx([0, 0.25, 0.25, 0])
 
 
 def test_the_weakest_filter_is_dropped_first_by_l2() -> None:
     """Norms 3, 1, 2 relative to their mean 2, negated."""
     weight = torch.tensor([3.0, -1, 2]).reshape(3, 1, 1, 1)
-    assert score_filters("l2", {"conv": weight}, CONTEXT)["conv"].tolist() == [-1.5, -0.5, -1.0]
+    assert scored("l2", {"conv": weight}, CONTEXT)["conv"].tolist() == [-1.5, -0.5, -1.0]
 
 
 def test_released_overlap_by_hand() -> None:
     """Rows (1,0), (3,3), (0,-2), squares 23 in all: products 3, 0 and -6, so |3|, |3 - 6|, |-6| over 69. The
     overlaps of the middle one cancel, where the paper's formula adds them."""
     weight = torch.tensor([[1.0, 0], [3, 3], [0, -2]]).reshape(3, 2, 1, 1)
-    found = score_filters("ortho-released", {"conv": weight}, CONTEXT)["conv"]
+    found = scored("ortho-released", {"conv": weight}, CONTEXT)["conv"]
     assert found.tolist() == pytest.approx([3 / 69, 3 / 69, 6 / 69])
 
 
 def test_the_middle_of_a_layer_is_dropped_first_by_fpgm() -> None:
     """At 0, 1 and 5 on a line: distances 6, 5 and 9 in all."""
     weight = torch.tensor([0.0, 1, 5]).reshape(3, 1, 1, 1)
-    assert score_filters("fpgm", {"conv": weight}, CONTEXT)["conv"].tolist() == [-6, -5, -9]
+    assert scored("fpgm", {"conv": weight}, CONTEXT)["conv"].tolist() == [-6, -5, -9]
 
 
 def test_the_weakest_filter_is_dropped_first_by_l1() -> None:
     """Sums 3, 4 and 2 relative to their mean 3; by L2 the second, whose weights are spread, is below the first."""
     weight = torch.tensor([[3.0, 0], [-2, 2], [0, -2]]).reshape(3, 2, 1, 1)
-    found = score_filters("l1", {"conv": weight}, CONTEXT)["conv"]
+    found = scored("l1", {"conv": weight}, CONTEXT)["conv"]
     assert found.tolist() == pytest.approx([-1, -4 / 3, -2 / 3])
-    assert score_filters("l2", {"conv": weight}, CONTEXT)["conv"].argmin() == 0
+    assert scored("l2", {"conv": weight}, CONTEXT)["conv"].argmin() == 0
 
 
 def test_corrected_overlap_of_random_filters_is_the_same_for_every_size() -> None:
     """Raw, a 27-number filter overlaps three times as much as a 288-number one; corrected, both about 1."""
     layers = {"small": (64, 3, 3, 3), "large": (64, 32, 3, 3)}
     drawn = {n: torch.randn(shape, generator=generator(1, n)) for n, shape in layers.items()}
-    raw = {n: s.mean().item() for n, s in score_filters("ortho", drawn, CONTEXT).items()}
-    corrected = {n: s.mean().item() for n, s in score_filters("ortho-dim", drawn, CONTEXT).items()}
+    raw = {n: s.mean().item() for n, s in scored("ortho", drawn, CONTEXT).items()}
+    corrected = {n: s.mean().item() for n, s in scored("ortho-dim", drawn, CONTEXT).items()}
     assert raw["small"] / raw["large"] == pytest.approx(math.sqrt(288 / 27), rel=0.1)
     assert list(corrected.values()) == pytest.approx([1, 1], rel=0.06)
 
@@ -142,15 +143,13 @@ def test_random_scores_are_drawn_anew_for_each_seed_cycle_and_layer() -> None:
     """Uniform on [0, 1), the same again for the same three, whatever other layers there are."""
     weight = torch.ones(2000, 1, 1, 1)
     draws = {
-        (seed, cycle, layer): score_filters("random", {layer: weight}, ScoreContext(seed, cycle, None, list))[
-            layer
-        ]
+        (seed, cycle, layer): scored("random", {layer: weight}, ScoreContext(seed, cycle, None, list))[layer]
         for seed in (0, 1)
         for cycle in (0, 1)
         for layer in ("a", "b")
     }
     assert len({tuple(d.tolist()) for d in draws.values()}) == 8
-    both = score_filters("random", {"b": weight, "a": weight}, ScoreContext(0, 1, None, list))
+    both = scored("random", {"b": weight, "a": weight}, ScoreContext(0, 1, None, list))
     assert torch.equal(both["a"], draws[0, 1, "a"])
     for draw in draws.values():
         assert draw.min() >= 0 and draw.max() < 1
@@ -162,7 +161,7 @@ def test_random_scores_are_drawn_anew_for_each_seed_cycle_and_layer() -> None:
 def test_scores_are_float64_vectors_on_the_cpu(name: str) -> None:
     """One per filter, detached from the graph; the weights are left as they are."""
     given = {k: v.requires_grad_() for k, v in filters().items()}
-    scores = score_filters(name, given, CONTEXT)
+    scores = scored(name, given, CONTEXT)
     assert list(scores) == list(given)
     for layer, weight in filters().items():
         assert scores[layer].shape == (len(weight),)
@@ -174,7 +173,7 @@ def test_scores_are_float64_vectors_on_the_cpu(name: str) -> None:
 def test_scores_do_not_depend_on_the_memory_format(name: str) -> None:
     """Channels-last weights give the same bits."""
     last = {k: v.contiguous(memory_format=torch.channels_last) for k, v in filters().items()}
-    one, other = score_filters(name, filters(), CONTEXT), score_filters(name, last, CONTEXT)
+    one, other = scored(name, filters(), CONTEXT), scored(name, last, CONTEXT)
     assert all(torch.equal(one[layer], other[layer]) for layer in SHAPES)
 
 
@@ -184,7 +183,7 @@ def test_dead_filters_have_a_score(name: str) -> None:
     weight = filters()["conv1"]
     weight[2] = 0
     given = {"one dead": weight, "all dead": torch.zeros(3, 2, 3, 3), "single": torch.ones(1, 2, 3, 3)}
-    scores = score_filters(name, given, CONTEXT)
+    scores = scored(name, given, CONTEXT)
     assert all(score.isfinite().all() for score in scores.values())
     if name in ORACLES:
         assert scores["one dead"].tolist() == pytest.approx(ORACLES[name](weight), abs=1e-12)
@@ -196,6 +195,6 @@ def test_dead_filters_have_a_score(name: str) -> None:
 def test_scores_do_not_depend_on_the_scale_of_a_layer(name: str, scale: float) -> None:
     """Very small and very large weights rank as they are, not by overflow."""
     weight = filters()["conv2"].double()
-    one = score_filters(name, {"conv": weight}, CONTEXT)["conv"]
-    other = score_filters(name, {"conv": (weight * scale).float()}, CONTEXT)["conv"]
+    one = scored(name, {"conv": weight}, CONTEXT)["conv"]
+    other = scored(name, {"conv": (weight * scale).float()}, CONTEXT)["conv"]
     assert other.tolist() == pytest.approx(one.tolist(), rel=1e-5)

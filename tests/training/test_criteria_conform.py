@@ -10,12 +10,13 @@ from torch import Tensor
 
 from reprtune.spec import catalog
 from reprtune.training import dropping
-from reprtune.training.criteria import ScoreContext, reading, score_filters
+from reprtune.training.criteria import ScoreContext, reading
 from reprtune.training.criteria import hessian as hessian_module
-from reprtune.training.overlaps import detached
 from reprtune.training.filters import find_filters
+from reprtune.training.overlaps import detached
 from reprtune.training.subnetwork import SubNetwork
 from tests.training.dropping import EXAMPLE
+from tests.training.parts import scored
 from tests.training.small_net import LAYERS, N_IMAGES, context, network
 from tests.training.tiny import finish, spec
 from tests.training.toy_networks import Tower
@@ -29,7 +30,7 @@ def ranked(name: str, net: SubNetwork) -> dict[str, Tensor]:
 
 
 def scored(name: str, net: SubNetwork, batch_size: int = 50) -> dict[str, Tensor]:
-    return score_filters(name, ranked(name, net), context(net, batch_size))
+    return scored(name, ranked(name, net), context(net, batch_size))
 
 
 def same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -71,7 +72,7 @@ def test_modes_come_back_after_an_error() -> None:
     broken = ScoreContext(0, 0, net, lambda: [(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64))])
     for name in ("activation", "taylor", "hessian", "oracle"):
         with pytest.raises(RuntimeError):
-            score_filters(name, detached(net), broken)
+            scored(name, detached(net), broken)
         assert net.model.training and not net.model.bn1.training
 
 
@@ -148,7 +149,7 @@ def test_only_layers_that_are_ranked_are_scored(monkeypatch: pytest.MonkeyPatch)
 
     def spy(name: str, filters: dict[str, Tensor], given: ScoreContext) -> dict[str, Tensor]:
         asked.append(list(filters))
-        return score_filters(name, filters, given)
+        return scored(name, filters, given)
 
     monkeypatch.setattr(dropping, "score_filters", spy)
     finish(spec(method__criterion="l2", method__cycles=1, training__total="3ep"))
@@ -167,6 +168,6 @@ def test_scores_on_a_gpu_are_those_of_the_cpu(name: str, monkeypatch: pytest.Mon
     moved = ScoreContext(
         given.seed, given.cycle, net, lambda: [(x.cuda(), y.cuda()) for x, y in given.batches()]
     )
-    found = score_filters(name, ranked(name, net), moved)
+    found = scored(name, ranked(name, net), moved)
     for layer, scores in scored(name, on_cpu).items():
         assert found[layer].tolist() == pytest.approx(scores.tolist(), rel=1e-2, abs=1e-5)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reprtune.errors import SpecError
-from reprtune.training.criteria import score_filters
 from reprtune.training.criteria.needs import check_needs
 from reprtune.training.overlaps import detached
+from tests.training.parts import scored
 from tests.training.small_net import LAYERS, N_IMAGES, SmallNet, activations, context, images, network
 from tests.training.tiny import live, spec
 from tests.training.toy_networks import TOYS
@@ -108,7 +108,7 @@ REFERENCES: dict[str, Callable[[SmallNet], Scores]] = {
 def test_scores_are_those_of_the_definition(name: str) -> None:
     """To the digits of float32, for a 3x3, a 1x1 and a residual layer, though later layers overwrite."""
     net = network()
-    found = score_filters(name, detached(net), context(net))
+    found = scored(name, detached(net), context(net))
     expected = REFERENCES[name](exact(net.model))
     assert list(found) == list(LAYERS)
     for layer, scores in found.items():
@@ -123,7 +123,7 @@ def test_bn_gamma_is_the_scale_after_the_filter() -> None:
     layers = {name: w for name, w in detached(net).items() if name != "conv2"}
     with torch.no_grad():
         net.model.bn1.weight.copy_(torch.tensor([0.5, -2, 0, 1, 0.25]))
-    found = score_filters("bn-gamma", layers, context(net))
+    found = scored("bn-gamma", layers, context(net))
     assert found["conv1"].tolist() == [-0.5, -2, 0, -1, -0.25]
     assert found["conv3"].tolist() == [-abs(v) for v in net.model.bn3.weight.tolist()]
 
@@ -132,7 +132,7 @@ def test_bn_gamma_refuses_layers_without_batch_norm() -> None:
     """It names them and the field that leaves them out; left out, they are no obstacle."""
     net = network()
     with pytest.raises(SpecError, match=r"but conv2 has none\.\n.*method\.exclude"):
-        score_filters("bn-gamma", detached(net), context(net))
+        scored("bn-gamma", detached(net), context(net))
     check_needs("bn-gamma", ["conv1", "conv3"], net.filters)
     check_needs("l1", LAYERS, net.filters)
 
@@ -153,7 +153,7 @@ def test_layers_of_any_graph_have_scores(name: str, toy: str) -> None:
     finds no zeros where there is no ReLU)."""
     make, _, _ = TOYS[toy]
     net = network(make())
-    found = score_filters(name, detached(net), context(net))
+    found = scored(name, detached(net), context(net))
     assert {layer: len(scores) for layer, scores in found.items()} == dict(net.filters.layers)
     assert all(scores.isfinite().all() for scores in found.values())
     assert name == "apoz" or torch.cat(list(found.values())).unique().numel() > 1

@@ -19,7 +19,11 @@ BUILT = [part for part in Exchange.kinds if part.card.code]
 def members(n: int) -> list[Entries]:
     """Weights k, 10 k and so on of member k, exact in binary; a counter each."""
     return [
-        {"weight": torch.arange(6.0).reshape(2, 3) + 8 * k, "mean": torch.full((2,), 4.0 * k), "count": torch.tensor(k)}
+        {
+            "weight": torch.arange(6.0).reshape(2, 3) + 8 * k,
+            "mean": torch.full((2,), 4.0 * k),
+            "count": torch.tensor(k),
+        }
         for k in range(n)
     ]
 

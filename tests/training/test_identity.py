@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from reprtune.training import identity
+from reprtune.spec.levels import levels
+from reprtune.training import identity, sources
 from reprtune.training.run import Run
 from reprtune.training.schedule import Event
 from tests.training.tiny import MATERIALS, SPEC, names, spec
@@ -103,19 +105,14 @@ def test_the_method_counts_from_the_first_drop_on(path: str) -> None:
 
 
 def test_every_field_of_a_trial_is_visited() -> None:
-    """A field added to the specification must be put in one of these tables."""
-    from reprtune.spec.codec import to_plain
-
-    plain = to_plain(SPEC)
-    leaves = {"seed"} | {
-        f"{part}.{f}" for part in ("task", "model", "training", "method") for f in plain[part]
-    }
+    """A field, or an option of a part of RePr, that is added must be put in one of these tables."""
     elsewhere = {
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
         "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
         "task.image_size", "training.teacher", "training.teacher_weight", "training.teacher_temperature",
+        "method.schedule", "method.selection",
     }  # fmt: skip
-    assert leaves == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere
+    assert set(levels(SPEC)) == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere
 
 
 def test_longer_phases_continue_shorter_ones() -> None:
@@ -168,19 +165,60 @@ def test_the_same_trial_has_the_same_names() -> None:
     assert sum(isinstance(item, Event) for item in run.items) == 4
 
 
-@pytest.mark.parametrize("name", ["source_digest", "device", "torch"])
-def test_other_code_makes_other_states(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Source of this package, kind of device and version of torch are in the first name."""
+@pytest.mark.parametrize("name", ["device", "torch"])
+def test_another_machine_makes_other_states(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kind of device and version of torch are in the first name."""
     before = identity.root_name(SPEC, "data", "cpu")
-    if name == "source_digest":
-        monkeypatch.setattr(identity, "source_digest", lambda: "other")
-    elif name == "torch":
+    if name == "torch":
         monkeypatch.setattr(identity.torch, "__version__", "9.9")
     device = "cuda" if name == "device" else "cpu"
     assert identity.root_name(SPEC, "data", device) != before
     assert identity.root_name(SPEC, "other data", "cpu") != before
 
 
-def test_the_source_is_all_of_it() -> None:
-    """64 hexadecimal digits that change with any file of the package."""
-    assert len(identity.source_digest()) == 64
+@pytest.fixture
+def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """`edited("select")`: that module of `reprtune.training` says something else."""
+    digest_of = sources.digest_of
+
+    def edit(module: str) -> None:
+        there = sources.PACKAGE_FOLDER / f"{module.replace('.', '/')}.py"
+        assert there.is_file()
+        monkeypatch.setattr(sources, "digest_of", lambda path: "other" if path == there else digest_of(path))
+        sources.source_digest.cache_clear()
+
+    yield edit
+    monkeypatch.undo()
+    sources.source_digest.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("module", "first"),
+    [
+        ("step", 0), ("subnetwork", 0), ("filters", 0), ("losses", 0), ("data.batches", 0), ("optimizers", 0),
+        ("models.convnet", 0), ("models.layers", 0), ("member", 0), ("evaluation", 0), ("live", 0),
+        ("select", 2), ("criteria.ortho", 2), ("dropping", 2), ("criteria.needs", 2),
+        ("restoring", 4), ("restores.orthogonal", 4), ("restores.lengths", 4), ("restores.belongings", 4),
+        ("criteria.norm", None), ("criteria.oracle", None), ("restores.simple", None), ("models.resnet", None),
+        ("exchanges.average", None), ("exchanging", None), ("schedule", None), ("run", None), ("export", None),
+        ("identity", None), ("single", None), ("health", None),
+    ],
+)  # fmt: skip
+def test_a_changed_line_renames_what_it_can_change(
+    edited: Callable[[str], None], module: str, first: int | None
+) -> None:
+    """From the first step, the first drop (2) or the first restore (4) on, or nothing at all."""
+    before = names(SPEC)
+    edited(module)
+    after = names(SPEC)
+    assert common(before, after) == (len(before) if first is None else first)
+    assert first is None or not set(before[first:]) & set(after)
+
+
+def test_an_exchange_is_named_by_its_rule(edited: Callable[[str], None]) -> None:
+    """A trial that averages is renamed from the first exchange on; one without is not."""
+    averaging, ensemble = spec(method="averaging"), spec(method="ensemble")
+    before, others = names(averaging), names(ensemble)
+    assert common(before, others) == 2, "they share all before the first exchange"
+    edited("exchanges.average")
+    assert common(before, names(averaging)) == 2 and names(ensemble) == others

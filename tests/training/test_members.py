@@ -26,8 +26,6 @@ def network(run: Run, which: int) -> dict[str, Tensor]:
     return {k.partition("/")[2]: t for k, t in tensors.items() if k.startswith(f"net{which}/")}
 
 
-
-
 def test_a_member_does_not_depend_on_the_others() -> None:
     """The first of an ensemble ends in the bits of standard training; the second is another network; with
     three, the second is the same as with two."""

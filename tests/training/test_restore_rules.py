@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from reprtune.spec.method import SCALES
-from reprtune.training.restores import Restored, RuleContext, restore_filters
+from reprtune.spec.parts.restores import SCALES
+from reprtune.training.restores import Restored, RuleContext
 from reprtune.training.seeds import generator
+from tests.training.parts import restored
 
 RULES = ("orthogonal", "as-released", "random", "old")  # those that have a norm to scale
 MASK = torch.tensor([False, True, True, False, False, True, False, False])
@@ -21,7 +22,7 @@ def layer(*shape: int, name: str = "w") -> Tensor:
 
 def restore(rule: str, weight: Tensor, mask: Tensor = MASK, scale: str = "own", seed: int = 0) -> Restored:
     context = RuleContext(generator(seed, "restore"), lambda: layer(*weight.shape, name="new network"))
-    return restore_filters(rule, weight, mask, context, scale)
+    return restored(rule, weight, mask, context, None if scale == "own" else scale)
 
 
 def rows(weight: Tensor) -> np.ndarray:

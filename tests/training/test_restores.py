@@ -8,8 +8,9 @@ import torch
 from scipy.linalg import null_space
 from torch import Tensor
 
-from reprtune.training.restores import Restored, RuleContext, restore_filters
+from reprtune.training.restores import Restored, RuleContext
 from reprtune.training.seeds import generator
+from tests.training.parts import restored
 
 LIMIT = 1e-5
 
@@ -25,7 +26,7 @@ def dropped(n: int, *which: int) -> Tensor:
 
 
 def restore(weight: Tensor, mask: Tensor, seed: int = 0) -> Restored:
-    return restore_filters("orthogonal", weight, mask, context(generator(seed, "restore")))
+    return restored("orthogonal", weight, mask, context(generator(seed, "restore")))
 
 
 def context(draw: torch.Generator) -> RuleContext:
@@ -203,6 +204,6 @@ def test_a_layer_without_dropped_filters_gets_nothing() -> None:
     """No rows, no levels, and no draw from the generator."""
     draw = generator(0, "restore")
     before = draw.get_state()
-    result = restore_filters("orthogonal", layer(4, 2, 3, 3), dropped(4), context(draw))
+    result = restored("orthogonal", layer(4, 2, 3, 3), dropped(4), context(draw))
     assert result.weight.shape == (0, 2, 3, 3) and result.levels == ()
     assert torch.equal(draw.get_state(), before)

@@ -11,6 +11,7 @@ import pytest
 from reprtune.states.store import StateStore
 from reprtune.training import run as module
 from reprtune.training.live import Interrupted, Live
+from reprtune.training.member import Member
 from reprtune.training.run import Keep, Run, Update
 from tests.training.tiny import (
     MATERIALS,
@@ -57,7 +58,7 @@ def test_what_a_finished_trial_leaves(store: StateStore, monkeypatch: pytest.Mon
 def test_running_again_does_nothing(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run finds the last state and takes no step."""
     finish(SPEC, store)
-    monkeypatch.setattr(Live, "advance", None)
+    monkeypatch.setattr(Member, "advance", None)
     again = Run(SPEC, MATERIALS, store)
     assert [update.kind for update in again] == ["found"]
     assert (again.steps_spent, again.finished) == (0, True)
@@ -157,7 +158,7 @@ def test_a_pause_inside_long_segments(store: StateStore, alone: Run, monkeypatch
     """States are saved within a segment too, so that a kill loses little of it."""
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
     steps: list[int] = []
-    real = Live.advance
+    real = Member.advance
 
     def advance(live: Live, index: int) -> None:
         steps.append(live.step_done)
@@ -165,7 +166,7 @@ def test_a_pause_inside_long_segments(store: StateStore, alone: Run, monkeypatch
             raise Killed
         real(live, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     with pytest.raises(Killed):
         finish(SPEC, store)
     run = finish(SPEC, store)

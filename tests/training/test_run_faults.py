@@ -13,6 +13,7 @@ import torch
 from reprtune.errors import StateError
 from reprtune.states.store import StateStore
 from reprtune.training.live import Interrupted, Live
+from reprtune.training.member import Member
 from reprtune.training.run import Run
 from tests.training.tiny import MATERIALS, SPEC, STEPS, assert_same_end, finish, go, spec, stored, until
 
@@ -103,7 +104,7 @@ def test_divergence_ends_the_trial(store: StateStore, monkeypatch: pytest.Monkey
     assert run.diverged and run.finished and not any(update.rung for update in updates)
     assert run.history.diverged_at == run.steps_spent == updates[-1].step < STEPS
     assert len(run.history.points) == run.steps_spent // 8 - 1
-    monkeypatch.setattr(Live, "advance", None)
+    monkeypatch.setattr(Member, "advance", None)
     again = Run(trial, MATERIALS, store)
     assert [update.kind for update in again] == ["found"]
     assert again.diverged and again.history.diverged_at == run.history.diverged_at
@@ -111,14 +112,14 @@ def test_divergence_ends_the_trial(store: StateStore, monkeypatch: pytest.Monkey
 
 def test_divergence_at_a_rung_is_no_rung(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to compare."""
-    real = Live.advance
+    real = Member.advance
 
     def advance(live: Live, index: int) -> None:
         real(live, index)
         if live.step_done == 20:
             live.step.loss_sum += float("nan")
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     run = Run(SPEC, MATERIALS)
     assert [update.rung for update in run][-1] is False
     assert run.history.diverged_at == 24
@@ -126,18 +127,18 @@ def test_divergence_at_a_rung_is_no_rung(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_out_of_memory_loses_nothing(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error comes through, the claim is released; with memory the trial goes on from its last state."""
-    real = Live.advance
+    real = Member.advance
 
     def advance(live: Live, index: int) -> None:
         if live.step_done == 19:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         real(live, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     with pytest.raises(torch.OutOfMemoryError):
         finish(SPEC, store)
     assert not list((store.folder / "claims").iterdir())
-    monkeypatch.setattr(Live, "advance", real)
+    monkeypatch.setattr(Member, "advance", real)
     run = finish(SPEC, store)
     assert run.steps_spent == STEPS - 16
     assert_same_end(run, alone)

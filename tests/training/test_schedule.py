@@ -65,7 +65,9 @@ def test_standard_training_has_no_events() -> None:
     spec = trial(0, "5it", "3it", "10it")
     assert written(plan(spec, STEPS_PER_EPOCH)) == ["0-4 full 0", "4-8 full 0", "8-10 full 0"]
     assert rungs(spec, STEPS_PER_EPOCH) == (4, 8)
-    assert rungs(trial(0, "5it", "3it", "100it"), STEPS_PER_EPOCH) == tuple(range(8, 100, 8))  # 10 is 2.5, so 2
+    assert rungs(trial(0, "5it", "3it", "100it"), STEPS_PER_EPOCH) == tuple(
+        range(8, 100, 8)
+    )  # 10 is 2.5, so 2
 
 
 def other(**changes: Any) -> TrialSpec:
@@ -82,7 +84,10 @@ def test_an_exchange_after_every_period_by_hand() -> None:
         "12-16 full 2", "16-18 full 2", "exchange@18 2", "18-20 full 3",
     ]  # fmt: skip
     assert rungs(spec, STEPS_PER_EPOCH) == (6, 12, 18)
-    assert written(plan(other(method="averaging", method__period="10it"), STEPS_PER_EPOCH))[-1] == "exchange@20 1"
+    assert (
+        written(plan(other(method="averaging", method__period="10it"), STEPS_PER_EPOCH))[-1]
+        == "exchange@20 1"
+    )
     until = other(method="averaging", method__period="6it", method__until=0.6)
     assert [i for i in written(plan(until, STEPS_PER_EPOCH)) if "@" in i] == ["exchange@6 0", "exchange@12 1"]
 

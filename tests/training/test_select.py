@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import fx, nn
 
 from reprtune.errors import SpecError
-from reprtune.spec.method import SCOPES, MethodSpec
+from reprtune.spec.parts.selections import SCOPES, Share
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.select import candidates, n_dropped, select
 
@@ -46,9 +46,9 @@ def one_by_one(
     return dropped
 
 
-def chosen(scores: dict[str, list[float]], filters: FilterMap, method: MethodSpec) -> set[tuple[str, int]]:
+def chosen(scores: dict[str, list[float]], filters: FilterMap, selection: Share) -> set[tuple[str, int]]:
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in scores.items()}
-    drop = select(tensors, filters, method)
+    drop = select(tensors, filters, selection)
     return {(name, int(i)) for name, part in filters.slices().items() for i in drop[part].nonzero().flatten()}
 
 
@@ -76,7 +76,7 @@ def test_selection_is_that_of_taking_the_worst_one_by_one(
     loses more than the cap; and as many as were promised."""
     filters = network(*(len(s) for s in scores), shortcuts="".join(shortcuts & set("abcd"[: len(scores)])))
     excluded &= set(filters.layers)
-    method = MethodSpec(
+    selection = Share(
         prune_ratio=ratio, scope=scope, layer_cap=percent / 100, exclude_first=exclude_first,
         exclude=tuple(sorted(excluded)), exclude_shortcuts=exclude_shortcuts,
     )  # fmt: skip
@@ -85,15 +85,15 @@ def test_selection_is_that_of_taking_the_worst_one_by_one(
     ranked = [n for n in ranked if n not in excluded and not (exclude_shortcuts and n in shortcuts)]
     if not ranked:
         with pytest.raises(SpecError, match="At least one layer must be left to rank"):
-            n_dropped(filters, method)
+            n_dropped(filters, selection)
         return
     groups = [ranked] if scope == "global" else [[name] for name in ranked]
     expected: set[tuple[str, int]] = set()
     for group in groups:
         n = round(ratio * sum(len(named[name]) for name in group))
         expected |= one_by_one(named, group, n, Fraction(percent, 100))
-    assert chosen(named, filters, method) == expected
-    assert n_dropped(filters, method) == len(expected)
+    assert chosen(named, filters, selection) == expected
+    assert n_dropped(filters, selection) == len(expected)
     for name, size in filters.layers.items():
         assert sum(layer == name for layer, _ in expected) < size
 
@@ -112,14 +112,14 @@ def test_selection_is_that_of_taking_the_worst_one_by_one(
 )
 def test_counts_with_a_cap_by_hand(ratio: float, scope: str, cap: float, number: int) -> None:
     """Where more is asked than the layers may give, all that they may give is dropped."""
-    method = MethodSpec(prune_ratio=ratio, scope=scope, layer_cap=cap, exclude_first=False)
-    assert n_dropped(network(96, 4), method) == number
+    selection = Share(prune_ratio=ratio, scope=scope, layer_cap=cap, exclude_first=False)
+    assert n_dropped(network(96, 4), selection) == number
 
 
 def test_a_share_of_100_filters_is_exact() -> None:
     """0.29 of 100 is 29, although 0.29 * 100 is below it in floating point."""
-    method = MethodSpec(prune_ratio=0.9, layer_cap=0.29, exclude_first=False)
-    assert n_dropped(network(100), method) == 29
+    selection = Share(prune_ratio=0.9, layer_cap=0.29, exclude_first=False)
+    assert n_dropped(network(100), selection) == 29
 
 
 @pytest.mark.parametrize(
@@ -136,30 +136,30 @@ def test_a_share_of_100_filters_is_exact() -> None:
 )
 def test_counts_by_hand(ratio: float, scope: str, exclude_first: bool, number: int) -> None:
     """Three layers of 32 filters, as in the paper's C3(32)."""
-    method = MethodSpec(prune_ratio=ratio, scope=scope, exclude_first=exclude_first)
-    assert n_dropped(network(32, 32, 32), method) == number
+    selection = Share(prune_ratio=ratio, scope=scope, exclude_first=exclude_first)
+    assert n_dropped(network(32, 32, 32), selection) == number
 
 
 def test_the_last_filter_of_a_layer_is_passed_over() -> None:
     """All of a score above all of b: of 2 + 4 filters, half are one of a, its worst, and two of b."""
     scores = {"a": [9.0, 8.0], "b": [1.0, 4.0, 3.0, 2.0]}
-    method = MethodSpec(prune_ratio=0.5, exclude_first=False)
-    assert chosen(scores, network(2, 4), method) == {("a", 0), ("b", 1), ("b", 2)}
+    selection = Share(prune_ratio=0.5, exclude_first=False)
+    assert chosen(scores, network(2, 4), selection) == {("a", 0), ("b", 1), ("b", 2)}
 
 
 def test_ties_go_by_position() -> None:
     """Equal scores everywhere: the first filters of the first layer, up to its last one, then of the next."""
     scores = {"a": [1.0] * 3, "b": [1.0] * 3}
-    method = MethodSpec(prune_ratio=0.5, exclude_first=False)
-    assert chosen(scores, network(3, 3), method) == {("a", 0), ("a", 1), ("b", 0)}
+    selection = Share(prune_ratio=0.5, exclude_first=False)
+    assert chosen(scores, network(3, 3), selection) == {("a", 0), ("a", 1), ("b", 0)}
 
 
 def test_the_first_layer_is_left_out_where_there_is_another() -> None:
     """A network with only one layer ranks that one."""
-    method = MethodSpec(exclude_first=True)
-    assert candidates(network(4, 4), method) == ["b"]
-    assert candidates(network(4), method) == ["a"]
-    assert candidates(network(4, 4), MethodSpec(exclude_first=False)) == ["a", "b"]
+    selection = Share(exclude_first=True)
+    assert candidates(network(4, 4), selection) == ["b"]
+    assert candidates(network(4), selection) == ["a"]
+    assert candidates(network(4, 4), Share(exclude_first=False)) == ["a", "b"]
 
 
 def test_layers_are_left_out_by_pattern_and_as_shortcuts() -> None:
@@ -173,31 +173,31 @@ def test_layers_are_left_out_by_pattern_and_as_shortcuts() -> None:
         ("[!d]*",): ["d"],
     }
     for exclude, layers in ways.items():
-        method = MethodSpec(exclude_first=False, exclude=exclude)
+        selection = Share(exclude_first=False, exclude=exclude)
         if layers is None:
             with pytest.raises(SpecError, match="leave out all of them"):
-                candidates(filters, method)
+                candidates(filters, selection)
         else:
-            assert candidates(filters, method) == layers
-    assert candidates(filters, MethodSpec(exclude_first=False, exclude_shortcuts=True)) == ["a", "b", "d"]
-    assert candidates(filters, MethodSpec(exclude_shortcuts=True, exclude=("d",))) == ["b"]
+            assert candidates(filters, selection) == layers
+    assert candidates(filters, Share(exclude_first=False, exclude_shortcuts=True)) == ["a", "b", "d"]
+    assert candidates(filters, Share(exclude_shortcuts=True, exclude=("d",))) == ["b"]
 
 
 @pytest.mark.parametrize("pattern", ["e", "A", "a.*", ""])
 def test_a_pattern_that_matches_nothing_is_refused(pattern: str) -> None:
     """The error names the field and the pattern; its hint lists the layers."""
     with pytest.raises(SpecError, match=r"method.exclude must match droppable layers, but '") as caught:
-        n_dropped(network(4, 4), MethodSpec(exclude=("b", pattern), exclude_first=False))
+        n_dropped(network(4, 4), Share(exclude=("b", pattern), exclude_first=False))
     assert repr(pattern) in caught.value.message
     assert caught.value.hint == "The droppable layers are a, b."
 
 
 def test_leaving_out_everything_is_refused() -> None:
     """Each field that left a layer out is named with its value, and the layers too."""
-    method = MethodSpec(exclude_first=True, exclude_shortcuts=True, exclude=("b",))
+    selection = Share(exclude_first=True, exclude_shortcuts=True, exclude=("b",))
     with pytest.raises(
         SpecError, match=r"method.exclude_first = True, method.exclude_shortcuts = True"
     ) as caught:
-        candidates(network(4, 4, 4, shortcuts="c"), method)
+        candidates(network(4, 4, 4, shortcuts="c"), selection)
     assert "method.exclude = ('b',)" in caught.value.message
     assert caught.value.hint == "Leave out fewer of a, b, c."

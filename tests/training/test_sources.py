@@ -27,6 +27,7 @@ print(json.dumps([digest_of(Path(line.rstrip())) for line in sys.stdin]))
 SAMPLE = '''"""Of the module."""
 
 import os  # a comment
+PAGE = "\x0c\u2028"
 
 
 @property
@@ -100,6 +101,7 @@ EQUAL = {
     "a docstring instead of pass": ("class A(E):\n  pass\n", "class A(E):\n  'It.'\n"),
     "a docstring instead of pass on one line": ("class A(E): pass\nx\n", "class A(E): 'It.'  # c\nx\n"),
     "after letters of two bytes": ("def é(): x\n", "def é(): 'It.'; x\n"),
+    "after what is no end of a line": ("x = '\x0c\u2028'\ndef é(): x\n", "x = '\x0c\u2028'\ndef é(): 'It.'; x\n"),
 }  # fmt: skip
 DIFFERENT = {
     "a name": ("x = 1\n", "y = 1\n"),

@@ -24,6 +24,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import MAGIC, StateStore
 from reprtune.training import state
 from reprtune.training.live import Live
+from reprtune.training.member import Member
 from reprtune.training.run import Run
 from tests.conftest import ROOT
 from tests.training.processes import Train
@@ -153,7 +154,7 @@ def test_a_trial_that_diverges(train: Invoke, tmp_path: Path, monkeypatch: pytes
     first = train(*words)
     assert first.exit_code == 1
     assert "diverged: the loss became infinite or not a number; a lower training.lr may help" in first.output
-    monkeypatch.setattr(Live, "advance", None)
+    monkeypatch.setattr(Member, "advance", None)
     second = train(*words, "--json")
     assert second.exit_code == 1
     result = json.loads(second.stdout)
@@ -164,19 +165,19 @@ def test_a_trial_that_diverges(train: Invoke, tmp_path: Path, monkeypatch: pytes
 
 def test_a_device_out_of_memory(train: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 1 and a way out; with memory the same command goes on from the last state."""
-    real = Live.advance
+    real = Member.advance
 
     def advance(live: Live, index: int) -> None:
         if live.step_done == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
         real(live, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     monkeypatch.setattr("reprtune.training.run.STORE_SECONDS", 0.0)
     first = train()
     assert first.exit_code == 1, first.output
     assert "out-of-memory: the device had too little memory; lower training.batch_size" in first.output
-    monkeypatch.setattr(Live, "advance", real)
+    monkeypatch.setattr(Member, "advance", real)
     second = train()
     assert second.exit_code == 0
     assert "continued from 2/3" in second.output

@@ -17,6 +17,7 @@ from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import Arm
 from reprtune.training.live import Live
+from reprtune.training.member import Member
 from reprtune.training.run import Run
 from reprtune.tuning.budget import Budget
 from reprtune.tuning.process import Report, worker_name
@@ -104,14 +105,14 @@ def test_what_interrupted_and_lost_attempts_spent_counts(tmp_path: Path, cost: t
 def leave_after(n: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     """True once so many steps were trained."""
     steps = 0
-    original = Live.advance
+    original = Member.advance
 
     def advance(self: Live, index: int) -> None:
         nonlocal steps
         steps += 1
         original(self, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     return lambda: steps >= n
 
 

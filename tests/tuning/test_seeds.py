@@ -22,6 +22,7 @@ from reprtune.spec.stopping import Other
 from reprtune.spec.study import StopRule
 from reprtune.states.store import StateStore
 from reprtune.training.live import Live
+from reprtune.training.member import Member
 from reprtune.training.run import Run
 from reprtune.tuning.export import slot_network
 from reprtune.tuning.journal import Journal
@@ -136,13 +137,13 @@ def test_a_worker_that_leaves_in_any_seed_loses_and_doubles_nothing(
 def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the seed of every step that is trained."""
     steps: list[int] = []
-    original = Live.advance
+    original = Member.advance
 
     def advance(self: Live, index: int) -> None:
         steps.append(self.spec.seed)
         original(self, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     return steps
 
 
@@ -230,7 +231,7 @@ def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_fi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has no values, for a mean without it would say that it went well."""
-    original = Live.advance
+    original = Member.advance
 
     def advance(self: Live, index: int) -> None:
         original(self, index)
@@ -238,7 +239,7 @@ def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_fi
             with torch.no_grad():
                 next(self.model.parameters()).fill_(float("nan"))
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     settings = create(tmp_path, **{**SEEDS, "slots": 1})
     (trial,) = work(settings).final()
     assert trial.outcome == "diverged" and trial.values is None and trial.seed == 1

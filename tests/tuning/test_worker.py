@@ -15,6 +15,7 @@ from reprtune.record.slots import find_slot
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.training.live import Live
+from reprtune.training.member import Member
 from reprtune.training.run import Materials, Run
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.launch import forget_beginnings
@@ -121,14 +122,14 @@ def test_a_worker_that_is_asked_to_leave_gives_its_slot_back_and_nothing_is_lost
 ) -> None:
     """After so many steps, in the middle of an epoch too: the study ends as if nobody had left."""
     steps = 0
-    original = Live.advance
+    original = Member.advance
 
     def advance(self: Live, index: int) -> None:
         nonlocal steps
         steps += 1
         original(self, index)
 
-    monkeypatch.setattr(Live, "advance", advance)
+    monkeypatch.setattr(Member, "advance", advance)
     settings = create(tmp_path)
     study = work(settings, leaving=lambda: steps >= after)
     assert steps == after

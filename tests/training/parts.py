@@ -1,0 +1,25 @@
+"""Parts by their names, for tests that try each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from reprtune.spec.parts.criteria import Criterion
+from reprtune.spec.parts.restores import Restore
+from reprtune.training.criteria import ScoreContext, score_filters
+from reprtune.training.restores import Restored, RuleContext, restore_filters
+
+
+def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:
+    """By the criterion of that name."""
+    return score_filters(Criterion.read(name, "criterion"), filters, context)
+
+
+def restored(
+    name: str, weight: Tensor, dropped: Tensor, context: RuleContext, scale: str | None = None
+) -> Restored:
+    """By the restore rule of that name."""
+    options = {} if scale is None else {"restore_scale": scale}
+    return restore_filters(Restore.read({"kind": name, **options}, "restore"), weight, dropped, context)
