@@ -52,7 +52,8 @@ def drop(member: Member, task: Task, event: Event) -> Drop:
 
 def drop_filters(network: SubNetwork, method: MethodSpec, context: ScoreContext, step: int) -> Drop:
     """Rank, choose and drop; `network` is the sub-network afterwards."""
-    assert method.criterion is not None and isinstance(method.selection, Share)
+    assert method.criterion is not None
+    assert isinstance(method.selection, Share)
     filters = network.filters
     layers = candidates(filters, method.selection)
     ranked = {name: network.parameters[f"{name}.weight"].detach() for name in layers}

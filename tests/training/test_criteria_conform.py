@@ -10,13 +10,14 @@ from torch import Tensor
 
 from reprtune.spec import catalog
 from reprtune.training import dropping
-from reprtune.training.criteria import ScoreContext, reading
+from reprtune.spec.parts.criteria import Criterion
+from reprtune.training.criteria import ScoreContext, reading, score_filters
 from reprtune.training.criteria import hessian as hessian_module
 from reprtune.training.filters import find_filters
 from reprtune.training.overlaps import detached
 from reprtune.training.subnetwork import SubNetwork
 from tests.training.dropping import EXAMPLE
-from tests.training.parts import scored
+from tests.training import parts
 from tests.training.small_net import LAYERS, N_IMAGES, context, network
 from tests.training.tiny import finish, spec
 from tests.training.toy_networks import Tower
@@ -30,7 +31,7 @@ def ranked(name: str, net: SubNetwork) -> dict[str, Tensor]:
 
 
 def scored(name: str, net: SubNetwork, batch_size: int = 50) -> dict[str, Tensor]:
-    return scored(name, ranked(name, net), context(net, batch_size))
+    return parts.scored(name, ranked(name, net), context(net, batch_size))
 
 
 def same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -72,7 +73,7 @@ def test_modes_come_back_after_an_error() -> None:
     broken = ScoreContext(0, 0, net, lambda: [(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64))])
     for name in ("activation", "taylor", "hessian", "oracle"):
         with pytest.raises(RuntimeError):
-            scored(name, detached(net), broken)
+            parts.scored(name, detached(net), broken)
         assert net.model.training and not net.model.bn1.training
 
 
@@ -147,9 +148,9 @@ def test_only_layers_that_are_ranked_are_scored(monkeypatch: pytest.MonkeyPatch)
     """The oracle pays for every filter."""
     asked: list[list[str]] = []
 
-    def spy(name: str, filters: dict[str, Tensor], given: ScoreContext) -> dict[str, Tensor]:
+    def spy(name: Criterion, filters: dict[str, Tensor], given: ScoreContext) -> dict[str, Tensor]:
         asked.append(list(filters))
-        return scored(name, filters, given)
+        return score_filters(name, filters, given)
 
     monkeypatch.setattr(dropping, "score_filters", spy)
     finish(spec(method__criterion="l2", method__cycles=1, training__total="3ep"))
@@ -168,6 +169,6 @@ def test_scores_on_a_gpu_are_those_of_the_cpu(name: str, monkeypatch: pytest.Mon
     moved = ScoreContext(
         given.seed, given.cycle, net, lambda: [(x.cuda(), y.cuda()) for x, y in given.batches()]
     )
-    found = scored(name, ranked(name, net), moved)
+    found = parts.scored(name, ranked(name, net), moved)
     for layer, scores in scored(name, on_cpu).items():
         assert found[layer].tolist() == pytest.approx(scores.tolist(), rel=1e-2, abs=1e-5)
