@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ TEXT += "STUDY = replace(OURS, name=aside.NAME)\nOTHER = replace(OURS, name='oth
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The current folder has a package `lab` with a study and, beside the file, a module that it imports."""
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "my-question.py").write_text(TEXT)
@@ -23,8 +24,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lab" / "questions.py").write_text(TEXT)
     (tmp_path / "aside.py").write_text("NAME = 'from-module'\n")
     monkeypatch.chdir(tmp_path)
+    yield
     for name in ("aside", "lab", "lab.questions"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize(
