@@ -7,6 +7,7 @@ from functools import partial
 from reprtune.errors import SpecError
 from reprtune.spec.history import Drop
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.part import Own
 from reprtune.spec.parts.selections import Share
 from reprtune.training.behaviour import behaviour
 from reprtune.training.criteria import ScoreContext, score_filters
@@ -26,7 +27,11 @@ def check(method: MethodSpec, filters: FilterMap) -> int:
 
     Raises:
         SpecError: the method would take none although it means to, or its criterion cannot rank the network.
+        PartError: the code of a person's own part is not there.
     """
+    for _, part in method.parts():
+        if isinstance(part, Own):
+            behaviour(part)
     selection = method.selection
     if not isinstance(selection, Share) or method.criterion is None:
         return 0
@@ -39,7 +44,6 @@ def check(method: MethodSpec, filters: FilterMap) -> int:
             "Raise them, or take method standard for standard training.",
         )
     check_needs(method.criterion.name, layers, filters)
-    behaviour(method.criterion)  # which of a person's own may not be there
     return n
 
 

@@ -38,7 +38,7 @@ HAPPENING = {  # kind of event -> what runs it, and the places of the method tha
     "restore": (f"{PACKAGE}.restoring", ("restore", "restore_rules")),
     "exchange": (f"{PACKAGE}.exchanging", ("exchange",)),
 }
-DECIDED = {"prune_ratio", "restore_lr"}  # enter by the number of filters dropped, and by the learning rates
+DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
 
 
 def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
@@ -95,7 +95,8 @@ def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
     for place in places:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)
-        values.append({name: value for name, value in plain.items() if name not in DECIDED})
+        left_out = () if isinstance(part, Own) else DECIDED
+        values.append({name: value for name, value in plain.items() if name not in left_out})
         if isinstance(part, Part):
             modules.append(module_of(part))
         if isinstance(part, Own):

@@ -102,7 +102,7 @@ class Noise(Exchange):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnExchange(Own, Exchange):
-    card = Card(line="your own: exchange(members, context), keyword arguments are its options")
+    card = Card(line="your own: exchange(members), keyword arguments are its options")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ class Centripetal(Gradient):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnGradient(Own, Gradient):
-    card = Card(line="your own: change(gradients, context), keyword arguments are its options")
+    card = Card(line="your own: change(network, gradients), keyword arguments are its options")
 
 
 @dataclass(frozen=True, kw_only=True)
