@@ -147,6 +147,21 @@ def test_options_of_two_own_parts_are_told_apart() -> None:
     assert list(spec.draw(lambda _, range_: range_.ends()[0])) == ["criterion", "restore.margin"]
 
 
+def test_an_option_of_shipped_parts_is_none_of_an_own_part_beside_them() -> None:
+    """What a shipped part of the place has, an own part in the same choice is not given."""
+    space: dict[str, Range] = {
+        "method.restore": Choice(options=("orthogonal", "python:mine:restore")),
+        "method.restore_scale": PARTS["method.restore_scale"],
+    }
+    spec = study(space)
+    for restore, drawn in (
+        ("orthogonal", {"restore", "restore_scale"}),
+        ("python:mine:restore", {"restore"}),
+    ):
+        values = {"restore": restore, "restore_scale": "old"}
+        assert set(spec.draw(lambda name, _, values=values: values[name])) == drawn
+
+
 @pytest.mark.parametrize(
     ("space", "conditional"),
     [

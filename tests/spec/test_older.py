@@ -116,6 +116,9 @@ def test_a_trial_is_read_too() -> None:
     assert few == {"method": to_plain(STANDARD), "training.lr": 0.2}
     with pytest.raises(SpecError, match=r"There is no field method\.margin\."):
         as_today({"method": {**FLAT, "margin": 1}})
+    never = as_today({"method": {**FLAT, "restore": "zero", "restore_scale": "old"}})
+    with pytest.raises(SpecError, match=r"restore_scale is no option of the restore rule zero"):
+        from_plain(TrialSpec, never)
 
 
 @pytest.mark.parametrize(
