@@ -144,7 +144,7 @@ def test_paths_into_a_study() -> None:
         ("method.criterion", "l3", "There is no criterion 'l3'.", "Did you mean l2?"),
         ("method.cycles", "two", "method.cycles must be a whole number, but got 'two'.", None),
         ("method.cycles", 0.0, "method.cycles must be a whole number, but got 0.0.", None),
-        ("method.n_members", True, "method.n_members must be a whole number, but got True.", None),
+        ("method.n_members", True, "method.networks.n_members must be a whole number, but got True.", None),
         ("method.cycles", -1, "method.cycles must be at least 1, but got -1.", None),
         ("training", 3, "training must be a table of names and values, but got 3.", None),
         ("method", 3, "method must be a table of names and values, but got 3.", None),
