@@ -50,9 +50,10 @@ def drop_filters(network: SubNetwork, spec: TrialSpec, context: ScoreContext, st
     filters = network.filters
     weights = detached(network)
     ranked = {name: weights[name] for name in candidates(filters, spec.method)}
-    scores = score_filters(spec.method.criterion, ranked, context)
+    with network.whole():
+        scores = score_filters(spec.method.criterion, ranked, context)
+        before = overlaps(network)
     drop = select(scores, filters, spec.method)
-    before = overlaps(network)
     network.set_keep(~drop)
     dropped = {
         name: tuple(drop[numbers].nonzero().flatten().tolist())
@@ -69,14 +70,15 @@ def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContex
     The kernels that read them first, since restore rules look at the survivors as they will be.
     """
     method = spec.method
-    if method.restore_optimizer == "reset":
-        reset_optimizer(network)
-    if method.restore_bn != "keep":
-        reset_channels(network)
-    if method.restore_next != "keep":
-        draw = functools.partial(generator, spec.seed, "next", context.which, context.cycle)
-        rewrite_readers(network, method.restore_next, draw)
-    levels = _new_weights(network, spec, context)
+    with network.whole():
+        if method.restore_optimizer == "reset":
+            reset_optimizer(network)
+        if method.restore_bn != "keep":
+            reset_channels(network)
+        if method.restore_next != "keep":
+            draw = functools.partial(generator, spec.seed, "next", context.which, context.cycle)
+            rewrite_readers(network, method.restore_next, draw)
+        levels = _new_weights(network, spec, context)
     network.set_keep(torch.ones_like(network.keep))
     if method.restore_bn == "recalibrate":
         recalibrate(network, _whole_batches(context))

@@ -72,7 +72,7 @@ def from_run(run: Run, **origin: Any) -> Trained:
     values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
     return Trained(
         spec=run.spec,
-        weights=live.network.weights(),
+        weights=live.model.state_dict(),
         n_absent=int((~live.network.keep).sum()),
         facts=dict(zip(FACTS, values, strict=True)),
         points=live.points,
@@ -98,7 +98,7 @@ def from_state(
     weights = {k.removeprefix("net0/"): t for k, t in tensors.items() if k.startswith("net0/")}
     keep = tensors["keep"]
     if not bool(keep.all()):
-        weights = _sub_network(spec, weights, keep, facts).weights()
+        weights = _sub_network(spec, weights, keep, facts).model.state_dict()
     return Trained(
         spec=spec,
         weights=weights,

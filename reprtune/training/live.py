@@ -1,7 +1,7 @@
 """One network in training: its step, its evaluation, its drops and restores, its state as bytes.
 
 Inside a step nothing waits for the device and nothing branches on the value of a tensor: the learning
-rate, the losses and the masks are tensors on the device, changed in place.
+rate, the losses and the bounds of dropped filters are tensors on the device, changed in place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import graph, state
+from reprtune.training.counters import Counters
 from reprtune.training.criteria import ScoreContext
 from reprtune.training.criteria.needs import check_needs
 from reprtune.training.data.batches import Batches, evaluation_batches
@@ -64,9 +65,12 @@ class Live:
         spec: the trial. task: its data. batches: of the train part; may be shared by several trials
             of one process, for each segment begins by drawing its epoch again.
         device: where everything lives.
+        eager: why steps must not be captured as a graph; None = the device decides.
     """
 
-    def __init__(self, spec: TrialSpec, task: Task, batches: Batches, device: torch.device) -> None:
+    def __init__(
+        self, spec: TrialSpec, task: Task, batches: Batches, device: torch.device, eager: str | None = None
+    ) -> None:
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
         channels, height, width = task.input_shape
         model = self._build(spec.seed)
@@ -77,10 +81,11 @@ class Live:
         self.teacher_digest = teacher.digest if teacher is not None else None
         lr = torch.zeros((), device=device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), lr)
-        eager = graph.why_eager(batches, device)
+        eager = eager or graph.why_eager(batches, device)
         self.network = SubNetwork(
             self.model, self.filters, optimizer.state, spec.method.drop, static=eager is None
         )
+        self.counters = Counters(self.model, self.filters)
         self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher))
         self.stepper = graph.choose(self.step, batches, eager)
         self.step_done = 0
@@ -134,17 +139,21 @@ class Live:
             self._seed_layers(segment.start)
         self.model.train()
         epoch = -1
-        while self.step_done < segment.stop:
-            if tick():
-                self.partial_seconds, self._begun = self._segment_seconds(), time.perf_counter()
-                raise Interrupted
-            now, index = divmod(self.step_done, self.batches.steps_per_epoch)
-            if now != epoch:
-                epoch = now
-                self.batches.start_epoch(generator(self.spec.seed, "epoch", NETWORK, epoch))
-            self.step.lr.fill_(lrs[self.step_done])
-            self.advance(index)
-            self.step_done += 1
+        try:
+            while self.step_done < segment.stop:
+                if tick():
+                    self.partial_seconds, self._begun = self._segment_seconds(), time.perf_counter()
+                    raise Interrupted
+                now, index = divmod(self.step_done, self.batches.steps_per_epoch)
+                if now != epoch:
+                    epoch = now
+                    self.batches.start_epoch(generator(self.spec.seed, "epoch", NETWORK, epoch))
+                self.step.lr.fill_(lrs[self.step_done])
+                self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
+                self.advance(index)
+                self.step_done += 1
+        finally:
+            self.counters.put_back(self.step_done)
         self._close(segment, float(lrs[segment.stop - 1]))
 
     def advance(self, index: int) -> None:
@@ -224,7 +233,8 @@ class Live:
     def save(self, *, pause_after: int | None = None, end: bool = False) -> bytes:
         """Everything needed to continue, as bytes; with `pause_after`, the number of plan items done, also
         what is needed in the middle of a segment. `end`: a trial is complete with this state."""
-        tensors = {f"net{NETWORK}/{k}": v for k, v in self.model.state_dict().items()}
+        self.counters.put_back(self.step_done)
+        tensors = {f"net{NETWORK}/{k}": v for k, v in self.network.whole_state().items()}
         tensors |= {f"step{NETWORK}/{k}": v for k, v in self.step.tensors().items()}
         tensors["keep"] = self.network.keep
         if pause_after is not None:
@@ -256,6 +266,7 @@ class Live:
             StateError: these bytes are something else; nothing was changed.
         """
         tensors, notes = state.decode(payload)
+        self.network.set_keep(torch.ones_like(self.network.keep))  # what is aside is of the network that was
         self.model.load_state_dict(_below(f"net{NETWORK}/", tensors))
         self.step.load(_below(f"step{NETWORK}/", tensors))
         self.network.set_keep(tensors["keep"])
