@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
 
 from reprtune.spec.training import TrainingSpec
+from reprtune.training.device import tf32
 from reprtune.training.loss_scale import LossScale
 from reprtune.training.losses import Loss
 from reprtune.training.optimizers import Optimizer
 from reprtune.training.subnetwork import SubNetwork
 
-AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Step:
@@ -37,7 +40,8 @@ class Step:
             logits = self.network.forward(x)
         loss = self.loss(logits.float(), y, x, self.network)
         if self.loss_scale is None:
-            loss.backward()  # type: ignore[no-untyped-call]
+            with self._backward():
+                loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         else:
             (loss * self.loss_scale.scale).backward()  # type: ignore[no-untyped-call]
@@ -45,10 +49,16 @@ class Step:
         self.network.hold()
         self.loss_sum += loss.detach()
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision of forward passes, in training and in evaluation."""
+        if self.spec.precision == "tf32":
+            return tf32()
         kind = AUTOCAST[self.spec.precision]
         return torch.autocast(self.device.type, kind, enabled=self.spec.precision != "fp32")
+
+    def _backward(self) -> contextlib.AbstractContextManager[None]:
+        """Autocast has chosen the types already; TF32 is chosen operation by operation."""
+        return tf32() if self.spec.precision == "tf32" else contextlib.nullcontext()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to continue, by name."""
