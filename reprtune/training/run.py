@@ -21,6 +21,7 @@ from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.data.batches import Batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Task, load_task
 from reprtune.training.device import keep_freed_memory, kind, threads
 from reprtune.training.identity import next_name, root_name
@@ -36,11 +37,16 @@ Keep = Literal["last", "beginnings", "all"]
 
 
 class Materials:
-    """The data sets of a process on its device, loaded once however many trials use them."""
+    """The data sets of a process on its device, loaded once however many trials use them.
+
+    What is large, the images and the pictures that batches are drawn from, is kept once per task; trials of one
+    batch size also share the draws of an epoch.
+    """
 
     def __init__(self, data_dir: Path, device: torch.device) -> None:
         self.data_dir, self.device = data_dir, device
         self._tasks: dict[TaskSpec, Task] = {}
+        self._pictures: dict[TaskSpec, Pictures] = {}
         self._batches: dict[tuple[TaskSpec, int], Batches] = {}
         keep_freed_memory()
 
@@ -50,18 +56,23 @@ class Materials:
         return self._tasks[spec]
 
     def batches(self, spec: TrialSpec) -> Batches:
+        """Of the train part.
+
+        Raises:
+            SpecError: the batch is larger than it.
+        """
         key = (spec.task, spec.training.batch_size)
         if key not in self._batches:
-            task = self.task(spec.task)
-            self._batches[key] = Batches(
-                task.train,
-                batch_size=spec.training.batch_size,
-                augment=spec.task.augment,
-                mean=task.mean,
-                std=task.std,
-                cutout=spec.task.cutout,
-            )
+            self._batches[key] = Batches(self._pictures_of(spec.task), spec.training.batch_size)
         return self._batches[key]
+
+    def _pictures_of(self, spec: TaskSpec) -> Pictures:
+        if spec not in self._pictures:
+            task = self.task(spec)
+            self._pictures[spec] = Pictures(
+                task.train, augment=spec.augment, mean=task.mean, std=task.std, cutout=spec.cutout
+            )
+        return self._pictures[spec]
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,9 @@ class Run:
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
         shared_steps: the beginnings that others can begin from; None = all.
-        should_stop: asked before every step; True saves a state there and raises `Interrupted`.
+        should_stop: asked before every step; True saves a state there and raises `Interrupted`. The run keeps
+            it: what it holds lives as long as the network.
+        eager: why its steps must not be captured as a graph; None = the device decides.
 
     Raises:
         SpecError: the cycles do not fit the total. DataError, ModelError: as loading and building do.
@@ -102,6 +115,7 @@ class Run:
         keep: Keep = "last",
         shared_steps: Collection[int] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        eager: str | None = None,
     ) -> None:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
         self.shared_steps = shared_steps
@@ -111,7 +125,7 @@ class Run:
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
-            self.live = Live(spec, task, batches, materials.device)
+            self.live = Live(spec, task, batches, materials.device, eager)
         self.names = [root_name(spec, task.digest, kind(materials.device), self.live.teacher_digest)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec.method, self.live.n_drop, self.lrs))
