@@ -2,7 +2,7 @@
 # The environment lives in .venv; stamp files make a second call cost seconds.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-slow bench docs gpu-check gpu-bench clean
+.PHONY: help setup demo test check-slow bench docs gpu-check gpu-probe gpu-bench clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -55,8 +55,11 @@ gpu-check: $(READY_DEV)  ## run the tests that need a GPU; fails where there is 
 	    sys.exit(None if n else f"gpu-check: torch {torch.__version__} sees no CUDA device, so nothing was checked.")'
 	$(BIN)/python -m pytest -m cuda tests/gpu
 
-gpu-bench: $(READY_DEV)  ## seconds per epoch on a GPU, eager and as graphs, beside a plain loop
-	$(BIN)/python -m benchmarks.gpu
+gpu-probe: $(READY_DEV)  ## what only a GPU can show, in under six minutes; on a CPU: does it run?
+	$(BIN)/python -m benchmarks.probe --out $(RUNS)/gpu-probe
+
+gpu-bench: $(READY_DEV)  ## seconds per epoch on a GPU, eager and as graphs, beside a plain loop, in 8 minutes
+	$(BIN)/python -m benchmarks.gpu --json $(RUNS)/gpu-bench.json
 
 clean:  ## remove what make and the tools made; runs/ and data/ stay
 	@if [ -e $(VENV_MADE) ]; then rm -rf $(VENV); \

@@ -30,6 +30,7 @@ from torch import Tensor
 from benchmarks.machine import describe
 from reprtune.spec import catalog
 from reprtune.spec.duration import Duration
+from reprtune.spec.parts.criteria import Criterion, Oracle
 from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
@@ -38,8 +39,8 @@ from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Part
 from reprtune.training.device import choose_device
-from reprtune.training.overlaps import detached
 from reprtune.training.live import Live
+from reprtune.training.overlaps import detached
 from reprtune.training.run import Materials, Run
 
 Scores = Mapping[str, Tensor]
@@ -83,12 +84,14 @@ def measure(options: argparse.Namespace, seed: int, materials: Materials) -> lis
         pass
     live = run.live
     weights, error = detached(live.network), run.history.points[-1].val_error
-    oracle = score_filters("oracle", weights, context(live, live.task.val))
+    oracle = score_filters(Oracle(), weights, context(live, live.task.val))
     rows: list[dict[str, object]] = []
     found: dict[str, Scores] = {}
     for name in catalog.names("criteria"):
         begun = time.perf_counter()
-        found[name] = score_filters(name, weights, context(live, live.task.score))
+        found[name] = score_filters(
+            Criterion.read(name, "criterion"), weights, context(live, live.task.score)
+        )
         seconds = time.perf_counter() - begun
         rows.append({"criterion": name, "seed": seed, "seconds": seconds, **agreement(found[name], oracle)})
     pair = agreement(found["ortho-released"], found["ortho"])

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader
 from benchmarks.machine import describe
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.training.data.batches import Batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.prepare import prepare
 from reprtune.training.data.task import Task, load_task
 from reprtune.training.device import choose_device
@@ -56,9 +57,8 @@ def write_images(root: Path, n_images: int, side: int) -> None:
 
 
 def ours(task: Task, n_workers: int) -> Callable[[int], Epoch]:
-    batches = Batches(
-        task.train, batch_size=BATCH_SIZE, augment="crop+flip", mean=task.mean, std=task.std
-    )  # fmt: skip
+    pictures = Pictures(task.train, augment="crop+flip", mean=task.mean, std=task.std)
+    batches = Batches(pictures, BATCH_SIZE)
 
     def epoch(number: int) -> Epoch:
         os.environ["REPRTUNE_LOADERS"] = str(n_workers)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import reprtune
+from reprtune.training import mps
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,9 +35,20 @@ def describe(device: torch.device) -> dict[str, str]:
         "reprtune": reprtune.__version__,
         "commit": _commit(),
     }
-    if device.type == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name(device)
-    return facts
+    return facts | _gpu(device) if device.type == "cuda" else facts
+
+
+def _gpu(device: torch.device) -> dict[str, str]:
+    free, whole = (n / 2**30 for n in torch.cuda.mem_get_info(device))
+    major, minor = torch.cuda.get_device_capability(device)
+    return {
+        "gpu": f"{torch.cuda.get_device_name(device)} (SM {major}{minor})",
+        "gpus": str(torch.cuda.device_count()),
+        "gpu memory": f"{free:.1f} of {whole:.1f} GiB free",
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+        "mps": "running" if mps.is_running() else "not running: processes take turns",
+    }
 
 
 def _cpu_name() -> str:
@@ -49,10 +61,14 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
-    """Short hash of HEAD, with `+` when files differ from it; `unknown` outside a checkout."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    if head.returncode:
+    """Short hash of HEAD, with `+` when files differ from it; `unknown` outside a checkout and without git."""
+    try:
+        head = _git("rev-parse", "--short", "HEAD")
+        return head + ("+" if _git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()

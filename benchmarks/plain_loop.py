@@ -103,10 +103,15 @@ def build(name: str) -> nn.Module:
     return convnet(int(number)) if kind == "convnet" else resnet(int(number))
 
 
+def set_precision(precision: str) -> None:
+    """Of the process: `tf32` is what torch does when nobody says otherwise, TF32 for convolutions alone."""
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
 class PlainLoop:
     """Args:
     name: of the network. images, labels: as for `ImageList`.
-    precision: `fp32`, or `bf16` through autocast.
+    precision: `bf16` through autocast; else float32, see `set_precision`.
     num_workers: of the DataLoader.
     """
 

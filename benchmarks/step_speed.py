@@ -17,11 +17,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
-import tempfile
 import time
-from collections import deque
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,7 +26,8 @@ from typing import Any
 import torch
 
 from benchmarks.machine import cores, describe
-from benchmarks.sides import BATCH_SIZE, N_IMAGES, Side, Team, make_images
+from benchmarks.rounds import Found, measure, spread
+from benchmarks.sides import BATCH_SIZE, N_IMAGES, Side
 from reprtune.training.device import choose_device
 
 BASELINE = "plain fp32"
@@ -62,42 +60,17 @@ def sides(device: torch.device, num_workers: int | None) -> list[Side]:
     ]
 
 
-def measure(
-    model: str, compared: list[Side], device: torch.device, n_steps: int, n_rounds: int, size: int = 32
-) -> dict[str, list[float]]:
-    """Side -> images per second of each round, on images of `size` px."""
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "images.npz"
-        make_images(data, size)
-        teams = {side.name: Team(side, model, data, device, n_steps, n_rounds) for side in compared}
-        speeds: dict[str, list[float]] = {name: [] for name in teams}
-        order = deque(teams)
-        for i in range(n_rounds):
-            for name in order:
-                speeds[name].append(teams[name].round())
-            order.rotate()
-            print(f"{model}: round {i + 1} of {n_rounds}", file=sys.stderr)
-        for team in teams.values():
-            team.stop()
-    return speeds
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"n": len(values), "median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
-def summary(model: str, speeds: dict[str, list[float]]) -> list[dict[str, Any]]:
+def summary(model: str, found: Found) -> list[dict[str, Any]]:
     """Per side: images per second, and the ratio to the baseline within each round."""
-    base = speeds[BASELINE]
     return [
         {
             "model": model,
             "side": name,
-            "images_per_second": spread(values),
-            "ratio": spread([a / b for a, b in zip(values, base, strict=True)]),
+            "images_per_second": spread(list(speeds.values())),
+            "ratio": spread(found.ratios(name, BASELINE)),
             "target": TARGETS.get((model, name)),
         }
-        for name, values in speeds.items()
+        for name, speeds in found.speeds.items()
     ]
 
 
@@ -132,8 +105,11 @@ def main() -> None:
         print("The machine is busy: the ratios will say more about that than about us.", file=sys.stderr)
     rows, raw = [], {}
     for model in options.models.split(","):
-        raw[model] = measure(model, compared, device, options.steps, options.rounds)
-        rows += summary(model, raw[model])
+        found = measure(model, compared, device, options.steps, options.rounds)
+        if found.missing:
+            sys.exit("; ".join(f"{model}, {name}: {why}" for name, why in found.missing.items()))
+        raw[model] = {name: list(speeds.values()) for name, speeds in found.speeds.items()}
+        rows += summary(model, found)
     print(table(rows, device.type == "cpu"))
     setting = f"batch {BATCH_SIZE}, {N_IMAGES} images, {options.steps} steps a round"
     print(f"\n{setting}; " + ", ".join(f"{k} {v}" for k, v in machine.items()))

@@ -56,11 +56,12 @@ def doctor(name: str | None, as_json: bool, **where: Any) -> None:
 def checks(settings: Settings, name: str | None) -> dict[str, Check]:
     """All checks in the order of their report. What they import is loaded here, so that no check's time is
     spent on it."""
-    from reprtune.tuning import doctor_machine, doctor_places, doctor_stores
+    from reprtune.tuning import doctor_gpu, doctor_machine, doctor_places, doctor_stores
 
     folder = doctor_places.folder
     found: dict[str, Check] = {
         "device": partial(doctor_machine.device, settings),
+        "MPS": partial(doctor_gpu.sharing, settings),
         "memory": partial(doctor_machine.memory, settings),
         "threads": doctor_places.processors,
         "clock": doctor_places.clock,

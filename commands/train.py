@@ -36,7 +36,7 @@ PLACES = ("runs_dir", "data_dir", "states_dir", "device", "deterministic")
 @choices(dataset="Data set.", model="Network.", method="Training method.")
 @total_option
 @click.option("--seed", type=int, help="Seed of the trial (default: 0).")
-@click.option("--precision", metavar="NAME", help="fp32, bf16 or fp16.")
+@click.option("--precision", metavar="NAME", help="fp32, tf32, bf16 or fp16.")
 @set_option
 @click.option("--test", is_flag=True, help="Also measure the error on the test part, once, at the end.")
 @json_option

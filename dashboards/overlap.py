@@ -16,6 +16,7 @@ from reprtune.analysis.front import best, front
 from reprtune.analysis.stopping_account import spread
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.history import History
+from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
 
 TITLE = "Overlap of the filters over time"
@@ -105,8 +106,8 @@ def _criterion(record: StudyRecord, trial: TrialRecord) -> str:
     else:  # as above, thousands of times as fast
         range_ = spec.space.get("method.criterion")
         name = param_name("method.criterion", range_) if range_ else ""
-        return str(trial.params.get(name, spec.base.method.criterion))
-    return found.method.criterion
+        return str(trial.params.get(name, level(spec.base, "method.criterion")))
+    return str(level(found, "method.criterion"))
 
 
 def _family(criterion: str) -> str:

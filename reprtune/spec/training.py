@@ -14,7 +14,7 @@ OPTIMIZERS = {
     "adamw": ("beta1", "beta2", "eps", "bias_correction"),
 }
 LR_SCHEDULES = ("constant", "step", "cosine", "one-cycle", "cyclic")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 BIAS_CORRECTIONS = ("tensor", "filter")
 
 
@@ -36,8 +36,8 @@ class TrainingSpec:
             `total`); `cosine` (to 0 at the end of `total`); `one-cycle` (up to `lr` over the first
             `lr_warmup` of `total`, then down, both as cosines; arXiv 1708.07120); `cyclic` (a cosine from
             `lr` to 0 in every `lr_period`, then from `lr` again; arXiv 1608.03983).
-        precision: `fp32`; `bf16` or `fp16` (autocast; weights, optimizer and scores stay fp32, and
-            fp16 scales its loss).
+        precision: `fp32`; `tf32` (fp32, but with TF32 in convolutions and matrix products on a GPU); `bf16` or
+            `fp16` (autocast; fp16 scales its loss). Weights, optimizer and scores are always fp32.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
         ortho_penalty: factor of the paper's orthogonality penalty, the sum over layers of the sum of
             |W^ W^T - I| (arXiv 1811.07275); 0 = none.

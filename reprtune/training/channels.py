@@ -46,7 +46,7 @@ class Value:
 
     Attributes:
         owner: (C,), who each channel belongs to.
-        makers: the modules whose parameters must be masked so that absent channels are 0 here.
+        makers: the modules whose parameters must be 0 for absent channels, so that these are 0 here.
         dim: the dimension of the channels: 1, or 3 in a picture turned to N x H x W x C.
     """
 
@@ -112,10 +112,10 @@ def is_depthwise(module: nn.Conv2d) -> bool:
     return 1 < module.groups == module.in_channels == module.out_channels
 
 
-def is_pooling(node: fx.Node, graph: fx.GraphModule) -> bool:
+def is_pooling(node: fx.Node, model: nn.Module) -> bool:
     """Does it mix neighbouring pixels of a channel, even where it keeps the size?"""
     if node.op == "call_module":
-        return isinstance(graph.get_submodule(str(node.target)), POOLING_MODULES)
+        return isinstance(model.get_submodule(str(node.target)), POOLING_MODULES)
     return node.target in POOLING_FUNCTIONS
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
+from reprtune.training.nvidia import cuda_works, why_unused
 
 Device = torch.device
 NO_MEMORY = (  # what allocators say that raise a plain RuntimeError
@@ -22,6 +25,7 @@ NO_MEMORY = (  # what allocators say that raise a plain RuntimeError
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
+MEND = "Update the driver or install a torch made for it (pytorch.org), or say --device cpu."
 NOT_DETERMINISTIC = "does not have a deterministic implementation"
 TORCH_VERSION = str(torch.__version__)
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
@@ -35,20 +39,24 @@ def choose_device(name: str, worker: int = 0) -> torch.device:
         ReprtuneError: CUDA is asked for and not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if cuda_works() else "cpu"
     if name == "cuda" and torch.cuda.device_count() > 0:
         name = f"cuda:{worker % torch.cuda.device_count()}"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        why = why_unused()
         raise ReprtuneError(
-            f"device {name} is not there: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices.",
+            f"device {name} is not there: torch {torch.__version__} sees {torch.cuda.device_count()} CUDA "
+            f"devices{why and f' ({why})'}.",
             "Use --device cpu, or install a CUDA build of torch for your driver.",
         )
     return device
 
 
 def open_device(settings: Settings, worker: int = 0) -> torch.device:
-    """The device of this process, set up to compute as `settings` ask for.
+    """The device of this process, made the current one and set up to compute as `settings` ask for.
+
+    What uses the current device without saying so, in torch or in a person's own network, then uses this one.
 
     Raises:
         ReprtuneError: it is not there.
@@ -56,6 +64,11 @@ def open_device(settings: Settings, worker: int = 0) -> torch.device:
     device = choose_device(settings.device, worker)
     if settings.deterministic:
         make_deterministic()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    elif settings.device == "auto" and worker == 0 and (why := why_unused()):
+        said = f"Running on the CPU, for CUDA does not work here: {why}. {MEND}"
+        logging.getLogger(__name__).warning(said)  # bare on stderr, unless somebody has set logging up
     set_numerics(device)
     return device
 
@@ -73,12 +86,31 @@ def make_deterministic() -> None:
 
 
 def set_numerics(device: torch.device) -> None:
-    """fp32 is fp32 (no TF32), and cuDNN measures its algorithms once per shape, unless all is to be
-    deterministic: then which one wins must not depend on a clock."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    """fp32 is fp32 (no TF32, but inside `tf32`), and cuDNN measures its algorithms once per shape, unless all is
+    to be deterministic: then which one wins must not depend on a clock."""
+    with warnings.catch_warnings():
+        # Some versions of torch would rather have other flags set, beside which these could not be read any more.
+        warnings.filterwarnings("ignore", "Please use the new API settings to control TF32")
+        _allow_tf32(matmul=False, cudnn=False)
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.backends.cudnn.benchmark = device.type == "cuda" and not deterministic
+
+
+def _allow_tf32(*, matmul: bool, cudnn: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = matmul
+    torch.backends.cudnn.allow_tf32 = cudnn
+
+
+@contextlib.contextmanager
+def tf32() -> Iterator[None]:
+    """Run with TF32 in matrix products and convolutions on a GPU. It is a setting of the whole process, in which
+    others may compute with another precision: to be on only while its own trial computes."""
+    before = {"matmul": torch.backends.cuda.matmul.allow_tf32, "cudnn": torch.backends.cudnn.allow_tf32}
+    _allow_tf32(matmul=True, cudnn=True)
+    try:
+        yield
+    finally:
+        _allow_tf32(**before)
 
 
 def kind(device: torch.device) -> str:
@@ -98,7 +130,9 @@ def describe(device: torch.device, how: str = "") -> str:
         exact = "deterministic" if torch.are_deterministic_algorithms_enabled() else ""
         name = f"{torch.cuda.get_device_name(device)} (SM {major}{minor})"
         return ", ".join(part for part in (name, exact, how) if part)
-    return f"CPU {platform.machine()}, bf16 {'in hardware' if has_fast_bf16() else 'emulated, slow'}"
+    name = f"CPU {platform.machine()}, bf16 {'in hardware' if has_fast_bf16() else 'emulated, slow'}"
+    why = why_unused()
+    return f"{name}; CUDA does not work here: {why}" if why else name
 
 
 def has_fast_bf16() -> bool:

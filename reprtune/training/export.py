@@ -72,7 +72,7 @@ def from_run(run: Run, **origin: Any) -> Trained:
     values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
     return Trained(
         spec=run.spec,
-        weights=live.network.weights(),
+        weights=live.model.state_dict(),
         n_absent=int((~live.network.keep).sum()),
         facts=dict(zip(FACTS, values, strict=True)),
         points=live.points,
@@ -96,9 +96,9 @@ def from_state(
     """
     tensors, notes = decode(payload)
     weights = {k.removeprefix("net0/"): t for k, t in tensors.items() if k.startswith("net0/")}
-    keep = tensors["keep"]
+    keep = tensors["keep0"]
     if not bool(keep.all()):
-        weights = _sub_network(spec, weights, keep, facts).weights()
+        weights = _sub_network(spec, weights, keep, facts).model.state_dict()
     return Trained(
         spec=spec,
         weights=weights,
@@ -119,7 +119,8 @@ def _sub_network(
     model = build_model(spec.model, channels, (height, width), facts["n_classes"], spec.seed)
     filters = find_filters(model, torch.zeros(1, channels, height, width))
     model.load_state_dict(weights)
-    network = SubNetwork(model, filters, {}, spec.method.drop)
+    drop = spec.method.drop.name if spec.method.drop is not None else "exact"
+    network = SubNetwork(model, filters, {}, drop)
     network.set_keep(keep)
     return network
 

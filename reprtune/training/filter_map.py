@@ -42,17 +42,19 @@ class FilterMap:
             through the layers in this order.
         first: layers that read the network's input.
         kept_out: convolution that cannot be dropped -> the reason.
-        masked: parameters that are multiplied by the mask when filters are dropped (dimension 0).
+        masked: parameters that the forward pass takes as 0 where filters are dropped (dimension 0).
         owned: every parameter and buffer region that belongs to a filter: its own, those of its
             per-channel path, and the kernels of the next layer that read it.
         costs: of every convolution and linear layer.
-        graph: the network as torch.fx traced it in evaluation mode; it shares modules and parameters.
+        graph: the network as torch.fx traced it in evaluation mode: names and shapes alone, so that it keeps no
+            network alive and can be run over one that was moved since, `fx.Interpreter(model, graph=graph)`.
         taps: layer -> node of `graph` where its activation is read: after its own BatchNorm and activation
             function, before pooling and depthwise convolutions, and before the way divides (at a gate made
             from it, or where several layers read it), so that all that is made of a filter is made of this.
             A 0 put there is the filter dropped only where no BatchNorm or depthwise convolution follows.
         norms: layer -> the BatchNorm on the way to its tap, where there is one.
         shortcuts: droppable layers that project the shortcut of a residual block.
+        counted: BatchNorm layers that are called once, and whose count of batches nothing else reads.
     """
 
     layers: Mapping[str, int]
@@ -61,10 +63,11 @@ class FilterMap:
     masked: tuple[Use, ...]
     owned: tuple[Use, ...]
     costs: tuple[MixingCost, ...]
-    graph: fx.GraphModule
+    graph: fx.Graph
     taps: Mapping[str, str]
     norms: Mapping[str, str]
     shortcuts: frozenset[str]
+    counted: frozenset[str]
 
     @property
     def n_filters(self) -> int:

@@ -6,10 +6,10 @@ channels one by one (BatchNorm, activations, pooling, depthwise convolutions, co
 and ends where channels are mixed (convolution, linear layer) or values are added. A layer whose
 channels reach anything else is kept out, with the reason.
 
-A dropped filter contributes exactly 0 to everything that mixes or adds. For that it suffices to
-multiply, by 0 or 1 per channel, the weight and bias of the last operation on the way whose output for
-a silent channel is not 0 (the convolution itself, or the BatchNorm after it): everything after it
-keeps 0 at 0. A mask on parameters costs nothing, where a mask on activations would cost a pass.
+A dropped filter contributes exactly 0 to everything that mixes or adds. For that it suffices that the
+weight and bias of the last operation on the way whose output for a silent channel is not 0 (the
+convolution itself, or the BatchNorm after it) are 0 for its channels: everything after it keeps 0 at 0.
+A 0 in a parameter costs nothing, where a mask on activations would cost a pass.
 
 Notations
     F           number of droppable filters of the network
@@ -19,21 +19,17 @@ Notations
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 
 from reprtune.errors import ModelError
 from reprtune.training import channels, paths
 from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
 from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
-from reprtune.training.seeds import generator
-
-HOOKED = "has a hook, which may change what it computes"
+from reprtune.training.tracing import HOOKED, counted_norms, trace, unfit_modules
 
 
 @dataclass
@@ -46,7 +42,8 @@ class _Walk:
         raw: nodes that are the input, no channels mixed yet.
     """
 
-    graph: fx.GraphModule
+    graph: fx.Graph
+    model: nn.Module
     kept_out: dict[str, str]
     unfit: Mapping[str, str]
     layers: dict[str, int] = field(default_factory=dict)
@@ -60,7 +57,7 @@ class _Walk:
     raw: set[fx.Node] = field(default_factory=set)
 
     def run(self) -> _Walk:
-        for node in self.graph.graph.nodes:
+        for node in self.graph.nodes:
             sources = [n for n in node.all_input_nodes if n in self.values]
             if node.op == "output":
                 self.refuse(sources, "is the network's output")
@@ -138,7 +135,7 @@ class _Walk:
     def module(
         self, name: str, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
     ) -> Value | None:
-        module = self.graph.get_submodule(name)
+        module = self.model.get_submodule(name)
         if self.unfit.get(name) == HOOKED and not isinstance(module, (nn.Conv2d, nn.Linear)):
             return None
         if isinstance(module, nn.Conv2d) and module.groups == 1:
@@ -205,10 +202,10 @@ class _Walk:
         if node.op != "call_module":
             return name if isinstance(node.target, str) else getattr(node.target, "__name__", name)
         reason = f", which {self.unfit[name]}" if name in self.unfit else ""
-        return f"{name} ({type(self.graph.get_submodule(name)).__name__}){reason}"
+        return f"{name} ({type(self.model.get_submodule(name)).__name__}){reason}"
 
     def mixes(self, node: fx.Node) -> bool:
-        module = self.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        module = self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
         return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
     def cost(self, module: nn.Conv2d, shape: torch.Size, out_owner: Tensor, in_owner: Tensor) -> None:
@@ -236,7 +233,7 @@ class _Walk:
         for maker in value.makers:
             owner = self.outputs[maker]
             if (owner >= 0).any():
-                for key, _ in self.graph.get_submodule(maker).named_parameters():
+                for key, _ in self.model.get_submodule(maker).named_parameters():
                     self.masked[f"{maker}.{key}"] = Use(f"{maker}.{key}", 0, owner)
 
     def refuse(self, sources: Iterable[fx.Node], what: str) -> None:
@@ -258,11 +255,11 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     Raises:
         ModelError: the network cannot be traced, is another one in training, or has no droppable filter.
     """
-    graph = _trace(model, example)
-    unfit = _unfit(graph, model)
-    walk = _Walk(graph, {}, unfit).run()
+    graph, reads_counts = trace(model, example)
+    unfit = unfit_modules(graph, model)
+    walk = _Walk(graph, model, {}, unfit).run()
     while walk.refused:
-        walk = _Walk(graph, {**walk.kept_out, **walk.refused}, unfit).run()
+        walk = _Walk(graph, model, {**walk.kept_out, **walk.refused}, unfit).run()
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             walk.kept_out[name] = "is a grouped convolution"
@@ -271,89 +268,10 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     if not walk.layers:
         reasons = "; ".join(f"{n}: {r}" for n, r in walk.kept_out.items()) or "it has no convolution"
         raise ModelError(f"{type(model).__name__} has no filter that can be dropped ({reasons}).")
-    taps, norms = paths.taps(graph, walk.values, walk.layers)
+    taps, norms = paths.taps(graph, model, walk.values, walk.layers)
     return FilterMap(
         walk.layers, frozenset(walk.first), walk.kept_out,
         tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs),
-        graph, taps, norms, paths.shortcuts(graph) & walk.layers.keys(),
+        graph, taps, norms, paths.shortcuts(graph, model) & walk.layers.keys(),
+        frozenset() if reads_counts else counted_norms(graph, model, unfit),
     )  # fmt: skip
-
-
-def _trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
-    modes = {module: module.training for module in model.modules()}
-    name = type(model).__name__
-    try:
-        training = fx.symbolic_trace(model.train())
-        graph = fx.symbolic_trace(model.eval())
-        with torch.no_grad():
-            ShapeProp(graph).propagate(example)
-        is_faithful = _is_faithful(graph, model, example)
-    except Exception as error:
-        raise ModelError(
-            f"{name} cannot be traced by torch.fx: {error}",
-            "Branches on tensor values must move out of forward().",
-        ) from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    if _operations(graph) != _operations(training):
-        raise ModelError(
-            f"{name} computes something else in training than in evaluation.",
-            "Branches on self.training must move out of forward(): use modules like nn.Dropout, and leave "
-            "auxiliary heads out.",
-        )
-    (answer,) = next(node for node in graph.graph.nodes if node.op == "output").args
-    if not isinstance(answer, fx.Node) or shape_of(answer) is None:
-        raise ModelError(f"{name} must return one tensor, the logits, but its forward() returns {answer}.")
-    if not is_faithful:
-        raise ModelError(
-            f"{name} computes something else than its graph as torch.fx traced it.",
-            "Write `x = x + y` in place of `x += y` where x has other names too.",
-        )
-    return graph
-
-
-def _operations(graph: fx.GraphModule) -> list[tuple[str, object, list[int]]]:
-    """Constants have other names in every trace, so they are known by their place."""
-    order = {node: i for i, node in enumerate(graph.graph.nodes)}
-    return [
-        (n.op, None if n.op == "get_attr" else n.target, [order[source] for source in n.all_input_nodes])
-        for n in order
-    ]
-
-
-@torch.no_grad()
-def _is_faithful(graph: fx.GraphModule, model: nn.Module, example: Tensor) -> bool:
-    """Do both make the same of an image? The graph does not see that two names are of one tensor."""
-    image = torch.randn(example.shape, generator=generator(0, "trace")).to(example)
-    answers = []
-    for network in (graph, model):
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)  # for networks that draw in evaluation too
-            answers.append(network(image))
-    ours, theirs = answers
-    return not isinstance(ours, Tensor) or torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6, equal_nan=True)
-
-
-def _unfit(graph: fx.GraphModule, model: nn.Module) -> dict[str, str]:
-    """Modules whose parameters do more than serve one call of their own."""
-    unfit = {}
-    calls = Counter(str(n.target) for n in graph.graph.nodes if n.op == "call_module")
-    for name, n_calls in calls.items():
-        module = graph.get_submodule(name)
-        plain = {key for key, _ in module.named_parameters()} <= {"weight", "bias"}
-        if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  torch has no other way to ask
-            unfit[name] = HOOKED
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)) and not plain:
-            unfit[name] = "computes its weights from others"
-        if n_calls > 1:
-            unfit[name] = "is used more than once"
-    seen: dict[int, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if (other := seen.setdefault(id(parameter), name)) != name:
-            for one in (name, other):
-                unfit.setdefault(one.rpartition(".")[0], "shares its weights with another layer")
-    for node in graph.graph.nodes:
-        if node.op == "get_attr":
-            unfit.setdefault(str(node.target).rpartition(".")[0], "gives its weights to another layer")
-    return unfit

@@ -8,11 +8,16 @@ loss. One graph serves the full network and every sub-network.
 
 Dropout works in a graph: torch registers the device's default generator with each graph and hands every
 replay the generator's seed and offset, which then moves on as an eager step would have moved it.
+
+Graphs of one device share a stream to be captured on, and with it what cuBLAS works in: they must be replayed
+one after another, on one stream.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -27,8 +32,23 @@ from reprtune.training.step import Step
 
 WARM_UP_STEPS = 3  # in which libraries choose algorithms and allocate; as torch's notes on graphs have it
 WAITS = "synchronizing CUDA operation"  # what torch says in its sync debug mode
+NOTICE = "Synchronization debug mode is a prototype"  # of the mode itself, once in a process
+EMPTY = "The CUDA Graph is empty"  # and this where the kernels went to another stream or device
 
 Body = Callable[[], None]
+Capture = Callable[[Body, torch.device], Body]
+
+
+class CaptureFailed(ModelError):  # noqa: N818 - as torch says it
+    """A step cannot be captured as a graph; `__cause__` is what torch says.
+
+    torch may then go on as if part of the capture still ran: the generator, the allocator, the stream. So this
+    process should not use the device again. Another one can train the network step by step.
+    """
+
+
+class Waits(Exception):  # noqa: N818 - a reason, not a failure
+    """A step waits for the device, so that it cannot be captured."""
 
 
 class Stepper(Protocol):
@@ -63,11 +83,11 @@ class GraphStep:
 
     Args:
         step: of a network with `SubNetwork(static=True)`. batches: on the device.
-        capture: body of a step -> what does the same again; it may run the body itself before, and raises
-            `Waits` when the body cannot be captured.
+        capture: body of a step, device of its tensors -> what does the same again; it may run the body itself
+            before, and raises `Waits` when the body cannot be captured.
     """
 
-    def __init__(self, step: Step, batches: Batches, capture: Callable[[Body], Body] | None = None) -> None:
+    def __init__(self, step: Step, batches: Batches, capture: Capture | None = None) -> None:
         self.step, self.batches = step, batches
         self.how = "CUDA graph"
         self._capture = capture or capture_on_cuda
@@ -78,26 +98,24 @@ class GraphStep:
         index = self.batches.index(step_in_epoch)
         if self._index is None or self._replay is None:
             self._index = index.clone()
-            self._replay = self._make()
+            self._replay = self._make(self._index)
         self._index.copy_(index)
         self._replay()
 
-    def body(self) -> None:
-        """One step on the batch of the index."""
-        assert self._index is not None
-        self.step(*self.batches.take(self._index))
-
-    def _make(self) -> Body:
+    def _make(self, index: Tensor) -> Body:
+        # The body does not know this object, which keeps it: the memory of a network that nobody needs any more
+        # is free at once.
+        body = functools.partial(_step_on, self.step, self.batches, index)
         with undone(self.step):
             try:
-                return self._capture(self.body)
+                return self._capture(body, self.step.device)
             except Waits as error:
                 self.how = f"eager: {error}"
-                return self.body
+                return body
 
 
-class Waits(Exception):  # noqa: N818 - a reason, not a failure
-    """A step waits for the device, so that it cannot be captured."""
+def _step_on(step: Step, batches: Batches, index: Tensor) -> None:
+    step(*batches.take(index))
 
 
 def choose(step: Step, batches: Batches, why_eager: str | None) -> Stepper:
@@ -118,51 +136,81 @@ def why_eager(batches: Batches, device: torch.device) -> str | None:
     return None if batches.resident else "the data are streamed"
 
 
-def capture_on_cuda(body: Body) -> Body:
-    """Warm up on a side stream, then record `body` there.
+def capture_on_cuda(body: Body, device: torch.device) -> Body:
+    """Warm up on a side stream of the device, then record `body` there.
 
     Raises:
-        Waits: `body` waits for the device. ModelError: it cannot be captured for another reason.
+        Waits: `body` waits for the device. CaptureFailed: it cannot be captured for another reason.
     """
-    here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(here)
-    with torch.cuda.stream(side):
-        body()  # what is set up only once may wait
-        with _waiting_refused():
-            for _ in range(WARM_UP_STEPS - 1):
-                body()
-    here.wait_stream(side)
+    with torch.cuda.device(device):  # streams, generators and captures are of the current one
+        here, side = torch.cuda.current_stream(), side_stream(torch.cuda.current_device())
+        side.wait_stream(here)
+        try:
+            with torch.cuda.stream(side):
+                body()  # what is set up only once may wait
+                with waiting_refused():
+                    for _ in range(WARM_UP_STEPS - 1):
+                        body()
+        finally:
+            here.wait_stream(side)
+        return _recorded(body, side)
+
+
+@functools.cache
+def side_stream(device: int) -> torch.cuda.Stream:
+    """Where graphs of a device are made: one for all, for cuBLAS keeps memory for every stream it has seen."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _recorded(body: Body, stream: torch.cuda.Stream) -> Body:
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-            body()
-    except RuntimeError as error:
+        with warnings.catch_warnings(), torch.cuda.stream(stream):  # which a failed capture does not leave
+            warnings.filterwarnings("error", EMPTY)
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                body()
+    except (RuntimeError, Warning) as error:
         if is_out_of_memory(error):
             raise
-        raise ModelError(
-            f"A step of this network cannot be captured as a CUDA graph: {str(error).splitlines()[0]}",
+        # An error of the body also spoils the end of the capture, which then says less.
+        reason = error.__context__ or error
+        said = str(reason).strip().splitlines() or [type(reason).__name__]
+        raise CaptureFailed(
+            f"A step of this network cannot be captured as a CUDA graph: {said[0]}",
             "Set REPRTUNE_GRAPH=off to train it step by step.",
-        ) from error
+        ) from reason
     return graph.replay
 
 
 @contextlib.contextmanager
-def _waiting_refused() -> Iterator[None]:
+def waiting_refused() -> Iterator[None]:
+    """What waits for the device inside is an error.
+
+    Raises:
+        Waits: something did.
+    """
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        _set_sync_debug_mode("error")
         yield
     except RuntimeError as error:
         if WAITS not in str(error):
             raise
         raise Waits("a step of this network waits for the device") from error
     finally:
-        torch.cuda.set_sync_debug_mode(before)
+        _set_sync_debug_mode(before)
+
+
+def _set_sync_debug_mode(mode: int | str) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", NOTICE)
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 @contextlib.contextmanager
 def undone(step: Step) -> Iterator[None]:
-    """Whatever steps are run inside change nothing: all tensors keep their places and get their values back."""
+    """Whatever steps are run inside change nothing, unless they fail: all tensors keep their places and get
+    their values back."""
     model, device = step.network.model, step.device
     places = [*model.parameters(), *model.buffers(), step.loss_sum]
     values = [tensor.detach().clone() for tensor in places]

@@ -22,9 +22,11 @@ from reprtune.training.dropping import check, drop
 from reprtune.training.evaluation import Evaluation, evaluate
 from reprtune.training.exchanging import exchange
 from reprtune.training.filter_map import FilterMap
+from reprtune.training.graph import Stepper
 from reprtune.training.member import Interrupted, Member
 from reprtune.training.restoring import restore
 from reprtune.training.schedule import Event, Segment
+from reprtune.training.step import Step
 from reprtune.training.subnetwork import SubNetwork
 from reprtune.training.teacher import load_teacher
 
@@ -76,9 +78,17 @@ class Live:
         return self.members[0].filters
 
     @property
+    def step(self) -> Step:
+        return self.members[0].step
+
+    @property
+    def stepper(self) -> Stepper:
+        return self.members[0].stepper
+
+    @property
     def how(self) -> str:
         """Steps are run as a graph or not, and why; empty where there is no choice."""
-        return self.members[0].stepper.how
+        return self.stepper.how
 
     @property
     def steps_trained(self) -> int:

@@ -55,7 +55,11 @@ class Optimizer:
 
     def gradients(self) -> list[Tensor]:
         """Of the loss, as the last backward pass left them."""
-        return [p.grad for p in self._named.values() if p.grad is not None]
+        return list(self.named_gradients().values())
+
+    def named_gradients(self) -> dict[str, Tensor]:
+        """The same by the names of their parameters."""
+        return {name: p.grad for name, p in self._named.items() if p.grad is not None}
 
     def step(self, overflow: Tensor | None = None) -> None:
         """Update the parameters from their gradients.

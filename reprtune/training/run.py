@@ -21,10 +21,12 @@ from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.data.batches import Batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Task, load_task
 from reprtune.training.device import keep_freed_memory, kind, threads
+from reprtune.training.evaluation import Evaluation
 from reprtune.training.identity import next_name, root_name
-from reprtune.training.live import Evaluation, Interrupted, Live
+from reprtune.training.live import Interrupted, Live
 from reprtune.training.schedule import Event, Item, learning_rates, plan, restarts, rungs
 from reprtune.training.state import decode
 
@@ -36,11 +38,16 @@ Keep = Literal["last", "beginnings", "all"]
 
 
 class Materials:
-    """The data sets of a process on its device, loaded once however many trials use them."""
+    """The data sets of a process on its device, loaded once however many trials use them.
+
+    What is large, the images and the pictures that batches are drawn from, is kept once per task; trials of one
+    batch size also share the draws of an epoch.
+    """
 
     def __init__(self, data_dir: Path, device: torch.device) -> None:
         self.data_dir, self.device = data_dir, device
         self._tasks: dict[TaskSpec, Task] = {}
+        self._pictures: dict[TaskSpec, Pictures] = {}
         self._batches: dict[tuple[TaskSpec, int], Batches] = {}
         keep_freed_memory()
 
@@ -50,18 +57,23 @@ class Materials:
         return self._tasks[spec]
 
     def batches(self, spec: TrialSpec) -> Batches:
+        """Of the train part.
+
+        Raises:
+            SpecError: the batch is larger than it.
+        """
         key = (spec.task, spec.training.batch_size)
         if key not in self._batches:
-            task = self.task(spec.task)
-            self._batches[key] = Batches(
-                task.train,
-                batch_size=spec.training.batch_size,
-                augment=spec.task.augment,
-                mean=task.mean,
-                std=task.std,
-                cutout=spec.task.cutout,
-            )
+            self._batches[key] = Batches(self._pictures_of(spec.task), spec.training.batch_size)
         return self._batches[key]
+
+    def _pictures_of(self, spec: TaskSpec) -> Pictures:
+        if spec not in self._pictures:
+            task = self.task(spec)
+            self._pictures[spec] = Pictures(
+                task.train, augment=spec.augment, mean=task.mean, std=task.std, cutout=spec.cutout
+            )
+        return self._pictures[spec]
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,9 @@ class Run:
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
         shared_steps: the beginnings that others can begin from; None = all.
-        should_stop: asked before every step; True saves a state there and raises `Interrupted`.
+        should_stop: asked before every step; True saves a state there and raises `Interrupted`. The run keeps
+            it: what it holds lives as long as the network.
+        eager: why its steps must not be captured as a graph; None = the device decides.
 
     Raises:
         SpecError: the cycles do not fit the total. DataError, ModelError: as loading and building do.
@@ -102,6 +116,7 @@ class Run:
         keep: Keep = "last",
         shared_steps: Collection[int] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        eager: str | None = None,
     ) -> None:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
         self.shared_steps = shared_steps
@@ -111,10 +126,10 @@ class Run:
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
-            self.live = Live(spec, task, batches, materials.device)
+            self.live = Live(spec, task, batches, materials.device, eager)
         self.names = [root_name(spec, task.digest, kind(materials.device), self.live.teacher_digest)]
         for item in self.items:
-            self.names.append(next_name(self.names[-1], item, spec.method, self.live.n_drop, self.lrs))
+            self.names.append(next_name(self.names[-1], item, spec, self.live.n_drop, self.lrs))
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
         self.pause_name = digest([self.names[-1], "pause"])
@@ -168,8 +183,9 @@ class Run:
     def _update(self, kind: Literal["found", "segment", "event", "blocked"]) -> Update:
         step = self.live.step_done
         rung = kind in ("segment", "found") and step in self.rungs and self.live.network.is_full
-        done_event = self.done > 0 and isinstance(self.items[self.done - 1], Event)
-        return Update(kind, step, rung and not done_event and not self.finished)
+        last = self.items[self.done - 1] if self.done > 0 else None
+        is_changed = isinstance(last, Event) and last.kind != "exchange"
+        return Update(kind, step, rung and not is_changed and not self.finished)
 
     def _find(self) -> bool:
         """Load the deepest state there is beyond where we are."""
@@ -190,7 +206,7 @@ class Run:
             _, notes = decode(payload)
         except StateError:
             return False
-        if notes["items_done"] < self.done or notes["step"] <= self.live.step_done:
+        if notes["items_done"] < self.done or sum(notes["steps"]) <= self.live.steps_trained:
             return False
         self.live.load(payload)
         self.done = notes["items_done"]
@@ -223,10 +239,20 @@ class Run:
                 return "found"
             self._waits = False
         self._do(item)
+        self.done += 1
+        if self._is_half(self.done) and not self.diverged:
+            self._do(self.items[self.done])
+            self.done += 1
         self._keep()
         if self.done == self._goal:
             self._release()
         return "event" if isinstance(item, Event) else "segment"
+
+    def _is_half(self, index: int) -> bool:
+        """Is the state before an exchange? A segment and the exchange at its end are one: what is recorded of
+        the step is what the members are after it."""
+        item = self.items[index] if index < len(self.items) else None
+        return isinstance(item, Event) and item.kind == "exchange"
 
     def _release(self) -> None:
         """Let others train on from the last state stored."""
@@ -235,7 +261,7 @@ class Run:
             self._claim = None
 
     def _do(self, item: Item) -> None:
-        begun, first = time.perf_counter(), self.live.step_done
+        begun, first = time.perf_counter(), self.live.steps_trained
         self._next_pause = time.monotonic() + PAUSE_SECONDS
         try:
             if isinstance(item, Event):
@@ -246,8 +272,9 @@ class Run:
             self._save_pause()
             raise
         finally:
-            self.steps_spent += self.live.step_done - first
-            self.gflops_spent += self.live.gflops_per_step * (self.live.step_done - first)
+            spent = self.live.steps_trained - first
+            self.steps_spent += spent
+            self.gflops_spent += self.live.gflops_per_step * spent / len(self.live.members)
             self.seconds_spent += time.perf_counter() - begun
 
     def _tick(self) -> bool:
@@ -262,7 +289,7 @@ class Run:
         return self.should_stop()
 
     def _save_pause(self) -> None:
-        if self.store is not None and self.live.step_done > 0:
+        if self.store is not None and self.live.steps_trained > 0:
             self.store.put(self.pause_name, self.live.save(pause_after=self.done), replace=True)
 
     def _keep(self) -> None:
@@ -271,7 +298,6 @@ class Run:
         Of states that nothing demands so many are stored that a killed trial loses little: very short
         segments are cheaper to train again than to store.
         """
-        self.done += 1
         recently = time.monotonic() - self._last_store < STORE_SECONDS
         if not recently or self.finished or self._must_store(self.done):
             self.keep_state()
@@ -294,11 +320,15 @@ class Run:
 
     def _must_store(self, index: int) -> bool:
         """All that others may share, both sides of an event, and the end."""
+        if self._is_half(index):
+            return False
         around = self.items[index - 1 : index + 1]
         last = index == len(self.items)
         return last or self._is_shared(index) or any(isinstance(item, Event) for item in around)
 
     def _is_shared(self, index: int) -> bool:
+        if self._is_half(index):
+            return False
         if self.keep != "beginnings" or not 0 < index <= self._n_beginnings:
             return self.keep == "all"
         return self.shared_steps is None or self.items[index - 1].stop in self.shared_steps

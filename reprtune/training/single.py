@@ -22,6 +22,7 @@ from reprtune.training.device import (
     refused,
     release_cached_memory,
 )
+from reprtune.training.device_faults import check_computes, fault, faults_in_words
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Materials, Run
 
@@ -55,16 +56,19 @@ def train_one(
 
     Raises:
         SpecError, DataError, ModelError, StateError: as `Run` does.
+        DeviceError: nothing can be computed on the device any more; the last state stays.
         ReprtuneError: the device is not there, or cannot train this network deterministically.
     """
     device = open_device(settings)
+    check_computes(device)
     store = StateStore(settings.states)
     trial = _Trial(spec, settings, device, store)
-    with _stop_on_signal() as stop:
-        outcome = trial.attempt(stop, observe, test=test)
-    if trial.run is not None and outcome == "complete":
-        finish(trial.run)
-    return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
+    with faults_in_words(device):
+        with _stop_on_signal() as stop:
+            outcome = trial.attempt(stop, observe, test=test)
+        if trial.run is not None and outcome == "complete":
+            finish(trial.run)
+        return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
 
 
 class _Trial:
@@ -86,7 +90,7 @@ class _Trial:
         except (RuntimeError, MemoryError) as error:
             if words := refused(error):
                 raise words from error
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) or fault(self.device):
                 raise
             outcome = "out-of-memory"
         if outcome == "out-of-memory":

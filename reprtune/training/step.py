@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
 from reprtune.spec.training import TrainingSpec
+from reprtune.training.device import tf32
 from reprtune.training.loss_scale import LossScale
 from reprtune.training.losses import Loss
 from reprtune.training.optimizers import Optimizer
 from reprtune.training.subnetwork import SubNetwork
 
-AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GradientRule = Callable[[SubNetwork, Mapping[str, Tensor]], None]
+AUTOCAST = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Step:
     """Trains `network` in place.
+
+    Args:
+        rule: what changes the gradients, in place, between backward and update; None = nothing does. Like all
+            of a step it must neither wait for the device nor branch on the value of a tensor.
 
     Attributes:
         lr: learning rate of the next step, a scalar tensor: write into it.
@@ -23,8 +32,15 @@ class Step:
         loss_scale: of fp16; None otherwise, for bfloat16 has the range of float32.
     """
 
-    def __init__(self, spec: TrainingSpec, network: SubNetwork, optimizer: Optimizer, loss: Loss) -> None:
-        self.spec, self.network, self.optimizer, self.loss = spec, network, optimizer, loss
+    def __init__(
+        self,
+        spec: TrainingSpec,
+        network: SubNetwork,
+        optimizer: Optimizer,
+        loss: Loss,
+        rule: GradientRule | None = None,
+    ) -> None:
+        self.spec, self.network, self.optimizer, self.loss, self.rule = spec, network, optimizer, loss, rule
         self.device = optimizer.lr.device
         self.lr = optimizer.lr
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -37,18 +53,29 @@ class Step:
             logits = self.network.forward(x)
         loss = self.loss(logits.float(), y, x, self.network)
         if self.loss_scale is None:
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
+            with self._backward():
+                loss.backward()  # type: ignore[no-untyped-call]
+            overflow = None
         else:
             (loss * self.loss_scale.scale).backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step(self.loss_scale.unscale(self.optimizer.gradients()))
+            overflow = self.loss_scale.unscale(self.optimizer.gradients())
+        if self.rule is not None:
+            with torch.no_grad():
+                self.rule(self.network, self.optimizer.named_gradients())
+        self.optimizer.step(overflow)
         self.network.hold()
         self.loss_sum += loss.detach()
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision of forward passes, in training and in evaluation."""
+        if self.spec.precision == "tf32":
+            return tf32()
         kind = AUTOCAST[self.spec.precision]
         return torch.autocast(self.device.type, kind, enabled=self.spec.precision != "fp32")
+
+    def _backward(self) -> contextlib.AbstractContextManager[None]:
+        """Autocast has chosen the types already; TF32 is chosen operation by operation."""
+        return tf32() if self.spec.precision == "tf32" else contextlib.nullcontext()
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to continue, by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.edit import changed
+from reprtune.spec.parts.schedules import Cycles, Every, Schedule
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
@@ -28,13 +30,7 @@ from reprtune.tuning.journal import Journal
 from reprtune.tuning.shipper import Shipper
 from reprtune.tuning.slots import database_lock
 
-DRY = {
-    "training.total": "6it",
-    "training.segment": "2it",
-    "method.s1": "2it",
-    "method.s2": "2it",
-    "method.cycles": 1,
-}
+DRY = {"training.total": "6it", "training.segment": "2it"}
 
 
 def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
@@ -42,16 +38,23 @@ def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
     ends of every range, and every control. Name -> trial, each different one once."""
     trials = {"the base": spec.base}
     for path, range_ in spec.space.items():
-        for value in range_.ends():
-            trials[f"{path} = {value}"] = changed(spec.base, {path: value})
+        for above, value in itertools.product(spec.draws.holders(path), range_.ends()):
+            named = ", ".join(f"{where} = {what}" for where, what in (above | {path: value}).items())
+            trials[named] = changed(spec.base, above | {path: value})
     for arm in spec.controls:
         trials[f"control {arm.name}"] = changed(spec.base, arm.changes)
     seen: dict[str, tuple[str, TrialSpec]] = {}
     for name, trial in trials.items():
-        cycles = {"method.cycles": 0} if trial.method.cycles == 0 else {}
-        short = changed(trial, {**DRY, **cycles})
+        short = changed(trial, DRY | _dry_schedule(trial.method.schedule))
         seen.setdefault(digest(short), (name, short))
     return dict(seen.values())
+
+
+def _dry_schedule(schedule: Schedule | None) -> dict[str, Any]:
+    """What makes a schedule happen within a dry trial."""
+    if isinstance(schedule, Cycles):
+        return {"method.cycles": 1, "method.s1": "2it", "method.s2": "2it" if schedule.s2.value else "0it"}
+    return {"method.period": "2it", "method.until": 1.0} if isinstance(schedule, Every) else {}
 
 
 def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], None]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 from collections.abc import Iterator
 from functools import cache
@@ -13,9 +12,9 @@ from reprtune.record.database import is_absent, open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings
-from reprtune.training import health
+from reprtune.training import health, nvidia
 from reprtune.training.data.memory import free_ram
-from reprtune.training.device import choose_device, describe
+from reprtune.training.device import MEND, choose_device, describe
 from reprtune.training.run import Materials
 from reprtune.tuning.doctor import Finding
 from reprtune.tuning.worker import check_data, check_user_code
@@ -54,15 +53,22 @@ def device(settings: Settings) -> Iterator[Finding]:
     if difference > TOLERANCE:
         text = f"{describe(found)} computes wrongly: {difference:g} away from the CPU"
         yield Finding("device", "problem", text, "Use another device.")
-    elif found.type == "cpu" and settings.device == "auto" and shutil.which("nvidia-smi"):
-        mend = "Install a CUDA build of torch for your driver (pytorch.org), or say --device cpu."
-        yield Finding(
-            "device", "warning", f"{describe(found)}; there is an NVIDIA driver, unused by torch", mend
-        )
+    elif found.type == "cpu" and settings.device == "auto":
+        yield _cpu(describe(found))
     else:
-        yield Finding("device", "ok", f"{describe(found)}")
+        yield Finding("device", "ok", describe(found))
     if (memory := health.gpu_memory(found)) is not None:
         yield _memory("GPU memory", *memory)
+
+
+def _cpu(text: str) -> Finding:
+    """Of a device that nobody chose: is it because torch cannot use a GPU that is here?"""
+    if nvidia.why_unused():  # which `text` says already
+        return Finding("device", "warning", text, MEND)
+    if nvidia.has_driver() and not nvidia.is_made_for_cuda():
+        mend = "Install a CUDA build of torch for your driver (pytorch.org), or say --device cpu."
+        return Finding("device", "warning", f"{text}; there is an NVIDIA driver, unused by torch", mend)
+    return Finding("device", "ok", text)
 
 
 def memory(_settings: Settings) -> Iterator[Finding]:

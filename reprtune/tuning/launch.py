@@ -6,7 +6,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +23,20 @@ from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.tuning.events import STUDY_KEY, end_event
 from reprtune.tuning.journal import Journal
-from reprtune.tuning.process import LeaveOnSignal, PlotPage, Report, worker_name
+from reprtune.tuning.process import (
+    EXIT_CODES,
+    Known,
+    LeaveOnSignal,
+    Left,
+    MustLeave,
+    PlotPage,
+    Report,
+    worker_name,
+)
 from reprtune.tuning.shipper import Shipper, ShipResult
 from reprtune.tuning.slots import Queue, queues
 
-MAX_RESTARTS = 3
+MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 Observer = Callable[[int, Any], None]
@@ -58,6 +69,9 @@ class _Child:
     process: Any
     pipe: connection.Connection
     fatal: ReprtuneError | None = None
+    left: Left | None = None
+    device: str | None = None
+    busy: int | None = None  # id of the trial that it trains
 
 
 @dataclass(frozen=True)
@@ -91,8 +105,10 @@ class Launcher:
     say: Callable[[str], None]
     confirms: bool = False
     _children: list[_Child] = field(default_factory=list)
-    _restarts: int = 0
+    _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
     _crashes: int = 0
+    _missing: list[_Child] = field(default_factory=list)  # ended before the work was done, and not replaced
+    _uncapturable: dict[str, str] = field(default_factory=dict)
     _signals: int = 0
     _told: bool = False
     _fatal: ReprtuneError | None = None
@@ -128,18 +144,30 @@ class Launcher:
         study = read_study(storage, self.name)
         if study.pending() == study.unconfirmed() == 0:  # a confirmation may go on from them elsewhere
             forget_beginnings(self.settings, study.digest)
-        if self._crashes > self._restarts and pending and not self._signals:
-            raise ReprtuneError(
+        if self._missing and pending and not self._signals:
+            raise self._unfinished(pending)
+        return Summary(study, pending, self._signals > 0, shipped)
+
+    def _unfinished(self, pending: int) -> ReprtuneError:
+        lost = {left.device: left.reason for child in self._missing if (left := child.left) is not None}
+        if not lost:
+            return ReprtuneError(
                 f"{self._crashes} workers ended with an error of their own; {pending} slots are left.",
                 "What they printed above says why. The same command goes on with what is left.",
             )
-        return Summary(study, pending, self._signals > 0, shipped)
+        said = ", ".join(f"{device} ({reason})" for device, reason in lost.items())
+        return ReprtuneError(
+            f"Nothing can be computed any more on {said}; {pending} slots are left.",
+            "Look for its errors with nvidia-smi and dmesg, then reset it or restart the machine, or name another "
+            "with --device; the same command goes on with what is left.",
+        )
 
-    def _spawn(self, context: Any, tickets: Tickets, index: int) -> None:
+    def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
+        known = Known(device, dict(self._uncapturable))
         here, there = context.Pipe(duplex=False)
         process = context.Process(
             target=work,
-            args=(self.settings, self.name, index, tickets, self.plot_page, there, self.confirms),
+            args=(self.settings, self.name, index, tickets, self.plot_page, there, self.confirms, known),
             daemon=False,
         )
         with _child_environment():
@@ -160,35 +188,68 @@ class Launcher:
                     self._children.remove(child)
                     self._bury(child, context, tickets, rows)
                     continue
-                if isinstance(message, Report):
-                    self.observe(child.index, message)
-                else:
-                    child.fatal = ReprtuneError(*message)
+                self._hear(child, message)
+
+    def _hear(self, child: _Child, message: Report | Left | ReprtuneError) -> None:
+        if isinstance(message, Left):
+            child.left, child.device = message, message.device
+        elif isinstance(message, ReprtuneError):
+            child.fatal = message
+        elif message.kind == "busy":
+            child.busy, child.device = message.trial_id, message.device
+        else:
+            self.observe(child.index, message)
 
     def _bury(self, child: _Child, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
-        """A worker has ended: by itself, with an error that stops all, or it was killed."""
+        """A worker has ended: by itself, with an error that stops all, because it had to, or it was killed."""
         child.process.join()
         if child.fatal is not None:
             self._fatal = self._fatal or child.fatal
             self._stop(signal.SIGTERM)
-        elif child.process.exitcode != 0:
-            self._crashes += 1
-            self._inherit(worker_name(child.index, child.process.pid), tickets, rows)
-            if self._signals == 0 and self._restarts < MAX_RESTARTS:
-                self._restarts += 1
-                self.say(
-                    f"Worker {child.index} ended with code {child.process.exitcode}; its slot is queued again, "
-                    f"and another worker takes its place ({self._restarts} of {MAX_RESTARTS})."
-                )
-                self._spawn(context, tickets, child.index)
+        elif child.left is not None or child.process.exitcode != 0:
+            self._inherit(child, tickets, rows)
+            if self._signals == 0 and self._fatal is None:
+                self._replace(child, context, tickets)
 
-    def _inherit(self, worker: str, tickets: Tickets, rows: list[Queue]) -> None:
+    def _inherit(self, child: _Child, tickets: Tickets, rows: list[Queue]) -> None:
         """Give the slots, tickets and claims of a dead worker to the others."""
+        worker, busy = worker_name(child.index, child.process.pid), child.busy
+        if busy is not None and retried(partial(rows[0].storage.get_trial, busy)).state.is_finished():
+            busy = None  # it died between two trials
         StateStore(self.settings.states).release(worker)
         for queue in rows:
-            for _ in range(retried(partial(queue.release_worker, worker))):
+            for _ in range(retried(partial(queue.release_worker, worker, busy))):
                 tickets.give_back()
             retried(queue.requeue)
+
+    def _replace(self, child: _Child, context: Any, tickets: Tickets) -> None:
+        """Start another in its place, unless it has ended too often with nothing that bounds how often."""
+        left, index = child.left, child.index
+        ended = f"Worker {index} ended with code {child.process.exitcode}"
+        if left is not None and left.why == "capture":
+            self._uncapturable[left.network] = left.reason
+            self.say(
+                f"{ended}: a step could not be captured as a CUDA graph ({left.reason}); another worker takes "
+                "its place, and trains such networks step by step."
+            )
+        elif left is not None and left.began:  # the slot counts how often it was lost
+            self.say(
+                f"{ended}: nothing can be computed on {left.device} any more in its process ({left.reason}); "
+                "its slot is queued again, and another worker takes its place."
+            )
+        else:
+            self._crashes += 1
+            why = "; its slot is queued again"
+            if left is not None:
+                why = f": nothing can be computed on {left.device} ({left.reason})"
+            if self._restarts[index] >= MAX_RESTARTS:
+                self._missing.append(child)
+                self.say(f"{ended}{why}, and no other takes its place.")
+                return
+            self._restarts[index] += 1
+            count = f"({self._restarts[index]} of {MAX_RESTARTS})"
+            self.say(f"{ended}{why}, and another worker takes its place {count}.")
+        self._spawn(context, tickets, index, child.device)
 
     def _stop(self, number: int) -> None:
         for child in self._children:
@@ -223,13 +284,14 @@ def work(
     plot_page: PlotPage,
     pipe: connection.Connection,
     confirms: bool = False,
+    known: Known | None = None,
 ) -> None:
     """The body of a worker process."""
     leaving = LeaveOnSignal()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     parent = os.getppid()
 
-    def report(what: Report) -> None:
+    def report(what: Report | Left | ReprtuneError) -> None:
         try:
             pipe.send(what)
         except OSError:
@@ -240,9 +302,16 @@ def work(
     from reprtune.tuning.worker import Worker  # loads torch, which the launcher itself does without
 
     try:
-        Worker(settings, name, index, tickets, plot_page, report, leaving, confirms=confirms).run()
+        worker = Worker(
+            settings, name, index, tickets, plot_page, report, leaving, confirms=confirms, known=known
+        )
+        worker.run()
+    except MustLeave as leave:
+        report(leave.left)
+        sys.stderr.flush()
+        os._exit(EXIT_CODES[leave.left.why])  # Python's own end would call the device again, and may abort
     except ReprtuneError as error:
-        pipe.send((error.message, error.hint))
+        report(ReprtuneError(error.message, error.hint))
         raise SystemExit(1) from None
 
 

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from reprtune.tuning import gpus
 from reprtune.tuning.events import Event
 from reprtune.tuning.journal import Journal
 
@@ -48,7 +48,7 @@ class Sampler:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._gpus = _gpus()
+        self._gpus = gpus.visible()
         psutil.cpu_percent()  # the first value has no time before it
         self._received, self._sent = _traffic()
 
@@ -67,7 +67,7 @@ class Sampler:
             values["disk_usage_megabytes"] = disk.used / MB
             values["disk_available_megabytes"] = disk.free / MB
         for index, gpu in enumerate(self._gpus):
-            values |= {f"gpu_{index}_{name}": value for name, value in _gpu_values(gpu).items()}
+            values |= {f"gpu_{index}_{name}": value for name, value in gpus.values(gpu).items()}
         return values
 
 
@@ -114,32 +114,3 @@ def _traffic() -> tuple[float, float]:
         if counted is not None:
             return counted.bytes_recv / MB, counted.bytes_sent / MB
     return 0.0, 0.0
-
-
-def _gpus() -> list[Any]:
-    """Handles of NVIDIA's GPUs; none where there is no driver."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    except Exception:  # noqa: BLE001 - no library, no driver, no rights: no GPU metrics
-        return []
-
-
-def _gpu_values(gpu: Any) -> dict[str, float]:
-    """What this GPU answers to; not every one knows its power."""
-    import pynvml
-
-    values: dict[str, float] = {}
-    with contextlib.suppress(pynvml.NVMLError):
-        memory = pynvml.nvmlDeviceGetMemoryInfo(gpu)
-        values["memory_usage_percentage"] = round(100 * memory.used / memory.total, 1)
-        values["memory_usage_megabytes"] = memory.used / MB
-    with contextlib.suppress(pynvml.NVMLError):
-        values["utilization_percentage"] = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu
-    with contextlib.suppress(pynvml.NVMLError):
-        watts = pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000
-        values["power_usage_watts"] = watts
-        values["power_usage_percentage"] = 100_000 * watts / pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu)
-    return values

@@ -51,6 +51,8 @@ def make_sampler(spec: StudySpec, slot: int, n_redraws: int) -> BaseSampler:
         return NSGAIISampler(population_size=population_size(spec.slots), seed=seed)
     if spec.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)  # another seed, another error
+    if spec.is_conditional:  # else parameters that are not in every draw would be drawn one by one
+        return TPESampler(seed=seed, multivariate=True, group=True)
     return TPESampler(seed=seed)
 
 

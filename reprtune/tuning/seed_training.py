@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -9,8 +10,10 @@ from reprtune.record.pack import pack
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.run import Run, Update
 from reprtune.training.schedule import Segment
+from reprtune.tuning.progress import progress
 from reprtune.tuning.run_journal import RunJournal
 from reprtune.tuning.surroundings import Surroundings
+from reprtune.tuning.uncapturable import network_key
 
 
 class SeedTraining:
@@ -30,6 +33,8 @@ class SeedTraining:
         self._paid = (0.0, 0.0)
 
     def build(self, should_stop: Callable[[], bool]) -> None:
+        gc.collect()  # networks of before that only refer to themselves: their graphs hold memory of the device
+        reason = self.around.uncapturable.get(network_key(self.spec))
         self.run = Run(
             self.spec,
             self.around.materials,
@@ -37,6 +42,7 @@ class SeedTraining:
             keep="beginnings",
             shared_steps=self.around.shared_steps,
             should_stop=should_stop,
+            eager=None if reason is None else f"a graph of it could not be captured: {reason}",
         )
         self._updates = iter(self.run)
 
@@ -45,8 +51,12 @@ class SeedTraining:
         assert self._updates is not None
         return next(self._updates, None)
 
+    def progress(self) -> dict[str, Any] | None:
+        """Where it is now, for any thread; None before the network is built."""
+        return None if self.run is None else progress(self.run, self.spec.seed)
+
     def close(self) -> None:
-        """Let go of what others may wait for."""
+        """Let go of what others may wait for; asks nothing of the device."""
         if self._updates is not None:
             self._updates.close()
 
@@ -116,7 +126,7 @@ class SeedTraining:
             "seconds_spent": round(self.run.seconds_spent, 3),
             "seconds_alone": round(points[-1].seconds, 3) if points else 0.0,
             "steps_spent": self.run.steps_spent,
-            "steps_alone": self.run.live.step_done,
+            "steps_alone": self.run.live.steps_trained,
             "gflops_spent": self.run.gflops_spent,
         }
 

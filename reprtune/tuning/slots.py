@@ -36,6 +36,7 @@ from reprtune.tuning.samplers import distribution, make_sampler
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
 SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot
 PAUSED = "paused"  # attribute: result and curve of an interrupted attempt, for a slot that may not go on
+FAULT = "fault"  # attribute: what the device said when a lost attempt took it from its worker
 END_AT_ONCE = 50  # slots ended under one lock, that others need not wait for long
 LOCK_KEY = 0x72657072  # "repr", PostgreSQL's advisory lock
 
@@ -156,8 +157,8 @@ class Queue:
         redraws = sum(t.user_attrs["slot"] == slot and outcome(t) == "infeasible" for t in trials)
         with experimental_allowed():
             trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
-            for name, range_ in self.spec.params.items():
-                trial._suggest(name, distribution(range_))  # noqa: SLF001 - what Study.ask does
+            suggest = trial._suggest  # noqa: SLF001 - what Study.ask does
+            self.spec.draw(lambda name, range_: suggest(name, distribution(range_)))
         return trial
 
     def others(self, slot: int, seed: int, with_cost: bool) -> list[Other]:
@@ -225,14 +226,27 @@ class Queue:
         lost = [t for t in self.trials() if t.number in numbers and outcome(t) == "lost"]
         return {t.user_attrs["lease"]["worker"] for t in lost if "lease" in t.user_attrs}
 
-    def release_worker(self, worker: str) -> int:
-        """Fail at once the trials of a worker that is known to be dead. Returns how many."""
+    def give_up(self, trial: optuna.Trial, fault: str) -> None:
+        """Fail a trial that took the device from its worker: as if the worker had vanished, but now."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            trial.set_user_attr(FAULT, fault)
+            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
+
+    def release_worker(self, worker: str, busy: int | None = None) -> int:
+        """Fail at once the trials of a worker that is known to be dead. Returns how many.
+
+        Args:
+            busy: id of the trial it was training, where that is known: only that one counts as lost, for the
+                others only waited in it.
+        """
         n = 0
         for trial in self.trials():
-            lease = trial.user_attrs.get("lease", {})
+            lease, trial_id = trial.user_attrs.get("lease", {}), trial._trial_id  # noqa: SLF001 - as above
             if trial.state == TrialState.RUNNING and lease.get("worker") == worker:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
+                    if busy is not None and trial_id != busy:
+                        self.storage.set_trial_user_attr(trial_id, "result", {"outcome": "interrupted"})
+                    self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
                     n += 1
         return n
 
@@ -245,7 +259,7 @@ class Queue:
             covered = {t.user_attrs["slot"] for t in trials if _holds_slot(t)}
             missing = sorted(self._slots(trials) - covered)
             for slot in missing:
-                attempts = [t for t in trials if t.user_attrs["slot"] == slot]
+                attempts = sorted((t for t in trials if t.user_attrs["slot"] == slot), key=_ended)
                 if sum(outcome(t) == "lost" for t in attempts) >= MAX_LOST:
                     study.add_trial(self._given_up(slot, self._whole(attempts[-1])))
                     continue
@@ -262,7 +276,8 @@ class Queue:
 
     def _given_up(self, slot: int, last: FrozenTrial) -> FrozenTrial:
         """An attempt that says why there will be no other."""
-        error = f"given up: its worker vanished {MAX_LOST} times (killed for memory?)"
+        why = last.user_attrs.get(FAULT, "killed for memory?")
+        error = f"given up: its worker vanished {MAX_LOST} times ({why})"
         result = {"outcome": "error", "error": error}
         return optuna.trial.create_trial(
             state=TrialState.FAIL,
@@ -289,6 +304,11 @@ class Queue:
 def _holds_slot(trial: FrozenTrial) -> bool:
     """Does the attempt use its slot up, or may it still do so?"""
     return OUTCOMES[outcome(trial)][1]
+
+
+def _ended(trial: FrozenTrial) -> float:
+    """When; a trial that was given back has a smaller number than the copy that keeps its attempt."""
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
 
 
 def queues(storage: RDBStorage, spec: StudySpec, *, confirms: bool = False) -> list[Queue]:

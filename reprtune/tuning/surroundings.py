@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reprtune.spec.study import StudySpec
 from reprtune.states.store import StateStore
@@ -22,6 +22,7 @@ class Surroundings:
         shared_steps: where a trial of the study may leave the common beginning.
         leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
         plot_page: draws a trial's page for MLflow. budget: of the search.
+        device: described for people and records. uncapturable: `network_key` -> why, see `process.Known`.
         packages: that are installed here, where they are not those that the study was created with.
     """
 
@@ -38,4 +39,6 @@ class Surroundings:
     tags: Mapping[str, str]
     plot_page: PlotPage
     budget: Budget
+    device: str
+    uncapturable: Mapping[str, str] = field(default_factory=dict)
     packages: str | None = None

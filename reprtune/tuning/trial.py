@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -20,14 +20,19 @@ from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
 from reprtune.spec.stopping import should_stop
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import TORCH_VERSION, describe, is_out_of_memory, release_cached_memory
+from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
+from reprtune.training.device_faults import fault, first_line
+from reprtune.training.graph import CaptureFailed
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Run, Update
+from reprtune.tuning.lease import Lease
+from reprtune.tuning.process import Left, MustLeave
 from reprtune.tuning.run_journal import RunJournal
 from reprtune.tuning.seed_training import SeedTraining
 from reprtune.tuning.seeds import mean_points, mean_values, total_costs
 from reprtune.tuning.slots import PAUSED, Queue
 from reprtune.tuning.surroundings import Surroundings
+from reprtune.tuning.uncapturable import network_key
 
 ROLES = {"search": "search", "controls": "control", "confirmation": "confirmation"}  # in MLflow
 
@@ -37,6 +42,10 @@ class Attempt:
 
     Seeds that an earlier attempt has finished are in the record, and are not trained again. Call `advance`
     until `outcome` is set; between two calls the worker may do something else.
+
+    Raises:
+        MustLeave: from `begin` and `advance`: the device is lost, or a step could not be captured. Nothing more
+            may be asked of the device; what becomes of the slot is up to the worker.
     """
 
     def __init__(self, trial: optuna.Trial, queue: Queue, around: Surroundings) -> None:
@@ -46,7 +55,7 @@ class Attempt:
         self.slot = int(trial.user_attrs["slot"])
         self.arm: str | None = trial.user_attrs.get("arm")
         self.outcome: str | None = None
-        self.lost = False  # set by the heartbeat when the lease is gone
+        self.lease = Lease(queue.storage, self.trial_id, around.leaving)
         self.error: str | None = None
         specs = self._specs()
         self.n_seeds = len(specs)
@@ -99,6 +108,10 @@ class Attempt:
         """Of the seed that is trained; None where it could not be built."""
         return self.now.run
 
+    def progress(self) -> dict[str, Any] | None:
+        """For the record, asked by another thread; None before its network is built."""
+        return self.now.progress()
+
     def steps(self) -> tuple[int, int]:
         """Done, and all there are, of its seeds together, which are equally long."""
         run = self.now.done
@@ -121,7 +134,7 @@ class Attempt:
 
     def _begin_seed(self) -> None:
         self._announce(self.now.journal, ROLES[self.queue.role] if self.whole is None else "seed")
-        self._guarded(lambda: self.now.build(lambda: self.around.leaving() or self.lost))
+        self._guarded(partial(self.now.build, self.lease.must_stop))
 
     def _announce(self, journal: RunJournal, role: str) -> None:
         attempt = int(self.trial.user_attrs.get("attempt", 0))
@@ -134,35 +147,45 @@ class Attempt:
         if self.outcome is not None or self.run is None:
             return None
         if self.queue.is_search and retried(self.around.budget.is_used_up):
-            self._guarded(self.run.keep_state)
-            self._finish("over-budget")
+            self._finish_early("over-budget")
             return None
-        training = self.now
-        try:
-            update = self._guarded(training.advance)
-        finally:  # also where a full disk ends it
-            if self.queue.is_search:
-                retried(partial(self.around.budget.add, *training.newly_spent()))
-        if self.lost:
+        update = self._train()
+        if self.outcome is None and self.lease.lost:
             self.outcome = "lost"  # somebody else has the slot now: leave quietly
         if self.outcome is not None:
             return None
         self._record(update)
-        if self.lost:
+        if self.lease.lost:
             self.outcome = "lost"
         elif self.run.diverged:
             self._finish("diverged")
         elif self.run.finished:
             self._finish_seed()
         elif update is not None and update.rung and self._is_hopeless(update.step):
-            self._guarded(self.run.keep_state)
-            self._finish("stopped")
+            self._finish_early("stopped")
+        return update
+
+    def _train(self) -> Update | None:
+        try:
+            update: Update | None = self._guarded(self.now.advance)
+        finally:  # also where a full disk ends it
+            if self.queue.is_search:
+                retried(partial(self.around.budget.add, *self.now.newly_spent()))
         return update
 
     def suspend(self) -> None:
-        """Give the slot back; whoever takes it continues from the last state."""
+        """Give the slot back; whoever takes it continues from the last state. Asks nothing of the device."""
         if self.outcome is None:
             self._finish("interrupted")
+
+    def lose(self, fault: str) -> None:
+        """Give the slot up as if the worker had vanished: it took its device, and may do so again. Asks nothing
+        of the device."""
+        if self.outcome is None:
+            self.outcome = "lost"
+            retried(lambda: self.queue.give_up(self.trial, fault))
+            self.now.note_states("interrupted")
+            self.now.close()
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """Turn what may go wrong in training into an outcome."""
@@ -170,19 +193,28 @@ class Attempt:
         try:
             return call()
         except Interrupted:
-            if not self.lost:
+            if not self.lease.lost:
                 self.suspend()
         except (DataError, StateError, StorageError):
             self.suspend()  # a full disk, missing data: not this trial's fault; the worker reports it
             raise
-        except Exception as error:  # noqa: BLE001 - whatever training raises is this trial's outcome
+        except CaptureFailed as error:
+            raise self._must_leave("capture", first_line(error.__cause__ or error)) from error
+        except Exception as error:  # whatever training raises is this trial's outcome
+            if (reason := fault(self.around.materials.device)) is not None:
+                raise self._must_leave("device", reason) from error
             full = is_out_of_memory(error)
             text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
             self.error = text
+            error.__traceback__ = None  # whoever keeps the error keeps no network by it
             self._finish("out-of-memory" if full else "error")
         if full:
             release_cached_memory()  # not above, where the error still holds on to what was computed
         return None
+
+    def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
+        device, network = str(self.around.materials.device), network_key(self.spec)
+        return MustLeave(Left(why, reason, device, network, began=True))
 
     # -- what others see --------------------------------------------------------------------------
 
@@ -196,7 +228,7 @@ class Attempt:
             try:
                 self._show(marks)
             except UpdateFinishedTrialError:
-                self.lost = True
+                self.lease.lost = True
                 return
             self.now.n_marks = len(marks)
         self.now.journal.write_points(run, at_once=run.finished)
@@ -249,14 +281,21 @@ class Attempt:
             self.outcome = "lost"
             return
         self.now.end_journal("complete", None)
+        self.now.close()
         self.earlier.append(stored)
         self.now = self._training()
         self._begin_seed()
 
+    def _finish_early(self, outcome: str) -> None:
+        """Keep the state it has come to, and end."""
+        self._guarded(self.now.done.keep_state)
+        if self.outcome is None:
+            self._finish(outcome)
+
     def _finish(self, outcome: str) -> None:
         """Write the outcome, unless the lease was lost: then somebody else is to write it."""
         self.outcome = outcome
-        if not self._holds_lease():
+        if not retried(self.lease.is_held):
             self.outcome = "lost"
             return
         result = self._result(outcome)
@@ -312,7 +351,7 @@ class Attempt:
         result: dict[str, Any] = {
             "outcome": outcome,
             "host": platform.node(),
-            "device": describe(self.around.materials.device, self.run.live.how if self.run else ""),
+            "device": ", ".join(filter(None, (self.around.device, self.run.live.how if self.run else ""))),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
         }
         if self.error is not None:
@@ -337,9 +376,6 @@ class Attempt:
         tags = {"error": self.error} if self.error else {}
         step = self.run.live.step_done if self.run else 0
         self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
-
-    def _holds_lease(self) -> bool:
-        return retried(lambda: self.queue.storage.get_trial(self.trial_id)).state == TrialState.RUNNING
 
     def _set_attr(self, key: str, value: Any) -> None:
         retried(lambda: self.trial.set_user_attr(key, value))

@@ -6,14 +6,15 @@ them, started anywhere at any time, finish a study together.
 
 from __future__ import annotations
 
+import gc
 import platform
-import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 
-from reprtune.errors import DataError, StorageError, StudyError
+from reprtune.errors import DataError, ReprtuneError, StorageError, StudyError
 from reprtune.importing import PREFIX
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
@@ -21,14 +22,15 @@ from reprtune.record.storage import read_header
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.training import user_code
-from reprtune.training.device import describe, is_out_of_memory, open_device
+from reprtune.training.device import Device, describe, is_out_of_memory, open_device
+from reprtune.training.device_faults import DeviceError, check_computes, fault, first_line
 from reprtune.training.run import Materials
 from reprtune.tuning.budget import Budget
 from reprtune.tuning.environment import machine_tags, packages, packages_digest
 from reprtune.tuning.journal import Journal
+from reprtune.tuning.lease import Heartbeat
 from reprtune.tuning.monitor import Monitor
-from reprtune.tuning.process import PlotPage, Report, Tickets, worker_name
-from reprtune.tuning.progress import progress
+from reprtune.tuning.process import Known, Left, MustLeave, PlotPage, Report, Tickets, worker_name
 from reprtune.tuning.slots import queues
 from reprtune.tuning.surroundings import Surroundings
 from reprtune.tuning.trial import Attempt
@@ -37,46 +39,18 @@ MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segmen
 REAP_BEATS = 4  # heartbeats between two looks for vanished workers
 
 
-class Heartbeat:
-    """Beats for the trials a worker holds, and notices when one was given to somebody else."""
-
-    def __init__(self, attempts: list[Attempt], seconds: float) -> None:
-        self.attempts, self.seconds = attempts, seconds
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self.seconds):
-            for attempt in list(self.attempts):
-                storage, trial_id = attempt.queue.storage, attempt.trial_id
-                try:
-                    if storage.get_trial(trial_id).state.is_finished():
-                        attempt.lost = attempt.lost or attempt.outcome is None
-                    else:
-                        storage.record_heartbeat(trial_id)
-                        if (run := attempt.run) is not None:
-                            now = progress(run, attempt.spec.seed)
-                            storage.set_trial_user_attr(trial_id, "progress", now)
-                except Exception:  # noqa: BLE001, S112 - the database is away; the next beat tries again
-                    continue
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
 class Worker:
     """Works on one study until nothing is left to take, its tickets are used up, or it must leave.
 
     Args:
         index: of the worker on its machine; chooses the GPU where there are several.
         report: called with what happens. leaving: True once it must stop.
-        confirms: work on the confirmation, not on the study.
+        confirms: work on the confirmation, not on the study. known: what workers before it have found out.
 
     Raises:
         StudyError: the data or the person's own code here are not the study's.
         DataError, StorageError, StateError: as they say.
+        MustLeave: from `run` too: this process may not be usable any more. Its slots are given back, or lost.
     """
 
     def __init__(
@@ -90,13 +64,17 @@ class Worker:
         leaving: Callable[[], bool],
         *,
         confirms: bool = False,
+        known: Known | None = None,
     ) -> None:
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
         self.storage = open_storage(settings.storage_url)
         study = read_header(self.storage, name)
-        device = open_device(settings, index)
-        materials = Materials(settings.data_dir, device)
+        self.held: list[Attempt] = []
+        self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
+        known = known or Known()
+        device = usable_device(settings, index, known)
+        materials, described = Materials(settings.data_dir, device), describe(device)
         self.around = Surroundings(
             spec=study.spec,
             digest=study.digest,
@@ -108,35 +86,55 @@ class Worker:
             journal=Journal(settings.journal_dir, name),
             worker=self.worker,
             leaving=self._must_leave,
-            tags={**machine_tags(), "device": describe(device)},
+            tags={**machine_tags(), "device": described},
             plot_page=plot_page,
             packages=None if same_packages(study) else packages(),
             budget=Budget(self.storage, study.spec, self.worker),
+            device=described,
+            uncapturable=known.uncapturable,
         )
-        check_user_code(study)
-        check_data(study, materials)
+        with self._faults_end_it():
+            check_user_code(study)
+            check_data(study, materials)
         self.queues = queues(self.storage, study.spec, confirms=confirms)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
-        self.held: list[Attempt] = []
         self.beat_seconds, self.grace_seconds = lease_seconds()
         self._reaped, self._closing = 0.0, False
         self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
+
+    @contextmanager
+    def _faults_end_it(self) -> Iterator[None]:
+        """Whatever goes wrong, also between two trainings: can this process go on?"""
+        device = self.around.materials.device
+        try:
+            yield
+        except MustLeave as leave:
+            self._leave(leave.left)
+            raise
+        except Exception as error:
+            if (reason := fault(device)) is None:
+                raise
+            left = Left("device", reason, str(device), began=self._began)
+            self._leave(left)
+            raise MustLeave(left) from error
 
     def run(self) -> None:
         heartbeat = Heartbeat(self.held, self.beat_seconds)
         monitor = Monitor(self.around.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
+            gc.freeze()  # what was imported stays; it need not be looked through before every network
+            at_the_end.callback(gc.unfreeze)
             at_the_end.callback(monitor.close)
             at_the_end.callback(heartbeat.close)
             try:
-                self._work()
+                with self._faults_end_it():
+                    self._work()
             except StorageError:
                 self.held.clear()  # nobody to give the slots back to: they grow stale, and others take them up
                 raise
             finally:
                 self._closing = True
-                for attempt in self.held:
-                    at_the_end.callback(self._let_go, attempt)
+                at_the_end.callback(self._let_go)
 
     def _must_leave(self) -> bool:
         return self._closing or self.asked_to_leave()
@@ -164,6 +162,7 @@ class Worker:
     def _advance(self, attempt: Attempt) -> bool:
         """Train until the attempt ends or has to wait for another worker; did anything happen?"""
         moved = False
+        self._turn_to(attempt)
         while not self._must_leave():
             self._trained = attempt.key
             update = attempt.advance()
@@ -197,17 +196,26 @@ class Worker:
             trial = retried(partial(queue.take, self.worker, self.lease))
             if trial is None:
                 continue
-            attempt = Attempt(trial, queue, self.around)
-            self.held.append(attempt)
-            attempt.begin()
-            if attempt.outcome is None:
-                self.report(Report("begin", attempt.title))
-            else:
-                self.held.remove(attempt)
-                self._ended(attempt)
+            self._begin(Attempt(trial, queue, self.around))
             return True
         self.tickets.give_back()
         return False
+
+    def _begin(self, attempt: Attempt) -> None:
+        self._began = True
+        self.held.append(attempt)
+        self._turn_to(attempt)
+        attempt.begin()
+        if attempt.outcome is None:
+            self.report(Report("begin", attempt.title))
+        else:
+            self.held.remove(attempt)
+            self._ended(attempt)
+
+    def _turn_to(self, attempt: Attempt) -> None:
+        self._busy = attempt.trial_id
+        device = str(self.around.materials.device)
+        self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:
         if attempt.outcome in ("infeasible", "interrupted", "lost"):
@@ -221,13 +229,32 @@ class Worker:
             )
         )  # fmt: skip
 
-    def _let_go(self, attempt: Attempt) -> None:
-        """Leaving: save where the trial stands and give its slot back."""
+    def _let_go(self) -> None:
+        """Leaving: save where the trials stand and give their slots back."""
         try:
-            attempt.advance()  # stops at its next step, saves, and gives the slot back
-            attempt.suspend()
+            with self._faults_end_it():
+                for attempt in self.held:
+                    self._turn_to(attempt)
+                    attempt.advance()  # stops at its next step, saves, and gives the slot back
         finally:
-            self.held.remove(attempt)
+            self._give_back()
+
+    def _leave(self, left: Left) -> None:
+        """Give all slots back; the one that took the device is lost."""
+        try:
+            for attempt in self.held:
+                if left.why == "device" and attempt.trial_id == self._busy:
+                    attempt.lose(left.reason)
+            self._give_back()
+        finally:
+            self.held.clear()  # whatever happens, nobody asks the device to save them
+
+    def _give_back(self) -> None:
+        """Let go of all slots, each with its last state; asks nothing of the device."""
+        while self.held:
+            attempt = self.held.pop()
+            attempt.suspend()
+            self._ended(attempt)
 
     def _reap(self) -> None:
         if time.monotonic() - self._reaped > REAP_BEATS * self.beat_seconds:
@@ -249,6 +276,27 @@ class Worker:
     def _pause(self) -> None:
         self.report(Report("idle"))
         time.sleep(0.2 if self.held else 1.0)
+
+
+def usable_device(settings: Settings, index: int, known: Known) -> Device:
+    """The device of a worker, which computes.
+
+    Raises:
+        MustLeave: it does not, or it was another's before and is gone.
+        ReprtuneError: what the settings name is not there.
+    """
+    if known.device is not None:
+        settings = replace(settings, device=known.device)
+    try:
+        device = open_device(settings, index)
+        check_computes(device)
+    except ReprtuneError as error:
+        if isinstance(error, DeviceError):
+            raise MustLeave(Left("device", error.reason, str(error.device))) from error
+        if known.device is not None:
+            raise MustLeave(Left("device", first_line(error), known.device)) from error
+        raise
+    return device
 
 
 def same_packages(study: StudyRecord) -> bool:

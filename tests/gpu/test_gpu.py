@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training import state
 from reprtune.training.data.batches import Batches
-from reprtune.training.device import set_numerics
-from reprtune.training.graph import Eager, GraphStep
+from reprtune.training.device import set_numerics, tf32
+from reprtune.training.graph import Eager, GraphStep, waiting_refused
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Materials, Run
 from reprtune.training.single import MEANINGS, train_one
@@ -44,6 +45,7 @@ TRIALS: dict[str, dict[str, Any]] = {
     "all in the loss": {"training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3},
     "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
     "resnet": {"model.name": "resnet-8", "model.width": 8},
+    "resnet, tf32": {"model.name": "resnet-8", "model.width": 8, "training.precision": "tf32"},
     "sgd, bf16": {"training.precision": "bf16"},
     "sgd, fp16": {"training.precision": "fp16"},
     "adam by filter, fp16": ADAM | BY_FILTER | {"training.precision": "fp16"},
@@ -102,6 +104,41 @@ def test_a_captured_trial_is_the_eager_one(
     assert_close_end(run, other, tolerance=0.1 if half else 0.01)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_a_captured_trial_on_the_last_gpu_is_the_eager_one(
+    materials: Materials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the first is the current one, which it stays."""
+    last = torch.device("cuda", torch.cuda.device_count() - 1)
+    there = Materials(Path("nowhere"), last)
+    run = trained(SPEC, there)
+    assert run.live.how == "CUDA graph" and torch.cuda.current_device() == 0
+    monkeypatch.setenv("REPRTUNE_GRAPH", "off")
+    assert_close_end(run, trained(SPEC, there), tolerance=0.01)
+
+
+def test_tf32_rounds_what_is_multiplied_and_fp32_does_not(materials: Materials) -> None:
+    """To 10 bits after the point, in matrix products and in convolutions, against float64."""
+    draw = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(size, generator=draw) for size in ((16, 64, 32, 32), (64, 64, 3, 3)))
+    a = torch.randn(1024, 1024, generator=draw)
+    calls = {"matmul": (torch.mm, a, a), "conv": (F.conv2d, x, w)}
+
+    def errors() -> dict[str, float]:
+        found = {}
+        for name, (call, *given) in calls.items():
+            exact = call(*(tensor.double() for tensor in given))
+            found[name] = float((call(*(t.to(DEVICE) for t in given)).cpu() - exact).norm() / exact.norm())
+        return found
+
+    before = errors()
+    with tf32():
+        inside = errors()
+    for error in (before, errors()):
+        assert all(value < 1e-5 for value in error.values()), error
+    assert all(1e-5 < value < 1e-2 for value in inside.values()), inside
+
+
 def test_dropout_is_drawn_as_in_eager_steps(materials: Materials, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator's seed and offset are those of each replay; without dropout the losses differ."""
 
@@ -126,6 +163,50 @@ def test_a_network_that_waits_is_trained_eagerly(materials: Materials) -> None:
     go(run)
     assert run.finished
     assert run.live.how == "eager: a step of this network waits for the device"
+
+
+FAILED_CAPTURE = """
+import os
+from pathlib import Path
+import torch
+from reprtune.training.device import open_device
+from reprtune.training.graph import CaptureFailed
+from reprtune.training.run import Materials, Run
+from reprtune.settings import Settings
+from tests.training.tiny import SPEC, go
+run = Run(SPEC, Materials(Path("nowhere"), open_device(Settings(device="cuda"))))
+def synchronize(_model, _x, y):
+    if torch.cuda.is_current_stream_capturing():
+        torch.cuda.synchronize()
+    return y
+run.live.model.register_forward_hook(synchronize)
+before = torch.cuda.current_stream()
+try:
+    go(run)
+except CaptureFailed as error:
+    print(torch.cuda.current_stream() == before, error.hint, error.message, flush=True)
+    os._exit(0)  # whatever CUDA thinks of it
+"""
+
+
+def test_a_capture_that_fails_says_so() -> None:
+    """In a process of its own, for it may not be used any more: the error names torch's reason and the switch,
+    and the current stream is the one of before."""
+    said = subprocess.run(
+        [sys.executable, "-c", FAILED_CAPTURE], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert said.startswith("True Set REPRTUNE_GRAPH=off") and "captur" in said.split("CUDA graph:")[1]
+
+
+def test_a_finished_trial_gives_its_memory_back(materials: Materials) -> None:
+    """Weights, optimizer and graph; only what the process keeps for all of them stays."""
+    sizes = []
+    for seed in range(4):
+        trained(spec(**{"model.name": "resnet-8", "model.width": 32, "seed": seed}), materials)
+        gc.collect()
+        torch.cuda.empty_cache()
+        sizes.append(torch.cuda.memory_reserved())
+    assert sizes[-1] - sizes[0] < 8 << 20
 
 
 @pytest.mark.parametrize("steps", [4, 12, 20])
@@ -176,6 +257,7 @@ def little_memory() -> Iterator[Any]:
     """`limit(n)`: the allocator gets n bytes beyond those it has."""
 
     def limit(n_bytes: int) -> None:
+        gc.collect()
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(DEVICE).total_memory
         torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + n_bytes) / total)
@@ -249,9 +331,6 @@ def test_a_step_does_not_wait_for_the_device(materials: Materials, eager: None) 
         assert isinstance(step, Step)
         batches.start_epoch(torch.Generator().manual_seed(0))
         step(*batches.batch(0))  # what is set up only once may wait
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with waiting_refused():
             for index in range(1, 4):
                 step(*batches.batch(index))
-        finally:
-            torch.cuda.set_sync_debug_mode("default")

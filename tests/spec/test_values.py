@@ -27,7 +27,7 @@ OPTIONS: dict[str, list[str]] = {
     "training.optimizer": ["sgd", "adam", "adamw"],
     "training.bias_correction": ["tensor", "filter"],
     "training.lr_schedule": ["constant", "step", "cosine", "one-cycle", "cyclic"],
-    "training.precision": ["fp32", "bf16", "fp16"],
+    "training.precision": ["fp32", "tf32", "bf16", "fp16"],
     "method.criterion": [
         "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
         "taylor", "taylor-fo", "hessian", "oracle", "random",
@@ -82,7 +82,7 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
         "filters", "There is no training.bias_correction 'filters'.", "filter"
     ),
     "training.lr_schedule": ("cos", "There is no training.lr_schedule 'cos'.", "cosine"),
-    "training.precision": ("bf32", "There is no training.precision 'bf32'.", "bf16|fp32"),
+    "training.precision": ("bf32", "There is no training.precision 'bf32'.", "bf16|fp32|tf32"),
     "method.criterion": ("orth", "There is no criterion 'orth'.", "ortho"),
     "method.schedule": ("cycle", "There is no schedule 'cycle'.", "cycles"),
     "method.selection": ("shares", "There is no selection 'shares'.", "share"),

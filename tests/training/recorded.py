@@ -54,7 +54,7 @@ class Capture:
         self.n_captures = 0
         self.n_replays = 0
 
-    def __call__(self, body: Body) -> Body:
+    def __call__(self, body: Body, _: torch.device) -> Body:
         for _ in range(3):
             body()
         self.n_captures += 1

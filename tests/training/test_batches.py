@@ -10,6 +10,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.task import AUGMENTATIONS
 from reprtune.training.data.augment import Augment
 from reprtune.training.data.batches import Batches, evaluation_batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Part
 from reprtune.training.seeds import generator
 from reprtune.training.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
@@ -25,15 +26,12 @@ def part(n: int = 60, channels: int = 3, height: int = 7, width: int = 6) -> Par
 
 
 def batches(images: Part, augment: str, batch_size: int = 16) -> Batches:
+    return Batches(pictures(images, augment), batch_size)
+
+
+def pictures(images: Part, augment: str, cutout: int = CUTOUT) -> Pictures:
     channels = images.x.shape[1]
-    return Batches(
-        images,
-        batch_size=batch_size,
-        augment=augment,
-        mean=MEAN[:channels],
-        std=STD[:channels],
-        cutout=CUTOUT,
-    )
+    return Pictures(images, augment=augment, mean=MEAN[:channels], std=STD[:channels], cutout=cutout)
 
 
 def by_torchvision(image: torch.Tensor, flip: bool, dy: int, dx: int, crop: bool) -> torch.Tensor:
@@ -170,8 +168,8 @@ def test_a_square_of_any_side_is_cut_out_where_the_image_has_it(side: int) -> No
 def test_a_square_as_large_as_the_image_is_an_error(cutout: int) -> None:
     """6 px is the shorter side of 7 x 6; without `cutout` the number does not matter."""
     with pytest.raises(SpecError, match=rf"task.cutout must be below .*, 6 px, but got {cutout}"):
-        Batches(part(), batch_size=16, augment="flip+cutout", mean=MEAN, std=STD, cutout=cutout)
-    Batches(part(), batch_size=16, augment="flip", mean=MEAN, std=STD, cutout=cutout)
+        pictures(part(), "flip+cutout", cutout)
+    pictures(part(), "flip", cutout)
 
 
 def test_the_border_is_black_before_normalising() -> None:

@@ -19,6 +19,7 @@ from reprtune.training.device import (
     kind,
     open_device,
     refused,
+    tf32,
     threads,
 )
 
@@ -26,6 +27,7 @@ from reprtune.training.device import (
 def with_gpus(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: n > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: n)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,19 @@ def test_the_device_that_is_chosen(
     """A GPU where there is one; workers spread over several; who names one gets that one."""
     with_gpus(monkeypatch, n_gpus)
     assert choose_device(name, worker) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0")])
+def test_the_device_of_a_process_is_its_current_one(
+    monkeypatch: pytest.MonkeyPatch, numerics: None, name: str, chosen: str
+) -> None:
+    """What does not say which device it means then means this one, and not the first of the machine."""
+    with_gpus(monkeypatch, 2)
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    assert open_device(Settings(device=name), worker=1) == torch.device(chosen)
+    assert current == [torch.device(chosen)]
+    assert open_device(Settings(device="cpu")) == torch.device("cpu") and len(current) == 1
 
 
 @pytest.mark.parametrize(("name", "n_gpus"), [("cuda", 0), ("cuda:1", 1)])
@@ -142,6 +157,22 @@ def test_how_a_gpu_computes(monkeypatch: pytest.MonkeyPatch, numerics: None, det
     assert kind(gpu) == ("cuda, deterministic" if deterministic else "cuda")
     words = "GPU (SM 90), deterministic, CUDA graph" if deterministic else "GPU (SM 90), CUDA graph"
     assert describe(gpu, "CUDA graph") == words
+
+
+@pytest.mark.parametrize(("matmul", "cudnn"), [(False, False), (False, True), (True, True)])
+def test_tf32_is_put_back(numerics: None, matmul: bool, cudnn: bool) -> None:
+    """To what it was, also when the block fails; inside, both libraries have it."""
+    flags, seen = (torch.backends.cuda.matmul, torch.backends.cudnn), []
+    flags[0].allow_tf32, flags[1].allow_tf32 = matmul, cudnn
+
+    def fail() -> None:
+        with tf32():
+            seen.extend(flag.allow_tf32 for flag in flags)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert seen == [True, True] and [flag.allow_tf32 for flag in flags] == [matmul, cudnn]
 
 
 def test_a_cpu_is_deterministic_anyway(numerics: None) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprtune.errors import ModelError
@@ -61,7 +66,7 @@ def test_nothing_of_a_dropped_filter_matters(name: str, training: bool) -> None:
     torch.manual_seed(1)
     before = network.forward(images())
     slices, modules = filters.slices(), dict(model.named_modules())
-    with torch.no_grad():
+    with torch.no_grad(), network.whole():
         for layer, numbers in slices.items():
             dropped = ~network.keep[numbers]
             for tensor in modules[layer].parameters():
@@ -194,3 +199,33 @@ def test_looking_changes_nothing(spec: object) -> None:
     find_filters(model, EXAMPLE)
     assert {name: module.training for name, module in model.named_modules()} == modes
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Only what nothing refers to any more is freed, at once."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("name", TOYS)
+def test_nothing_found_keeps_the_network(name: str) -> None:
+    """A network that nobody needs any more is freed at once, though what was found in it is still there: the
+    memory of a finished trial is free for the next."""
+    model = TOYS[name][0]()
+    filters, alive = find_filters(model, EXAMPLE), weakref.ref(model)
+    del model
+    assert alive() is None and filters.n_filters > 0
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_the_graph_holds_names_and_shapes(name: str) -> None:
+    """No module, and no tensor."""
+    filters = toy(name)[1]
+    assert filters.graph.owning_module is None
+    for node in filters.graph.nodes:
+        held = tree_leaves([node.target, node.args, node.kwargs, *node.meta.values()])
+        assert not [thing for thing in held if isinstance(thing, (Tensor, nn.Module))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reprtune.errors import ModelError, SpecError
+from reprtune.errors import SpecError
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import graph
 from reprtune.training.device import describe
@@ -152,12 +153,12 @@ def test_what_warms_up_is_undone(name: str) -> None:
 def test_a_step_that_waits_is_run_eagerly_and_says_so() -> None:
     """The trial goes on without a graph, from where it was."""
 
-    def refuse(body: Any) -> Any:
+    def refuse(body: Any, device: torch.device) -> Any:
         body()
         raise Waits("a step of this network waits for the device")
 
     one, other = live(), live()
-    one.stepper = GraphStep(one.step, one.batches, refuse)
+    one.members[0].stepper = GraphStep(one.step, one.batches, refuse)
     for which in (one, other):
         which.batches.start_epoch(torch.Generator().manual_seed(0))
         which.step.lr.fill_(0.1)
@@ -209,88 +210,6 @@ def test_on_a_cpu_steps_are_eager_and_masks_are_not_static() -> None:
     assert one.how == "" and "graph" not in describe(CPU, one.how)
 
 
-class FakeStream:
-    def wait_stream(self, _: Any) -> None: ...
-
-
-class FakeCuda:
-    """torch.cuda's capture without a GPU: counts the warm-up, records, and may fail like the real one."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
-        self.modes: list[Any] = []
-        self.fails = fails
-        fakes = {
-            "current_stream": FakeStream,
-            "Stream": FakeStream,
-            "CUDAGraph": lambda: self,
-            "stream": lambda _: contextlib.nullcontext(),
-            "graph": lambda *_, **__: self,
-            "get_sync_debug_mode": lambda: 0,
-            "set_sync_debug_mode": self.modes.append,
-        }
-        for name, fake in fakes.items():
-            patch.setattr(torch.cuda, name, fake)
-
-    def __enter__(self) -> None:
-        self.recording = Recording()
-        self.recording.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self.recording.__exit__(*error)
-        if self.fails is not None:
-            raise self.fails
-
-    def replay(self) -> None:
-        self.recording.replay()
-
-
-def test_a_capture_warms_up_three_times_the_last_two_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first step may wait for what is set up only once; the debug mode is put back; then it records."""
-    cuda, counts = FakeCuda(monkeypatch), torch.zeros(())
-    modes: list[int] = []
-
-    def body() -> None:
-        counts.add_(1)
-        modes.append(len(cuda.modes))
-
-    replay = graph.capture_on_cuda(body)
-    assert modes == [0, 1, 1, 2] and cuda.modes == ["error", 0]
-    before = float(counts)
-    replay()
-    assert float(counts) == before + 1 and len(modes) == 4  # the tensor moved without Python
-
-
-def test_a_wait_in_the_warm_up_is_a_reason_against_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the debug mode is put back."""
-    cuda, calls = FakeCuda(monkeypatch), iter([None, RuntimeError("called a synchronizing CUDA operation")])
-
-    def body() -> None:
-        if error := next(calls):
-            raise error
-
-    with pytest.raises(Waits, match="waits for the device"):
-        graph.capture_on_cuda(body)
-    assert cuda.modes == ["error", 0]
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "words"),
-    [
-        (RuntimeError("operation not permitted when stream is capturing\nmore"), ModelError, "not permitted"),
-        (torch.OutOfMemoryError("CUDA out of memory."), torch.OutOfMemoryError, "out of memory"),
-    ],
-)
-def test_a_capture_that_fails(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception], words: str
-) -> None:
-    """Is an error that names the switch; too little memory stays what it is."""
-    FakeCuda(monkeypatch, fails=error)
-    with pytest.raises(kind, match=words) as caught:
-        graph.capture_on_cuda(lambda: None)
-    if isinstance(caught.value, ModelError):
-        assert caught.value.hint == "Set REPRTUNE_GRAPH=off to train it step by step."
-
-
 def test_dropout_draws_the_numbers_of_an_eager_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     """A replay draws from the generator as it stands, which each segment seeds anew."""
 
@@ -306,3 +225,32 @@ def test_dropout_draws_the_numbers_of_an_eager_trial(monkeypatch: pytest.MonkeyP
     replayed = trained(0.5)
     assert all(same_bits(tensor, replayed[key]) for key, tensor in eager.items())
     assert not torch.equal(eager["loss_sum"], without["loss_sum"])
+
+
+def waits(body: Any, device: torch.device) -> Any:
+    """As `capture_on_cuda` where a warm-up step reads a number of a tensor."""
+    body()
+    try:
+        raise RuntimeError("called a synchronizing CUDA operation")
+    except RuntimeError as error:
+        raise Waits("a step of this network waits for the device") from error
+
+
+@pytest.mark.parametrize("capture", [Capture(), waits])
+def test_a_network_that_nobody_needs_is_gone_at_once(capture: Any) -> None:
+    """Captured or not: its memory on the device is free for the next trial without the garbage collector, which
+    may come late, for it counts objects and not bytes."""
+    one = live()
+    one.members[0].stepper = GraphStep(one.step, one.batches, capture)
+    one.batches.start_epoch(torch.Generator().manual_seed(0))
+    for index in range(3):
+        one.stepper(index)
+    weight = one.model.get_parameter("conv1.weight")
+    kept = [weakref.ref(x) for x in (one.stepper, one.step, one.network, one.step.optimizer)]
+    gc.collect()
+    gc.disable()
+    try:
+        del one, weight
+        assert [ref() for ref in kept] == [None] * len(kept)
+    finally:
+        gc.enable()

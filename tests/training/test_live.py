@@ -39,8 +39,8 @@ def momentum_of(network: Live) -> dict[str, Tensor]:
 
 
 def tensors(network: Live) -> dict[str, Tensor]:
-    """Parameters, statistics and momentum, copied."""
-    found = {name: value.clone() for name, value in network.model.state_dict().items()}
+    """Parameters, statistics and momentum, copied; numbers of dropped filters as they keep them."""
+    found = {name: value.clone() for name, value in network.network.whole_state().items()}
     return found | {f"{name}, momentum": value.clone() for name, value in momentum_of(network).items()}
 
 
@@ -164,7 +164,7 @@ def test_weights_and_momentum_are_float32(precision: str) -> None:
     train(network, FIRST, DROP, SUB)
     assert {p.dtype for p in network.model.parameters()} == {torch.float32}
     assert {m.dtype for m in momentum_of(network).values()} == {torch.float32}
-    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    kinds = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     assert seen == {kinds[precision]}
     assert math.isfinite(network.points[-1].val_loss)
 

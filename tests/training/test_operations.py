@@ -128,7 +128,7 @@ def test_operations_that_keep_zero(name: str) -> None:
     keep = keep.repeat_interleave(len(silent) // 4) if name == "flatten" else keep.repeat(len(silent) // 4)
     assert silent.tolist() == (~keep).tolist()
     before = network.forward(images())
-    with torch.no_grad():
+    with torch.no_grad(), network.whole():
         for tensor in model.conv1.parameters():
             tensor[~network.keep[filters.slices()["conv1"]]] = 5.0
     assert torch.equal(network.forward(images()), before)

@@ -40,7 +40,7 @@ def test_taps_and_norms_by_hand(name: str) -> None:
     assert set(filters.taps) == set(filters.layers) >= set(filters.norms)
 
 
-def logits(filters: FilterMap, spoiled: set[str], at: str, value: float) -> Tensor:
+def logits(model: nn.Module, filters: FilterMap, spoiled: set[str], at: str, value: float) -> Tensor:
     """Run the graph; the `spoiled` nodes' channel 0 is moved by 3, then that of `at` set to `value`."""
 
     class Spoiler(torch.fx.Interpreter):
@@ -52,19 +52,20 @@ def logits(filters: FilterMap, spoiled: set[str], at: str, value: float) -> Tens
                 out = out.index_fill(1, torch.tensor([0]), value)
             return out
 
-    return Spoiler(filters.graph).run(images())
+    return Spoiler(model, graph=filters.graph).run(images())
 
 
 @pytest.mark.parametrize("name", TOYS)
 def test_everything_made_of_a_filter_is_made_of_its_tap(name: str) -> None:
     """With the tap's channel fixed, what the convolution made of that filter does not matter; what is there
     does."""
-    filters = find_filters(shaken(TOYS[name][0]()).eval(), EXAMPLE)
-    convolutions = {str(n.target): n.name for n in filters.graph.graph.nodes if n.op == "call_module"}
+    model = shaken(TOYS[name][0]()).eval()
+    filters = find_filters(model, EXAMPLE)
+    convolutions = {str(n.target): n.name for n in filters.graph.nodes if n.op == "call_module"}
     for layer, tap in filters.taps.items():
-        fixed = logits(filters, set(), tap, 1.0)
-        assert torch.equal(logits(filters, {convolutions[layer]}, tap, 1.0), fixed)
-        assert not torch.allclose(logits(filters, set(), tap, 2.0), fixed)
+        fixed = logits(model, filters, set(), tap, 1.0)
+        assert torch.equal(logits(model, filters, {convolutions[layer]}, tap, 1.0), fixed)
+        assert not torch.allclose(logits(model, filters, set(), tap, 2.0), fixed)
 
 
 class Blocks(nn.Module):

@@ -21,6 +21,7 @@ from reprtune.spec.task import AUGMENTATIONS, ModelSpec, TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.data import memory
 from reprtune.training.data.batches import Batches, evaluation_batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.streams import n_loaders
 from reprtune.training.data.task import Task, load_task
 from reprtune.training.live import Interrupted
@@ -49,7 +50,7 @@ def task(place: Path, limit: str, monkeypatch: pytest.MonkeyPatch, **fields: obj
 
 
 def batches(task: Task, augment: str = "none") -> Batches:
-    return Batches(task.train, batch_size=4, augment=augment, mean=task.mean, std=task.std, cutout=3)
+    return Batches(Pictures(task.train, augment=augment, mean=task.mean, std=task.std, cutout=3), 4)
 
 
 def test_a_task_is_the_same_resident_and_streamed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +223,7 @@ from pathlib import Path
 import torch
 from reprtune.spec.task import TaskSpec
 from reprtune.training.data.batches import Batches
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import load_task
 from reprtune.training.seeds import generator
 
@@ -229,7 +231,7 @@ asked = []
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda *_: asked.append(1))
 task = load_task(TaskSpec(dataset="imagefolder:mine", image_size=9), Path(sys.argv[1]), torch.device("cpu"))
-batches = Batches(task.train, batch_size=1, augment="none", mean=task.mean, std=task.std)
+batches = Batches(Pictures(task.train, augment="none", mean=task.mean, std=task.std), 1)
 batches.start_epoch(generator(0, "epoch"))
 batches.batch(0)
 print(*[p.pid for p in multiprocessing.active_children()], flush=True)
@@ -304,13 +306,20 @@ def test_other_words_in_the_environment_are_an_error(name: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("augment", "copies"), [("none", 2), ("crop", 2), ("flip", 3), ("crop+flip+cutout", 3)]
+    ("augment", "stored"),
+    [
+        ("none", 36 * 9 * 9),
+        ("crop", 36 * 17 * 17),
+        ("flip", 72 * 9 * 9),
+        ("crop+flip+cutout", 72 * 17 * 17),
+    ],
 )
 def test_images_stay_in_memory_up_to_the_limit(
-    place: Path, monkeypatch: pytest.MonkeyPatch, augment: str, copies: int
+    place: Path, monkeypatch: pytest.MonkeyPatch, augment: str, stored: int
 ) -> None:
-    """42 images of 3 x 9 x 9 bytes, twice, with mirror images three times: at the limit they stay, a byte below not."""
-    need = copies * 42 * 3 * 9 * 9
+    """42 images of 3 x 9 x 9 bytes, and the 36 for training once more, twice with mirror images and 17 px wide
+    with crops: at the limit they stay, a byte below not."""
+    need = 3 * (42 * 9 * 9 + stored)
     for limit, resident in ((need, True), (need - 1, False)):
         found = task(place, str(limit), monkeypatch, augment=augment)
         assert isinstance(found.train.x, torch.Tensor) is resident

@@ -16,6 +16,7 @@ from reprtune.training.filter_map import FilterMap
 from reprtune.training.filters import find_filters
 from reprtune.training.models import build_model
 from reprtune.training.seeds import generator
+from reprtune.training.state import bits_equal
 from reprtune.training.subnetwork import SubNetwork
 from tests.training.hand_sliced import (
     Index,
@@ -70,7 +71,7 @@ class Pair:
 
     def tensors(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """(name, of the whole network, of the small one): parameters, statistics and momentum."""
-        small, whole = self.small.state_dict(), self.whole.model.state_dict()
+        small, whole = self.small.state_dict(), self.whole.whole_state()
         for name in self.indices:
             yield name, whole[name], small[name]
         for name, parameter in self.small.named_parameters():
@@ -236,9 +237,9 @@ def test_every_convolution_can_be_dropped(name: str) -> None:
 
 @pytest.mark.parametrize("drop", ["exact", "weights-only"])
 @pytest.mark.parametrize("name", ["convnet-3-bias", "resnet-8"])
-def test_masks_that_stay_where_they_are_change_nothing(name: str, drop: str) -> None:
-    """Through full, sub, another sub and full training, static and dynamic masks give the same bits; every
-    static mask and held value keeps its place in memory, so that a captured step stays valid."""
+def test_bounds_that_stay_where_they_are_change_nothing(name: str, drop: str) -> None:
+    """Through full, sub, another sub and full training, static and dynamic bounds give the same bits; every
+    static mask and bound keeps its place in memory, so that a captured step stays valid."""
     pairs = []
     for static in (False, True):
         model, filters = build(name, torch.float32)
@@ -261,24 +262,24 @@ def test_masks_that_stay_where_they_are_change_nothing(name: str, drop: str) -> 
                 network.hold()
         dynamic, static = (network for network, _ in pairs)
         for found, expected in zip(tensors_of(static), tensors_of(dynamic), strict=True):
-            assert torch.equal(found, expected)
+            assert bits_equal(found, expected)
         weights = dynamic.filter_weights()
         assert all(torch.equal(w, weights[layer]) for layer, w in static.filter_weights().items())
         assert addresses(static) == places and len(places) > 10
 
 
 def tensors_of(network: SubNetwork) -> list[Tensor]:
-    return [*network.model.state_dict().values(), *network.state["momentum"].values()]
+    return [*network.whole_state().values(), *network.state["momentum"].values()]
 
 
 def addresses(network: SubNetwork) -> list[int]:
     """Of everything that a step reads beside parameters, statistics and momentum."""
     held = network._held
-    return [t.data_ptr() for t in (*network._masks.values(), *held.tensors, *held.masks, *held.frozen)]
+    return [t.data_ptr() for t in (*network._present.values(), *held.tensors, *held.low, *held.high)]
 
 
 @pytest.mark.parametrize("static", [False, True])
-def test_weights_only_masks_and_holds_the_convolutions_alone(static: bool) -> None:
+def test_weights_only_silences_and_holds_the_convolutions_alone(static: bool) -> None:
     """Also of a residual network: everything else, the shortcuts' BatchNorm and readers too, moves as in the
     network whose dropped filters are set to 0 before each step, and costs what the whole network costs."""
     model, filters = build("resnet-8", torch.float64)
@@ -286,8 +287,8 @@ def test_weights_only_masks_and_holds_the_convolutions_alone(static: bool) -> No
     momentum = {n: torch.zeros_like(p) for n, p in model.named_parameters()}
     network = SubNetwork(model, filters, {"momentum": momentum}, "weights-only", static)
     keep = choose(filters)
-    network.set_keep(keep)
     old = {n: model.get_parameter(f"{n}.weight").detach().clone() for n in filters.layers}
+    network.set_keep(keep)
     gone = {n: ~keep[numbers] for n, numbers in filters.slices().items()}
     optimizers = [torch.optim.SGD(m.parameters(), **SGD) for m in (model, other)]
     for n, p in model.named_parameters():
@@ -302,7 +303,7 @@ def test_weights_only_masks_and_holds_the_convolutions_alone(static: bool) -> No
             F.cross_entropy(forward(x), y).backward()
             optimizer.step()
         network.hold()
-    for key, value in model.state_dict().items():
+    for key, value in network.whole_state().items():
         layer = key.removesuffix(".weight")
         rows = gone.get(layer, torch.zeros(len(value) if value.dim() else 0, dtype=torch.bool))
         torch.testing.assert_close(kept_of(model, key, rows), kept_of(other, key, rows))

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from reprtune.settings import Settings
-from reprtune.tuning import doctor_machine, doctor_places, doctor_stores
+from reprtune.tuning import doctor_gpu, doctor_machine, doctor_places, doctor_stores
 from reprtune.tuning.doctor import Finding, examine
 from tests.command import Command
 from tests.postgres import PostgreSQL
@@ -226,3 +227,21 @@ def test_a_device_that_is_not_there_is_a_problem() -> None:
     """With the way out."""
     found = list(doctor_machine.device(Settings(device="cuda:99")))
     assert found[-1].verdict == "problem" and "cuda:99" in found[-1].text and found[-1].mend
+
+
+@pytest.mark.parametrize(("runs", "text"), [(True, "at the same time"), (False, "take turns")])
+def test_how_workers_share_a_gpu_is_said_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, runs: bool, text: str
+) -> None:
+    """One finding, never a warning; without MPS with the command that starts it."""
+    monkeypatch.setattr(doctor_gpu, "choose_device", lambda _: torch.device("cuda:0"))
+    monkeypatch.setattr("reprtune.training.mps.is_running", lambda: runs)
+    [found] = doctor_gpu.sharing(Settings())
+    assert found.verdict == "ok" and text in found.text and len(found.text) < 110
+    assert ("nvidia-cuda-mps-control -d" in found.mend) is not runs
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:99"])
+def test_without_a_gpu_nothing_is_said_of_sharing_it(device: str) -> None:
+    """Trials run on the CPU, or the GPU is not there, which another check says."""
+    assert list(doctor_gpu.sharing(Settings(device=device))) == []

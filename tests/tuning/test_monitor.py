@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from reprtune.tuning import monitor as monitoring
 from reprtune.tuning.journal import Journal
@@ -32,43 +28,6 @@ def test_names_are_those_of_mlflow(tmp_path: Path) -> None:
     gpus = {re.sub(r"\d+", "0", name, count=1) for name in values.keys() - MLFLOW}
     assert values.keys() >= MLFLOW and gpus <= MLFLOW_GPU
     assert all(0 <= values[name] <= 100 for name in MLFLOW if name.endswith("percentage"))
-
-
-class NVMLError(Exception):
-    pass
-
-
-def nvml(power: bool) -> Any:
-    """NVIDIA's library for one GPU of 80 GB that is half full, and that may not know its power."""
-
-    def watts(_: Any) -> int:
-        if not power:
-            raise NVMLError
-        return 350_000
-
-    return SimpleNamespace(
-        NVMLError=NVMLError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetCount=lambda: 1,
-        nvmlDeviceGetHandleByIndex=lambda i: i,
-        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(used=40e9, total=80e9),
-        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=75),
-        nvmlDeviceGetEnforcedPowerLimit=lambda _: 700_000,
-        nvmlDeviceGetPowerUsage=watts,
-    )
-
-
-@pytest.mark.parametrize("power", [True, False])
-def test_a_gpu_is_shown_as_far_as_it_answers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, power: bool
-) -> None:
-    """Half of its memory, three quarters busy, and half of its watts where it knows them."""
-    monkeypatch.setitem(sys.modules, "pynvml", nvml(power))
-    found = {name: value for name, value in Sampler(tmp_path)().items() if name.startswith("gpu_")}
-    expected = {"gpu_0_memory_usage_percentage": 50.0, "gpu_0_memory_usage_megabytes": 40_000.0,
-                "gpu_0_utilization_percentage": 75}  # fmt: skip
-    watts = {"gpu_0_power_usage_watts": 350.0, "gpu_0_power_usage_percentage": 50.0}
-    assert found == (expected | watts if power else expected)
 
 
 def test_a_sample_stands_at_the_seconds_since_the_study_was_made() -> None:

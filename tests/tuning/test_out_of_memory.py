@@ -9,7 +9,9 @@ import pytest
 
 from reprtune.spec.space import Choice
 from reprtune.training.live import Live
-from tests.tuning.tiny_worker import create, work
+from reprtune.training.run import Run
+from reprtune.tuning.process import Report
+from tests.tuning.tiny_worker import Counted, create, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 FULL = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.\nmore"
@@ -36,3 +38,22 @@ def test_memory_that_runs_out_is_that_trials_outcome(
     assert ends == {("l2", "complete"), ("random", "out-of-memory")} and study.pending() == 0
     failed = [t for t in study.final() if t.outcome == "out-of-memory"]
     assert all(t.result["error"] == FULL.splitlines()[0] for t in failed)
+
+
+def test_memory_that_runs_out_while_a_stopped_trial_is_saved_is_its_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once: it is told so, and its ticket is used."""
+
+    def full(_: Run) -> None:
+        raise RuntimeError(FULL)
+
+    monkeypatch.setattr("reprtune.tuning.trial.Attempt._is_hopeless", lambda *_: True)
+    monkeypatch.setattr(Run, "_keep", lambda run: setattr(run, "done", run.done + 1))
+    monkeypatch.setattr(Run, "keep_state", full)
+    settings = create(tmp_path, slots=2, controls=(), space={"method.criterion": Choice(options=("l2",))})
+    heard: list[Report] = []
+    tickets = Counted(2)
+    study = work(settings, heard=heard.append, tickets=tickets)
+    assert study.counts() == {"out-of-memory": 2} and tickets.n == 0
+    assert [what.outcome for what in heard if what.kind == "end"] == ["out-of-memory"] * 2

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed, open_storage
+from reprtune.record.storage import SEED_PREFIX
 from reprtune.tuning import slots
 from reprtune.tuning.slots import MAX_LOST, Queue, queues
 from tests.postgres import PostgreSQL
@@ -246,6 +247,25 @@ def test_a_slot_that_kills_its_workers_is_given_up_with_a_reason(queue: Queue) -
     )
     assert stored.read_study(queue.storage, "tiny").pending() == 7
     assert take(queue).user_attrs["slot"] == 1
+
+
+def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Queue) -> None:
+    """The trial that was given back has the smaller number, and is yet the last attempt: with its finished seed,
+    and with what its device said."""
+    queue.give_back(take(queue), {"outcome": "interrupted"})
+    trial = take(queue)
+    trial.set_user_attr(f"{SEED_PREFIX}0", {"seed": 0})
+    queue.give_up(trial, "CUDA error: no")
+    assert outcomes(queue)[0] == (0, "lost") and outcomes(queue)[-1] == (0, "interrupted")
+    assert queue.requeue() == 1
+    assert take(queue).user_attrs[f"{SEED_PREFIX}0"] == {"seed": 0}
+    for _ in range(MAX_LOST - 1):
+        trial = next(t for t in queue.trials() if t.state == TrialState.RUNNING)
+        queue.give_up(optuna.Trial(queue.study(), trial._trial_id), "CUDA error: no")
+        queue.requeue()
+        queue.take("w", LEASE)
+    error = next(t.user_attrs["result"]["error"] for t in queue.trials() if stored.outcome(t) == "error")
+    assert error == f"given up: its worker vanished {MAX_LOST} times (CUDA error: no)"
 
 
 @pytest.mark.parametrize("outcome", ["complete", "stopped", "diverged", "out-of-memory", "error"])

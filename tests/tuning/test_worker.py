@@ -183,7 +183,7 @@ def test_the_heartbeat_notices_a_lost_lease_and_beats_for_the_others(tmp_path: P
             seen.append(len(before) == 1 and beats() != before)
             search.release_worker(worker_name(0))
             time.sleep(1.2)
-            seen.append(worker.held[0].lost)
+            seen.append(worker.held[0].lease.lost)
 
     worker = make_worker(settings, heard=heard)
     worker.run()

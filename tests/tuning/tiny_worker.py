@@ -17,7 +17,7 @@ from reprtune.spec.study import StudySpec
 from reprtune.training.device import choose_device
 from reprtune.training.run import Materials
 from reprtune.tuning.create import find_facts
-from reprtune.tuning.process import Report
+from reprtune.tuning.process import Known, Report
 from reprtune.tuning.slots import Queue, queues
 from reprtune.tuning.worker import Worker
 from tests.stored import empty_storage, record
@@ -70,8 +70,9 @@ def make_worker(
     heard: Callable[[Report], None] = lambda _: None,
     leaving: Callable[[], bool] = lambda: False,
     index: int = 0,
+    known: Known | None = None,
 ) -> Worker:
-    return Worker(settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving)
+    return Worker(settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving, known=known)
 
 
 def work(settings: Settings, **options: Any) -> StudyRecord:

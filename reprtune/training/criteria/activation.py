@@ -48,7 +48,7 @@ def _means(
         return a
 
     with evaluating(network.model):
-        reader = Reader(network.filters, layers, see)
+        reader = Reader(network, layers, see)
         for x, _ in chunks(context):
             reader.run(x)
     return {name: (sums[name] / counts[name]).cpu() for name in layers}

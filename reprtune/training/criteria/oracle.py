@@ -21,7 +21,7 @@ def score(filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Ten
     the trial's own drop, and nothing is trained. Costs one evaluation of the score part per filter, and one more.
     """
     network = context.network
-    probe = SubNetwork(network.model, network.filters, {})  # the masks of `network` are not touched
+    probe = SubNetwork(network.model, network.filters, {})  # what `network` holds is not touched
     numbers = network.filters.slices()
     scores = {}
     with evaluating(network.model):
@@ -39,8 +39,11 @@ def _range(numbers: slice) -> range:
 def _loss_without(network: SubNetwork, context: ScoreContext, number: int) -> Tensor:
     keep = torch.ones(network.filters.n_filters, dtype=torch.bool)
     keep[number] = False
-    network.set_keep(keep)
-    return _mean_loss(network, context)
+    try:
+        network.set_keep(keep)
+        return _mean_loss(network, context)
+    finally:
+        network.set_keep(torch.ones_like(keep))
 
 
 def _mean_loss(network: SubNetwork, context: ScoreContext) -> Tensor:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import Argument, Target
 
 from reprtune.training.channels import shape_of
 from reprtune.training.criteria import ScoreContext
 from reprtune.training.filter_map import FilterMap
+from reprtune.training.subnetwork import SubNetwork
 
 MAX_IMAGES = 256
 MAX_NUMBERS = 2**27  # of all tensors between the operations of a chunk: 512 MiB
@@ -40,7 +43,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def chunk_size(filters: FilterMap) -> int:
     """How many images at a time: at most 256, and no more than `MAX_NUMBERS` numbers between operations."""
-    shapes = [shape_of(node) for node in filters.graph.graph.nodes]
+    shapes = [shape_of(node) for node in filters.graph.nodes]
     per_image = sum(shape[1:].numel() for shape in shapes if shape is not None and len(shape) > 1)
     return max(1, min(MAX_IMAGES, MAX_NUMBERS // max(per_image, 1)))
 
@@ -73,16 +76,22 @@ class Reader(fx.Interpreter):
     """Runs the network and shows the activation of every layer, (B, J, H, W), as soon as it is made.
 
     Args:
-        filters: whose graph is run. layers: what is shown.
+        network: its graph is run, with the modules, parameters and buffers that it has now. layers: what is shown.
         see: called with a layer and its activation; what it returns takes the activation's place.
     """
 
     def __init__(
-        self, filters: FilterMap, layers: Iterable[str], see: Callable[[str, Tensor], Tensor]
+        self, network: SubNetwork, layers: Iterable[str], see: Callable[[str, Tensor], Tensor]
     ) -> None:
-        super().__init__(filters.graph)
-        self.layers = {filters.taps[name]: name for name in layers}
+        super().__init__(network.model, graph=network.filters.graph)
+        self.device = next(network.model.parameters()).device
+        self.layers = {network.filters.taps[name]: name for name in layers}
         self.see = see
+
+    def get_attr(self, target: Target, args: tuple[Argument, ...], kwargs: dict[str, Any]) -> object:
+        value = super().get_attr(target, args, kwargs)
+        # A constant that forward() makes is where it was made when the network was traced, on the CPU.
+        return value.to(self.device) if isinstance(value, Tensor) else value
 
     def run_node(self, n: fx.Node) -> object:
         value = super().run_node(n)

@@ -79,7 +79,7 @@ def gate_gradients(
         return a * gates[name]
 
     with evaluating(network.model):
-        reader = Reader(network.filters, layers, see)
+        reader = Reader(network, layers, see)
         for x, y in chunks(context, size):
             with torch.enable_grad():
                 loss = F.cross_entropy(reader.run(x).float(), y, reduction="sum")

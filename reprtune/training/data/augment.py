@@ -52,6 +52,11 @@ class Augment:
             )
         return cls("crop" in words, "flip" in words, cutout if "cutout" in words else 0)
 
+    def stored_shape(self, n: int, size: tuple[int, int], channels: int) -> tuple[int, int, int, int]:
+        """Of the stored pictures of n images: mirror images after them, and with crops their black border."""
+        border = 2 * PAD if self.crop else 0
+        return (1 + self.flip) * n, size[0] + border, size[1] + border, channels
+
     def draw(self, n: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
         """Rows source, and where needed dy, dx, and where needed cy, cx: int64 (1..5, N)."""
         source = torch.randperm(n, generator=generator)
@@ -81,11 +86,20 @@ class Augment:
         return (offset >= 0) & (offset < self.cutout)
 
 
-def windows(pictures: Tensor) -> Tensor:
-    """Every crop of padded pictures, as a view: (N, H, W, C) -> (N, 9, 9, H, W, C)."""
-    height, width = pictures.shape[1:3]
-    padded = F.pad(pictures, (0, 0, PAD, PAD, PAD, PAD)).contiguous()
-    return padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)
+def padded(pictures: Tensor) -> Tensor:
+    """(N, H, W, C) with a black border: (N, H + 2 PAD, W + 2 PAD, C)."""
+    return F.pad(pictures, (0, 0, PAD, PAD, PAD, PAD)).contiguous()
+
+
+def inner(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures of `size` = H, W without their border, as a view."""
+    (height, width), pad = size, (pictures.shape[1] - size[0]) // 2
+    return pictures[:, pad : pad + height, pad : pad + width]
+
+
+def crops(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Every window of `size` = H, W in pictures (N, H', W', C), as a view: (N, H' - H + 1, W' - W + 1, H, W, C)."""
+    return pictures.unfold(1, size[0], 1).unfold(2, size[1], 1).permute(0, 1, 2, 4, 5, 3)
 
 
 class Normalise:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from reprtune.errors import SpecError
-from reprtune.training.data.augment import Augment, Normalise, windows
+from reprtune.training.data.augment import Normalise
+from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.streams import Reading, in_batches
 from reprtune.training.data.task import Part
 
@@ -20,60 +21,40 @@ EVALUATION_PIXELS = 1000 * 64 * 64  # of a batch, at most: images of 64 px and l
 
 
 class Batches:
-    """Training batches, anew for each epoch.
+    """Training batches, anew for each epoch. Only what is drawn belongs to them: `pictures` may be shared.
 
     Args:
-        part: what to draw from.
         batch_size: B; the last, smaller batch of an epoch is left out.
-        augment: as `task.augment`: torchvision's RandomCrop(H, padding=4) and RandomHorizontalFlip before
-            Normalize, cutout after it.
-        mean, std: per channel, in pixel values / 255.
-        cutout: side of the square that `cutout` cuts out, in px.
 
     Attributes:
         resident: are the images on the device? Only then can a batch be had by `take`.
 
     Raises:
-        SpecError: the part has fewer than B images, or the square is as large as an image.
+        SpecError: there are fewer than B images.
     """
 
-    def __init__(
-        self,
-        part: Part,
-        *,
-        batch_size: int,
-        augment: str,
-        mean: Sequence[float],
-        std: Sequence[float],
-        cutout: int = 8,
-    ) -> None:
-        if batch_size > len(part):
+    def __init__(self, pictures: Pictures, batch_size: int) -> None:
+        if batch_size > len(pictures):
             raise SpecError(
-                f"training.batch_size must be at most {len(part)}, the size of the train part, "
+                f"training.batch_size must be at most {len(pictures)}, the size of the train part, "
                 f"but got {batch_size}.",
                 "Lower it, or train on more images.",
             )
         self.batch_size = batch_size
-        self.steps_per_epoch = len(part) // batch_size
-        self._part, self._device = part, part.y.device
-        self._augment = Augment.of(augment, cutout, _size(part))
-        self._labels = part.y.repeat(2) if self._augment.flip else part.y
-        self._normalise = Normalise(mean, std, _size(part), self._device)
+        self.steps_per_epoch = len(pictures) // batch_size
+        self.pictures = pictures
+        self.resident = pictures.stored is not None
         self._epoch = torch.empty(0, dtype=torch.int64)
-        self.resident = isinstance(part.x, Tensor)
-        if isinstance(part.x, Tensor):
-            self._pictures = self._stored(part.x)
         self._order = torch.empty(0, dtype=torch.int64)  # of the images, on the CPU
         self._reading: Reading | None = None
         self._next_step = 0
 
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw the whole epoch from a CPU generator: the order, then what the augmentation needs."""
-        drawn = self._augment.draw(len(self._part), _size(self._part), generator)
-        used = drawn[:, : self.steps_per_epoch * self.batch_size]
+        used = self.pictures.draw(generator)[:, : self.steps_per_epoch * self.batch_size]
         self.close()
-        self._order = used[0] % len(self._part)
-        self._epoch = used.to(self._device)
+        self._order = used[0] % len(self.pictures)
+        self._epoch = used.to(self.pictures.device)
 
     def index(self, step_in_epoch: int) -> Tensor:
         """What batch `step_in_epoch` consists of: source, then dy, dx with crops, then cy, cx with cutout;
@@ -83,12 +64,7 @@ class Batches:
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The batch of an index of resident images: x float32 (B, C, H, W) channels-last, y int64 (B,)."""
-        source = index[0]
-        if self._augment.crop:
-            x = self._pictures[(source, *self._augment.corners(index))]
-        else:
-            x = self._pictures.index_select(0, source)
-        return self._finish(x, index)
+        return self.pictures.take(index)
 
     def batch(self, step_in_epoch: int) -> tuple[Tensor, Tensor]:
         """Batch 0..steps_per_epoch - 1 of the epoch begun last, whatever was fetched before.
@@ -99,14 +75,7 @@ class Batches:
         index = self.index(step_in_epoch)
         if self.resident:
             return self.take(index)
-        x = self._fetch(step_in_epoch)
-        if self._augment.flip:
-            mirrored = index[0] >= len(self._part)
-            x = torch.where(mirrored[:, None, None, None], x.flip(2), x)
-        if self._augment.crop:
-            first = torch.arange(len(x), device=self._device)
-            x = windows(x)[(first, *self._augment.corners(index))]
-        return self._finish(x, index)
+        return self.pictures.augmented(self._fetch(step_in_epoch), index)
 
     def close(self) -> None:
         """End the worker processes of a streamed part; the next `batch` starts new ones."""
@@ -114,26 +83,16 @@ class Batches:
             self._reading.close()
             self._reading = None
 
-    def _finish(self, x: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        x = self._augment.cut_out(self._normalise(x), index)
-        return x, self._labels.index_select(0, index[0])
-
     def _fetch(self, step: int) -> Tensor:
         """The images of a step, uint8 (B, H, W, C): the next ones of the stream, or of one begun there."""
         if self._reading is None or step != self._next_step:
             self.close()
-            assert not isinstance(self._part.x, Tensor)
-            rest = self._order[step * self.batch_size :]
-            self._reading = Reading(self._part.x, in_batches(rest, self.batch_size), self._device)
+            files = self.pictures.part.x
+            assert not isinstance(files, Tensor)
+            rest = in_batches(self._order[step * self.batch_size :], self.batch_size)
+            self._reading = Reading(files, rest, self.pictures.device)
         self._next_step = step + 1
         return next(self._reading)
-
-    def _stored(self, x: Tensor) -> Tensor:
-        """The pictures on the device, channels last: (N or 2N, H, W, C), with crops (N or 2N, 9, 9, H, W, C)."""
-        pictures = x.permute(0, 2, 3, 1)
-        if self._augment.flip:
-            pictures = torch.cat([pictures, pictures.flip(2)])
-        return windows(pictures) if self._augment.crop else pictures.contiguous()
 
 
 def evaluation_batches(

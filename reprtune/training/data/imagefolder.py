@@ -7,6 +7,7 @@ and sums of the files) and, after `data prepare`, `pixels-DIGEST.npy` (the decod
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from reprtune.errors import DataError
+from reprtune.training.data.augment import Augment
 from reprtune.training.data.converted import FOLDER, replacing
 from reprtune.training.data.download import writable
 from reprtune.training.data.files import CHANNELS, ImageFiles
@@ -25,7 +27,6 @@ from reprtune.training.data.folder import LAYOUT, Index, Listing, Progress, reca
 from reprtune.training.data.memory import free_ram, resident_limit
 
 USUAL_SIZE = 224
-TWO_COPIES = 2  # the part as it is, and the pictures that batches are drawn from
 
 
 def silent(_text: str, _done: int, _total: int) -> None:
@@ -78,10 +79,15 @@ class Folder:
         return self.home / f"pixels-{self.digest[:16]}.npy"
 
     def fits(self, device: torch.device, augment: str) -> bool:
-        """May the images stay on the device, with their mirror images where `augment` flips?"""
-        copies = TWO_COPIES + ("flip" in augment)
+        """May the images stay on the device, and the pictures that batches are drawn from beside them?"""
         in_ram = device.type == "cpu" or self.n_bytes <= free_ram()  # they pass through it
-        return in_ram and copies * self.n_bytes <= resident_limit(device)
+        return in_ram and self.n_bytes + self._stored_bytes(augment) <= resident_limit(device)
+
+    def _stored_bytes(self, augment: str) -> int:
+        """Of the pictures of all training images, at most."""
+        channels, *size = self.shape
+        kind = Augment.of(augment, 0, (size[0], size[1]))
+        return math.prod(kind.stored_shape(self.listing.n_train, (size[0], size[1]), channels))
 
     def images(self, rows: np.ndarray, device: torch.device, *, resident: bool) -> Tensor | ImageFiles:
         """Images `rows` of the listing: decoded, uint8 (N, C, H, W) on the device, or their files."""
