@@ -10,7 +10,7 @@ import pytest
 
 from reprtune.errors import SpecError
 from reprtune.spec import catalog, presets
-from reprtune.spec.codec import canonical_json, digest, from_plain
+from reprtune.spec.codec import canonical_json, digest, from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
@@ -36,6 +36,33 @@ from reprtune.spec.parts.selections import Clusters, Everything, Exact, Fixed, S
 from reprtune.spec.presets import AVERAGING, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
 from reprtune.spec.trial import TrialSpec
 
+# Every method of the catalog, by the names of its parts and what is not as these have it by default.
+RULES_KEPT = {"restore_bn": "keep", "restore_optimizer": "keep"}
+SOFT = {"selection": "share", "scope": "layer", "exclude_first": False}
+METHODS: dict[str, dict[str, Any]] = {
+    "standard": {},
+    "repr": {"schedule": "cycles", "criterion": "ortho", "selection": "share", "drop": "exact", "restore": "orthogonal"},
+    "lr-restart": {"schedule": "cycles", "s2": "0ep", **RULES_KEPT, "restore_lr": "restart"},
+    "averaging": {"schedule": "every", "exchange": "average"},
+    "ensemble": {},
+    "sfp": {"schedule": "every", "criterion": "l2", **SOFT, "restore": "zero", **RULES_KEPT},
+    "dsd": {"schedule": "cycles", "cycles": 1, "criterion": "l1", "selection": "weights", "drop": "single-weights",
+            "restore": "zero"},
+    "grafting": {"schedule": "every", "exchange": "ring"},
+    "grafting-internal": {"schedule": "every", "exchange": "internal"},
+    "c-sgd": {"schedule": "phase", "selection": "clusters", "gradient": "centripetal", "ending": "trim"},
+    "transforms": {"schedule": "cycles", "criterion": "ortho", "selection": "share", "drop": "tied",
+                   "restore": "untied"},
+    "weight-evolution": {"schedule": "every", "criterion": "l1", **SOFT, "restore": "crossover"},
+    "redo": {"schedule": "every", "criterion": "activation", **SOFT, "prune_ratio": 0.05, "restore": "random",
+             "restore_next": "zero"},
+    "knowledge-evolution": {"schedule": "generations", "selection": "fixed", "restore": "random",
+                            "restore_bn": "keep", "restore_lr": "restart"},
+    "ban": {"schedule": "generations", "generations": 3, "selection": "everything", "restore": "random",
+            "restore_lr": "restart", "losses": "distillation", "teachers": "generation"},
+}  # fmt: skip
+WITH_RULES = {"repr", "lr-restart", "sfp", "redo", "knowledge-evolution", "ban"}  # of a restore
+SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
@@ -56,6 +83,21 @@ def test_every_method_is_there() -> None:
     """The table above names the catalog's methods, no two of which are the same."""
     assert list(MISSING) == catalog.names("methods")
     assert len({digest(of(name)) for name in MISSING}) == len(MISSING)
+
+
+@each_method
+def test_what_a_method_is(name: str) -> None:
+    """The parts of the table above with their options as they are by default, but where it says otherwise; and
+    nothing else."""
+    said, found = METHODS[name], {}
+    for place in PLACES:
+        if place in said:
+            found |= to_plain(PLACES[place].find(said[place])())
+    for record, having in ((RestoreRules(), WITH_RULES), (Networks(), SEVERAL)):
+        found |= to_plain(record) if name in having else {}
+    expected = {f"method.{word}": value for word, value in {**found, **said}.items() if word != "kind"}
+    there = levels(TrialSpec(method=of(name)))
+    assert {path: value for path, value in there.items() if path.startswith("method.")} == expected
 
 
 @each_method

@@ -260,7 +260,7 @@ def test_excess_steps(cycles: int, s1: str, s2: str, total: str, steps_per_epoch
         ("2ep", 1.0, "1ep", 17),
         ("17it", 0.5, "2ep", 0),
         ("18it", 0.5, "2ep", 2),
-        ("3it", 0.3, "10it", 0),  # 3 / 0.3 is a little more than 10 in floating point
+        ("21it", 0.7, "30it", 0),  # 21 / 0.7 is a little more than 30 in floating point
     ],
 )
 def test_a_period_fits_the_share_of_the_total_that_it_has(
