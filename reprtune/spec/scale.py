@@ -12,6 +12,7 @@ from reprtune.spec import catalog
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.parts.part import OWN
 from reprtune.spec.space import DurationRange
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import ModelSpec
@@ -132,13 +133,17 @@ class _Scale:
 
 
 def _is_cycle_length(path: str) -> bool:
-    return path.rsplit(".", 1)[-1] in ("s1", "s2", "period", "lr_period")
+    """Whether a field, by its name or its path, is a length that keeps its share; an option of a person's own part
+    may have the same name."""
+    above, _, word = path.rpartition(".")
+    return word in ("s1", "s2", "period", "lr_period") and above in ("", "method.schedule", "training")
 
 
 def _retime(fields: dict[str, Any], scale: _Scale) -> None:
     for key, value in fields.items():
         if isinstance(value, dict):
-            _retime(value, scale)
+            if not str(value.get("kind")).startswith(OWN):
+                _retime(value, scale)
         elif _is_cycle_length(key):
             fields[key] = scale(key, value)
 

@@ -177,6 +177,20 @@ def test_nothing_and_other_schedules_are_rescaled_too() -> None:
     assert scaled_trial(averaging, total="50ep").method.schedule == Every(period=Duration.parse("5ep"))
 
 
+def test_options_of_own_parts_are_left_alone() -> None:
+    """Whatever their names: only the part knows what they mean. A range of lengths in the space says it itself."""
+    base = changed(TRIAL, {"method.criterion": "python:my.py:score", "method.criterion.period": "weekly"})
+    space = {
+        "method.criterion.s1": Choice(options=("a", "b")),
+        "method.criterion.reach": durations("10ep", "20ep", "10ep"),
+    }
+    half = rescaled(dataclasses.replace(STUDY, base=base, space=space), Duration.parse("50ep"))
+    assert half.base.method.option("period") == "weekly"
+    assert half.space["method.criterion.s1"] == space["method.criterion.s1"]
+    assert half.space["method.criterion.reach"] == durations("5ep", "10ep", "5ep")
+    assert cycle(half.base) == ("10ep", "5ep")
+
+
 def test_durations_may_be_texts_in_a_study_file() -> None:
     """What a person writes in Python is read as on the command line."""
     assert TrainingSpec(total="40ep") == TrainingSpec(total=Duration.parse("40ep"))  # type: ignore[arg-type]
