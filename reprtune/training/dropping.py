@@ -9,6 +9,7 @@ from reprtune.spec.history import Drop
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own
 from reprtune.spec.parts.selections import Share
+from reprtune.spec.trial import TrialSpec
 from reprtune.training.behaviour import behaviour
 from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.criteria.needs import check_needs
@@ -51,11 +52,12 @@ def drop(member: Member, task: Task, event: Event) -> Drop:
     """What a drop does to a member."""
     batches = partial(evaluation_batches, task.score, task.mean, task.std)
     context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.which)
-    return drop_filters(member.network, member.spec.method, context, event.stop)
+    return drop_filters(member.network, member.spec, context, event.stop)
 
 
-def drop_filters(network: SubNetwork, method: MethodSpec, context: ScoreContext, step: int) -> Drop:
+def drop_filters(network: SubNetwork, spec: TrialSpec, context: ScoreContext, step: int) -> Drop:
     """Rank, choose and drop; `network` is the sub-network afterwards."""
+    method = spec.method
     assert method.criterion is not None
     assert isinstance(method.selection, Share)
     filters = network.filters

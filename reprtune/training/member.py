@@ -102,7 +102,7 @@ class Member:
         epoch = -1
         while self.step_done < segment.stop:
             if tick():
-                self.seconds, self._begun = self.seconds_spent(), 0.0
+                self._leave()
                 raise Interrupted
             now, index = divmod(self.step_done, self.batches.steps_per_epoch)
             if now != epoch:
@@ -112,6 +112,10 @@ class Member:
             self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
             self.advance(index)
             self.step_done += 1
+        self._leave()
+
+    def _leave(self) -> None:
+        """Between two steps, where nothing has failed: a device that has is asked for nothing more."""
         self.counters.put_back(self.step_done)
         self.seconds, self._begun = self.seconds_spent(), 0.0
 

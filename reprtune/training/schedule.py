@@ -102,7 +102,7 @@ def cycles(schedule: Cycles, total: int, steps_per_epoch: int) -> tuple[Event, .
 def every(schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
     """An exchange after each period, the last one at the end too; or a drop and at once a restore, but at the
     very end, where nothing would be trained any more."""
-    period = _period(schedule, steps_per_epoch)
+    period = schedule.period.steps(steps_per_epoch)
     stops = range(period, math.floor(schedule.until * total) + 1, period)
     if method.exchange is not None:
         return tuple(Event("exchange", stop, i) for i, stop in enumerate(stops))
@@ -110,17 +110,6 @@ def every(schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int)
         (Event("drop", stop, i), Event("restore", stop, i)) for i, stop in enumerate(stops) if stop < total
     )
     return tuple(itertools.chain.from_iterable(pairs))
-
-
-def _period(schedule: Every, steps_per_epoch: int) -> int:
-    period = schedule.period.steps(steps_per_epoch)
-    if period < 1:
-        raise SpecError(
-            f"method.period must be at least one step, but {schedule.period} is none "
-            f"({steps_per_epoch} steps per epoch).",
-            "Raise method.period.",
-        )
-    return period
 
 
 def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
@@ -136,7 +125,7 @@ def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
         return tuple(range(s1 + s2 + s1, total, s1 + s2))
     period = max(1, spec.training.segment.steps(steps_per_epoch))
     if isinstance(schedule, Every):
-        period = _period(schedule, steps_per_epoch)
+        period = schedule.period.steps(steps_per_epoch)
     tenth = max(1, round(total / TENTHS / period)) * period
     return tuple(range(tenth, total, tenth))
 

@@ -18,6 +18,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.edit import changed
+from reprtune.spec.older import as_today
 from reprtune.spec.parts.schedules import Cycles, Every, Schedule
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -185,7 +186,7 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
         )
     if role != "search":
         return None
-    rows = differences(json.loads(attribute["spec"]), json.loads(canonical_json(spec)))
+    rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
     text = "\n".join(
         f"    {path}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
     )

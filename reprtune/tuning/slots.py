@@ -27,6 +27,7 @@ from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
 from reprtune.spec.edit import changed
+from reprtune.spec.older import as_today
 from reprtune.spec.stopping import Other
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -97,7 +98,7 @@ class Queue:
             return self.spec.trial(trial.params)
         if self.role == "controls":
             return self.spec.control_cells()[attrs["slot"]][2]
-        return changed(self.spec.base, {**attrs["settings"], "seed": attrs["seed"]})
+        return changed(self.spec.base, {**as_today(attrs["settings"]), "seed": attrs["seed"]})
 
     def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
         """As Optuna's samplers see it, without histories."""

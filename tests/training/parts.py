@@ -8,8 +8,11 @@ from torch import Tensor
 
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.restores import Restore
+from reprtune.spec.parts.selections import Drop
 from reprtune.training.criteria import ScoreContext, score_filters
 from reprtune.training.restores import Restored, RuleContext, restore_filters
+
+DROPS = tuple(part.kind for part in Drop.kinds if part.card.code)
 
 
 def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:

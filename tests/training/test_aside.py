@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reprtune.spec.method import DROPS
 from reprtune.training import graph
-from reprtune.training.criteria import ScoreContext, score_filters
-from reprtune.training.dropping import detached
+from reprtune.training.criteria import ScoreContext
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.live import Live
+from reprtune.training.overlaps import detached
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import generator
 from reprtune.training.state import bits_equal, decode
 from reprtune.training.subnetwork import SubNetwork
 from tests.training.dropping import shaken
+from tests.training.parts import DROPS, scored
 from tests.training.small_net import context, network
 from tests.training.test_dropping import AFTER, DROP, FIRST, RESTORE, SUB, method, train
 from tests.training.test_subnetwork import SGD, batch, build, choose
@@ -193,10 +193,10 @@ def test_the_oracle_leaves_every_bit(broken: bool) -> None:
     of = ScoreContext(0, 0, one, batches)
     if broken:
         with pytest.raises(RuntimeError):
-            score_filters("oracle", detached(one), of)
+            scored("oracle", detached(one), of)
         assert next(calls) == 6
     else:
-        score_filters("oracle", detached(one), of)
+        scored("oracle", detached(one), of)
     assert different(one.model.state_dict(), before) == []
 
 

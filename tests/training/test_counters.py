@@ -45,7 +45,7 @@ def test_in_a_step_there_is_no_counter() -> None:
         seen.append(one.model.get_submodule("bn2").num_batches_tracked)
         stepper(index)
 
-    one.stepper = spy  # type: ignore[assignment]
+    one.members[0].stepper = spy  # type: ignore[assignment]
     saved: list[list[int]] = []
 
     def tick() -> bool:

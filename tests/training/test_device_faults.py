@@ -10,7 +10,7 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training import live
+from reprtune.training import dropping
 from reprtune.training.device_faults import BROKEN, LOST, DeviceError, check_computes, fault, faults_in_words
 from reprtune.training.graph import CaptureFailed
 from reprtune.training.live import Live
@@ -117,7 +117,7 @@ def test_training_one_network_says_that_the_device_is_lost(
     options = {"finish": fail} if where == "finish" else {}
     with monkeypatch.context() as patch:
         if where in ("drop", "memory"):
-            patch.setattr(live, "drop_filters", fail)
+            patch.setattr(dropping, "drop_filters", fail)
         elif where == "test":
             patch.setattr("reprtune.training.run.Run.test", fail)
         with pytest.raises(DeviceError) as raised:

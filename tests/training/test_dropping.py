@@ -12,16 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reprtune.spec.method import BATCH_NORMS, DROPS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
+from reprtune.spec.parts.restores import BATCH_NORMS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
 from reprtune.training.data.task import Part
 from reprtune.training.filters import find_filters
 from reprtune.training.live import Live
 from reprtune.training.models import build_model
 from reprtune.training.restores.belongings import recalibrate, reset_channels
+from reprtune.training.restoring import _some_batches
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
 from reprtune.training.subnetwork import SubNetwork
+from tests.training.parts import DROPS
 from tests.training.tiny import MATERIALS, assert_same_end, finish, live, same_bits, spec, stored
 
 FIRST, DROP, SUB = Segment(0, 8, "full", 0), Event("drop", 8, 0), Segment(8, 16, "sub", 0)
@@ -296,8 +298,8 @@ def test_statistics_are_of_all_classes() -> None:
     network = method(training__batch_size=4)
     part = network.task.train
     by_class = Part(part.x, part.y.sort().values)
-    network.task = replace(network.task, train=by_class)
-    first, again = ([y for _, y in network._some_batches()] for _ in range(2))
+    task = replace(network.task, train=by_class)
+    first, again = ([y for _, y in _some_batches(network.members[0], task)] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert [len(y) for y in first] == [4] * 20
     assert set(torch.cat(first).tolist()) == set(range(10))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from reprtune.spec.method import LEARNING_RATES
+from reprtune.spec.parts.restores import LEARNING_RATES
 from reprtune.spec.training import LR_SCHEDULES, OPTIMIZERS, PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore

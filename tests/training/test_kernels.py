@@ -59,7 +59,7 @@ def test_a_step_starts_few_kernels_and_the_same_in_each_phase(
     everything = torch.ones(one.filters.n_filters, dtype=torch.bool)
     some = everything.clone()
     some[::3] = False
-    one.counters.set_aside(0)
+    one.members[0].counters.set_aside(0)
     found = []
     for keep in (everything, some, everything):
         one.network.set_keep(keep)

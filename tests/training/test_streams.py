@@ -17,6 +17,7 @@ import torch
 
 from reprtune.errors import DataError, SpecError
 from reprtune.spec.duration import Duration
+from reprtune.spec.presets import compose
 from reprtune.spec.task import AUGMENTATIONS, ModelSpec, TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.data import memory
@@ -111,7 +112,7 @@ def trial(augment: str) -> TrialSpec:
     training = replace(
         SPEC.training, total=Duration.parse("24it"), batch_size=8, segment=Duration.parse("7it")
     )
-    method = replace(SPEC.method, cycles=1, s1=Duration.parse("6it"), s2=Duration.parse("6it"))
+    method = compose(SPEC.method, cycles=1, s1="6it", s2="6it")
     spec = TaskSpec(dataset="imagefolder:mine", image_size=9, augment=augment, cutout=3)
     return replace(
         SPEC, task=spec, model=ModelSpec(name="convnet-3", width=4), training=training, method=method
@@ -221,6 +222,7 @@ CHILD = """
 import os, signal, sys, time, multiprocessing
 from pathlib import Path
 import torch
+from reprtune.spec.presets import compose
 from reprtune.spec.task import TaskSpec
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures

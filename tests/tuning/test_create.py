@@ -14,10 +14,11 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.settings import Settings
 from reprtune.spec.duration import Duration
+from reprtune.spec.levels import level
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import live
+from reprtune.training import dropping
 from reprtune.tuning import create as creating
 from reprtune.tuning.create import create_study, dry_trials, find_facts
 from studies.repr_ablation import STUDY as ABLATION
@@ -29,7 +30,7 @@ from tests.tuning.tiny_worker import MATERIALS
 
 def tried(spec: Any) -> list[tuple[str, str, float, int]]:
     return [
-        (trial.method.criterion, str(trial.training.total), trial.training.lr, trial.method.cycles)
+        (level(trial, "method.criterion"), str(trial.training.total), trial.training.lr, trial.method.cycles)
         for trial in dry_trials(spec).values()
     ]
 
@@ -65,14 +66,14 @@ def test_a_choice_that_fails_is_named_and_nothing_is_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dry run finds it before anything is written, MLflow included."""
-    original = live.drop_filters
+    original = dropping.drop_filters
 
     def drop(network: Any, spec: TrialSpec, *rest: Any) -> Any:
-        if spec.method.criterion == "random":
+        if level(spec, "method.criterion") == "random":
             raise RuntimeError("not for this network")
         return original(network, spec, *rest)
 
-    monkeypatch.setattr(live, "drop_filters", drop)
+    monkeypatch.setattr(dropping, "drop_filters", drop)
     settings = Settings(runs_dir=tmp_path / "runs")
     with pytest.raises(
         ReprtuneError, match=r"dry run of method\.criterion = random failed: not for this network"

@@ -13,10 +13,11 @@ import pytest
 from torch import OutOfMemoryError, nn
 
 from reprtune.settings import Settings
+from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
-from reprtune.training import graph, live, run
+from reprtune.training import dropping, graph, run
 from reprtune.training.live import Live
 from reprtune.training.run import Run
 from reprtune.training.single import train_one
@@ -80,22 +81,22 @@ def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of `random` fail: when their name is made, at a drop, for want of memory, in turn; the errors are
     kept by somebody. Of the others every second is hopeless."""
-    drop, name = live.drop_filters, run.root_name
+    drop, name = dropping.drop_filters, run.root_name
     errors = [ValueError("no name"), OutOfMemoryError("CUDA out of memory."), RuntimeError("no kernel")]
 
     def drop_filters(network: Any, trial: Any, *rest: Any) -> Any:
-        if trial.method.criterion == "random":
+        if level(trial, "method.criterion") == "random":
             raise errors[-1]
         return drop(network, trial, *rest)
 
     def root_name(trial: Any, *rest: Any) -> str:
-        if trial.method.criterion == "random" and trial.training.lr < 1:
+        if level(trial, "method.criterion") == "random" and trial.training.lr < 1:
             errors.append(errors.pop(0))
             if isinstance(errors[-1], ValueError):
                 raise errors[-1]
         return name(trial, *rest)
 
-    monkeypatch.setattr(live, "drop_filters", drop_filters)
+    monkeypatch.setattr(dropping, "drop_filters", drop_filters)
     monkeypatch.setattr(run, "root_name", root_name)
     hopeless = itertools.cycle([False, True])
     monkeypatch.setattr("reprtune.tuning.trial.Attempt._is_hopeless", lambda *_: next(hopeless))

@@ -10,9 +10,10 @@ import torch
 
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
+from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
-from reprtune.training import graph, live
+from reprtune.training import dropping, graph, live
 from reprtune.training.graph import CaptureFailed
 from reprtune.training.run import Run
 from reprtune.tuning.process import Known, MustLeave, Report
@@ -40,14 +41,14 @@ def left(settings: Settings, **options: Any) -> MustLeave:
 
 def drop(monkeypatch: pytest.MonkeyPatch, fail: Any) -> None:
     """`fail` when filters are dropped by `random`."""
-    original = live.drop_filters
+    original = dropping.drop_filters
 
     def drop_filters(network: Any, trial: Any, *rest: Any) -> Any:
-        if trial.method.criterion == "random":
+        if level(trial, "method.criterion") == "random":
             fail()
         return original(network, trial, *rest)
 
-    monkeypatch.setattr(live, "drop_filters", drop_filters)
+    monkeypatch.setattr(dropping, "drop_filters", drop_filters)
 
 
 def ends(study: StudyRecord) -> list[tuple[int, str]]:

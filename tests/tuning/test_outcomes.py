@@ -17,10 +17,11 @@ from reprtune.record.schema import TrialRecord
 from reprtune.settings import Settings
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
+from reprtune.spec.levels import level
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StopRule
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import live
+from reprtune.training import dropping
 from reprtune.training.live import Live
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.process import Report
@@ -75,14 +76,14 @@ def test_an_error_in_training_is_that_trials_outcome(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, outcome: str, said: str
 ) -> None:
     """It is used up, with the reason; the others go on."""
-    original = live.drop_filters
+    original = dropping.drop_filters
 
     def drop(network: Any, spec: TrialSpec, *rest: Any) -> Any:
-        if spec.method.criterion == "random":
+        if level(spec, "method.criterion") == "random":
             raise error
         return original(network, spec, *rest)
 
-    monkeypatch.setattr(live, "drop_filters", drop)
+    monkeypatch.setattr(dropping, "drop_filters", drop)
     heard: list[Report] = []
     study = work(create(tmp_path, slots=5, controls=(), space=CRITERIA), heard=heard.append)
     ends = {(t.params["criterion"], t.outcome) for t in study.final()}
@@ -101,7 +102,7 @@ def test_a_network_that_cannot_be_built_is_that_trials_error(
     original = Live.__init__
 
     def build(self: Live, spec: Any, *args: Any) -> None:
-        if spec.method.criterion == "random":
+        if level(spec, "method.criterion") == "random":
             raise ValueError("no such layer")
         original(self, spec, *args)
 
@@ -122,7 +123,7 @@ def test_a_study_whose_trials_all_fail_says_so_and_can_be_reported(
     def drop(*_: Any) -> None:
         raise RuntimeError("a kernel is missing")
 
-    monkeypatch.setattr(live, "drop_filters", drop)
+    monkeypatch.setattr(dropping, "drop_filters", drop)
     study = work(create(tmp_path, slots=3, space=CRITERIA, controls=(Arm(name="base"),)))
     assert study.counts() == {"error": 3} and study.pending() == 0
     said = status(study)
@@ -142,7 +143,7 @@ def test_what_is_not_the_trials_fault_stops_the_worker_and_uses_nothing_up(
 
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
     with monkeypatch.context() as patch:
-        patch.setattr(live, "drop_filters", fail)
+        patch.setattr(dropping, "drop_filters", fail)
         with pytest.raises(type(error)):
             work(settings)
     study = read(settings)
