@@ -32,7 +32,7 @@ SETS: dict[str, tuple[TrialSpec, Mapping[str, Range]]] = {
     "fixed": (
         changed(STUDY.base, FIXED),
         {
-            "method.prune_ratio": STUDY.space["method.prune_ratio"],
+            "method.prune_ratio": STUDY.space["method.selection.prune_ratio"],
             "method.criterion": STUDY.space["method.criterion"],
             "training.lr": FloatRange(low=0.005, high=0.5, log=True),
         },

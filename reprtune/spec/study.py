@@ -244,11 +244,9 @@ class StudySpec:
 
 
 def _full(paths: Mapping[str, T]) -> dict[str, T]:
-    """With the paths of parts' options written out."""
-    full = {full_path(path): value for path, value in paths.items()}
-    if len(full) < len(paths):
-        raise SpecError(f"Two of the paths {', '.join(paths)} are the same.", "Give each once.")
-    return full
+    """With the paths of parts' options written out; of two that are the same the later one counts, as in
+    `{**STUDY.space, "method.s1": ...}`."""
+    return {full_path(path): value for path, value in paths.items()}
 
 
 def check_name(name: str) -> None:

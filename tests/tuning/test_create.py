@@ -20,7 +20,8 @@ from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import dropping
 from reprtune.tuning import create as creating
-from reprtune.tuning.create import create_study, dry_trials, find_facts
+from reprtune.tuning.create import create_study, find_facts
+from reprtune.tuning.dry import dry_trials
 from studies.repr_ablation import STUDY as ABLATION
 from tests.tiny_study import STUDY
 from tests.tuning.tiny_worker import MATERIALS
@@ -30,7 +31,12 @@ from tests.tuning.tiny_worker import MATERIALS
 
 def tried(spec: Any) -> list[tuple[str, str, float, int]]:
     return [
-        (level(trial, "method.criterion"), str(trial.training.total), trial.training.lr, trial.method.cycles)
+        (
+            level(trial, "method.criterion") or "",
+            str(trial.training.total),
+            trial.training.lr,
+            level(trial, "method.cycles") or 0,
+        )
         for trial in dry_trials(spec).values()
     ]
 
@@ -45,9 +51,9 @@ def test_every_choice_both_ends_of_every_range_and_every_control_is_tried() -> N
     }
     spec = replace(STUDY, space=space, controls=(Arm(name="standard", changes={"method": "standard"}),))
     assert sorted(tried(spec)) == [
+        ("", "6it", 0.1, 0),  # standard
         ("l2", "6it", 0.1, 1),
         ("ortho", "6it", 0.01, 1),
-        ("ortho", "6it", 0.1, 0),  # standard
         ("ortho", "6it", 0.1, 1),  # the base
         ("ortho", "6it", 0.2, 1),
         ("random", "6it", 0.1, 1),

@@ -17,8 +17,7 @@ from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
-from reprtune.training import dropping, graph, run
-from reprtune.training.live import Live
+from reprtune.training import dropping, graph, member, run
 from reprtune.training.run import Run
 from reprtune.training.single import train_one
 from reprtune.tuning.process import Report
@@ -56,15 +55,14 @@ class Networks:
 @pytest.fixture
 def networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Networks]:
     """Of those that are trained; a restore rule builds others for their weights."""
-    found, original = Networks(), Live._build
+    found, original = Networks(), member.new_network
 
-    def build(self: Live, seed: int) -> nn.Module:
-        model = original(self, seed)
-        if not hasattr(self, "model"):
-            found.note(model)
+    def build(*given: Any) -> nn.Module:
+        model = original(*given)
+        found.note(model)
         return model
 
-    monkeypatch.setattr(Live, "_build", build)
+    monkeypatch.setattr(member, "new_network", build)
     gc.collect()
     gc.disable()
     yield found
@@ -147,14 +145,14 @@ def test_a_network_that_refers_to_itself_goes_before_the_next_is_built(
     tmp_path: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person's own may; the collector is asked then, and need not come by itself."""
-    build = Live._build
+    build = member.new_network
 
-    def itself(self: Live, seed: int) -> nn.Module:
-        model = build(self, seed)
+    def itself(*given: Any) -> nn.Module:
+        model = build(*given)
         model.__dict__["me"] = model
         return model
 
-    monkeypatch.setattr(Live, "_build", itself)
+    monkeypatch.setattr(member, "new_network", itself)
     work(create(tmp_path, slots=3, controls=()))
     assert set(networks.at_build) == {0} and networks.n_alive == 1
 

@@ -50,7 +50,7 @@ def test_memory_that_runs_out_while_a_stopped_trial_is_saved_is_its_outcome(
         raise RuntimeError(FULL)
 
     monkeypatch.setattr("reprtune.tuning.trial.Attempt._is_hopeless", lambda *_: True)
-    monkeypatch.setattr(Run, "_keep", lambda run: setattr(run, "done", run.done + 1))
+    monkeypatch.setattr(Run, "_keep", lambda _: None)
     monkeypatch.setattr(Run, "keep_state", full)
     settings = create(tmp_path, slots=2, controls=(), space={"method.criterion": Choice(options=("l2",))})
     heard: list[Report] = []

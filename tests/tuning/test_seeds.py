@@ -35,7 +35,7 @@ from tests.tuning.tiny_worker import MATERIALS, both_queues, create, read, work,
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {
     "training.lr": FloatRange(low=0.001, high=0.1, log=True),
-    "method.cycles": IntRange(low=0, high=1),
+    "method.cycles": IntRange(low=1, high=1),
 }
 SEEDS = {"seeds": 3, "slots": 2, "controls": (), "space": SPACE}
 

@@ -65,7 +65,7 @@ def test_a_slot_becomes_a_nested_run_with_everything(settings: Settings) -> None
     assert len(run.points) == 2 * len(CURVES) + 3
     assert run.artifacts.keys() == {"config.json", "plots.html"}
     assert run.artifacts["plots.html"] == "<html>✓</html>"
-    assert json.loads(run.artifacts["config.json"])["method"]["cycles"] == 2
+    assert json.loads(run.artifacts["config.json"])["method"]["schedule"]["cycles"] == 2
 
 
 def test_a_folder_of_files_is_sent_with_its_bytes(settings: Settings) -> None:
