@@ -17,7 +17,7 @@ import pytest
 from commands.completion import BEGIN, END, SHELLS, arguments, script
 from reprtune.errors import SpecError
 from reprtune.spec import paths
-from reprtune.spec.edit import changed
+from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY
 from tests.command import Command
@@ -175,7 +175,7 @@ def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
 
     def is_unknown(word: str) -> bool:
         try:
-            changed(spec, {at: {"true": True, "false": False}.get(word, word)})
+            changed(spec, dict([parse_assignment(f"{at}={word}")]))
         except SpecError as error:  # or the word is right, but needs another field beside it
             return error.message.startswith("There is no") or "must be true or false" in error.message
         return False

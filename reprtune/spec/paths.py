@@ -7,6 +7,8 @@ from typing import Any
 
 from reprtune.spec import catalog, method, study, task, training
 from reprtune.spec.codec import to_plain
+from reprtune.spec.edit import LISTS
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
@@ -45,6 +47,14 @@ def words(path: str) -> list[str]:
     return ["true", "false"] if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
 
 
+def completed(path: str, typed: str) -> list[str]:
+    """The values that go on from what was typed: words, or after a comma further words of a list."""
+    before, comma, _ = typed.rpartition(",") if path in LISTS else ("", "", typed)
+    used = before.split(",")
+    values = [f"{before}{comma}{word}" for word in words(path) if word not in used]
+    return [value for value in values if value.startswith(typed)]
+
+
 def _names() -> dict[str, list[str]]:
     choices = {f"method.{field}": known for field, known in method.WORDS.items()}
     choices |= {
@@ -55,6 +65,7 @@ def _names() -> dict[str, list[str]]:
         "training.bias_correction": training.BIAS_CORRECTIONS,
         "stop.rule": study.STOP_RULES,
         "sampler": tuple(study.SAMPLERS),
+        "objectives": tuple(OBJECTIVES),
     }
     kinds = {
         "task.dataset": "datasets",

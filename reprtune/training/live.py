@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import from_plain, to_plain
-from reprtune.spec.history import Drop, History, Point, Restore
+from reprtune.spec.history import CURVES, Drop, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import graph, state
 from reprtune.training.criteria import ScoreContext
@@ -36,6 +36,7 @@ from reprtune.training.dropping import (
 from reprtune.training.filters import find_filters
 from reprtune.training.losses import Loss
 from reprtune.training.models import build_model
+from reprtune.training.numbers import network_numbers
 from reprtune.training.optimizers import Optimizer
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import derive, generator
@@ -114,6 +115,13 @@ class Live:
     def gflops_per_step(self) -> float:
         """Ideal cost of a step of the network as it stands, in 1e9 floating-point operations."""
         return self.network.train_flops() * self.spec.training.batch_size / 1e9
+
+    def measured(self) -> dict[str, float]:
+        """Every number of the last evaluation by name: of its point, and of the network as it stands; empty
+        before the first."""
+        if not self.points:
+            return {}
+        return {name: getattr(self.points[-1], name) for name in CURVES} | network_numbers(self.network)
 
     # -- training ---------------------------------------------------------------------------------
 

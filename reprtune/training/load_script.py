@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reprtune.spec import catalog
+from reprtune.spec.objectives import ERROR
 from reprtune.spec.task import ModelSpec
 
 USER = "python:"
@@ -29,7 +30,7 @@ def normalise(pixels):
 
 if __name__ == "__main__":
     logits = load()(torch.zeros(1, *ABOUT["input_shape"]))
-    said = f"validation error {{ABOUT['val_error']}}, logits {{tuple(logits.shape)}}"
+    said = f"validation error {{ABOUT['{error}']}}, logits {{tuple(logits.shape)}}"
     print(f"{{ABOUT['what']}}, {{said}}")
 '''
 FROM_PROGRAM = '''    """The network in evaluation mode: normalised images -> logits."""
@@ -71,4 +72,4 @@ def load_script(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: 
         )
         load = FROM_CODE.format(build=build)
     shape = f"N x {channels} x {height} x {width}"
-    return SCRIPT.format(load=load, needs=needs, shape=shape)
+    return SCRIPT.format(load=load, needs=needs, shape=shape, error=ERROR)

@@ -17,6 +17,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import versions
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
@@ -106,6 +107,7 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
         "std": list(task.std),
         "user_code": find_user_code(spec),
         "fitting_share": share,
+        "objective_versions": versions(),
     }
 
 

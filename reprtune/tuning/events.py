@@ -14,7 +14,7 @@ from typing import Any
 
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
-from reprtune.spec.history import PHASES, Drop, Point
+from reprtune.spec.history import CURVES, PHASES, Drop, Point
 from reprtune.spec.space import DurationRange, Range, param_name
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -181,8 +181,7 @@ def flat(plain: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _values(point: Point) -> list[tuple[str, float]]:
-    names = ("val_error", "val_loss", "train_loss", "lr", "gflops", "seconds")
-    return [*((name, getattr(point, name)) for name in names), ("phase", PHASES.index(point.phase))]
+    return [*((name, getattr(point, name)) for name in CURVES), ("phase", PHASES.index(point.phase))]
 
 
 def _metric(key: str, value: float, step: int, time_ms: int) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_pareto_keeps_the_stopped_and_the_controls_apart():
     assert {p.outcome for p in (*info.front, *info.dominated)} == {"complete"}
     assert {p.outcome for p in info.stopped} == {"stopped"}
     assert all(p.arm for p in info.controls)
-    assert not pareto.info(make_study(objectives=("val_error",))).searched_both
+    assert not pareto.info(make_study(objectives=("val_error",))).searched
 
 
 def test_lowest_so_far_falls_only_with_complete_trials():

@@ -178,7 +178,10 @@ def test_several_seeds_have_bars_and_a_column():
         replace(
             t,
             earlier=(
-                SeedRun(seed=1, val_error=t.runs[-1].val_error + 0.02, train_gflops=t.runs[-1].train_gflops),
+                SeedRun(
+                    seed=1,
+                    measured={n: v + 0.02 * (n == "val_error") for n, v in t.runs[-1].measured.items()},
+                ),
             ),
         )
         for t in FORTY.trials

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.record.leaders import at_the_end, leader_arm, leader_slot, leaders, ranked
+from reprtune.record.leaders import leader_arm, leader_slot, leaders, ranked
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import SeedRun, StudyRecord
 from tests.confirmed import searched
 
@@ -48,7 +49,7 @@ def test_an_error_that_is_no_objective_is_read_from_the_histories() -> None:
     trial = replace(searched(0.2, objectives=("train_gflops",)).trials[0], values={"train_gflops": 1.0})
     last = trial.history.points[-1].val_error if trial.history else 0.0
     assert at_the_end(trial, "val_error") == last
-    earlier = (SeedRun(seed=0, val_error=last + 0.1),)
+    earlier = (SeedRun(seed=0, measured={"val_error": last + 0.1}),)
     assert at_the_end(replace(trial, seed=1, earlier=earlier), "val_error") == pytest.approx(last + 0.05)
     assert at_the_end(replace(trial, history=None), "val_error") is None
 
