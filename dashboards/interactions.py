@@ -26,7 +26,7 @@ MAX_DRAWN = 200
 MAX_CELLS = 5  # per side
 MIN_TRIALS = 10
 ROW_HEIGHT = 120  # px
-BAR_ROOM = 150  # px between two matrices: names and ticks of the upper, colour bars of the lower
+BAR_ROOM = 180  # px between two matrices: names and ticks of the upper, colour bars of the lower
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,6 +168,16 @@ def test_paths_of_a_study_know_its_space() -> None:
     assert "training.lr" in paths.of_study(STUDY)
 
 
+def test_names_of_a_list_are_completed_after_each_comma() -> None:
+    """None twice; what is typed so is read as a list."""
+    start = "python cli.py study create repr-smoke --set "
+    assert complete("zsh", f"{start}objectives=v") == ["objectives=val_error"]
+    found = complete("zsh", f"{start}objectives=val_error,")
+    assert "objectives=val_error,params" in found and "objectives=val_error,val_error" not in found
+    assert parse_assignment("objectives=val_error,params") == ("objectives", ["val_error", "params"])
+    assert parse_assignment('objectives=["params"]') == ("objectives", ["params"])
+
+
 @pytest.mark.parametrize("path", [p for p in paths.of_study(STUDY) if paths.words(p)])
 def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
     """None is called unknown, and a made-up one is: the words are those that the specification checks."""

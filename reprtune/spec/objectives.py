@@ -107,7 +107,7 @@ _ALL = (
     ),
     Objective(
         name="inference_gflops",
-        line="ideal cost of one image's way through the network of the end, in 1e9 floating-point operations",
+        line="ideal cost of one image's forward pass in the network at the end, in 1e9 floating-point operations",
         title="inference cost",
         short="inference",
         best="the cheapest to use",
@@ -118,7 +118,7 @@ _ALL = (
     ),
     Objective(
         name="params",
-        line="number of parameters of the network of the end, without those of dropped filters",
+        line="number of parameters of the network at the end, without those of dropped filters",
         title="network size",
         short="size",
         best="the smallest",

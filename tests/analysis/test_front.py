@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis.front import hypervolume, knee
+from reprtune.analysis.front import front, front_ranks, hypervolume, knee
 from reprtune.record.measures import last_measure, seed_spread
 from reprtune.record.schema import SeedRun, TrialRecord
 from tests.factories import make_study
@@ -51,6 +51,18 @@ def test_a_box_without_area_has_no_hypervolume():
     assert hypervolume(trials((0.1, 1)), BOTH) is None
     assert hypervolume(trials((0.1, 1), (0.2, 1)), BOTH) is None
     assert hypervolume(trials((0.1, 1), (0.2, 2)), BOTH).share == 1
+
+
+def test_a_front_of_three_measures():
+    """One that two others beat in two measures each stays on the front by its third, and there is no box."""
+    found = [
+        replace(t, values={**t.values, "params": size})
+        for t, size in zip(trials((0.1, 4), (0.2, 2), (0.3, 3), (0.3, 4)), (9, 9, 1, 9), strict=True)
+    ]
+    three = (*BOTH, "params")
+    assert front_ranks(found, three) == {0: 0, 1: 0, 2: 0, 3: 1}
+    assert [t.number for t in front(found, BOTH)] == [0, 1]
+    assert hypervolume(found, three) is None and knee(found, three) is None
 
 
 def test_the_knee_bends_most():
