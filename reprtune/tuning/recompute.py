@@ -25,7 +25,8 @@ from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.record.slots import find_seed, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.spec.codec import to_plain
-from reprtune.spec.history import CURVES, History
+from reprtune.spec.history import History
+from reprtune.spec.objectives import ERROR
 from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, open_device
 from reprtune.training.run import Materials, Run
@@ -33,7 +34,7 @@ from reprtune.training.state import bits_equal, decode
 from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
-COMPARED = tuple(name for name in CURVES if name != "seconds")
+CURVES = (ERROR, "val_loss", "train_loss", "lr", "gflops")
 IN_USE = "in-use.lock"  # in the folder of states, held while its process lives; goes when they are kept
 Observe = Callable[[History, str], None]
 
@@ -167,7 +168,7 @@ def compare_histories(now: History, then: History) -> list[Check]:
         ours, theirs = (f"{len(found)} evaluations up to step {max(found, default=0)}" for found in steps)
         checks.append(Check(what="points", equal=False, detail=f"{ours}, recorded {theirs}"))
     pairs = list(zip(now.points, then.points, strict=False))
-    for name in COMPARED:
+    for name in CURVES:
         values = [(p.step, getattr(p, name), getattr(q, name)) for p, q in pairs]
         checks.append(_curve(name, values))
     checks.append(_events("drops", now.drops, then.drops))

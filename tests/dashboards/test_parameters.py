@@ -202,10 +202,10 @@ def test_two_objectives_more_are_a_second_matrix():
     assert {t.coloraxis for t in heat} == {"coloraxis", "coloraxis2", "coloraxis3", "coloraxis4"}
     bars = [figure.layout[f"coloraxis{i or ''}"].colorbar for i in (0, 2, 3, 4)]
     assert [bar.title.text[2:] for bar in bars] == [
-        "error, %", "cost, GFLOP", "inference, kFLOP", "size, parameters",
+        "error, %", "cost, GFLOP", "inference cost, kFLOP", "size, parameters",
     ]  # fmt: skip
     assert bars[0].y == bars[1].y == pytest.approx(1) and bars[2].y == bars[3].y < 0.5
-    assert "Below the diagonal the error and inference, above it the cost and size" in (
+    assert "Below the diagonal the error and inference cost, above it the cost and size" in (
         interactions.words(info).reading
     )
 
