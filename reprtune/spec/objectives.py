@@ -43,8 +43,8 @@ class Objective:
         unit: of the number that is stored; a `FRACTION` is shown in percent, its differences in points.
         sizes: units that a person reads, largest first: (how many stored ones each is, its name).
         column, cell: head and format of its column in a terminal, in the stored unit.
-        source: name of what an evaluation measures. A field of a point can also be read at rungs, which an
-            early-stopping rule needs; a number of the network at the end only.
+        source: name of what an evaluation measures. A field of a point can also be read at rungs, as
+            a stop rule must; a number of the network at the end only.
         version: raised where the meaning changes, so that older numbers are not held against newer ones.
     """
 
@@ -59,9 +59,7 @@ class Objective:
     cell: str = ".4g"
     source: str
     version: int = 1
-    direction: ClassVar[Literal["minimize"]] = (
-        "minimize"  # Optuna's word; fronts, ranks and best values rely on it
-    )
+    direction: ClassVar[Literal["minimize"]] = "minimize"  # Optuna's word; fronts and ranks rely on it
 
     @property
     def is_fraction(self) -> bool:

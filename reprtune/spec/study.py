@@ -141,12 +141,12 @@ class StudySpec:
         self._check_controls()
 
     def _check_stop(self) -> None:
-        """A rule sees trials at their rungs only, and all that the study minimises must be known there."""
-        unknown = [name for name in self.objectives if not OBJECTIVES[name].at_rungs]
-        if unknown and self.stop.rule != "none":
+        """A rule would stop the best trials of an objective that it does not weigh."""
+        unweighed = [name for name in self.objectives if name not in (ERROR, COST)]
+        if unweighed and self.stop.rule != "none":
             raise SpecError(
-                f"stop.rule {self.stop.rule!r} compares trials at their rungs, but {', '.join(unknown)} is known "
-                "at a trial's end only.",
+                f"stop.rule {self.stop.rule!r} weighs {ERROR} at rungs and the planned {COST}, but not "
+                f"{', '.join(unweighed)}.",
                 "Set stop.rule to none.",
             )
 

@@ -96,7 +96,7 @@ def test_ablation_controls() -> None:
         ({"objectives": ("val_error",) * 2}, "objectives must be one or more different names, but got ["),
         ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
         ({"objectives": ("val_error", "params")},
-         "stop.rule 'median' compares trials at their rungs, but params is known at a trial's end only."),
+         "stop.rule 'median' weighs val_error at rungs and the planned train_gflops, but not params."),
         ({"space": {}}, "A search has slots and a space, but slots is"),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
