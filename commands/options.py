@@ -158,9 +158,9 @@ def complete_assignment(ctx: click.Context, _param: click.Parameter, incomplete:
     from reprtune.errors import ReprtuneError
     from reprtune.spec import paths
 
-    path, equals, _ = incomplete.partition("=")
+    path, equals, typed = incomplete.partition("=")
     if equals:
-        return [text for word in paths.words(path) if (text := f"{path}={word}").startswith(incomplete)]
+        return [f"{path}={value}" for value in paths.completed(path, typed)]
     found = paths.of_trial()
     if question := ctx.params.get("question") or next(iter(ctx.args), None):  # click has not sorted it in yet
         with contextlib.suppress(ReprtuneError):

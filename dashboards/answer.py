@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from dashboards import verdict
-from dashboards.units import cost, count, percent, points, settings
-from reprtune.analysis.attempts import deciding, end_measure
+from dashboards.units import count, listed, percent, points, settings, value
+from dashboards.versions import outdated
+from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
-from reprtune.analysis.front import front
+from reprtune.analysis.front import front, point
 from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 
 def answer(record: StudyRecord) -> tuple[str, ...]:
@@ -22,6 +25,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
     sentences = [(_unfinished(record), "history"), (_cut_short(record), "history")]
+    sentences += [(text, "") for text in outdated(record)]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.slots:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
@@ -90,19 +94,22 @@ def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
 
 
 def _front(record: StudyRecord) -> str:
-    trials = front(record.trials)
-    on_front = [(end_measure(t, "val_error"), end_measure(t, "train_gflops")) for t in trials]
-    known = [(e, c) for e, c in on_front if e is not None and c is not None]
-    if not known or len(record.complete()) == 1:
+    names = record.spec.compared
+    trials = front(record.trials, names)
+    if not trials or len(record.complete()) == 1:
         return ""
-    if len(known) == 1:
-        return f"One trial is at once the most accurate and the cheapest ({cost(known[0][1])})."
-    low, high = known[0], known[-1]
-    return (
-        f"The front of error and training cost holds {count(len(known), 'trial')}{_settings(trials)}, from "
-        f"{percent(low[0])} at "
-        f"{cost(low[1])} to {percent(high[0])} at {cost(high[1])}."
-    )
+    if len(trials) == 1:
+        best = listed([OBJECTIVES[name].best for name in names])
+        return f"One trial is at once {best} ({_place(trials[0], names)[1]})."
+    titles = listed([OBJECTIVES[ERROR].short, *(OBJECTIVES[name].title for name in names[1:])])
+    ends = [" at ".join(_place(t, names)) for t in (trials[0], trials[-1])]
+    return f"The front of {titles} holds {count(len(trials), 'trial')}{_settings(trials)}, from {' to '.join(ends)}."
+
+
+def _place(trial: TrialRecord, names: Sequence[str]) -> tuple[str, str]:
+    """The error of a trial of the front, and all else that it is compared by."""
+    error, *others = (value(name, n) for name, n in zip(names, point(trial, names) or (), strict=True))
+    return error, listed(others)
 
 
 def _settings(trials: list[TrialRecord]) -> str:

@@ -62,7 +62,7 @@ class CurvesInfo:
 
 def info(record: StudyRecord) -> CurvesInfo:
     lead = best(record.trials)
-    on_front = {t.number for t in front(record.trials)}
+    on_front = {t.number for t in front(record.trials, record.spec.compared)}
     roles = {id(t): _role(t, lead, on_front) for t in (*record.trials, *record.controls)}
     everything = [t for t in (*record.trials, *record.controls) if any(_begun(run) for run in t.runs)]
     found = [c for t in _chosen(everything, roles) for c in _of(t, roles[id(t)])]

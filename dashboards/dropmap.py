@@ -58,7 +58,7 @@ class DropMapInfo:
 
 
 def info(record: StudyRecord) -> DropMapInfo:
-    lead, ranked = best(record.trials), front_ranks(record.trials)
+    lead, ranked = best(record.trials), front_ranks(record.trials, record.spec.compared)
     chosen = [t for t in (*record.trials, *record.controls) if t.history and t.history.drops]
     far = len(record.trials)
     order = {id(t): (t is not lead, t.arm is not None, ranked.get(t.number, far), t.number) for t in chosen}

@@ -10,10 +10,11 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.points import TrialPoint, drawn, said_of, trial_points
-from dashboards.units import OBJECTIVE_NAMES, cost_unit, percent
+from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
+from dashboards.units import percent
 from reprtune.analysis.attempts import deciding
 from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord
+from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Course of the search"
 MAX_DRAWN = 1500
@@ -56,7 +57,7 @@ def info(record: StudyRecord) -> HistoryInfo:
 def _lowest(points: Sequence[TrialPoint], objective: str) -> tuple[Lowest, ...]:
     found: list[Lowest] = []
     for p in points:
-        value = getattr(p, objective) if p.outcome == "complete" else None
+        value = p.values.get(objective) if p.outcome == "complete" else None
         if value is not None:
             found.append(Lowest(slot=p.slot, value=min([value, *(f.value for f in found[-1:])])))
     return tuple(found)
@@ -69,8 +70,7 @@ def figure(info: HistoryInfo) -> go.Figure:
     slots = set(info.drawn)
     for row, progress in enumerate(info.progress, 1):
         objective = progress.objective
-        costs = [p.train_gflops or 0 for p in info.trials]
-        scale, unit = (0.01, "%") if objective == "val_error" else cost_unit(max(costs, default=0))
+        scale, unit = scale_of(info.trials, objective)
         values = [v for p in info.trials if (v := _value(p, objective)) is not None]
         top = 1.08 * max(values, default=1.0) / scale
         if progress.lowest:
@@ -86,14 +86,13 @@ def figure(info: HistoryInfo) -> go.Figure:
                 shown.add(outcome)
         if not values:
             fig.update_yaxes(showticklabels=False, showgrid=False, row=row, col=1)
-        fig.update_yaxes(title_text=f"{OBJECTIVE_NAMES[objective]}, {unit}", row=row, col=1)
+        fig.update_yaxes(title_text=f"{OBJECTIVES[objective].title}, {unit}", row=row, col=1)
     return fig
 
 
 def _value(point: TrialPoint, objective: str) -> float | None:
     """Diverged and failed trials have no value worth drawing."""
-    value: float | None = getattr(point, objective)
-    return value if point.outcome in ("complete", "stopped", "running") else None
+    return point.values.get(objective) if point.outcome in ("complete", "stopped", "running") else None
 
 
 def _add(
@@ -145,7 +144,7 @@ def _table(info: HistoryInfo) -> Table:
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
         header=("slot", "attempt", "outcome", "validation error"),
         rows=tuple(
-            (str(p.slot), str(p.number), p.outcome, percent(p.val_error) if p.val_error is not None else "")
+            (str(p.slot), str(p.number), p.outcome, percent(p.error) if p.error is not None else "")
             for p in info.trials
         ),
     )

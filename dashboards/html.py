@@ -88,7 +88,9 @@ def _environment() -> jinja2.Environment:
 
 def _tied(text: str) -> str:
     """A number stays on the line of its unit."""
-    return re.sub(r"(?<=\d) (?=(%|±|[GTPE]FLOP|points)( |[.,;:)]|$))", "\N{NO-BREAK SPACE}", text)
+    return re.sub(
+        r"(?<=\d) (?=(%|±|[kMGTPE]FLOP|points|([kM] )?parameters)( |[.,;:)]|$))", "\N{NO-BREAK SPACE}", text
+    )
 
 
 @cache

@@ -11,10 +11,11 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.units import OBJECTIVE_NAMES, count, signed, value_text
+from dashboards.units import count, signed, value_text
 from reprtune.analysis.importance import METHODS, Importance, Importances, importances
 from reprtune.analysis.trends import Level, Trend, trends
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Range
 
 TITLE = "Which parameter matters"
@@ -47,7 +48,7 @@ def figure(info: ImportanceInfo) -> go.Figure:
     answers = [a for a in info.importances.answers if a.shares]
     objectives = list(dict.fromkeys(a.objective for a in answers))
     n_params = max((len(a.shares or {}) for a in answers), default=1)
-    titles = [[f"share for {OBJECTIVE_NAMES[o]}, %"] for o in objectives]
+    titles = [[f"share for {OBJECTIVES[o].title}, %"] for o in objectives]
     fig = panels(titles, [40 + 44 * n_params] * len(titles))
     shown: set[str] = set()
     for answer in answers:
@@ -147,7 +148,7 @@ def _table(info: ImportanceInfo) -> Table:
         answers = {a.method: a for a in info.importances.answers if a.objective == objective}
         for name in _order(list(answers.values())):
             cells = [cell for m in METHODS for cell in (_share(answers[m], name), _rank(answers[m], name))]
-            rows.append((OBJECTIVE_NAMES[objective], name, *cells, *_direction(info, objective, name)))
+            rows.append((OBJECTIVES[objective].title, name, *cells, *_direction(info, objective, name)))
     return Table(
         caption="Importance and direction by objective and parameter; ranges over halves, intervals of 95 %",
         header=(

@@ -13,11 +13,12 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.points import TrialPoint, drawn, said_of, trial_points
-from dashboards.units import OBJECTIVE_NAMES, cost_unit, value_text
+from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
+from dashboards.units import listed, value_text
 from reprtune.analysis.importance import importances, leading
 from reprtune.analysis.interactions import MAX_PARAMS, Interaction, interactions
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, Range
 
 TITLE = "Pairs of parameters"
@@ -25,6 +26,7 @@ MAX_DRAWN = 200
 MAX_CELLS = 5  # per side
 MIN_TRIALS = 10
 ROW_HEIGHT = 120  # px
+BAR_ROOM = 180  # px between two matrices: names and ticks of the upper, colour bars of the lower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def _pair(
     a, b = axes[first], axes[second]
     inside: list[list[list[float]]] = [[[] for _ in a.edges[1:]] for _ in b.edges[1:]]
     for p in trials:
-        value = getattr(p, objective)
+        value = p.values.get(objective)
         if value is not None and first in p.params and second in p.params:
             inside[_cell(b, p.params[second])][_cell(a, p.params[first])].append(value)
     return Pair(
@@ -129,36 +131,49 @@ def _pair(
 
 def figure(info: InteractionsInfo) -> go.Figure:
     """A matrix of parameters: one objective below its diagonal, the other above; cells and trials in one
-    colour scale per objective."""
+    colour scale per objective. Of more than two, further matrices below, with room for their colour bars."""
     names, objectives = list(info.axes), list(dict.fromkeys(p.objective for p in info.pairs))
-    inner = [""] * len(names)
-    titles = [*[inner] * (len(names) - 1), [_broken(name) for name in names]]
-    fig = panels(titles, [ROW_HEIGHT] * len(names), column_gap=0.012, gap=8)
+    tops = [i * (len(names) + 1) for i in range(max(1, (len(objectives) + 1) // 2))]
+    fig = _matrices(info, names, tops)
+    for pair in info.pairs:
+        at = objectives.index(pair.objective)
+        _draw(fig, info, _transposed(pair) if at % 2 else pair, names, at, tops[at // 2])
+    for at, objective in enumerate(objectives):
+        axis = next(fig.select_yaxes(row=tops[at // 2] + 1, col=1))
+        n = min(2, len(objectives) - at // 2 * 2)
+        fig.update_layout({f"coloraxis{at + 1}": _colours(info, objective, at % 2, n, axis.domain[1])})
+    return fig
+
+
+def _matrices(info: InteractionsInfo, names: Sequence[str], tops: Sequence[int]) -> go.Figure:
+    """Empty matrices with the names on their diagonals, each beginning below one of the rows `tops`."""
+    inner, heights = [""] * len(names), [ROW_HEIGHT] * len(names)
+    matrix = [*[inner] * (len(names) - 1), [_broken(name) for name in names]]
+    further = len(tops) - 1
+    titles, heights = [*matrix, *[inner, *matrix] * further], [*heights, *[BAR_ROOM, *heights] * further]
+    fig = panels(titles, heights, column_gap=0.012, gap=8)
     for i, name in enumerate(names, 1):
         fig.update_xaxes(_look(info.axes[name]), title_font_size=12, col=i)
         if info.axes[name].options:
             fig.update_xaxes(tickangle=90, col=i)  # else plotly leaves out what it has no room for
-        fig.update_yaxes(_look(info.axes[name]), row=i)
-        _name(fig, name, i)
+        for top in tops:
+            fig.update_yaxes(_look(info.axes[name]), row=top + i)
+            _name(fig, name, top + i, i)
     frame = {"showline": True, "mirror": True, "linecolor": theme.GREY, "showticklabels": False}
     fig.update_xaxes(frame)
     fig.update_yaxes(frame)
-    fig.update_xaxes(showticklabels=True, row=len(names))
+    for top in tops:
+        fig.update_xaxes(showticklabels=True, row=top + len(names))
     fig.update_yaxes(showticklabels=True, col=1)
-    for pair in info.pairs:
-        below = pair.objective == objectives[0]
-        _draw(fig, info, pair if below else _transposed(pair), names, objectives)
-    for i, objective in enumerate(objectives, 1):
-        fig.update_layout({f"coloraxis{i}": _colours(info, objective, i, len(objectives))})
     return fig
 
 
-def _name(fig: go.Figure, name: str, place: int) -> None:
+def _name(fig: go.Figure, name: str, row: int, column: int) -> None:
     """Write the parameter into its panel of the diagonal, whose axes are only drawn with a trace."""
-    fig.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=place, col=place)
+    fig.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=row, col=column)
     text = theme.text(_broken(name)).replace("\n", "<br>")
     fig.add_annotation(
-        text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=place, col=place,
+        text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=row, col=column,
         font_size=12,
     )  # fmt: skip
 
@@ -178,22 +193,16 @@ def _transposed(pair: Pair) -> Pair:
     )
 
 
-def _scale(info: InteractionsInfo, objective: str) -> tuple[float, str]:
-    if objective == "val_error":
-        return 0.01, "%"
-    return cost_unit(max((p.train_gflops or 0 for p in info.trials), default=0))
-
-
-def _colours(info: InteractionsInfo, objective: str, i: int, n: int) -> dict[str, Any]:
-    """From the lowest to the highest trial drawn, with a bar above the matrix."""
-    size, unit = _scale(info, objective)
-    values = [v / size for p in info.trials if (v := getattr(p, objective)) is not None]
-    where, name = ("\u25e3", "\u25e5")[i - 1], OBJECTIVE_NAMES[objective].rsplit(" ")[-1]  # corners
+def _colours(info: InteractionsInfo, objective: str, i: int, n: int, top: float) -> dict[str, Any]:
+    """From the lowest to the highest trial drawn, with a bar above the matrix, the `i`-th of `n` there."""
+    size, unit = scale_of(info.trials, objective)
+    values = [p.values[objective] / size for p in info.trials if objective in p.values]
+    where, name = ("\u25e3", "\u25e5")[i], OBJECTIVES[objective].short  # corners
     return {
         "colorscale": "Cividis", "cmin": min(values, default=0), "cmax": max(values, default=1),
         "colorbar": {
-            "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i - 0.5) / n, "xanchor": "center",
-            "y": 1, "yanchor": "bottom", "yref": "paper", "nticks": 3, "tickangle": 0,
+            "orientation": "h", "thickness": 10, "len": 0.8 / n, "x": (i + 0.5) / n, "xanchor": "center",
+            "y": top, "yanchor": "bottom", "yref": "paper", "nticks": 3, "tickangle": 0,
             "title": {"text": f"{where} {name}, {unit}", "side": "top", "font": {"size": 12}},
         },
     }  # fmt: skip
@@ -213,11 +222,12 @@ def _look(axis: Axis) -> dict[str, Any]:
 
 
 def _draw(
-    fig: go.Figure, info: InteractionsInfo, pair: Pair, names: Sequence[str], objectives: Sequence[str]
+    fig: go.Figure, info: InteractionsInfo, pair: Pair, names: Sequence[str], at: int, top: int
 ) -> None:
+    """A pair, in the colours of the objective that is the `at`-th, into the matrix that begins below row `top`."""
     a, b = info.axes[pair.first], info.axes[pair.second]
-    row, column = names.index(pair.second) + 1, names.index(pair.first) + 1
-    scale, colours = _scale(info, pair.objective)[0], f"coloraxis{objectives.index(pair.objective) + 1}"
+    row, column = top + names.index(pair.second) + 1, names.index(pair.first) + 1
+    scale, colours = scale_of(info.trials, pair.objective)[0], f"coloraxis{at + 1}"
     cells = [[None if m is None else m / scale for m in line] for line in pair.means]
     said = [
         [
@@ -232,14 +242,14 @@ def _draw(
     )  # fmt: skip
     shown = [
         p for p in info.trials
-        if pair.first in p.params and pair.second in p.params and getattr(p, pair.objective) is not None
+        if pair.first in p.params and pair.second in p.params and pair.objective in p.values
     ]  # fmt: skip
     fig.add_scatter(
         x=[_beside(a, p, pair.first, 0.618) for p in shown],
         y=[_beside(b, p, pair.second, 0.755) for p in shown],
         mode="markers",
         marker={
-            "size": 7, "color": [getattr(p, pair.objective) / scale for p in shown],
+            "size": 7, "color": [p.values[pair.objective] / scale for p in shown],
             "coloraxis": colours, "line": {"width": 1, "color": "#fff"},
         },
         customdata=[p.label for p in shown], hovertext=[p.hover for p in shown], hoverinfo="text",
@@ -269,9 +279,11 @@ def words(info: InteractionsInfo) -> Words:
         lead += [_finding(info), *reasons[:1]]
         if len(reasons) > 1:
             lead.append(f"{len(reasons)} pairs have no measure; the table says which.")
+    shorts = [OBJECTIVES[name].short for name in dict.fromkeys(p.objective for p in info.pairs)]
     where = ""
-    if len({p.objective for p in info.pairs}) > 1:
-        where = "Below the diagonal the error, above it the cost, with the same parameters. "
+    if len(shorts) > 1:
+        below, above = listed(shorts[::2]), listed(shorts[1::2])
+        where = f"Below the diagonal the {below}, above it the {above}, with the same parameters. "
     return Words(
         lead=tuple(text for text in lead if text) if missing is None else (),
         missing=missing,
@@ -295,7 +307,7 @@ def _finding(info: InteractionsInfo) -> str:
     if not sure:
         return f"None of {len(measured)} measured pairs shows an interaction (Holm-corrected p below 0.05)."
     named = "; ".join(
-        f"{m.first} with {m.second} for {OBJECTIVE_NAMES[m.objective]} ({100 * (m.omega2 or 0):.0f} %)"
+        f"{m.first} with {m.second} for {OBJECTIVES[m.objective].title} ({100 * (m.omega2 or 0):.0f} %)"
         for m in sorted(sure, key=lambda m: -(m.omega2 or 0))
     )
     return f"Of {len(measured)} measured pairs these act together beyond main effects: {named}."
@@ -307,7 +319,7 @@ def _table(info: InteractionsInfo) -> Table:
         header=("objective", "pair", "trials", "share, %", "5 to 95 %", "F", "p", "p, Holm", "why not"),
         rows=tuple(
             (
-                OBJECTIVE_NAMES[m.objective], f"{m.first} with {m.second}", str(m.n),
+                OBJECTIVES[m.objective].title, f"{m.first} with {m.second}", str(m.n),
                 *_measure(m), m.reason or "",
             )
             for m in info.measures

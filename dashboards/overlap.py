@@ -67,7 +67,7 @@ class OverlapInfo:
 
 def info(record: StudyRecord) -> OverlapInfo:
     everything = [t for t in (*record.trials, *record.controls) if _measured(t)]
-    lead, on_front = best(record.trials), {t.number for t in front(record.trials)}
+    lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
     first = [t for t in everything if t.arm is None and t.number in on_front]
     first.sort(key=lambda t: (lead is None or t.number != lead.number, t.number))
     first = first[: MAX_TRIALS // 2]

@@ -15,7 +15,7 @@ from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
 from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
 from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord, TrialRecord
-from reprtune.spec.study import OBJECTIVES
+from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Question and answer so far"
 NOT_BEGUN = "not queued"
@@ -68,7 +68,7 @@ def info(record: StudyRecord) -> OverviewInfo:
             f"{spec.base.task.dataset}, {spec.base.model.name}, {spec.base.training.total} per trial, "
             f"batch {spec.base.training.batch_size}"
         ),
-        objectives={name: OBJECTIVES[name] for name in spec.objectives},
+        objectives={name: OBJECTIVES[name].line for name in spec.objectives},
         space={name: _range_text(range_.values(), range_.ends()) for name, range_ in spec.params.items()},
         progress=progress(record),
         answer=tuple(text for text, _ in found),

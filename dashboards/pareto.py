@@ -1,8 +1,8 @@
-"""Accuracy against training cost: the front, the dominated, the stopped and the controls."""
+"""Accuracy against what else trials are compared by: the front, the dominated, the stopped, the controls."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,106 +10,140 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.page import Table, Words
-from dashboards.points import TrialPoint, drawn, said_of, trial_points
-from dashboards.units import cost, cost_unit, count, percent, settings
+from dashboards.panels import panels
+from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
+from dashboards.units import count, listed, percent, settings, value
 from reprtune.analysis.front import Hypervolume, hypervolume, knee
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
-TITLE = "Accuracy against training cost"
+TITLE = f"Accuracy against {OBJECTIVES[COST].title}"
 MAX_DRAWN = 2000  # of complete trials, and of stopped ones
+ROW_HEIGHT = 400  # px, of several panels
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParetoInfo:
-    """Points with both measures.
+    """Points with all measures.
 
     Attributes:
+        measures: what trials are compared by, the error first.
         front: lowest error first. dominated, stopped: at most about `MAX_DRAWN` of the `n_dominated` and
             `n_stopped` there are.
-        searched_both: both were objectives. knee: slot of the trial at the front's knee.
+        searched: all measures were objectives. knee: slot of the trial at the front's knee.
     """
 
+    measures: tuple[str, ...]
     front: tuple[TrialPoint, ...]
     dominated: tuple[TrialPoint, ...]
     stopped: tuple[TrialPoint, ...]
     controls: tuple[TrialPoint, ...]
     arms: tuple[str, ...]
-    searched_both: bool
+    searched: bool
     n_dominated: int
     n_stopped: int
     hypervolume: Hypervolume | None
     knee: int | None
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """All but the error."""
+        return self.measures[1:]
+
 
 def info(record: StudyRecord) -> ParetoInfo:
-    points = [p for p in trial_points(record, record.trials) if _drawable(p)]
-    controls = [p for p in trial_points(record, record.controls) if _drawable(p)]
+    measures = record.spec.compared
+    points, controls = (
+        [p for p in trial_points(record, trials) if len(p.values) == len(measures)]
+        for trials in (record.trials, record.controls)
+    )
     complete = [p for p in points if p.outcome == "complete"]
     dominated = [p for p in complete if not p.on_front]
     stopped = [p for p in points if p.outcome == "stopped"]
-    bend = knee(record.trials)
+    bend = knee(record.trials, measures)
     return ParetoInfo(
-        front=tuple(sorted((p for p in complete if p.on_front), key=lambda p: (p.val_error, p.number))),
+        measures=measures,
+        front=tuple(sorted((p for p in complete if p.on_front), key=lambda p: (p.error, p.number))),
         dominated=drawn(dominated, MAX_DRAWN),
         stopped=drawn(stopped, MAX_DRAWN),
         controls=tuple(p for p in controls if p.outcome == "complete"),
         arms=tuple(arm.name for arm in record.spec.controls),
-        searched_both=set(record.spec.objectives) == {"val_error", "train_gflops"},
+        searched=set(record.spec.objectives) == set(measures),
         n_dominated=len(dominated),
         n_stopped=len(stopped),
-        hypervolume=hypervolume(record.trials),
+        hypervolume=hypervolume(record.trials, measures),
         knee=bend.slot if bend else None,
     )
 
 
-def _drawable(point: TrialPoint) -> bool:
-    return point.val_error is not None and point.train_gflops is not None
-
-
 def figure(info: ParetoInfo) -> go.Figure:
+    """A panel for each measure beside the error."""
     everything = (*info.front, *info.dominated, *info.stopped, *info.controls)
-    size, unit = cost_unit(max((p.train_gflops or 0 for p in everything), default=0))
-    fig = theme.figure(520)
-    stopped = {"symbol": "triangle-down-open", "size": 9, "color": theme.ORANGE, "line": {"width": 2}}
-    dominated = {"symbol": "circle-open", "size": 9, "color": theme.SKY, "line": {"width": 2}}
-    _add(fig, info.stopped, size, "stopped early", stopped)
-    _add(fig, info.dominated, size, "complete, dominated", dominated)
-    for i, arm in enumerate(info.arms):
-        colour, symbol = theme.arm_look(i)
-        marker = {"symbol": symbol, "size": 12, "color": colour, "line": {"width": 1, "color": "#555"}}
-        _add(fig, [p for p in info.controls if p.arm == arm], size, f"control: {theme.text(arm)}", marker)
-    front = {"symbol": "circle", "size": 11, "color": theme.BLUE}
-    _add(fig, info.front, size, "front", front, line={"color": theme.BLUE, "shape": "hv", "width": 1.5})
-    fig.update_xaxes(title_text=f"training cost, {unit}")
+    several = len(info.others) > 1
+    titles = [""] * len(info.others)
+    fig = panels([[t] for t in titles], [ROW_HEIGHT] * len(titles)) if several else theme.figure(520)
+    for row, name in enumerate(info.others, 1):
+        panel: dict[str, int] = {"row": row, "col": 1} if several else {}
+        size, unit = scale_of(everything, name)
+        _draw(fig, info, name, size, panel)
+        fig.update_xaxes(title_text=f"{OBJECTIVES[name].title}, {unit}", **panel)
     fig.update_yaxes(title_text="validation accuracy, %")
     return fig
 
 
-def _add(
-    fig: go.Figure,
-    points: Sequence[TrialPoint],
-    size: float,
-    name: str,
-    marker: dict[str, Any],
-    line: dict[str, Any] | None = None,
-) -> None:
-    if not points:
-        return
-    points = sorted(points, key=lambda p: (p.train_gflops or 0, -(p.val_error or 0)))
-    fig.add_scatter(
-        x=[(p.train_gflops or 0) / size for p in points],
-        y=[100 * (1 - (p.val_error or 0)) for p in points],
-        name=name,
-        mode="lines+markers" if line else "markers",
-        marker=marker,
-        line=line,
-        error_x=_bars([p.gflops_sd for p in points], 1 / size),
-        error_y=_bars([p.error_sd for p in points], 100),
-        customdata=[p.label for p in points],
-        hovertext=[p.hover for p in points],
-        hoverinfo="text",
-        legendrank=1 if line else 1000,  # the front is drawn last and named first
-    )
+def _draw(fig: go.Figure, info: ParetoInfo, name: str, size: float, panel: Mapping[str, int]) -> None:
+    stopped = {"symbol": "triangle-down-open", "size": 9, "color": theme.ORANGE, "line": {"width": 2}}
+    dominated = {"symbol": "circle-open", "size": 9, "color": theme.SKY, "line": {"width": 2}}
+    draw = _Panel(fig, name, size, panel)
+    draw.add(info.stopped, "stopped early", stopped)
+    draw.add(info.dominated, "complete, dominated", dominated)
+    for i, arm in enumerate(info.arms):
+        colour, symbol = theme.arm_look(i)
+        marker = {"symbol": symbol, "size": 12, "color": colour, "line": {"width": 1, "color": "#555"}}
+        draw.add([p for p in info.controls if p.arm == arm], f"control: {theme.text(arm)}", marker)
+    front = {"symbol": "circle", "size": 11, "color": theme.BLUE}
+    step = {"color": theme.BLUE, "shape": "hv", "width": 1.5 if len(info.others) == 1 else 0}
+    draw.add(info.front, "front", front, line=step)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Accuracy against one measure, `size` stored ones to a unit of its axis."""
+
+    fig: go.Figure
+    name: str
+    size: float
+    place: Mapping[str, int]
+
+    def add(
+        self,
+        points: Sequence[TrialPoint],
+        name: str,
+        marker: Mapping[str, Any],
+        line: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not points:
+            return
+        points = sorted(points, key=lambda p: (p.values[self.name], -p.values[ERROR]))
+        self.fig.add_scatter(
+            x=[p.values[self.name] / self.size for p in points],
+            y=[100 * (1 - p.values[ERROR]) for p in points],
+            name=name,
+            mode="lines+markers" if line else "markers",
+            marker=marker,
+            line=line,
+            error_x=_bars([p.sds.get(self.name) for p in points], 1 / self.size),
+            error_y=_bars([p.sds.get(ERROR) for p in points], 100),
+            customdata=[p.label for p in points],
+            hovertext=[p.hover for p in points],
+            hoverinfo="text",
+            legendrank=1 if line else 1000,  # the front is drawn last and named first
+            **self.legend(name),
+        )
+
+    def legend(self, name: str) -> dict[str, Any]:
+        """Its place; of several panels the first one's marks stand in the legend."""
+        return {**self.place, "legendgroup": name, "showlegend": self.place["row"] == 1} if self.place else {}
 
 
 def _bars(spreads: Sequence[float | None], scale: float) -> dict[str, Any] | None:
@@ -124,36 +158,41 @@ def words(info: ParetoInfo) -> Words:
     if not (info.front or info.stopped or info.controls):
         missing = "No trial has been trained long enough to have an accuracy and a cost."
     lead = []
-    if not info.searched_both:
-        lead.append("The search minimised only one of the two: this front was looked at, not searched for.")
+    if not info.searched:
+        which = "one of the two" if len(info.measures) == 2 else "some of them"
+        lead.append(f"The search minimised only {which}: this front was looked at, not searched for.")
     if missing is None and not info.front:
         lead.append("No trial of the search is complete, so there is no front yet.")
     if missing is None and not info.controls:
         lead.append("No control is complete yet.")
     lead.append(said_of(len(info.dominated), info.n_dominated, "dominated trials"))
     lead.append(said_of(len(info.stopped), info.n_stopped, "stopped trials"))
+    both = "both" if len(info.measures) == 2 else "all measures"
+    titles = [OBJECTIVES[name].title for name in info.others]
     return Words(
+        title=f"Accuracy against {listed(titles)}",
         lead=tuple(text for text in lead if text),
         facts=_facts(info),
         missing=missing,
         reading=(
-            "Up and left is better. No complete trial beats one on the front in both; controls take no "
+            f"Up and left is better. No complete trial beats one on the front in {both}; controls take no "
             "part in it, and stopped trials (open triangles) are shown where they stood when they were "
-            "stopped. The cost counts dropped filters as absent. Where trials have several seeds, points are "
+            f"stopped. The {titles[0].split()[-1]} counts dropped filters as absent. Where trials have several seeds, points are "
             "means and bars one standard deviation over seeds."
         ),
         table=_table(info) if info.front else None,
-        picture=f"Scatter of accuracy against training cost, {count(len(info.front), 'trial')} on the front",
+        picture=f"Scatter of accuracy against {listed(titles)}, {count(len(info.front), 'trial')} on the front",
     )
 
 
 def _facts(info: ParetoInfo) -> tuple[tuple[str, str], ...]:
     facts = []
     if (h := info.hypervolume) is not None:
+        shorts = listed([OBJECTIVES[name].short for name in info.measures])
+        ideal, reference = (_said(info.measures, ends) for ends in (h.ideal, h.reference))
         text = (
-            f"{h.share:.3f} of the box from the lowest error and cost ({percent(h.ideal_error)}, "
-            f"{cost(h.ideal_gflops)}) to the reference, the highest ({percent(h.reference_error)}, "
-            f"{cost(h.reference_gflops)}), over complete trials"
+            f"{h.share:.3f} of the box from the lowest {shorts} ({ideal}) to the reference, the highest "
+            f"({reference}), over complete trials"
         )
         facts.append(("Hypervolume", text))
     if info.knee is not None:
@@ -161,22 +200,27 @@ def _facts(info: ParetoInfo) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
+def _said(measures: Sequence[str], numbers: Sequence[float]) -> str:
+    return ", ".join(value(name, number) for name, number in zip(measures, numbers, strict=True))
+
+
 def _table(info: ParetoInfo) -> Table:
     """The front; the first cell is the slot of the trial, which leads to its run where there is one."""
-    spread = any(p.error_sd is not None for p in info.front)
+    spread = any(ERROR in p.sds for p in info.front)
     rows = [
         (
-            str(p.slot), percent(1 - (p.val_error or 0)),
-            *(("" if p.error_sd is None else f"{100 * p.error_sd:.2f}", str(p.n_seeds)) if spread else ()),
-            cost(p.train_gflops or 0), "knee" if p.slot == info.knee else "", settings(p.params),
+            str(p.slot), percent(1 - p.values[ERROR]),
+            *((f"{100 * p.sds[ERROR]:.2f}" if ERROR in p.sds else "", str(p.n_seeds)) if spread else ()),
+            *(value(name, p.values[name]) for name in info.others),
+            "knee" if p.slot == info.knee else "", settings(p.params),
         )
         for p in info.front
     ]  # fmt: skip
     return Table(
         caption="Trials on the front, most accurate first",
         header=(
-            "slot", "accuracy", *(("sd over seeds, points", "seeds") if spread else ()), "training cost", "place",
-            "settings",
+            "slot", "accuracy", *(("sd over seeds, points", "seeds") if spread else ()),
+            *(OBJECTIVES[name].title for name in info.others), "place", "settings",
         ),
         rows=tuple(rows),
     )  # fmt: skip

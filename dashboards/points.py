@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboards import theme
-from dashboards.units import cost, percent, settings
-from reprtune.analysis.attempts import last_measure, seed_spread
+from dashboards.units import percent, scale, settings, value
 from reprtune.analysis.front import front_ranks
+from reprtune.record.measures import last_measure, seed_spread
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPoint:
-    """`val_error` (a fraction) and `train_gflops` are those of the last evaluation, means over `n_seeds`.
+    """What trials of the study are compared by, of one of them.
 
-    `error_sd` and `gflops_sd`: standard deviations over the seeds of a complete trial; None with one.
+    Attributes:
+        values: objective -> its value at the last evaluation, a mean over `n_seeds`; without those that are not
+            known.
+        sds: objective -> standard deviation over the seeds of a complete trial; empty with one seed.
     """
 
     number: int
@@ -27,12 +31,14 @@ class TrialPoint:
     seed: int
     outcome: str
     params: Mapping[str, Any]
-    val_error: float | None
-    train_gflops: float | None
+    values: Mapping[str, float]
     on_front: bool
     n_seeds: int = 1
-    error_sd: float | None = None
-    gflops_sd: float | None = None
+    sds: Mapping[str, float]
+
+    @property
+    def error(self) -> float | None:
+        return self.values.get(ERROR)
 
     @property
     def label(self) -> str:
@@ -42,19 +48,25 @@ class TrialPoint:
     def hover(self) -> str:
         """All that is known of it, for the mouse."""
         lines = [f"<b>{theme.text(self.label)}</b> ({self.outcome})"]
-        if self.val_error is not None:
-            lines.append(f"error {percent(self.val_error)}, accuracy {percent(1 - self.val_error)}")
-        if self.train_gflops is not None:
-            lines.append(cost(self.train_gflops))
-        if self.error_sd is not None:
-            lines.append(f"mean of {self.n_seeds} seeds, sd of the error {percent(self.error_sd)}")
+        lines += [_said(name, number) for name, number in self.values.items()]
+        if (sd := self.sds.get(ERROR)) is not None:
+            lines.append(f"mean of {self.n_seeds} seeds, sd of the error {percent(sd)}")
         lines += [theme.text(part) for part in settings(self.params).split(", ") if part]
         return "<br>".join(lines)
 
 
+def _said(objective: str, number: float) -> str:
+    """A value and what it is of; the error in both ways, and the cost of training without its name."""
+    if objective == ERROR:
+        return f"error {percent(number)}, accuracy {percent(1 - number)}"
+    short = "" if objective == COST else f"{OBJECTIVES[objective].short} "
+    return f"{short}{value(objective, number)}"
+
+
 def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[TrialPoint, ...]:
     """Every attempt of `trials` as a point."""
-    ranked = front_ranks(record.trials)
+    measures = record.spec.compared
+    ranked = front_ranks(record.trials, measures)
     return tuple(
         TrialPoint(
             number=t.number,
@@ -63,12 +75,10 @@ def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[
             seed=t.seed,
             outcome=t.outcome,
             params=dict(t.params),
-            val_error=last_measure(t, "val_error"),
-            train_gflops=last_measure(t, "train_gflops"),
+            values={m: v for m in measures if (v := last_measure(t, m)) is not None},
             on_front=t.arm is None and ranked.get(t.number) == 0,
             n_seeds=len(t.runs),
-            error_sd=seed_spread(t, "val_error"),
-            gflops_sd=seed_spread(t, "train_gflops"),
+            sds={m: sd for m in measures if (sd := seed_spread(t, m)) is not None},
         )
         for t in trials
     )
@@ -83,6 +93,11 @@ def drawn(points: Sequence[TrialPoint], limit: int) -> tuple[TrialPoint, ...]:
     n = max(0, limit - (len(points) - len(others)))
     kept = {id(p) for p in random.Random(0).sample(others, n)}
     return tuple(p for p in points if p.on_front or id(p) in kept)
+
+
+def scale_of(points: Sequence[TrialPoint], objective: str) -> tuple[float, str]:
+    """The unit of an axis of these points (see `units.scale`)."""
+    return scale(objective, max((p.values.get(objective, 0) for p in points), default=0))
 
 
 def said_of(n_drawn: int, n: int, what: str) -> str:

@@ -90,7 +90,7 @@ def _html(
     sections = [
         Section(
             key=key,
-            title=page.title,
+            title=words[key].title or page.title,
             short=page.short,
             words=words[key],
             drawing=page.figure(infos[key]),

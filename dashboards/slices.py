@@ -12,10 +12,11 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import GAP, panels
-from dashboards.points import TrialPoint, drawn, said_of, trial_points
-from dashboards.units import OBJECTIVE_NAMES, cost_unit, count, percent, value_text
+from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
+from dashboards.units import count, percent, value_text
 from reprtune.analysis.trends import MIN_CURVE, MIN_LEVEL, Trend, trends
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, Range
 
 TITLE = "Parameter by parameter"
@@ -75,9 +76,9 @@ def _ends(range_: Range) -> tuple[float, ...]:
 
 def figure(info: SlicesInfo) -> go.Figure:
     """One row per parameter, one column per objective."""
-    scales = {objective: _scale(info, objective) for objective in info.objectives}
+    scales = {objective: scale_of(info.trials, objective) for objective in info.objectives}
     titles = [
-        [f"{OBJECTIVE_NAMES[o].rsplit(' ')[-1]} ({scales[o][1]})\nby {name}" for o in info.objectives]
+        [f"{OBJECTIVES[o].short} ({scales[o][1]})\nby {name}" for o in info.objectives]
         for name in info.params
     ]
     longest = max((len(o) for options in info.params.values() for o in options), default=0)
@@ -85,7 +86,7 @@ def figure(info: SlicesInfo) -> go.Figure:
     fig = panels(titles, [190] * len(titles), column_gap=0.14, gap=GAP + slanted)
     for column, objective in enumerate(info.objectives, 1):
         # An interval of three trials reaches past what an error or a cost can be, and would squeeze the rest.
-        possible = {"clipmin": 0, **({"clipmax": 100} if objective == "val_error" else {})}
+        possible = {"clipmin": 0, **({"clipmax": 100} if OBJECTIVES[objective].is_fraction else {})}
         fig.update_yaxes(autorangeoptions=possible, col=column)
         for row, (name, options) in enumerate(info.params.items(), 1):
             for kind in LOOKS:
@@ -111,12 +112,6 @@ def _axis(info: SlicesInfo, name: str, options: tuple[str, ...]) -> dict[str, An
         low, high = math.log10(low), math.log10(high)
     room = 0.05 * (high - low) or 0.5
     return {"type": "log" if name in info.logarithmic else "linear", "range": [low - room, high + room]}
-
-
-def _scale(info: SlicesInfo, objective: str) -> tuple[float, str]:
-    if objective == "val_error":
-        return 0.01, "%"
-    return cost_unit(max((p.train_gflops or 0 for p in info.trials), default=0))
 
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -145,12 +140,12 @@ def _add(
     points = [
         p
         for p in (*info.stopped, *info.trials)
-        if _kind(p) == kind and name in p.params and getattr(p, objective) is not None
+        if _kind(p) == kind and name in p.params and objective in p.values
     ]
     options = info.params[name]
     fig.add_scatter(
         x=[theme.text(value_text(p.params[name])) if options else p.params[name] for p in points],
-        y=[getattr(p, objective) / scale for p in points],
+        y=[p.values[objective] / scale for p in points],
         mode="markers",
         name=kind,
         legendgroup=kind,
@@ -213,7 +208,7 @@ def words(info: SlicesInfo) -> Words:
 
 
 def _table(info: SlicesInfo) -> Table:
-    ordered = sorted(info.trials, key=lambda p: (p.val_error is None, p.val_error, p.number))
+    ordered = sorted(info.trials, key=lambda p: (p.error is None, p.error, p.number))
     return Table(
         caption="The ten complete trials with the lowest error; all are in trials.csv",
         header=("slot", *info.params, "validation error"),
@@ -221,7 +216,7 @@ def _table(info: SlicesInfo) -> Table:
             (
                 str(p.slot),
                 *(value_text(p.params.get(name, "")) for name in info.params),
-                percent(p.val_error) if p.val_error is not None else "",
+                percent(p.error) if p.error is not None else "",
             )
             for p in ordered[:10]
         ),

@@ -12,11 +12,14 @@ from textwrap import wrap
 from typing import Any, Protocol
 
 from dashboards.next_step import progress
-from reprtune.record.leaders import leader_arm
+from dashboards.versions import outdated
+from reprtune.record.leaders import leader_arm, rank
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
+from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
@@ -87,7 +90,7 @@ def status(study: StudyRecord) -> str:
     failed = [t for t in everything if t.result.get("error")]
     lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-3:]]
     if (best := best_trial(study)) and best.values:
-        lines.append(f"  best:     {percent(best.values['val_error'])} validation error, slot {best.slot} "
+        lines.append(f"  best:     {percent(best.values[ERROR])} validation error, slot {best.slot} "
                      f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
@@ -178,11 +181,7 @@ def listed_numbers(
 def best_numbers(study: StudyRecord) -> dict[str, Any]:
     """The best trial so far, or nothing."""
     best = best_trial(study)
-    return (
-        {}
-        if best is None
-        else {"best_slot": slot_name(best), "best_val_error": (best.values or {})["val_error"]}
-    )
+    return {} if best is None else {"best_slot": slot_name(best), f"best_{ERROR}": (best.values or {})[ERROR]}
 
 
 def trial_result(result: Mapping[str, Any]) -> str:
@@ -190,7 +189,7 @@ def trial_result(result: Mapping[str, Any]) -> str:
     rows = [
         ("outcome", f"{result['outcome']}: {result['meaning']}"),
         ("validation error", _measured(result)),
-        ("cost", f"{result['train_gflops']:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
+        ("cost", f"{result[COST]:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
         ("state", str(result["state"] or "none: nothing was trained yet")),
     ]
     if "network" in result:
@@ -201,19 +200,14 @@ def trial_result(result: Mapping[str, Any]) -> str:
 
 
 def _measured(result: Mapping[str, Any]) -> str:
-    if result["val_error"] is None:
+    if result[ERROR] is None:
         return f"not measured in the first {result['steps']} steps" if result["steps"] else "not measured yet"
-    return f"{percent(result['val_error'])} after {result['steps']} steps"
+    return f"{percent(result[ERROR])} after {result['steps']} steps"
 
 
 def best_trial(study: StudyRecord) -> TrialRecord | None:
-    complete = [t for t in study.complete() if t.values and "val_error" in t.values]
-    return min(complete, key=_error_then_cost, default=None)
-
-
-def _error_then_cost(trial: TrialRecord) -> tuple[float, float, int]:
-    values = trial.values or {}
-    return values.get("val_error", 1.0), values.get("train_gflops", 0.0), trial.number
+    complete = [t for t in study.complete() if t.values and ERROR in t.values]
+    return min(complete, key=rank, default=None)
 
 
 def show(study: StudyRecord, n_trials: int = 10) -> str:
@@ -222,16 +216,8 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
     rows = [
         (path, value) for path, value in flat(to_plain(spec)) if path not in ("question", "decision", "cost")
     ]
-    complete = sorted(study.complete(), key=_error_then_cost)
-    trials = [
-        (
-            t.slot,
-            percent((t.values or {}).get("val_error")),
-            f"{(t.values or {}).get('train_gflops', 0):.1f}",
-            setting(t),
-        )
-        for t in complete[:n_trials]
-    ]
+    complete = sorted(study.complete(), key=rank)
+    trials = [(t.slot, *(_cell(t, name) for name in spec.compared), setting(t)) for t in complete[:n_trials]]
     parts = [
         f"{spec.name}   digest {study.digest[:16]}   reprtune {study.version}",
         f"Question: {spec.question}",
@@ -240,10 +226,17 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
         table(rows, ("field", "value")),
         table(sorted(study.facts.items()), ("found at create", "value")),
         status(study),
+        *outdated(study),
     ]
     if trials:
-        parts.append(table(trials, ("slot", "val error", "train GFLOPs", "setting")))
+        columns = (OBJECTIVES[name].column for name in spec.compared)
+        parts.append(table(trials, ("slot", *columns, "setting")))
     return "\n\n".join(parts)
+
+
+def _cell(trial: TrialRecord, name: str) -> str:
+    number, objective = at_the_end(trial, name), OBJECTIVES[name]
+    return percent(number) if number is None or objective.is_fraction else f"{number:{objective.cell}}"
 
 
 class Happening(Protocol):

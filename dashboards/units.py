@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-COST_UNITS = ((1e9, "EFLOP"), (1e6, "PFLOP"), (1e3, "TFLOP"), (1.0, "GFLOP"))
-OBJECTIVE_NAMES = {"val_error": "validation error", "train_gflops": "training cost"}
+from reprtune.spec.objectives import COST, OBJECTIVES
 
 
 def percent(fraction: float) -> str:
@@ -20,24 +19,31 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def value(objective: str, number: float) -> str:
+    """A value of an objective with its unit: `4.69 %` of error, `119 GFLOP` of cost."""
+    if OBJECTIVES[objective].is_fraction:
+        return percent(number)
+    size, name = scale(objective, number)
+    return f"{significant(number / size)} {name}"
+
+
 def signed(objective: str, difference: float) -> str:
     """A difference of an objective with its sign: `+1.20 points` of error, `+3.4 TFLOP` of cost."""
-    if objective == "val_error":
+    if OBJECTIVES[objective].is_fraction:
         return f"{points(difference)} points"
-    return ("+" if difference >= 0 else "\N{MINUS SIGN}") + cost(abs(difference))
+    return ("+" if difference >= 0 else "\N{MINUS SIGN}") + value(objective, abs(difference))
 
 
-def cost_unit(largest_gflops: float) -> tuple[float, str]:
-    """(how many GFLOP one unit is, its name), so that the largest cost reads as 1 to 10,000."""
-    for size, name in COST_UNITS:
-        if largest_gflops >= 10 * size:
-            return size, name
-    return COST_UNITS[-1]
+def scale(objective: str, largest: float) -> tuple[float, str]:
+    """(how many stored ones the unit of an axis is, its name), so that the largest value reads as 10 to 10,000
+    where there is such a unit."""
+    sizes = OBJECTIVES[objective].sizes
+    return next((unit for unit in sizes if largest >= 10 * unit[0]), sizes[-1])
 
 
 def cost(gflops: float) -> str:
-    size, name = cost_unit(gflops)
-    return f"{significant(gflops / size)} {name}"
+    """Of training."""
+    return value(COST, gflops)
 
 
 def significant(number: float, digits: int = 3) -> str:
@@ -66,6 +72,11 @@ def settings(params: Mapping[str, Any]) -> str:
 
 def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def count(n: int, one: str, many: str | None = None) -> str:

@@ -11,6 +11,7 @@ from dashboards.units import duration, percent, significant
 from reprtune.analysis.pace import attempts, find_pace, share_done, speed
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
+from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 BAR = 30
 SILENT_SECONDS = 30.0  # a worker that has said nothing for so long is named
@@ -61,7 +62,7 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
         "seeds": n_seeds if trial.arm is None else 1,
         "share": round(share_done(trial, n_seeds), 4),
         "steps_per_second": speed(trial),
-        "val_error": trial.progress.get("val_error"),
+        ERROR: trial.progress.get(ERROR),
         "silent": heard is not None and now - heard > SILENT_SECONDS,
     }
 
@@ -69,7 +70,7 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
 def _best_facts(trial: TrialRecord) -> dict[str, Any]:
     return {
         "slot": slot_name(trial),
-        "val_error": (trial.values or {})["val_error"],
+        ERROR: (trial.values or {})[ERROR],
         "setting": setting(trial),
     }
 
@@ -101,7 +102,9 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
     if rows:
         lines += [
             "",
-            *table(rows, ("slot", "worker", "device", "step", "", "steps/s", "val error")).splitlines(),
+            *table(
+                rows, ("slot", "worker", "device", "step", "", "steps/s", OBJECTIVES[ERROR].column)
+            ).splitlines(),
         ]
     elif not is_over(facts):
         lines.append(f"  nobody works on it: python cli.py {facts['next']}")
@@ -143,7 +146,7 @@ def _pace(facts: Mapping[str, Any]) -> str:
 def _best(facts: Mapping[str, Any]) -> str:
     if (best := facts["best"]) is None:
         return ""
-    return f"best: {percent(best['val_error'])} validation error, slot {best['slot']} ({best['setting']})"
+    return f"best: {percent(best[ERROR])} validation error, slot {best['slot']} ({best['setting']})"
 
 
 def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
@@ -152,7 +155,7 @@ def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
         step += f" of seed {worker['seed']}"
     share = "" if worker["step"] is None else f"{worker['share']:.0%}"
     rate = "" if worker["steps_per_second"] is None else f"{worker['steps_per_second']:.3g}"
-    error = "" if worker["val_error"] is None else percent(worker["val_error"])
+    error = "" if worker[ERROR] is None else percent(worker[ERROR])
     return (
         worker["slot"],
         worker["worker"],

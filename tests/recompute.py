@@ -27,8 +27,6 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-MEASURES = ("val_error", "train_gflops")
-
 
 @dataclass(frozen=True)
 class Statement:
@@ -117,14 +115,15 @@ def _best(report: Report) -> Iterator[Statement]:
 
 
 def _front(report: Report) -> Iterator[Statement]:
-    rows = [r for r in report.complete() if all(r[m] for m in MEASURES)]
-    points = np.array([[float(r[m]) for m in MEASURES] for r in rows]).reshape(-1, 2)
+    page = report.page("pareto")
+    measures = page["measures"]
+    rows = [r for r in report.complete() if all(r[m] for m in measures)]
+    points = np.array([[float(r[m]) for m in measures] for r in rows]).reshape(-1, len(measures))
     numbers = [int(r["number"]) for r in rows]
     on_front = [
         n for n, p in zip(numbers, points, strict=True)
         if not ((points <= p).all(axis=1) & (points < p).any(axis=1)).any()
     ]  # fmt: skip
-    page = report.page("pareto")
     yield Statement("front", sorted(p["number"] for p in page["front"]), sorted(on_front))
     yield Statement(
         "front in trials.csv", [int(r["number"]) for r in rows if r["front_rank"] == "0"], on_front

@@ -17,7 +17,7 @@ import pytest
 from commands.completion import BEGIN, END, SHELLS, arguments, script
 from reprtune.errors import SpecError
 from reprtune.spec import paths
-from reprtune.spec.edit import changed
+from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY
 from tests.command import Command
@@ -168,6 +168,16 @@ def test_paths_of_a_study_know_its_space() -> None:
     assert "training.lr" in paths.of_study(STUDY)
 
 
+def test_names_of_a_list_are_completed_after_each_comma() -> None:
+    """None twice; what is typed so is read as a list."""
+    start = "python cli.py study create repr-smoke --set "
+    assert complete("zsh", f"{start}objectives=v") == ["objectives=val_error"]
+    found = complete("zsh", f"{start}objectives=val_error,")
+    assert "objectives=val_error,params" in found and "objectives=val_error,val_error" not in found
+    assert parse_assignment("objectives=val_error,params") == ("objectives", ["val_error", "params"])
+    assert parse_assignment('objectives=["params"]') == ("objectives", ["params"])
+
+
 @pytest.mark.parametrize("path", [p for p in paths.of_study(STUDY) if paths.words(p)])
 def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
     """None is called unknown, and a made-up one is: the words are those that the specification checks."""
@@ -175,7 +185,7 @@ def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
 
     def is_unknown(word: str) -> bool:
         try:
-            changed(spec, {at: {"true": True, "false": False}.get(word, word)})
+            changed(spec, dict([parse_assignment(f"{at}={word}")]))
         except SpecError as error:  # or the word is right, but needs another field beside it
             return error.message.startswith("There is no") or "must be true or false" in error.message
         return False

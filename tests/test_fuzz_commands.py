@@ -74,9 +74,11 @@ junk = st.recursive(
 HISTORY = pack(History(total_steps=8, steps_per_epoch=2))
 RESULT = {"outcome": "complete", "seconds_spent": 1.0, "steps_spent": 8, "history": HISTORY, "state": "x", "error": "e",
           "rungs": {"points": [[2, 0.5]], "planned_gflops": None}, "versions": {}, "device": "d", "host": "h"}  # fmt: skip
+SEED = {"seed": 0, "val_error": 0.5, "train_gflops": 2.0, "params": 9.0, "state": "x",
+        "rungs": {"points": [[2, 0.5]], "planned_gflops": None}}  # fmt: skip
 SOUND: dict[str, Any] = {
     "result": RESULT, "lease": {"worker": "w", "host": "h", "device": "cpu"}, "rungs": {"points": [[2, 0.5]]},
-    "progress": {"step": 1, "total": 8, "time": 0.0}, "slot": 0, "arm": "a", "seed": 0, "settings": {}, "mine": 1,
+    "progress": {"step": 1, "total": 8, "time": 0.0}, "slot": 0, "arm": "a", "seed": 0, "seed-0": SEED, "settings": {}, "mine": 1,
 }  # fmt: skip
 
 
@@ -144,6 +146,10 @@ def set_attribute(storage: Any, name: str, value: Any) -> None:
         ("lease", {"worker": 3}, "'lease' is not of its form"),
         ("slot", -1, "'slot' is not of its form: -1"),
         ("seed-0", {"seed": 0}, "'seed-0' is not of its form"),
+        ("seed-0", {**SEED, "val_error": "low"}, "'seed-0' is not of its form"),
+        ("seed-0", {**SEED, "params": "many"}, "'seed-0' is not of its form"),
+        ("seed-0", {k: v for k, v in SEED.items() if k != "train_gflops"}, "'seed-0' is not of its form"),
+        ("result", {**RESULT, "inference_gflops": []}, "'result' is not of its form"),
         ("progress", {"step": "many"}, "'progress' is not of its form"),
     ],
 )

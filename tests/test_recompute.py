@@ -20,10 +20,8 @@ def with_second_seed(record: StudyRecord) -> StudyRecord:
     """Every complete trial has an earlier seed whose errors are those of the last one and 0.01 more."""
 
     def run(t):
-        last = t.runs[-1]
-        return SeedRun(
-            seed=1, history=t.history, val_error=last.val_error + 0.01, train_gflops=last.train_gflops
-        )
+        last = t.runs[-1].measured
+        return SeedRun(seed=1, history=t.history, measured={**last, "val_error": last["val_error"] + 0.01})
 
     return replace(
         record,

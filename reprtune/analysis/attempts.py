@@ -2,44 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterable
 
 from reprtune.record.schema import FINAL, TrialRecord
 from reprtune.spec.history import History
 
-MEASURES = ("val_error", "train_gflops")
 FAILED = ("out-of-memory", "error", "interrupted", "lost", "duplicate")
-
-
-def last_measure(trial: TrialRecord, measure: str) -> float | None:
-    """`val_error` or `train_gflops` at the end of a complete trial, else at its last evaluation.
-
-    Objectives are read from `values`; what the study does not minimise comes from the curves: the mean
-    over the seeds of a complete trial. None when there is no finite number.
-    """
-    value = (trial.values or {}).get(measure)
-    if value is None:
-        ends = _ends(trial, measure) if trial.outcome == "complete" else _ends(trial, measure)[-1:]
-        value = statistics.fmean(ends) if ends else None
-    return value if value is not None and math.isfinite(value) else None
-
-
-def seed_spread(trial: TrialRecord, measure: str) -> float | None:
-    """Standard deviation of a complete trial's `measure` over its seeds; None with fewer than two."""
-    ends = _ends(trial, measure) if trial.outcome == "complete" else []
-    return statistics.stdev(ends) if len(ends) > 1 and all(map(math.isfinite, ends)) else None
-
-
-def _ends(trial: TrialRecord, measure: str) -> list[float]:
-    """The measure of every seed at its last evaluation, the last seed at the end."""
-    return [float(value) for run in trial.runs if (value := getattr(run, measure)) is not None]
-
-
-def end_measure(trial: TrialRecord, measure: str) -> float | None:
-    """The same, of complete trials only."""
-    return last_measure(trial, measure) if trial.outcome == "complete" else None
 
 
 def deciding(trials: Iterable[TrialRecord]) -> dict[int, TrialRecord]:

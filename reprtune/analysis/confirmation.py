@@ -30,10 +30,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from reprtune.analysis.attempts import deciding, end_measure
+from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import BASELINE, LEVEL, MIN_PAIRS, Difference, SeedValue, chance_error, paired
-from reprtune.record.leaders import at_the_end, leader_arm, leader_slot, rank
+from reprtune.record.leaders import leader_arm, leader_slot, rank
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST, ERROR
 
 MIN_BCA = 20
 MIN_WILCOXON = 10
@@ -246,10 +248,10 @@ def _arm(
     val = tuple(
         SeedValue(seed=t.seed, value=error)
         for t in sorted(trials, key=lambda t: t.seed)
-        if (error := end_measure(t, "val_error")) is not None
+        if (error := at_the_end(t, ERROR)) is not None
     )
     outcomes, cost = [t.outcome for t in trials], _mean_cost(trials)
-    search_val = at_the_end(chosen, "val_error") if chosen else None
+    search_val = at_the_end(chosen, ERROR) if chosen else None
     n_open = sum(o in ("waiting", "running") for o in outcomes)
     test_mean, val_mean = _mean(test), _mean(val)
     return ConfirmedArm(
@@ -282,5 +284,5 @@ def _sd(values: Sequence[SeedValue]) -> float | None:
 
 
 def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
-    costs = [c for t in trials if (c := end_measure(t, "train_gflops")) is not None]
+    costs = [c for t in trials if (c := at_the_end(t, COST)) is not None]
     return statistics.fmean(costs) if costs else None

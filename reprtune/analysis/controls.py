@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 from scipy import integrate, stats
 
-from reprtune.analysis.attempts import deciding, end_measure
+from reprtune.analysis.attempts import deciding
 from reprtune.analysis.front import best
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST, ERROR
 
 BASELINE = "standard"
 LEVEL = 0.95
@@ -153,11 +155,11 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
     trial = best(record.trials)
     if trial is None:
         return None
-    error = end_measure(trial, "val_error")
+    error = at_the_end(trial, ERROR)
     assert error is not None
     base = [t for t in deciding(record.controls).values() if t.arm == BASELINE]
     numbers = [e.value for e in _errors(base, None)]
-    k = sum(end_measure(t, "val_error") is not None for t in record.trials)
+    k = sum(at_the_end(t, ERROR) is not None for t in record.trials)
     return BestOfSearch(
         number=trial.number,
         slot=trial.slot,
@@ -166,7 +168,7 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
         params=dict(trial.params),
         val_error=error,
         k=k,
-        cost_factor=_ratio(end_measure(trial, "train_gflops"), _mean_cost(base)),
+        cost_factor=_ratio(at_the_end(trial, COST), _mean_cost(base)),
         to_standard=error - statistics.fmean(numbers) if numbers else None,
         luck=(
             expected_gain(k, statistics.stdev(numbers) / math.sqrt(len(trial.runs)))
@@ -187,7 +189,7 @@ def _errors(trials: Sequence[TrialRecord], chance: float | None) -> tuple[SeedVa
     """Errors at the end by seed; with `chance`, diverged runs count with it."""
     found = []
     for trial in sorted(trials, key=lambda t: t.seed):
-        value = chance if trial.outcome == "diverged" else end_measure(trial, "val_error")
+        value = chance if trial.outcome == "diverged" else at_the_end(trial, ERROR)
         if value is not None:
             found.append(SeedValue(seed=trial.seed, value=value))
     return tuple(found)
@@ -199,7 +201,7 @@ def chance_error(record: StudyRecord) -> float | None:
 
 
 def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
-    costs = [c for t in trials if (c := end_measure(t, "train_gflops")) is not None]
+    costs = [c for t in trials if (c := at_the_end(t, COST)) is not None]
     return statistics.fmean(costs) if costs else None
 
 

@@ -1,99 +1,90 @@
-"""The Pareto front of a study: complete trials that no other beats in error and in cost.
+"""The Pareto front of a study: complete trials that no other beats in all that they are compared by.
 
 *Notations*
 
+    measures           objectives by name, the error first (see `StudySpec.compared`)
     ideal, reference   lowest and highest of each measure over the complete trials
-    hypervolume        share of the box from ideal to reference that the front dominates, in [0, 1]; 1 when one
-                       trial is best in both (Zitzler and Thiele 1998)
-    knee               the trial of the front farthest below the straight line between its two ends, both
-                       measures scaled to run from 0 to 1 along it (Das 1999)
+    hypervolume        of two measures: share of the box from ideal to reference that the front dominates, in
+                       [0, 1]; 1 when one trial is best in both (Zitzler and Thiele 1998)
+    knee               of two measures: the trial of the front farthest below the straight line between its two
+                       ends, both measures scaled to run from 0 to 1 along it (Das 1999)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reprtune.analysis.attempts import MEASURES, end_measure
+from reprtune.record.leaders import rank
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import TrialRecord
 from reprtune.spec.dominance import ranks
+from reprtune.spec.objectives import ERROR
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hypervolume:
-    """`share` of the box between (`ideal_error`, `ideal_gflops`) and (`reference_error`, `reference_gflops`)."""
+    """`share` of the box between `ideal` and `reference`, two numbers each."""
 
     share: float
-    ideal_error: float
-    ideal_gflops: float
-    reference_error: float
-    reference_gflops: float
+    ideal: tuple[float, ...]
+    reference: tuple[float, ...]
 
 
-def front_ranks(trials: Iterable[TrialRecord], measures: tuple[str, ...] = MEASURES) -> dict[int, int]:
+def front_ranks(trials: Iterable[TrialRecord], measures: Sequence[str]) -> dict[int, int]:
     """Number -> rank (0 = on the front) of every complete trial that has all measures."""
-    points = {t.number: [end_measure(t, m) for m in measures] for t in trials if t.outcome == "complete"}
-    known = {n: [x for x in p if x is not None] for n, p in points.items()}
-    known = {n: p for n, p in known.items() if len(p) == len(measures)}
+    known = {t.number: p for t in trials if (p := point(t, measures)) is not None}
     return dict(zip(known, ranks(list(known.values())), strict=True))
 
 
-def front(trials: Iterable[TrialRecord], measures: tuple[str, ...] = MEASURES) -> list[TrialRecord]:
+def front(trials: Iterable[TrialRecord], measures: Sequence[str]) -> list[TrialRecord]:
     """The trials on the front, lowest error first."""
     trials = list(trials)
     ranked = front_ranks(trials, measures)
     chosen = [t for t in trials if ranked.get(t.number) == 0]
-    return sorted(chosen, key=lambda t: (end_measure(t, "val_error") or 0.0, t.number))
+    return sorted(chosen, key=lambda t: (at_the_end(t, ERROR) or 0.0, t.number))
 
 
-def hypervolume(trials: Iterable[TrialRecord]) -> Hypervolume | None:
-    """What the front of these trials dominates; None where the box has no area."""
-    points = [p for t in trials if (p := _pair(t)) is not None]
-    if not points:
+def point(trial: TrialRecord, measures: Sequence[str]) -> tuple[float, ...] | None:
+    """The measures of a complete trial; None where one is not known."""
+    found = [x for m in measures if (x := at_the_end(trial, m)) is not None]
+    return tuple(found) if len(found) == len(measures) else None
+
+
+def hypervolume(trials: Iterable[TrialRecord], measures: Sequence[str]) -> Hypervolume | None:
+    """What the front of these trials dominates; None where the box has no area, or other than two sides."""
+    points = [p for t in trials if (p := point(t, measures)) is not None]
+    if not points or len(measures) != 2:
         return None
-    low = min(p[0] for p in points), min(p[1] for p in points)
-    high = max(p[0] for p in points), max(p[1] for p in points)
+    low, high = (tuple(limit(p[i] for p in points) for i in (0, 1)) for limit in (min, max))
     box = (high[0] - low[0]) * (high[1] - low[1])
     if box <= 0:
         return None
     area, ceiling = 0.0, high[1]
-    for error, gflops in sorted(points):  # each adds the strip below the cheapest trial to its left
-        if gflops < ceiling:
-            area += (high[0] - error) * (ceiling - gflops)
-            ceiling = gflops
-    return Hypervolume(
-        share=area / box, ideal_error=low[0], ideal_gflops=low[1], reference_error=high[0], reference_gflops=high[1]
-    )  # fmt: skip
+    for left, bottom in sorted(points):  # each adds the strip below the lowest trial to its left
+        if bottom < ceiling:
+            area += (high[0] - left) * (ceiling - bottom)
+            ceiling = bottom
+    return Hypervolume(share=area / box, ideal=low, reference=high)
 
 
-def knee(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trial at the knee of the front; None with fewer than three different points, or no bend."""
-    points = {t.number: (t, p) for t in front(trials) if (p := _pair(t)) is not None}
-    if len({p for _, p in points.values()}) < 3:
+def knee(trials: Iterable[TrialRecord], measures: Sequence[str]) -> TrialRecord | None:
+    """The trial at the knee of the front; None with fewer than three different points, no bend, or other than
+    two measures."""
+    points = {t.number: (t, p) for t in front(trials, measures) if (p := point(t, measures)) is not None}
+    if len(measures) != 2 or len({p for _, p in points.values()}) < 3:
         return None
-    errors, costs = zip(*(p for _, p in points.values()), strict=True)
-    width, height = max(errors) - min(errors), max(costs) - min(costs)
+    xs, ys = zip(*(p for _, p in points.values()), strict=True)
+    width, height = max(xs) - min(xs), max(ys) - min(ys)
 
-    def below(item: tuple[TrialRecord, tuple[float, float]]) -> float:
-        error, gflops = item[1]
-        return 1 - (error - min(errors)) / width - (gflops - min(costs)) / height
+    def below(item: tuple[TrialRecord, tuple[float, ...]]) -> float:
+        x, y = item[1]
+        return 1 - (x - min(xs)) / width - (y - min(ys)) / height
 
     bend = max(points.values(), key=below)
     return bend[0] if below(bend) > 0 else None
 
 
-def _pair(trial: TrialRecord) -> tuple[float, float] | None:
-    error, gflops = end_measure(trial, "val_error"), end_measure(trial, "train_gflops")
-    return None if error is None or gflops is None else (error, gflops)
-
-
 def best(trials: Iterable[TrialRecord]) -> TrialRecord | None:
     """The complete trial with the lowest validation error; of equals the cheapest, then the earliest."""
-    known = [(error, t) for t in trials if (error := end_measure(t, "val_error")) is not None]
-    return min(known, key=lambda row: (row[0], _cost(row[1]), row[1].number))[1] if known else None
-
-
-def _cost(trial: TrialRecord) -> float:
-    cost = end_measure(trial, "train_gflops")
-    return math.inf if cost is None else cost
+    return min((t for t in trials if at_the_end(t, ERROR) is not None), key=rank, default=None)

@@ -27,6 +27,7 @@ import numpy as np
 from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
 from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST
 from reprtune.spec.stopping import Other, error_at, should_stop
 
 T = TypeVar("T")
@@ -154,7 +155,7 @@ def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
 def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
     fields = {seed: _Field(record, seed) for seed in _seeds(record)}
-    lead, on_front = best(record.trials), {t.number for t in front(record.trials)}
+    lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
     asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
     rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)
@@ -162,8 +163,7 @@ def account(record: StudyRecord) -> Account:
     first = [t for t in complete if t.number in on_front]
     others = [t for t in complete if t.number not in on_front]
     replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
-    stop, judged = record.spec.stop, "val_error" in record.spec.objectives  # else no trial is compared
-    replays = {t.number: _replay(record, t, fields) for t in replayed if judged and stop.rule != "none"}
+    replays = {t.number: _replay(record, t, fields) for t in replayed if record.spec.stops_early}
     return Account(
         rule=record.spec.stop.rule,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
@@ -256,7 +256,7 @@ def _saved(
         return None, None
     later = sum(seed > run.seed for seed in record.spec.trial_seeds())
     last = run.history.points[-1] if run.history and run.history.points else None
-    spent = run.train_gflops if run.train_gflops is not None else (last.gflops if last else None)
+    spent = run.measured.get(COST, last.gflops if last else None)
     planned = run.planned_gflops or (spent * total / step if spent is not None else None)
     gflops = None if planned is None or spent is None else planned * (1 + later) - spent
     seconds = None if last is None else last.seconds * (total / step * (1 + later) - 1)

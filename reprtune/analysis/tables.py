@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from reprtune.analysis.attempts import deciding, last_measure
+from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import Difference, arm_summaries
 from reprtune.analysis.front import front_ranks
+from reprtune.record.measures import last_measure
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 Row = dict[str, Any]
 BEFORE = ("number", "slot", "arm", "seed", "outcome", "decides_slot")
 AFTER = (
-    *("val_error", "train_gflops", "front_rank", "steps", "epochs"),
+    *OBJECTIVES,
+    *("front_rank", "steps", "epochs"),
     *("seconds_spent", "seconds_alone", "steps_spent", "steps_alone"),
     *("device", "host", "started", "ended", "error"),
 )
 CONTROL_COLUMNS = (
-    *("arm", "n_complete", "n_diverged", "n_failed", "n_open", "val_error_mean", "val_error_sd"),
+    *("arm", "n_complete", "n_diverged", "n_failed", "n_open", f"{ERROR}_mean", f"{ERROR}_sd"),
     *("cost_factor", "steps_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
@@ -42,10 +45,10 @@ def trial_columns(record: StudyRecord) -> tuple[str, ...]:
 def trial_rows(record: StudyRecord) -> list[Row]:
     """Every attempt, search first, then controls.
 
-    `val_error` and `train_gflops` are those of the last evaluation: compare them among complete
-    trials only. `front_rank` is 0 on the front of error and cost.
+    Objectives are those of the last evaluation: compare them among complete trials only. `front_rank` is 0 on
+    the front of what the study compares them by.
     """
-    ranked = front_ranks(record.trials)
+    ranked = front_ranks(record.trials, record.spec.compared)
     deciders = {t.number for t in deciding(record.trials).values()}
     rows = [_row(record, t, ranked.get(t.number), t.number in deciders) for t in record.trials]
     deciders = {t.number for t in deciding(record.controls).values()}
@@ -62,8 +65,7 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
         "outcome": trial.outcome,
         "decides_slot": decides,
         **{name: trial.params.get(name) for name in record.spec.params},
-        "val_error": last_measure(trial, "val_error"),
-        "train_gflops": last_measure(trial, "train_gflops"),
+        **{name: last_measure(trial, name) for name in OBJECTIVES},
         "front_rank": rank,
         "steps": trial.last_step,
         "epochs": trial.last_step / per_epoch if per_epoch else None,
@@ -88,8 +90,8 @@ def control_rows(record: StudyRecord) -> list[Row]:
                 "n_diverged": arm.n_diverged,
                 "n_failed": arm.n_failed,
                 "n_open": arm.n_open,
-                "val_error_mean": arm.mean,
-                "val_error_sd": arm.sd,
+                f"{ERROR}_mean": arm.mean,
+                f"{ERROR}_sd": arm.sd,
                 "cost_factor": arm.cost_factor,
                 "steps_factor": arm.steps_factor,
                 "n_pairs": d.n if d else None,

@@ -7,12 +7,13 @@ version to come, is an error that names study, trial and attribute. Trials witho
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from reprtune.errors import StudyError
+from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 LARGEST = 1e15  # of a count, a second or a GFLOP; numbers beyond have been damaged
 Rule = Callable[[Any], bool]
@@ -79,17 +80,17 @@ RESULT: dict[str, Rule] = {
     "rungs": of(RUNGS),
     "test_error": measured,
     "test_loss": measured,
+    **dict.fromkeys(OBJECTIVES, measured),
 }
 PROGRESS: dict[str, Rule] = {
     **dict.fromkeys(("step", "total", "seed", "steps"), whole),
     **dict.fromkeys(("seconds", "time"), number),
-    "val_error": measured,
+    ERROR: measured,
 }
 SEED: dict[str, Rule] = {
     "seed": whole,
     "history": text,
-    "val_error": measured,
-    "train_gflops": measured,
+    **dict.fromkeys(OBJECTIVES, measured),
     "rungs": of(RUNGS, "planned_gflops"),
     "state": text,
 }
@@ -111,6 +112,7 @@ FACTS: dict[str, Rule] = {
     "fitting_share": number,
     "user_code": table,
     **dict.fromkeys(("input_shape", "mean", "std"), numbers),
+    "objective_versions": lambda value: table(value) and all(map(count_above_0, value.values())),
 }
 STUDY: dict[str, Rule] = {
     "spec": text,
@@ -148,14 +150,17 @@ def check_study(name: str, attribute: Any) -> None:
             raise damaged(name, f"reprtune.{field}", f"is not of its form: {shown(attribute[field])}")
 
 
-def check_trial(name: str, trial: FrozenTrial, n_values: int, seed_prefix: str) -> None:
+def check_trial(name: str, trial: FrozenTrial, objectives: Sequence[str], seed_prefix: str) -> None:
     """Raises:
     StudyError: an attribute of a trial with a slot is not as it should be.
     """
     for key, value in trial.user_attrs.items():
         # Whoever reads without histories gets the seeds without theirs too.
-        rule = of(SEED, *(SEED.keys() - {"history"})) if key.startswith(seed_prefix) else TRIAL.get(key)
+        rule = (
+            of(SEED, "seed", "rungs", "state", *objectives) if key.startswith(seed_prefix) else TRIAL.get(key)
+        )
         if rule is not None and not rule(value):
             raise damaged(name, key, f"is not of its form: {shown(value)}", trial.number)
-    if trial.values is not None and len(trial.values) != n_values:
-        raise damaged(name, "values", f"has {len(trial.values)} numbers instead of {n_values}", trial.number)
+    n = len(objectives)
+    if trial.values is not None and len(trial.values) != n:
+        raise damaged(name, "values", f"has {len(trial.values)} numbers instead of {n}", trial.number)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
+from reprtune.spec.objectives import COST, ERROR
 
 PREFIX = "slot-"  # the arm of a leader in the confirmation: `slot-17`
 
@@ -21,20 +22,9 @@ def leader_slot(arm: str) -> int | None:
     return int(number) if arm.startswith(PREFIX) and number.isdecimal() else None
 
 
-def at_the_end(trial: TrialRecord, measure: str) -> float | None:
-    """`val_error` or `train_gflops` of a complete trial, the mean over its seeds; None when it is not
-    known: where the study does not minimise it, histories must have been read."""
-    if trial.outcome != "complete":
-        return None
-    if (value := (trial.values or {}).get(measure)) is None:
-        found = [getattr(run, measure) for run in trial.runs]
-        value = statistics.fmean(found) if None not in found else None
-    return value if value is not None and math.isfinite(value) else None
-
-
 def rank(trial: TrialRecord) -> tuple[float, float, int]:
     """Sorts complete trials: lowest mean validation error first; of equals the cheapest, then the earliest."""
-    error, cost = (at_the_end(trial, measure) for measure in ("val_error", "train_gflops"))
+    error, cost = (at_the_end(trial, measure) for measure in (ERROR, COST))
     return math.inf if error is None else error, math.inf if cost is None else cost, trial.number
 
 
@@ -50,4 +40,4 @@ def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
     """All trials of the search that may be confirmed, the best first."""
-    return sorted((t for t in study.trials if at_the_end(t, "val_error") is not None), key=rank)
+    return sorted((t for t in study.trials if at_the_end(t, ERROR) is not None), key=rank)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from reprtune.spec.objectives import ERROR, OBJECTIVES
+
 IDENTITY_TAG = "reprtune.identity"
-SORTED = f"orderByKey={quote('metrics.`val_error`', safe='')}&orderByAsc=true"
+SORTED = f"orderByKey={quote(f'metrics.`{OBJECTIVES[ERROR].metric}`', safe='')}&orderByAsc=true"
 
 
 def run_url(base_uri: str, experiment_id: str, identity: str) -> str:

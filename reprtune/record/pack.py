@@ -6,15 +6,15 @@ import base64
 import json
 import math
 import zlib
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json, from_plain
-from reprtune.spec.history import PHASES, Drop, History, Point
+from reprtune.spec.history import NUMBERS, PHASES, Drop, History, Point
 
 BASE64 = "eJ"  # how a deflated text begins in base64; records of old have base85, which Python decodes slowly
-FLOATS = ("lr", "train_loss", "val_loss", "val_error", "gflops", "seconds", "time")
+N_FIELDS = len(fields(Point))
 
 
 def pack(history: History) -> str:
@@ -40,17 +40,12 @@ def _points(rows: list[dict[str, Any]]) -> tuple[Point, ...]:
     """The same as `from_plain`, which looks up every field's type: a study has a million points."""
     found = []
     for row in rows:
-        numbers = [row[name] for name in FLOATS]
-        right = math.isfinite(sum(numbers)) and type(row["step"]) is type(row["cycle"]) is int
-        if len(row) != 10 or not right or row["phase"] not in PHASES:
+        numbers = {name: row[name] for name in NUMBERS}
+        right = math.isfinite(sum(numbers.values())) and type(row["step"]) is type(row["cycle"]) is int
+        if len(row) != N_FIELDS or not right or row["phase"] not in PHASES:
             raise ValueError("not a point")
-        lr, train_loss, val_loss, val_error, gflops, seconds, time = map(float, numbers)
-        found.append(
-            Point(
-                step=row["step"], phase=row["phase"], cycle=row["cycle"], lr=lr, train_loss=train_loss,
-                val_loss=val_loss, val_error=val_error, gflops=gflops, seconds=seconds, time=time,
-            )
-        )  # fmt: skip
+        floats = {name: float(number) for name, number in numbers.items()}
+        found.append(Point(step=row["step"], phase=row["phase"], cycle=row["cycle"], **floats))
     return tuple(found)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reprtune.spec.history import History
+from reprtune.spec import objectives
+from reprtune.spec.history import CURVES, History, Point
 from reprtune.spec.study import StudySpec
 
 # outcome -> (Optuna's state, does it use its slot up?, what it means)
@@ -33,8 +34,9 @@ class SeedRun:
 
     Attributes:
         seed: the seed. history: None while it runs.
-        val_error, train_gflops: at its last evaluation; None before the first, or without `history`.
-        rungs: (step, val_error) where it could be compared.
+        measured: every objective at its last evaluation, by name; empty before the first, and where neither the
+            record nor its `history` has it.
+        rungs: (step, error) where it could be compared.
         planned_gflops: what it costs when it goes to the end; None before its first drop.
         state: name of its last state; empty while it runs.
         test_error: of a confirmation, at the end; else None.
@@ -42,8 +44,7 @@ class SeedRun:
 
     seed: int
     history: History | None = None
-    val_error: float | None = None
-    train_gflops: float | None = None
+    measured: Mapping[str, float] = field(default_factory=dict)
     rungs: tuple[tuple[int, float], ...] = ()
     planned_gflops: float | None = None
     state: str = ""
@@ -64,15 +65,16 @@ class TrialRecord:
             value); None elsewhere.
         values: the study's objectives by name, means over its seeds; None unless complete.
         history: of its last seed; None until the end.
-        rungs: (step, val_error) where its last seed could be compared so far.
+        rungs: (step, error) where its last seed could be compared so far.
         planned_gflops: what its last seed will have cost at the end; None before its first drop.
         earlier: the seeds it has finished before its last one.
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
-            `state` (of its last seed), `error`, and in a confirmation `test_error`, `test_loss`.
+            `state` and every objective (of its last seed), `error`, and in a confirmation `test_error`,
+            `test_loss`.
         lease: who holds it: `worker`, `host`, `device`.
         progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
-            and `steps` trained in them by this worker (to tell its speed), `val_error` last measured or None,
+            and `steps` trained in them by this worker (to tell its speed), the error last measured or None,
             and `time` (since 1970, of the worker's clock).
         started, ended: seconds since 1970, or None.
     """
@@ -98,12 +100,10 @@ class TrialRecord:
     @property
     def runs(self) -> tuple[SeedRun, ...]:
         """Every seed it has begun, the last one at the end."""
-        last = self.history.points[-1] if self.history and self.history.points else None
         now = SeedRun(
             seed=self.seed,
             history=self.history,
-            val_error=last.val_error if last else None,
-            train_gflops=last.gflops if last else None,
+            measured={**measured_at(self.last_point), **objectives.stored(self.result)},
             rungs=self.rungs,
             planned_gflops=self.planned_gflops,
             state=str(self.result.get("state") or ""),
@@ -112,8 +112,17 @@ class TrialRecord:
         return (*self.earlier, now)
 
     @property
+    def last_point(self) -> Point | None:
+        return self.history.points[-1] if self.history and self.history.points else None
+
+    @property
     def last_step(self) -> int:
-        return self.history.points[-1].step if self.history and self.history.points else 0
+        return self.last_point.step if self.last_point else 0
+
+
+def measured_at(point: Point | None) -> dict[str, float]:
+    """The objectives that a point of a curve has."""
+    return objectives.read({name: getattr(point, name) for name in CURVES}) if point else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +133,7 @@ class StudyRecord:
         spec: the canonical specification. digest: its digest.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
-            `name` and `id`).
+            `name` and `id`), `objective_versions`.
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         trials: attempts of the search. controls: attempts of the controls.
@@ -146,6 +155,14 @@ class StudyRecord:
     def instance(self) -> str:
         """Tells this stored study from an equal one that was created, and deleted, before it."""
         return f"{self.digest}@{self.created:.3f}"
+
+    @property
+    def other_versions(self) -> dict[str, int]:
+        """What its trials are compared by, where that meant something else when it was created -> its version
+        then. Records of before there were versions have the first."""
+        then = self.facts.get("objective_versions", {})
+        found = {name: then.get(name, 1) for name in self.spec.compared}
+        return {name: v for name, v in found.items() if v != objectives.OBJECTIVES[name].version}
 
     def final(self) -> list[TrialRecord]:
         """Search trials that used their slot up."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError, StudyError, did_you_mean
@@ -26,7 +25,9 @@ from reprtune.record.enqueue import enqueue
 from reprtune.record.pack import unpack
 from reprtune.record.reading import read_frozen
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
+from reprtune.spec import objectives
 from reprtune.spec.codec import canonical_json, from_plain
+from reprtune.spec.objectives import OBJECTIVES, OF_CONTROLS
 from reprtune.spec.older import as_today
 from reprtune.spec.study import StudySpec
 
@@ -75,7 +76,7 @@ def create(storage: RDBStorage, study: StudyRecord) -> None:
     _delete_unfinished(storage, spec.name)
     try:
         one = _queued(storage, spec.name, spec.objectives, search)
-        two = _queued(storage, controls_name(spec.name), ("val_error",), controls)
+        two = _queued(storage, controls_name(spec.name), OF_CONTROLS, controls)
         two.set_user_attr(ATTRIBUTE, {**attribute, "role": "controls"})
         one.set_user_attr(ATTRIBUTE, {**attribute, "role": "search"})  # last: without it there is no study
     except optuna.exceptions.DuplicatedStudyError as error:
@@ -90,7 +91,7 @@ def _queued(
     storage: RDBStorage, name: str, metrics: Sequence[str], slots: Sequence[dict[str, Any]]
 ) -> optuna.Study:
     """A new Optuna study, marked as unfinished, with a waiting trial for each slot."""
-    directions = [StudyDirection.MINIMIZE] * len(metrics)
+    directions = [OBJECTIVES[name].direction for name in metrics]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions)
     try:
         study.set_user_attr(ATTRIBUTE, {"role": UNFINISHED})
@@ -117,7 +118,7 @@ def queue_confirmation(storage: RDBStorage, study: StudyRecord, slots: Sequence[
     if find_attribute(storage, name).get("role") == UNFINISHED:
         optuna.delete_study(study_name=name, storage=storage)
     if not find_attribute(storage, name):
-        made = _queued(storage, name, ("val_error",), ())
+        made = _queued(storage, name, OF_CONTROLS, ())
         made.set_user_attr(ATTRIBUTE, {"digest": study.digest, "role": "confirmation"})
     found = optuna.load_study(study_name=name, storage=storage)
     queued = {(t.user_attrs["arm"], t.user_attrs["seed"]): t.user_attrs["slot"] for t in found.trials}
@@ -202,8 +203,8 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
         study,
         spent=_sum(read_spent(storage, name).values()),
         trials=read_trials(storage, name, objectives, seed, histories),
-        controls=read_trials(storage, controls_name(name), ("val_error",), 0, histories),
-        confirmation=read_trials(storage, confirms, ("val_error",), 0, histories) if is_there else (),
+        controls=read_trials(storage, controls_name(name), OF_CONTROLS, 0, histories),
+        confirmation=read_trials(storage, confirms, OF_CONTROLS, 0, histories) if is_there else (),
     )
 
 
@@ -259,7 +260,7 @@ def read_trials(
         ) from None
     ours = [trial for trial in trials if "slot" in trial.user_attrs]
     for trial in ours:
-        check_trial(name, trial, len(objectives), SEED_PREFIX)
+        check_trial(name, trial, objectives, SEED_PREFIX)
     return tuple(_record(name, trial, objectives, seed, histories) for trial in ours)
 
 
@@ -320,8 +321,7 @@ def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
     return SeedRun(
         seed=stored["seed"],
         history=unpack(stored["history"]) if histories and "history" in stored else None,
-        val_error=stored["val_error"],
-        train_gflops=stored["train_gflops"],
+        measured=objectives.stored(stored),
         rungs=_curve(stored["rungs"]),
         planned_gflops=stored["rungs"]["planned_gflops"],
         state=stored["state"],

@@ -19,17 +19,19 @@ TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that e
     "method.schedule.cycles": (0, ("schedule", *AT_EVENTS)),
     "method.networks.n_members": (1, ("networks",)),
 }
+LISTS = ("objectives",)  # fields of several names, which may be typed `a,b`
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`path.to.field=value` as (path, plain value); the value is JSON where it can be, else a text."""
+    """`path.to.field=value` as (path, plain value); the value is JSON where it can be, else a text, or the
+    names between its commas."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise SpecError(f"A setting is written path.to.field=value, but got {text!r}.")
     try:
         return path.strip(), json.loads(value)
     except (ValueError, RecursionError):  # no JSON, or more digits or brackets than Python reads
-        return path.strip(), value
+        return path.strip(), value.split(",") if path.strip() in LISTS else value
 
 
 def changed(spec: T, changes: Mapping[str, Any]) -> T:

@@ -6,7 +6,7 @@ It travels inside every training state, so that whoever continues a trial has al
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 PHASES = ("full", "sub")
 
@@ -37,6 +37,10 @@ class Point:
     gflops: float
     seconds: float
     time: float
+
+
+NUMBERS = tuple(f.name for f in fields(Point) if f.type == "float")
+CURVES = tuple(name for name in NUMBERS if name != "time")  # what is measured, not when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ class History:
     diverged_at: int | None = None
 
     def full_points(self) -> list[tuple[int, float]]:
-        """(step, val_error) where the trial can be compared: the whole network just before each
+        """(step, error) where the trial can be compared: the whole network just before each
         drop, at its rungs, and at the end."""
         marks = {*self.rungs, *(d.step for d in self.drops), self.total_steps}
         return [(p.step, p.val_error) for p in self.points if p.phase == "full" and p.step in marks]

@@ -8,6 +8,8 @@ from typing import Any
 
 from reprtune.spec import catalog, stop_rule, study, task, training
 from reprtune.spec.codec import to_plain
+from reprtune.spec.edit import LISTS
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -52,6 +54,14 @@ def words(path: str) -> list[str]:
     return _TRUTHS if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
 
 
+def completed(path: str, typed: str) -> list[str]:
+    """The values that go on from what was typed: words, or after a comma further words of a list."""
+    before, comma, _ = typed.rpartition(",") if path in LISTS else ("", "", typed)
+    used = before.split(",")
+    values = [f"{before}{comma}{word}" for word in words(path) if word not in used]
+    return [value for value in values if value.startswith(typed)]
+
+
 def _names() -> dict[str, list[str]]:
     choices: dict[str, Sequence[str]] = {
         "task.augment": task.AUGMENTATIONS,
@@ -61,6 +71,7 @@ def _names() -> dict[str, list[str]]:
         "training.bias_correction": training.BIAS_CORRECTIONS,
         "stop.rule": stop_rule.STOP_RULES,
         "sampler": tuple(study.SAMPLERS),
+        "objectives": tuple(OBJECTIVES),
     }
     kinds = {
         "task.dataset": "datasets",

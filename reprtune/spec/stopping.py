@@ -5,7 +5,7 @@
     rung    a step at which the trial is its full network just before its next drop, not before its
             first full cycle; then every cycle length
     e       error of the trial at the rung
-    c       planned final cost of the trial (`train_gflops`), known before it begins
+    c       planned cost of the whole training, known before its end
     e_i     error of other trial i at the same step, linear between its own comparable points
     n       number of comparable others: those whose points reach from at or before the step to at or
             after it; with fewer than `min_comparable` the trial goes on

@@ -12,16 +12,13 @@ from reprtune.errors import SpecError
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import COST, ERROR, OBJECTIVES, compared
 from reprtune.spec.parts.places import full_path, short_path
 from reprtune.spec.rules import at_least, at_most, one_of
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.stop_rule import StopRule
 from reprtune.spec.trial import TrialSpec
 
-OBJECTIVES = {
-    "val_error": "error on the validation part at the end, a fraction",
-    "train_gflops": "ideal cost of the training in 1e9 floating-point operations, dropped filters as absent",
-}
 SAMPLERS = {
     "tpe": "tree-structured Parzen estimator; learns from every trial, milliseconds per draw",
     "random": "independent uniform draws",
@@ -72,7 +69,7 @@ class StudySpec:
     cost: str
     base: TrialSpec = field(default_factory=TrialSpec)
     space: Mapping[str, Range] = field(default_factory=dict)
-    objectives: tuple[str, ...] = ("val_error", "train_gflops")
+    objectives: tuple[str, ...] = (ERROR, COST)
     sampler: str = "tpe"
     stop: StopRule = field(default_factory=StopRule)
     slots: int = 32
@@ -101,9 +98,20 @@ class StudySpec:
             )
         for objective in self.objectives:
             one_of("objective", objective, OBJECTIVES)
+        self._check_stop()
         self._check_parts()
         self._check_space()
         self._check_controls()
+
+    def _check_stop(self) -> None:
+        """A rule would stop the best trials of an objective that it does not weigh."""
+        unweighed = [name for name in self.objectives if name not in (ERROR, COST)]
+        if unweighed and self.stop.rule != "none":
+            raise SpecError(
+                f"stop.rule {self.stop.rule!r} weighs {ERROR} at rungs and the planned {COST}, but not "
+                f"{', '.join(unweighed)}.",
+                "Set stop.rule to none.",
+            )
 
     def _check_parts(self) -> None:
         """A search has a space, and a study has something to train."""
@@ -185,6 +193,16 @@ class StudySpec:
     def names(self) -> dict[str, str]:
         """Path of the space -> name in Optuna: its last words, one where that is enough."""
         return self.draws.names
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """What its trials are held against each other by."""
+        return compared(self.objectives)
+
+    @property
+    def stops_early(self) -> bool:
+        """Does a rule judge trials at their rungs? They are told apart by their errors there."""
+        return self.stop.rule != "none" and ERROR in self.objectives
 
     @property
     def params(self) -> dict[str, Range]:

@@ -29,6 +29,7 @@ import reprtune
 from reprtune.errors import ReprtuneError
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.history import Drop, Point, Restore
+from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.filters import find_filters
@@ -188,11 +189,11 @@ def _description(trained: Trained, why: str | None) -> dict[str, Any]:
         "input": f"float32, {shape}: (pixels / 255 - mean) / std, for each channel",
         "output": f"float32, N x {trained.facts['n_classes']}: logits",
         **trained.facts,
-        "val_error": last.val_error if last else None,
+        ERROR: last.val_error if last else None,
         "seed": spec.seed,
         "history": {
             "steps": last.step if last else 0,
-            "train_gflops": last.gflops if last else 0.0,
+            COST: last.gflops if last else 0.0,
             "seconds": last.seconds if last else 0.0,
             "filters_absent_at_the_end": trained.n_absent,
             "dropped_at": {str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops},

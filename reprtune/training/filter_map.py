@@ -81,10 +81,13 @@ class FilterMap:
         """Ideal floating-point operations of one training step on one image with the filters in
         `keep` (F,) bool: 2 per multiply-add of the convolutions and linear layers; forward, gradient
         by input, gradient by weight."""
+        return 6.0 * self.macs(keep)
+
+    def macs(self, keep: Tensor) -> float:
+        """Multiply-adds of those layers for one image, forward, with the filters in `keep` (F,) bool."""
         present = torch.cat([keep.cpu().double(), torch.ones(1, dtype=torch.float64)])
         return sum(
-            6.0 * c.macs * float(present[c.out_owner].sum()) * float(present[c.in_owner].sum())
-            for c in self.costs
+            c.macs * float(present[c.out_owner].sum()) * float(present[c.in_owner].sum()) for c in self.costs
         )
 
 

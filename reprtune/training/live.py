@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reprtune.spec.codec import from_plain, to_plain
-from reprtune.spec.history import Drop, Exchange, History, Point, Restore
+from reprtune.spec.history import CURVES, Drop, Exchange, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
 from reprtune.training.data.batches import Batches
@@ -24,6 +24,7 @@ from reprtune.training.exchanging import exchange
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.graph import Stepper
 from reprtune.training.member import Interrupted, Member
+from reprtune.training.numbers import network_numbers
 from reprtune.training.restoring import restore
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.step import Step
@@ -105,6 +106,15 @@ class Live:
         """Ideal cost of a step of every member as it stands, in 1e9 floating-point operations."""
         images = self.spec.training.batch_size
         return sum(member.flops_per_image for member in self.members) * images / 1e9
+
+    def measured(self) -> dict[str, float]:
+        """Every number of the last evaluation by name: of its point, and of the network as it stands, of several
+        the mean; empty before the first."""
+        if not self.points:
+            return {}
+        each = [network_numbers(member.network) for member in self.members]
+        means = {name: sum(numbers[name] for numbers in each) / len(each) for name in each[0]}
+        return {name: getattr(self.points[-1], name) for name in CURVES} | means
 
     # -- training ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reprtune.importing import PREFIX
 from reprtune.spec import catalog
+from reprtune.spec.objectives import ERROR
 from reprtune.spec.task import ModelSpec
 
 SCRIPT = '''"""Loads the network beside this file. Needs {needs}."""
@@ -31,7 +32,7 @@ def normalise(pixels):
 
 if __name__ == "__main__":
     logits = load()(torch.zeros(1, *ABOUT["input_shape"]))
-    said = f"validation error {{ABOUT['val_error']}}, logits {{tuple(logits.shape)}}"
+    said = f"validation error {{ABOUT['{error}']}}, logits {{tuple(logits.shape)}}"
     print(f"{{ABOUT['what']}}, {{said}}")
 '''
 FROM_PROGRAM = '''    """The network in evaluation mode: normalised images -> logits."""
@@ -80,4 +81,4 @@ def load_script(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: 
         )  # fmt: skip
         load = FROM_CODE.format(build=build)
     shape = f"N x {channels} x {height} x {width}"
-    return SCRIPT.format(load=load, needs=needs, shape=shape)
+    return SCRIPT.format(load=load, needs=needs, shape=shape, error=ERROR)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.settings import Settings
+from reprtune.spec import objectives
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
+from reprtune.spec.objectives import COST, OBJECTIVES
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.device import (
@@ -51,7 +53,7 @@ def train_one(
         finish: called with a trial that is complete.
 
     Returns:
-        The result, all of it JSON: `outcome`, `val_error`, `steps` done, `steps_spent` by this call,
+        The result, all of it JSON: `outcome`, every objective, `steps` done, `steps_spent` by this call,
         `history`, `state` and more.
 
     Raises:
@@ -104,9 +106,10 @@ class _Trial:
         if run is not None:
             steps = {"steps": run.live.step_done, "steps_spent": run.steps_spent}
         result = {
-            "val_error": points[-1].val_error if points else None,
+            **dict.fromkeys(OBJECTIVES),
+            COST: 0.0,
+            **(objectives.read(run.live.measured()) if run else {}),
             **steps,
-            "train_gflops": points[-1].gflops if points else 0.0,
             "seconds": points[-1].seconds if points else 0.0,
             "device": describe(self.device, run.live.how if run else ""),
             "state": str(self.store.path(run.last_name)) if run and self.store.has(run.last_name) else None,

@@ -17,10 +17,12 @@ from typing import Any
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
-from reprtune.record.leaders import at_the_end, leader_arm, leaders
+from reprtune.record.leaders import leader_arm, leaders
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
 from reprtune.record.storage import queue_confirmation, read_study
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import StudySpec
 from reprtune.tuning.slots import database_lock
 
@@ -145,7 +147,7 @@ def _named(study: StudyRecord, name: str) -> TrialRecord:
             f"{study.spec.name!r} has no slot {name!r} in its search.",
             f"Its slots are 0 to {study.spec.slots - 1}." if study.spec.slots else "It has no search.",
         )
-    if at_the_end(found[-1], "val_error") is None:
+    if at_the_end(found[-1], ERROR) is None:
         raise StudyError(
             f"Slot {number} of {study.spec.name!r} cannot be confirmed: it is {found[-1].outcome}.",
             "Only complete trials are: see them with: python cli.py study show " + study.spec.name,

@@ -18,6 +18,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
 from reprtune.spec.parts.schedules import Cycles, Every, Schedule
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
@@ -110,6 +111,7 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
         "std": list(task.std),
         "user_code": find_user_code(spec),
         "fitting_share": share,
+        "objective_versions": versions(),
     }
 
 

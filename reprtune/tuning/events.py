@@ -17,7 +17,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
-from reprtune.spec.history import PHASES, Drop, Point
+from reprtune.spec.history import CURVES, PHASES, Drop, Point
 from reprtune.spec.levels import levels
 from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import DurationRange
@@ -188,8 +188,7 @@ def end_event(
 
 
 def _values(point: Point) -> list[tuple[str, float]]:
-    names = ("val_error", "val_loss", "train_loss", "lr", "gflops", "seconds")
-    return [*((name, getattr(point, name)) for name in names), ("phase", PHASES.index(point.phase))]
+    return [*((name, getattr(point, name)) for name in CURVES), ("phase", PHASES.index(point.phase))]
 
 
 def _metric(key: str, value: float, step: int, time_ms: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from reprtune.spec.objectives import ERROR
 from reprtune.training.run import Run
 
 
@@ -17,6 +18,6 @@ def progress(run: Run, seed: int) -> dict[str, Any]:
         "seed": seed,
         "steps": run.steps_spent,
         "seconds": round(run.seconds_spent, 3),
-        "val_error": points[-1].val_error if points else None,
+        ERROR: points[-1].val_error if points else None,
         "time": round(time.time(), 3),
     }

@@ -26,6 +26,7 @@ from reprtune.record.slots import find_seed, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
+from reprtune.spec.objectives import ERROR
 from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, open_device
 from reprtune.training.run import Materials, Run
@@ -33,7 +34,7 @@ from reprtune.training.state import bits_equal, decode
 from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
-CURVES = ("val_error", "val_loss", "train_loss", "lr", "gflops")
+CURVES = (ERROR, "val_loss", "train_loss", "lr", "gflops")
 IN_USE = "in-use.lock"  # in the folder of states, held while its process lives; goes when they are kept
 Observe = Callable[[History, str], None]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from reprtune.record.pack import pack
+from reprtune.spec import objectives
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.run import Run, Update
 from reprtune.training.schedule import Segment
@@ -81,7 +82,7 @@ class SeedTraining:
     # -- what is recorded ---------------------------------------------------------------------------
 
     def new_marks(self, update: Update) -> list[tuple[int, float]]:
-        """(step, val_error) of all points to compare, if there is one more than the record has."""
+        """(step, error) of all points to compare, if there is one more than the record has."""
         if not update.rung and update.kind == "segment":
             return []  # points are marked at rungs, and by drops
         marks = self.done.history.full_points()
@@ -131,11 +132,8 @@ class SeedTraining:
         }
 
     def values(self) -> dict[str, float]:
-        """Every possible objective at the last evaluation; empty before the first."""
-        if self.run is None or not self.run.live.points:
-            return {}
-        last = self.run.live.points[-1]
-        return {"val_error": last.val_error, "train_gflops": last.gflops}
+        """Every objective at the last evaluation; empty before the first."""
+        return objectives.read(self.run.live.measured()) if self.run is not None else {}
 
     def stored(self) -> dict[str, Any]:
         """The whole seed, as the record keeps it once it is finished."""

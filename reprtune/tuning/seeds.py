@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from reprtune.record.pack import unpack
-from reprtune.spec.history import Point
-from reprtune.spec.study import OBJECTIVES
+from reprtune.spec.history import CURVES, Point
+from reprtune.spec.objectives import OBJECTIVES
 
 
 def mean_values(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -40,6 +40,5 @@ def mean_points(histories: Sequence[str]) -> list[Point]:
 
 
 def _mean(points: Sequence[Point]) -> Point:
-    names = ("lr", "train_loss", "val_loss", "val_error", "gflops", "seconds")
-    means = {name: sum(getattr(p, name) for p in points) / len(points) for name in names}
+    means = {name: sum(getattr(p, name) for p in points) / len(points) for name in CURVES}
     return replace(points[0], time=max(p.time for p in points), **means)

@@ -18,6 +18,7 @@ from reprtune.record.database import retried
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
+from reprtune.spec.objectives import ERROR, OF_CONTROLS
 from reprtune.spec.stopping import should_stop
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
@@ -96,7 +97,7 @@ class Attempt:
         """What a person is told at the end: of a complete trial the mean over its seeds, else the last
         evaluation of the seed it was at."""
         seeds = [*self.earlier, self.now.values()] if self.outcome == "complete" else [self.now.values()]
-        return mean_values(seeds).get("val_error")
+        return mean_values(seeds).get(ERROR)
 
     @property
     def spec(self) -> TrialSpec:
@@ -234,10 +235,10 @@ class Attempt:
         self.now.journal.write_points(run, at_once=run.finished)
 
     def _show(self, marks: list[tuple[int, float]]) -> None:
-        """The points to compare, for the stop rules of others; with one objective also for Optuna's eyes."""
+        """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
         self._set_attr("rungs", self._seeded({"points": marks, "planned_gflops": self.now.planned_gflops()}))
         # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
-        if len(self.around.spec.objectives) == 1 and self.queue.is_search and not self.earlier:
+        if self.around.spec.objectives == (ERROR,) and self.queue.is_search and not self.earlier:
             known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values
             for step, error in marks[self.now.n_marks :]:
                 if step not in known:
@@ -249,7 +250,7 @@ class Attempt:
 
     def _is_hopeless(self, step: int) -> bool:
         spec, run = self.around.spec, self.now.done
-        if not self.queue.is_search or spec.stop.rule == "none" or "val_error" not in spec.objectives:
+        if not self.queue.is_search or not spec.stops_early:
             return False
         several = len(spec.objectives) > 1
         others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
@@ -344,7 +345,7 @@ class Attempt:
     def _values(self) -> list[float]:
         """The objectives: means over the seeds."""
         means = mean_values([*self.earlier, self.now.values()])
-        objectives = self.around.spec.objectives if self.queue.is_search else ("val_error",)
+        objectives = self.around.spec.objectives if self.queue.is_search else OF_CONTROLS
         return [means[name] for name in objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
@@ -359,7 +360,7 @@ class Attempt:
         if self.run is not None or self.earlier:
             result |= self._costs()
         if self.run is not None:
-            result |= {"state": self.run.last_name, **self.now.test}
+            result |= {"state": self.run.last_name, **self.now.values(), **self.now.test}
         return result
 
     def _costs(self) -> dict[str, float]:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any
 
+from reprtune.spec.objectives import ERROR, OBJECTIVES
 from reprtune.spec.study import StudySpec
 
 VIEW = "reprtune"  # `#/experiments/ID/runs?viewStateShareKey=reprtune` opens the view at once
@@ -25,19 +26,19 @@ def experiment_tags(study: StudySpec, created_ms: int, *, own: bool = True) -> d
         "name": VIEW_NAME,
         "createdAt": created_ms,
         "updatedAt": created_ms,
-        "state": deflated(view_state(study.params)),
+        "state": deflated(view_state(study.params, study.compared)),
     }
     note = {"mlflow.note.content": study.question} if own else {}
     return {**note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 
-def view_state(params: Iterable[str]) -> dict[str, Any]:
-    """The table of runs, lowest error first, with error, cost, outcome and every searched parameter."""
-    metrics = [f"metrics.`{name}`" for name in ("val_error", "gflops")]
+def view_state(params: Iterable[str], objectives: Iterable[str]) -> dict[str, Any]:
+    """The table of runs, lowest error first, with the objectives, outcome and every searched parameter."""
+    metrics = [f"metrics.`{OBJECTIVES[name].metric}`" for name in objectives]
     columns = [*metrics, *(f"params.`{name}`" for name in params), "tags.`reprtune.outcome`"]
     return {
         "searchFilter": "",
-        "orderByKey": "metrics.`val_error`",
+        "orderByKey": f"metrics.`{OBJECTIVES[ERROR].metric}`",
         "orderByAsc": True,
         "startTime": "ALL",
         "lifecycleFilter": "Active",

@@ -6,18 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis.attempts import (
-    deciding,
-    end_measure,
-    last_measure,
-    seconds_alone,
-    seconds_spent,
-    sub_phases,
-)
+from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent, sub_phases
 from reprtune.analysis.front import best, front, front_ranks
 from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
+from reprtune.record.measures import at_the_end, last_measure
 from reprtune.record.schema import OUTCOMES
 from tests.factories import RESNET, make_spec, make_study, make_trial
+
+BOTH = ("val_error", "train_gflops")
 
 
 def test_the_attempt_that_used_a_slot_up_decides_it():
@@ -37,7 +33,7 @@ def test_only_complete_trials_have_an_end():
     spec = make_spec()
     for outcome in OUTCOMES:
         trial = make_trial(spec, 0, outcome)
-        assert (end_measure(trial, "val_error") is not None) is (outcome == "complete")
+        assert (at_the_end(trial, "val_error") is not None) is (outcome == "complete")
     stopped = make_trial(spec, 0, "stopped")
     assert last_measure(stopped, "val_error") == stopped.history.points[-1].val_error
 
@@ -79,8 +75,8 @@ def test_front_of_error_and_cost_by_hand():
         replace(t, values={"val_error": e, "train_gflops": float(c)})
         for t, (e, c) in zip(record.trials, values, strict=True)
     ]
-    assert front_ranks(trials) == {0: 0, 1: 0, 2: 1, 3: 1, 4: 0}
-    assert [t.number for t in front(trials)] == [1, 0, 4]
+    assert front_ranks(trials, BOTH) == {0: 0, 1: 0, 2: 1, 3: 1, 4: 0}
+    assert [t.number for t in front(trials, BOTH)] == [1, 0, 4]
     assert best(trials).number == 1
 
 
@@ -93,13 +89,13 @@ def test_of_equal_errors_the_cheapest_is_the_best():
         for t, (e, c) in zip(record.trials, values, strict=True)
     ]
     assert best(trials).number == 1
-    assert best(trials) in front(trials)
+    assert best(trials) in front(trials, BOTH)
 
 
 def test_nothing_complete_has_no_front_and_no_best():
     """All failed is a study like any other."""
     trials = make_study(4, outcomes=("error", "diverged"), extras=()).trials
-    assert front(trials) == [] and best(trials) is None
+    assert front(trials, BOTH) == [] and best(trials) is None
 
 
 @pytest.mark.parametrize("layers", [None, RESNET])

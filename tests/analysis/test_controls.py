@@ -144,7 +144,7 @@ def test_the_luck_of_a_mean_of_seeds_is_smaller_by_their_root():
         make_study(6, outcomes=("complete",), extras=()), {("standard", s): 0.10 + 0.01 * s for s in range(3)}
     )
     one = best_of_search(record)
-    runs = tuple(SeedRun(seed=s, val_error=0.1, train_gflops=1.0) for s in range(3))
+    runs = tuple(SeedRun(seed=s, measured={"val_error": 0.1, "train_gflops": 1.0}) for s in range(3))
     four = best_of_search(
         replace(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
     )

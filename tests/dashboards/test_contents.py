@@ -8,7 +8,11 @@ import pytest
 
 from dashboards import controls, curves, dropmap, history, overview, pareto, slices, units
 from dashboards.answer import answer
+from dashboards.terminal import show
+from dashboards.versions import outdated
 from reprtune.spec.history import Drop, History, Restore
+from reprtune.spec.objectives import OBJECTIVES
+from reprtune.spec.study import StopRule
 from tests.factories import make_study, make_trial
 
 
@@ -64,6 +68,41 @@ def test_settings_drawn_twice_are_said_to_be():
     assert "holds 3 trials of 2 different settings, from 5.00 % at 10 GFLOP to 6.00 % at 9 GFLOP." in text
 
 
+def test_a_front_of_three_is_told_by_its_ends():
+    """The lowest and the highest error, each with all else; one trial that is best in everything says so."""
+    names = ("val_error", "inference_gflops", "params")
+    record = make_study(2, outcomes=("complete",), extras=(), objectives=names, stop=StopRule(rule="none"))
+
+    def said(*points):
+        trials = zip(record.trials, points, strict=True)
+        trials = tuple(replace(t, values=dict(zip(names, p, strict=True))) for t, p in trials)
+        return " ".join(answer(replace(record, trials=trials)))
+
+    assert (
+        "The front of error, inference cost and network size holds 2 trials, from 5.00 % at 2,000 MFLOP and "
+        "4,000 parameters to 6.00 % at 1,000 MFLOP and 5,000 parameters."
+    ) in said((0.05, 2.0, 4000.0), (0.06, 1.0, 5000.0))
+    assert (
+        "One trial is at once the most accurate, the cheapest to use and the smallest (1,000 MFLOP and 4,000 parameters)."
+    ) in said((0.05, 1.0, 4000.0), (0.06, 1.0, 5000.0))
+
+
+def test_numbers_of_an_older_meaning_are_said_to_be(monkeypatch):
+    """On the first page and by `study show`, of what the study is compared by; a study without versions has the
+    first of all. Otherwise nothing is said."""
+    record = make_study(4, extras=())
+    assert outdated(record) == () and not record.other_versions
+    newer = replace(OBJECTIVES["train_gflops"], version=3)
+    monkeypatch.setitem(OBJECTIVES, "train_gflops", newer)
+    stored = replace(record, facts={**record.facts, "objective_versions": {"train_gflops": 2, "params": 7}})
+    for study, version in ((record, 1), (stored, 2)):
+        (sentence,) = outdated(study)
+        assert sentence.startswith(f"train_gflops of this study is of version {version}; now, as version 3,")
+        assert sentence in overview.words(overview.info(study)).lead and sentence in show(study)
+    current = replace(record, facts={**record.facts, "objective_versions": {"train_gflops": 3}})
+    assert outdated(current) == ()
+
+
 def test_the_plan_is_this_study_s():
     """Counted from the specification, whatever the text about its cost says."""
     info = overview.info(make_study(8, outcomes=("complete",), extras=()))
@@ -103,7 +142,7 @@ def test_pareto_keeps_the_stopped_and_the_controls_apart():
     assert {p.outcome for p in (*info.front, *info.dominated)} == {"complete"}
     assert {p.outcome for p in info.stopped} == {"stopped"}
     assert all(p.arm for p in info.controls)
-    assert not pareto.info(make_study(objectives=("val_error",))).searched_both
+    assert not pareto.info(make_study(objectives=("val_error",))).searched
 
 
 def test_lowest_so_far_falls_only_with_complete_trials():
@@ -192,6 +231,17 @@ def test_controls_name_the_search_as_unconfirmed():
         (units.cost(118.79), "119 GFLOP"),
         (units.cost(9.3e8), "930 PFLOP"),
         (units.cost(0.5), "0.5 GFLOP"),
+        (units.value("val_error", 0.0469), "4.69 %"),
+        (units.value("inference_gflops", 0.0402), "40.2 MFLOP"),
+        (units.value("inference_gflops", 4.5), "4,500 MFLOP"),
+        (units.value("inference_gflops", 0.0000402), "40.2 kFLOP"),
+        (units.value("params", 9123), "9,120 parameters"),
+        (units.value("params", 11_173_962), "11.2 M parameters"),
+        (units.signed("val_error", 0.012), "+1.20 points"),
+        (units.signed("params", -12_000), "\N{MINUS SIGN}12 k parameters"),
+        (units.listed(["a"]), "a"),
+        (units.listed(["a", "b"]), "a and b"),
+        (units.listed(["a", "b", "c"]), "a, b and c"),
         (units.significant(0.01234), "0.0123"),
         (units.significant(12345), "12,300"),
         (units.duration(45), "45 s"),

@@ -10,14 +10,20 @@ import pytest
 from dashboards.pages import PAGES
 from reprtune.record.schema import OUTCOMES
 from reprtune.spec.codec import from_plain, to_plain
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange
+from reprtune.spec.study import StopRule
 from tests.confirmed import confirmed, searched
 from tests.factories import RESNET, make_study
 
+NO_STOP = StopRule(rule="none")
 STUDIES = {
     "mixed": make_study(),
     "one objective": make_study(objectives=("val_error",)),
     "only cost": make_study(12, objectives=("train_gflops",), extras=()),
+    "error and inference": make_study(24, objectives=("val_error", "inference_gflops"), stop=NO_STOP),
+    "all objectives": make_study(24, objectives=tuple(OBJECTIVES), stop=NO_STOP),
+    "only size": make_study(12, objectives=("params",), stop=NO_STOP, extras=()),
     "large network": make_study(16, layers=RESNET, seed=3),
     "empty": make_study(0, extras=(), control_seeds=()),
     "all failed": make_study(6, outcomes=("error", "out-of-memory", "diverged"), extras=()),

@@ -12,9 +12,12 @@ from dashboards.points import drawn, said_of, trial_points
 from reprtune.analysis.interactions import Interaction
 from reprtune.analysis.trends import RankTrend
 from reprtune.record.schema import SeedRun
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, IntRange
+from reprtune.spec.study import StopRule
 from tests.factories import make_study
 
+FOUR = make_study(24, objectives=tuple(OBJECTIVES), extras=(), stop=StopRule(rule="none"))
 FORTY = make_study(40, outcomes=("complete", "complete", "stopped"), extras=())
 
 
@@ -171,6 +174,42 @@ def test_the_front_is_described_and_its_knee_marked():
     assert knees == [str(info.front[0].number)]
 
 
+def test_each_measure_beside_the_error_has_a_panel():
+    """Accuracy against each; the front's marks without a line, which would lead back and forth; one legend."""
+    info = pareto.info(FOUR)
+    assert info.measures == tuple(OBJECTIVES) and info.searched and info.hypervolume is info.knee is None
+    figure = pareto.figure(info)
+    assert [axis.title.text for axis in figure.select_xaxes()] == [
+        "training cost, GFLOP", "inference cost, kFLOP", "network size, parameters",
+    ]  # fmt: skip
+    fronts = traces(figure, "front")
+    assert [t.showlegend for t in fronts] == [True, False, False] and {t.line.width for t in fronts} == {0}
+    by_size = sorted(p.values["params"] for p in info.front)
+    assert list(fronts[2].x) == by_size
+    said = pareto.words(info)
+    assert said.title == "Accuracy against training cost, inference cost and network size"
+    assert said.table.header == (
+        "slot", "accuracy", "training cost", "inference cost", "network size", "place", "settings",
+    )  # fmt: skip
+
+
+def test_two_objectives_more_are_a_second_matrix():
+    """Below the first, with its own colours and bars; every pair in one cell of each."""
+    info = interactions.info(FOUR)
+    figure, n = interactions.figure(info), len(info.axes)
+    heat = [t for t in figure.data if t.type == "heatmap"]
+    assert len(heat) == 2 * n * (n - 1)
+    assert {t.coloraxis for t in heat} == {"coloraxis", "coloraxis2", "coloraxis3", "coloraxis4"}
+    bars = [figure.layout[f"coloraxis{i or ''}"].colorbar for i in (0, 2, 3, 4)]
+    assert [bar.title.text[2:] for bar in bars] == [
+        "error, %", "cost, GFLOP", "inference cost, kFLOP", "size, parameters",
+    ]  # fmt: skip
+    assert bars[0].y == bars[1].y == pytest.approx(1) and bars[2].y == bars[3].y < 0.5
+    assert "Below the diagonal the error and inference cost, above it the cost and size" in (
+        interactions.words(info).reading
+    )
+
+
 def test_several_seeds_have_bars_and_a_column():
     """The spread over seeds is the bar of a point and a column of the table; with one seed there is neither."""
     assert pareto.figure(pareto.info(FORTY)).data[-1].error_y.array is None
@@ -178,7 +217,10 @@ def test_several_seeds_have_bars_and_a_column():
         replace(
             t,
             earlier=(
-                SeedRun(seed=1, val_error=t.runs[-1].val_error + 0.02, train_gflops=t.runs[-1].train_gflops),
+                SeedRun(
+                    seed=1,
+                    measured={n: v + 0.02 * (n == "val_error") for n, v in t.runs[-1].measured.items()},
+                ),
             ),
         )
         for t in FORTY.trials

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.record.leaders import at_the_end, leader_arm, leader_slot, leaders, ranked
+from reprtune.record.leaders import leader_arm, leader_slot, leaders, ranked
+from reprtune.record.measures import at_the_end
 from reprtune.record.schema import SeedRun, StudyRecord
+from reprtune.spec.objectives import OBJECTIVES
 from tests.confirmed import searched
 
 
@@ -48,9 +50,18 @@ def test_an_error_that_is_no_objective_is_read_from_the_histories() -> None:
     trial = replace(searched(0.2, objectives=("train_gflops",)).trials[0], values={"train_gflops": 1.0})
     last = trial.history.points[-1].val_error if trial.history else 0.0
     assert at_the_end(trial, "val_error") == last
-    earlier = (SeedRun(seed=0, val_error=last + 0.1),)
+    earlier = (SeedRun(seed=0, measured={"val_error": last + 0.1}),)
     assert at_the_end(replace(trial, seed=1, earlier=earlier), "val_error") == pytest.approx(last + 0.05)
     assert at_the_end(replace(trial, history=None), "val_error") is None
+
+
+def test_a_record_from_before_an_objective_was_made_does_not_know_it() -> None:
+    """What a curve has is read from it; a number of the network has to be recorded."""
+    trial = searched(0.2).trials[0]
+    old = replace(trial, result={k: v for k, v in trial.result.items() if k not in OBJECTIVES})
+    assert trial.runs[0].measured.keys() == OBJECTIVES.keys()
+    assert set(old.runs[0].measured) == {"val_error", "train_gflops"}
+    assert at_the_end(old, "params") is None and at_the_end(trial, "params") == trial.result["params"]
 
 
 def test_an_arm_says_which_slot_it_is() -> None:

@@ -16,13 +16,13 @@ from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
+from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.presets import STANDARD
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.stop_rule import STOP_RULES
 from reprtune.spec.study import (
     MIN_FITTING_SHARE,
-    OBJECTIVES,
     SAMPLERS,
     Arm,
     StopRule,
@@ -98,6 +98,8 @@ def test_ablation_controls() -> None:
         ({"objectives": ()}, "objectives must be one or more different names, but got []."),
         ({"objectives": ("val_error",) * 2}, "objectives must be one or more different names, but got ["),
         ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
+        ({"objectives": ("val_error", "params")},
+         "stop.rule 'median' weighs val_error at rungs and the planned train_gflops, but not params."),
         ({"space": {}}, "A search has slots and a space, but slots is"),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
@@ -151,9 +153,17 @@ def test_stop_rules(rule: str) -> None:
 
 @pytest.mark.parametrize("objectives", [("val_error",), ("train_gflops",), ("val_error", "train_gflops")])
 def test_objectives(objectives: tuple[str, ...]) -> None:
-    """One objective or several."""
-    assert study(objectives=objectives).objectives == objectives
-    assert set(objectives) <= set(OBJECTIVES)
+    """One objective or several; trials are judged where the error is among them and there is a rule."""
+    given = study(objectives=objectives)
+    assert given.objectives == objectives and given.stops_early == ("val_error" in objectives)
+    assert not study(objectives=objectives, stop=StopRule(rule="none")).stops_early
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_can_be_minimised_without_a_rule(objective: str) -> None:
+    """Alone and beside the error."""
+    for objectives in {(objective,), tuple({"val_error": 0, objective: 1})}:
+        assert study(objectives=objectives, stop=StopRule(rule="none")).objectives == objectives
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", "gp"])

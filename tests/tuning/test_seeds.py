@@ -70,7 +70,7 @@ def test_every_seed_is_the_run_it_would_be_alone_and_the_objectives_are_means(
         assert trial.values is not None
         assert trial.values["val_error"] == pytest.approx(mean(p.val_error for p in last), abs=1e-12)
         assert trial.values["train_gflops"] == pytest.approx(mean(p.gflops for p in last), rel=1e-12)
-        assert [r.val_error for r in trial.runs] == [p.val_error for p in last]
+        assert [r.measured["val_error"] for r in trial.runs] == [p.val_error for p in last]
         assert trial.result["steps_alone"] == trial.result["steps_spent"] == 24
         assert trial.result["gflops_spent"] == pytest.approx(sum(p.gflops for p in last), rel=1e-9)
 
@@ -113,7 +113,7 @@ def test_the_last_state_of_every_seed_stays_and_can_be_exported(
         trial, run = find_seed(study, name)
         network = slot_network(settings, study, name)
         assert (trial.slot, run.seed) == (1, seed) and network.spec.seed == seed
-        assert network.points[-1].val_error == run.val_error
+        assert network.points[-1].val_error == run.measured["val_error"]
     with pytest.raises(StudyError, match=r"no seed 7.*0-s0, 0-s1, 0-s2|no seed 7"):
         find_seed(study, "0-s7")
 
@@ -243,7 +243,7 @@ def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_fi
     settings = create(tmp_path, **{**SEEDS, "slots": 1})
     (trial,) = work(settings).final()
     assert trial.outcome == "diverged" and trial.values is None and trial.seed == 1
-    assert [run.seed for run in trial.earlier] == [0] and trial.earlier[0].val_error is not None
+    assert [run.seed for run in trial.earlier] == [0] and "val_error" in trial.earlier[0].measured
     (frozen,) = both_queues(settings)[1].trials()
     assert frozen.constraints["finite"] > 0
 
@@ -264,9 +264,7 @@ def test_the_progress_of_a_slot_goes_on_from_seed_to_seed(tmp_path: Path) -> Non
     assert steps == sorted(steps) and {8, 16} <= set(steps) and steps[0] < 8 and steps[-1] < 24
     assert {what.total for what in heard if what.kind == "progress"} == {24}
     (end,) = [what for what in heard if what.kind == "end"]
-    assert end.val_error == pytest.approx(
-        mean(r.val_error for r in study.complete()[0].runs if r.val_error is not None)
-    )
+    assert end.val_error == pytest.approx(mean(r.measured["val_error"] for r in study.complete()[0].runs))
 
 
 def test_a_second_seed_that_cannot_begin_keeps_what_the_first_has_cost(

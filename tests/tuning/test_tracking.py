@@ -15,6 +15,7 @@ import pytest
 from reprtune.errors import TrackingError
 from reprtune.settings import Settings
 from reprtune.tuning.tracking import ENVIRONMENT, connect, open_study, prepare, shown
+from reprtune.tuning.views import view_state
 from tests.tuning.tracked import DIGEST, STUDY
 
 # mlflow 3.17 on SQLAlchemy 2.1
@@ -54,6 +55,8 @@ def test_the_experiment_says_its_question_and_has_a_view_of_settings_and_results
         "metrics.`val_error`", "metrics.`gflops`", "params.`cycles`", "tags.`reprtune.outcome`",
     ]  # fmt: skip
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val_error`", True)
+    columns = view_state((), ("val_error", "inference_gflops"))["selectedColumns"]
+    assert columns[:2] == ["metrics.`val_error`", "metrics.`result.inference_gflops`"]
 
 
 def test_prepare_again_changes_nothing(settings: Settings) -> None:
