@@ -6,9 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from statistics import fmean
-from textwrap import wrap
 from typing import Any, Protocol
 
 from dashboards.next_step import progress
@@ -24,19 +22,6 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     texts = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts]
-    return "\n".join(lines)
-
-
-def explained(entries: Sequence[Mapping[str, Any]], header: str, columns: int = 79) -> str:
-    """Names with what they are, beside them and wrapped; then what it costs, needs, and its options."""
-    width = max(len(entry["name"]) for entry in entries) + 2
-    lines = [f"{header:<{width}}what it is"]
-    for entry in entries:
-        notes = {key: entry.get(key) for key in ("cost", "needs")}
-        notes["options"] = ", ".join(entry.get("fields", ()))
-        texts = [entry["line"], *(f"{key}: {text}" for key, text in notes.items() if text)]
-        rows = [row for text in texts for row in wrap(text, columns - width, subsequent_indent="  ")]
-        lines += [f"{name:<{width}}{row}" for name, row in zip_longest([entry["name"]], rows, fillvalue="")]
     return "\n".join(lines)
 
 
