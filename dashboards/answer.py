@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dashboards import verdict
+from dashboards.codes import mixed
 from dashboards.units import cost, count, percent, points, settings
 from reprtune.analysis.attempts import deciding, end_measure
 from reprtune.analysis.confirmation import confirmation
@@ -21,7 +22,11 @@ def answer(record: StudyRecord) -> tuple[str, ...]:
 def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
-    sentences = [(_unfinished(record), "history"), (_cut_short(record), "history")]
+    sentences = [
+        (_unfinished(record), "history"),
+        (_cut_short(record), "history"),
+        (mixed(record), "history"),
+    ]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.slots:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))

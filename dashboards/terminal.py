@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Protocol
 
+from dashboards.codes import created_with, mixed
 from dashboards.next_step import progress
+from reprtune.record.codes import of_study, other_code
 from reprtune.record.leaders import leader_arm
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
@@ -76,6 +78,8 @@ def status(study: StudyRecord) -> str:
                      f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
+    if said := mixed(study):
+        lines.append(f"  code:     {said}")
     return "\n".join(lines)
 
 
@@ -133,6 +137,8 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "pending": study.pending(),
         "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
         "unconfirmed": study.unconfirmed(),
+        "code": of_study(study),
+        "other_code": {code: len(trials) for code, trials in other_code(study).items()},
     }
 
 
@@ -223,7 +229,7 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
         f"Would change our mind: {spec.decision}",
         f"Cost: {spec.cost}",
         table(rows, ("field", "value")),
-        table(sorted(study.facts.items()), ("found at create", "value")),
+        table(sorted({**study.facts, "code": created_with(study)}.items()), ("found at create", "value")),
         status(study),
     ]
     if trials:

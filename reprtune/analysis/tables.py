@@ -15,7 +15,7 @@ BEFORE = ("number", "slot", "arm", "seed", "outcome", "decides_slot")
 AFTER = (
     *("val_error", "train_gflops", "front_rank", "steps", "epochs"),
     *("seconds_spent", "seconds_alone", "steps_spent", "steps_alone"),
-    *("device", "host", "started", "ended", "error"),
+    *("device", "host", "code", "started", "ended", "error"),
 )
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", "val_error_mean", "val_error_sd"),
@@ -70,6 +70,7 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
         **{f: trial.result.get(f) for f in ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone")},
         "device": trial.result.get("device") or trial.lease.get("device"),
         "host": trial.result.get("host") or trial.lease.get("host"),
+        "code": " ".join(trial.codes),
         "started": trial.started,
         "ended": trial.ended,
         "error": trial.result.get("error"),

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 import reprtune
 from reprtune.errors import StudyError
+from reprtune.record.codes import of_study, short_digest
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.record.slots import find_seed, slot_name, trial_spec
 from reprtune.settings import Settings
@@ -30,6 +31,7 @@ from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, open_device
 from reprtune.training.run import Materials, Run
 from reprtune.training.state import bits_equal, decode
+from reprtune.tuning.code import check_code
 from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
@@ -62,7 +64,8 @@ class Recomputed:
 
     Attributes:
         slot: its name. seeds: each with its checks. changes: what is another now than when it was recorded,
-            and may explain a difference. folder: of the states, where they were kept.
+            and may explain a difference. code: which code the study, the record and this training are of, where
+            they are not all of the same. folder: of the states, where they were kept.
     """
 
     study: str
@@ -70,6 +73,7 @@ class Recomputed:
     outcome: str
     seeds: tuple[SeedChecks, ...]
     changes: tuple[str, ...]
+    code: str = ""
     folder: str | None = None
 
     @property
@@ -78,22 +82,29 @@ class Recomputed:
 
 
 def recompute(
-    settings: Settings, study: StudyRecord, name: str, observe: Observe, *, keep: bool = False
+    settings: Settings,
+    study: StudyRecord,
+    name: str,
+    observe: Observe,
+    *,
+    keep: bool = False,
+    accept_code: bool = False,
 ) -> Recomputed:
     """Train the slot called `name` again, with all of its seeds or the one that is named.
 
     Args:
         study: with histories. observe: called with the history so far and what just happened.
-        keep: leave the folder of states.
+        keep: leave the folder of states. accept_code: go on although the code here is not the study's.
 
     Raises:
         StudyError: there is no such slot, it has not ended with a training, or data or code are not those
             of the study. KeyboardInterrupt: on SIGINT and SIGTERM; nothing is left then.
     """
     trial, runs = _chosen(study, name)
+    code = check_code(study, accept=accept_code)
     device = open_device(settings)
     materials = Materials(settings.data_dir, device)
-    check_user_code(study)
+    here = short_digest(code, check_user_code(study, accept=accept_code))
     check_data(study, materials)
     with _scratch(settings, keep=keep) as folder:
         store = StateStore(folder)
@@ -108,7 +119,8 @@ def recompute(
         slot=slot_name(trial),
         outcome=trial.outcome,
         seeds=tuple(found),
-        changes=_changes(trial, describe(device, how)),
+        changes=_changes(trial, describe(device, how), here),
+        code=_code(study, runs, here),
         folder=str(folder) if keep else None,
     )
 
@@ -260,12 +272,21 @@ def compare_tensors(now: Mapping[str, Any], then: Mapping[str, Any]) -> Check:
     return Check(what="weights", equal=False, detail=text)
 
 
-def _changes(trial: TrialRecord, device: str) -> tuple[str, ...]:
+def _code(study: StudyRecord, runs: Sequence[SeedRun], here: str) -> str:
+    """A sentence where another code was at work than the study's; empty else, and where that is unknown."""
+    own, then = of_study(study), sorted({run.code for run in runs if run.code})
+    if own is None or {own, here, *then} == {own}:
+        return ""
+    return f"code: {here} here, recorded under {' and '.join(then) or 'unknown'}; the study's is {own}"
+
+
+def _changes(trial: TrialRecord, device: str, code: str) -> tuple[str, ...]:
     """What may explain a difference."""
     versions = trial.result.get("versions") or {}
     rows = [
         ("reprtune", reprtune.__version__, versions.get("reprtune")),
         ("torch", TORCH_VERSION, versions.get("torch")),
+        ("code", code, trial.result.get("code")),
         ("device", device, trial.result.get("device")),
         ("host", platform.node(), trial.result.get("host")),
     ]
