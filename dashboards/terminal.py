@@ -186,9 +186,19 @@ def trial_result(result: Mapping[str, Any]) -> str:
     ]
     if "network" in result:
         rows.append(("network", result["network"]))
+    if text := networks(result.get("history")):
+        rows.insert(2, ("its networks", text))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
+
+
+def networks(history: Mapping[str, Any] | None) -> str:
+    """The last error of each of several networks, and of their ensemble; empty for one network."""
+    if not history or not history.get("member_errors"):
+        return ""
+    errors = ", ".join(map(percent, history["member_errors"][-1]))
+    return f"{errors}; their ensemble {percent(history['ensemble_errors'][-1])}"
 
 
 def _measured(result: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ AFTER = (
 )
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", "val_error_mean", "val_error_sd"),
-    *("cost_factor", "steps_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
+    *("cost_factor", "budget_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
 CONFIRMATION_COLUMNS = (
@@ -92,7 +92,7 @@ def control_rows(record: StudyRecord) -> list[Row]:
                 "val_error_mean": arm.mean,
                 "val_error_sd": arm.sd,
                 "cost_factor": arm.cost_factor,
-                "steps_factor": arm.steps_factor,
+                "budget_factor": arm.budget_factor,
                 "n_pairs": d.n if d else None,
                 **_interval("difference_mean", "difference", d),
                 **_interval("difference_with_chance", "difference_with_chance", c),

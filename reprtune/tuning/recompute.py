@@ -184,10 +184,22 @@ def compare_histories(now: History, then: History) -> list[Check]:
         checks.append(_curve(name, values))
     checks.append(_events("drops", now.drops, then.drops))
     checks.append(_events("restores", now.restores, then.restores))
+    if now.member_errors or then.member_errors:
+        checks += [_events("exchanges", now.exchanges, then.exchanges), _networks(now, then)]
     if (now.diverged_at, then.diverged_at) != (None, None):
         text = f"diverged by step {now.diverged_at}, recorded {then.diverged_at}"
         checks.append(Check(what="divergence", equal=now.diverged_at == then.diverged_at, detail=text))
     return checks
+
+
+def _networks(now: History, then: History) -> Check:
+    """The errors of several networks, and of their ensemble."""
+    ours, theirs = ((h.member_errors, h.ensemble_errors) for h in (now, then))
+    last = [f"{100 * e:.2f} %" for e in (now.member_errors or ((),))[-1]]
+    text = f"{', '.join(last)} at the end, their ensemble {100 * (now.ensemble_errors or (1,))[-1]:.2f} %"
+    return Check(
+        what="networks", equal=ours == theirs, detail=text if ours == theirs else f"{text}; recorded others"
+    )
 
 
 def _same(a: float, b: float) -> bool:
