@@ -46,9 +46,11 @@ check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed
 
-docs: $(READY)  ## write the command line's reference, docs/cli.md, out of the commands' own help
+docs: $(READY)  ## write docs/cli.md out of the commands' own help, and docs/methods.md out of the methods
 	$(BIN)/python cli.py reference > docs/cli.md.part
 	mv docs/cli.md.part docs/cli.md
+	$(BIN)/python cli.py reference --methods > docs/methods.md.part
+	mv docs/methods.md.part docs/methods.md
 
 gpu-check: $(READY_DEV)  ## run the tests that need a GPU; fails where there is none
 	@$(BIN)/python -c 'import sys, torch; n = torch.cuda.device_count(); \

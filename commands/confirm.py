@@ -10,6 +10,7 @@ import click
 
 from commands.launching import launch
 from commands.options import (
+    accept_option,
     completing,
     deterministic_option,
     examples,
@@ -57,12 +58,13 @@ def complete_slots(ctx: click.Context) -> Iterable[str]:
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@accept_option
 @notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def confirm(
-    name: str, top: int | None, n_seeds: int | None, slots: tuple[str, ...], workers: int, notify: str | None,
-    **where: Any,
+    name: str, top: int | None, n_seeds: int | None, slots: tuple[str, ...], workers: int, accept_code: bool,
+    notify: str | None, **where: Any,
 ) -> None:  # fmt: skip
     """Train the leaders and all controls of a finished study again, on fresh seeds, and measure them on the test part.
 
@@ -75,12 +77,22 @@ def confirm(
 
     settings = make_settings(**where)
     read_stored(name, where)  # looking makes nothing where there is no storage
-    plan = prepare_confirmation(open_storage(settings.storage_url), name, top, n_seeds, slots)
+    storage = open_storage(settings.storage_url)
+    plan = prepare_confirmation(storage, name, top, n_seeds, slots, accept_code=accept_code)
     seeds = ", ".join(map(str, plan.seeds))
     click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
     before = read_stored(name, where)
     total = len(plan.slots)
-    summary = launch(settings, name, workers, notify, total - before.unconfirmed(), total, confirms=True)
+    summary = launch(
+        settings,
+        name,
+        workers,
+        notify,
+        total - before.unconfirmed(),
+        total,
+        confirms=True,
+        accept_code=accept_code,
+    )
     if summary.interrupted:
         click.echo(f"  next: python cli.py study confirm {name}", err=True)
         raise click.exceptions.Exit(130)

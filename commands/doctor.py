@@ -33,8 +33,8 @@ MARKS = {"ok": "ok", "warning": "WARNING", "problem": "PROBLEM"}
 def doctor(name: str | None, as_json: bool, **where: Any) -> None:
     """Look at device, memory, data, storage, MLflow, folders and packages, and say how to mend what is wrong.
 
-    With the NAME of a study also: are its data and your own code here those it was created with? Looking makes
-    nothing. Exit code 1 where there is a problem; warnings are none.
+    With the NAME of a study also: are its data, our code and your own here those it was created with? Looking
+    makes nothing. Exit code 1 where there is a problem; warnings are none.
     """
     settings = make_settings(**where)
     from reprtune.tuning.doctor import examine

@@ -24,11 +24,13 @@ def launch(
     *,
     trials: int | None = None,
     confirms: bool = False,
+    accept_code: bool = False,
 ) -> Summary:
     """Work on the study, or on its confirmation, until nothing is left to take here, and say how it stands.
 
     Args:
         done, total: slots, for the progress. trials: begin at most so many; None = all.
+        accept_code: go on although the code here is not the study's.
     """
     from dashboards.html import add_library
     from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
@@ -38,8 +40,9 @@ def launch(
 
     progress = StudyProgress(done, total)
     launcher = Launcher(
-        settings, name, workers, trials, trial_draft, add_library, progress, progress.say, confirms=confirms
-    )
+        settings, name, workers, trials, trial_draft, add_library, progress, progress.say,
+        confirms=confirms, accept_code=accept_code,
+    )  # fmt: skip
     with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
         with contextlib.closing(progress):
             summary = launcher.run()

@@ -177,6 +177,11 @@ set_option = click.option(
     help="Change a field, e.g. method.criterion=l2.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+accept_option = click.option(
+    "--accept-code",
+    is_flag=True,
+    help="Go on although the code here, or torch, is not what the study was created with.",
+)
 force_option = click.option(
     "--force", is_flag=True, help="Replace the exported network that is in the folder."
 )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from commands.options import (
+    accept_option,
     completing,
     deterministic_option,
     examples,
@@ -45,10 +46,11 @@ def ended_slots(ctx: click.Context) -> Iterable[str]:
 @study_argument
 @click.argument("slot", shell_complete=completing(ended_slots))
 @click.option("--keep", is_flag=True, help="Keep the folder with the states of the recomputation.")
+@accept_option
 @json_option
 @deterministic_option
 @places("runs_dir", "storage", "data_dir", "states_dir", "device")
-def run(name: str, slot: str, keep: bool, as_json: bool, **where: Any) -> None:
+def run(name: str, slot: str, keep: bool, accept_code: bool, as_json: bool, **where: Any) -> None:
     """Train a recorded trial again from nothing and say whether exactly the same comes out.
 
     SLOT is a number of the search, ARM-sSEED of a control, or slot-NUMBER-sSEED of the confirmation. Where
@@ -62,7 +64,8 @@ def run(name: str, slot: str, keep: bool, as_json: bool, **where: Any) -> None:
 
     record = read_stored(name, where, histories=True)
     with contextlib.closing(TrialProgress()) as progress:
-        found = recompute(make_settings(**where), record, slot, progress, keep=keep)
+        settings = make_settings(**where)
+        found = recompute(settings, record, slot, progress, keep=keep, accept_code=accept_code)
     if as_json:
         click.echo(to_json({**to_plain(found), "equal": found.equal}))
     else:
@@ -79,9 +82,10 @@ def _text(found: Any) -> str:
         )
         lines += [f"  {check.what:<11} {check.detail}" for check in seed.checks]
     lines.append("equal" if found.equal else "NOT equal")
+    lines += [f"  {found.code}"] if found.code else []
     if not found.equal:
         lines += [f"  another {change}" for change in found.changes] or [
-            "  versions, device and host are those of the record; the source of reprtune/training may have changed"
+            "  code, versions, device and host are those of the record, as far as it has them"
         ]
         lines.append(
             "  the same bits are promised on the same kind of CPU, torch build and number of threads, or on the "

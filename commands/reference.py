@@ -1,4 +1,4 @@
-"""`reference`: docs/cli.md, out of the commands' own help. `make docs` writes it."""
+"""`reference`: docs/cli.md, out of the commands' own help, and docs/methods.md. `make docs` writes them."""
 
 from __future__ import annotations
 
@@ -44,10 +44,16 @@ def _title(context: click.Context) -> str:
     return context.command_path.removeprefix(PROGRAM).strip()
 
 
-@click.command("reference", hidden=True, epilog=examples("reference"))
+@click.command("reference", hidden=True, epilog=examples("reference", "reference --methods"))
+@click.option("--methods", is_flag=True, help="The table of methods, docs/methods.md, instead.")
 @click.pass_context
-def reference_(context: click.Context) -> None:
+def reference_(context: click.Context, methods: bool) -> None:
     """Print this command line's reference as Markdown."""
     root = context.find_root().command
     assert isinstance(root, click.Group)
-    click.echo(reference(root), nl=False)
+    if methods:
+        from commands.methods_page import methods_page
+
+        click.echo(methods_page(), nl=False)
+    else:
+        click.echo(reference(root), nl=False)

@@ -10,6 +10,7 @@ from commands.confirm import confirm
 from commands.launching import launch
 from commands.options import (
     Seconds,
+    accept_option,
     choices,
     completing,
     deterministic_option,
@@ -88,15 +89,27 @@ def create(
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@accept_option
 @notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
-def run(name: str, trials: int | None, workers: int, notify: str | None, **where: Any) -> None:
+def run(
+    name: str, trials: int | None, workers: int, accept_code: bool, notify: str | None, **where: Any
+) -> None:
     """Run what is left of a study, here; start it on as many machines as you like."""
     settings = make_settings(**where)
     before = read_stored(name, where)
     total = before.spec.slots + len(before.spec.control_cells())
-    summary = launch(settings, name, workers, notify, total - before.pending(), total, trials=trials)
+    summary = launch(
+        settings,
+        name,
+        workers,
+        notify,
+        total - before.pending(),
+        total,
+        trials=trials,
+        accept_code=accept_code,
+    )
     if summary.interrupted:
         click.echo(f"  next: python cli.py study resume {name}", err=True)
         raise click.exceptions.Exit(130)

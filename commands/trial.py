@@ -56,7 +56,7 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
 
     SLOT is a number of the search, as `study status` and the report show it, or ARM-sSEED of a control.
     Where trials have several seeds, NUMBER-sSEED is one of them and NUMBER the last.
-    A trial that was stopped early gives the network it had then.
+    A trial that was stopped early gives the network it had then. One of several networks gives a folder for each.
     """
     record, settings = read_stored(name, where), make_settings(**where)
     from reprtune.record.slots import find_seed, seed_name
@@ -82,7 +82,7 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
 
 def warn_of_missing_program(content: Iterable[str]) -> None:
     """On stderr, where torch.export could not write the network."""
-    if "network.pt2" not in content:
+    if not any(name.endswith("network.pt2") for name in content):
         click.echo(
             "torch.export cannot write this network (description.json says why): load.py builds it from its "
             "code and loads weights.pt.",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from dashboards import verdict
+from dashboards.codes import mixed
 from dashboards.units import count, listed, percent, points, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
@@ -24,7 +25,11 @@ def answer(record: StudyRecord) -> tuple[str, ...]:
 def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
-    sentences = [(_unfinished(record), "history"), (_cut_short(record), "history")]
+    sentences = [
+        (_unfinished(record), "history"),
+        (_cut_short(record), "history"),
+        (mixed(record), "history"),
+    ]
     sentences += [(text, "") for text in outdated(record)]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.slots:

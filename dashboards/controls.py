@@ -75,7 +75,8 @@ def words(info: ControlsInfo) -> Words:
         reading=(
             "Differences are paired by seed, in percentage points; left of 0 is better than standard. The "
             "interval is a paired t interval over seeds, given this split of the data, and not corrected "
-            "for the number of arms. The best of the search was selected on this very validation part and "
+            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, relative to "
+            "standard: compare arms within one. The best of the search was selected on this very validation part and "
             "stands here only for orientation."
         ),
         table=_table(info) if info.arms else None,
@@ -87,7 +88,7 @@ def _table(info: ControlsInfo) -> Table:
     rows = [
         (
             a.arm, str(a.n), str(a.n_diverged), str(a.n_failed), str(a.n_open), _mean_sd(a),
-            _factor(a.cost_factor), _factor(a.steps_factor), difference_text(a.difference),
+            _factor(a.cost_factor), _factor(a.budget_factor), difference_text(a.difference),
             difference_text(a.with_chance),
         )
         for a in info.arms
@@ -106,7 +107,7 @@ def _table(info: ControlsInfo) -> Table:
         caption="Control arms; differences to standard in percentage points of error, with 95 % intervals",
         header=(
             "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd", "cost factor",
-            "steps factor", "difference", "with chance error for diverged runs",
+            "budget factor", "difference", "with chance error for diverged runs",
         ),
         rows=tuple(rows),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -22,6 +22,7 @@ from reprtune.spec.history import History
 TITLE = "Learning curves"
 MAX_LINES = 5
 MAX_CURVES = 250  # of those that do not stand out
+DASHES = ("solid", "dash", "dot", "dashdot")
 LOG_FROM = 5  # from this ratio of the largest to the smallest error
 
 
@@ -40,6 +41,8 @@ class Curve:
     Attributes:
         role: `best`, `front`, `standard` or empty: what makes it stand out.
         n_cycles: drops so far. total_epochs: planned length.
+        exchanges: between several networks, in epochs. members: on the page of one trial, name -> error at each
+            point of every network, and of their ensemble.
     """
 
     label: str
@@ -50,6 +53,8 @@ class Curve:
     sub: tuple[Span, ...]
     n_cycles: int
     total_epochs: float
+    exchanges: tuple[float, ...] = ()
+    members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +117,21 @@ def curve(history: History, label: str, outcome: str, role: str = "") -> Curve:
         epochs=tuple(p.step / per for p in history.points),
         errors=tuple(p.val_error if math.isfinite(p.val_error) else None for p in history.points),
         sub=tuple(Span(start=a / per, end=b / per) for a, b in sub_phases(history)),
-        n_cycles=len(history.drops),
+        n_cycles=len(history.drops_of()),
         total_epochs=history.total_steps / per,
+        exchanges=tuple(e.step / per for e in history.exchanges),
     )
+
+
+def curve_of_all(history: History, label: str, outcome: str) -> Curve:
+    """The same, with the curves of several networks and of their ensemble."""
+    found = curve(history, label, outcome)
+    if history.n_members == 1:
+        return found
+    networks = {
+        f"network {k + 1}": tuple(errors) for k, errors in enumerate(zip(*history.member_errors, strict=True))
+    }
+    return replace(found, members={**networks, "ensemble": history.ensemble_errors})
 
 
 def figure(info: CurvesInfo) -> go.Figure:
@@ -132,6 +149,7 @@ def figure(info: CurvesInfo) -> go.Figure:
         _add_line(fig, c, theme.SERIES[i % len(theme.SERIES)], "solid")
     if info.curves:
         chosen = info.curves[0]
+        _add_members(fig, chosen)
         fig.add_scatter(
             **_xy(chosen), name=_chosen_name(chosen), mode="lines+markers",
             line={"color": theme.VERMILLION, "width": 3}, marker={"size": 5},
@@ -193,12 +211,31 @@ def _add_line(fig: go.Figure, c: Curve, colour: str, dash: str) -> None:
     )  # fmt: skip
 
 
+def _add_members(fig: go.Figure, c: Curve) -> None:
+    """Of several networks each, thin, and their ensemble."""
+    for i, (name, errors) in enumerate(c.members.items()):
+        colour = theme.BLUE if name == "ensemble" else theme.GREY
+        fig.add_scatter(
+            x=list(c.epochs), y=[round(100 * e, 4) for e in errors], name=name, mode="lines",
+            line={"color": colour, "width": 2 if name == "ensemble" else 1, "dash": DASHES[i % len(DASHES)]},
+            hovertemplate=f"epoch %{{x:.4g}}: %{{y:.2f}} %<extra>{name}</extra>",
+        )  # fmt: skip
+
+
 def _chosen_name(c: Curve) -> str:
     return theme.text(f"chosen: {c.label}")
 
 
 def _shades(c: Curve) -> list[dict[str, Any]]:
-    return [
+    """Phases without the dropped filters; exchanges as ticks above the axis."""
+    ticks = [
+        {
+            "type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 0.03,
+            "line": {"width": 1, "color": theme.GREY}, "layer": "below",
+        }
+        for x in c.exchanges
+    ]  # fmt: skip
+    return ticks + [
         {
             "type": "rect", "xref": "x", "yref": "paper", "x0": s.start, "x1": s.end, "y0": 0, "y1": 1,
             "fillcolor": theme.SKY, "opacity": 0.2, "line": {"width": 0}, "layer": "below",
@@ -224,6 +261,10 @@ def words(info: CurvesInfo) -> Words:
     several = len(info.curves) > 1
     who = "the chosen trial trains" if several else "training"
     reading = f"Shaded: {who} without the dropped filters. The error jumps where filters come back."
+    if any(c.exchanges for c in info.curves):
+        reading += " A tick above the axis: the networks of a trial exchange; the error is what they have afterwards."
+    if any(c.members for c in info.curves):
+        reading += " The thick line is the mean over the networks."
     if several:
         reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
     if info.n > len(info.curves):

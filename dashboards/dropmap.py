@@ -41,12 +41,13 @@ class CycleDrops:
 
 @dataclass(frozen=True, kw_only=True)
 class DropMap:
-    """One trial's drops; `layers`: droppable layer -> its filters, in network order."""
+    """One trial's drops, of several networks the first's; `layers`: droppable layer -> its filters, in network order."""
 
     label: str
     layers: Mapping[str, int]
     kept_out: Mapping[str, str]
     cycles: tuple[CycleDrops, ...]
+    n_members: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def info(record: StudyRecord) -> DropMapInfo:
 
 def drop_map(history: History, label: str) -> DropMap:
     """One trial's drops from its history."""
-    restores = {r.cycle: r for r in history.restores}
+    restores = {r.cycle: r for r in history.restores_of()}
     return DropMap(
         label=label,
         layers=dict(history.layers),
@@ -91,8 +92,9 @@ def drop_map(history: History, label: str) -> DropMap:
                 if d.cycle in restores
                 else None,
             )
-            for d in history.drops
+            for d in history.drops_of()
         ),
+        n_members=history.n_members,
     )
 
 
@@ -202,6 +204,8 @@ def words(info: DropMapInfo) -> Words:
     more = ""
     if info.n_with_drops > len(info.maps):
         more = f" Shown are {len(info.maps)} of {info.n_with_drops} trials that dropped filters."
+    if any(m.n_members > 1 for m in info.maps):
+        more += " Of a trial that trains several networks these are the first one's; each drops its own."
     if info.maps and info.maps[0].kept_out:
         reasons = "; ".join(f"{layer} {reason}" for layer, reason in info.maps[0].kept_out.items())
         more += f" Never dropped, because their channels cannot be followed soundly: {reasons}."

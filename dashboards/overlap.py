@@ -15,7 +15,7 @@ from dashboards.units import count, significant
 from reprtune.analysis.front import best, front
 from reprtune.analysis.stopping_account import spread
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.history import History
+from reprtune.spec.history import Drop, History, Restore
 from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
 
@@ -43,6 +43,7 @@ class Course:
     criterion: str
     family: str
     readings: tuple[Reading, ...]
+    n_members: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,11 @@ def _course(record: StudyRecord, trial: TrialRecord) -> Course:
     label = f"slot {trial.slot}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
     criterion = _criterion(record, trial)
     return Course(
-        label=label, criterion=criterion, family=_family(criterion), readings=_readings(trial.history)
+        label=label,
+        criterion=criterion,
+        family=_family(criterion),
+        readings=_readings(trial.history),
+        n_members=trial.history.n_members,
     )
 
 
@@ -116,7 +121,8 @@ def _family(criterion: str) -> str:
 
 def _readings(history: History) -> tuple[Reading, ...]:
     per = history.steps_per_epoch
-    events = [(e.step, "drop", e) for e in history.drops] + [(e.step, "restore", e) for e in history.restores]
+    events: list[tuple[int, str, Drop | Restore]] = [(e.step, "drop", e) for e in history.drops_of()]
+    events += [(e.step, "restore", e) for e in history.restores_of()]
     return tuple(
         Reading(moment=moment, cycle=e.cycle, epoch=step / per, overlap=dict(e.overlap))
         for step, moment, e in sorted(events, key=lambda row: (row[0], row[1] == "drop"))
@@ -130,7 +136,7 @@ def _means(record: StudyRecord, trials: list[TrialRecord]) -> tuple[FamilyMean, 
     for trial in trials:
         family = _family(_criterion(record, trial))
         assert trial.history is not None
-        for event, into in ((trial.history.drops, before), (trial.history.restores, after)):
+        for event, into in ((trial.history.drops_of(), before), (trial.history.restores_of(), after)):
             for e in event:
                 if e.overlap:
                     into.setdefault((family, e.cycle), []).append(statistics.fmean(e.overlap.values()))
@@ -211,6 +217,8 @@ def words(info: OverlapInfo) -> Words:
     more = ""
     if info.n_with > len(info.courses):
         more = f" In the menu are {len(info.courses)} of {info.n_with:,} runs; the table's means are of all."
+    if any(c.n_members > 1 for c in info.courses):
+        more += " Of a run that trains several networks it is the first one's."
     return Words(
         missing=None if info.courses else "No trial has dropped a filter yet, so no overlap was measured.",
         reading=(

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.answer import sourced
+from dashboards.codes import created_with
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
@@ -54,6 +55,7 @@ class OverviewInfo:
     created: float
     version: str
     digest: str
+    code: str
 
 
 def info(record: StudyRecord) -> OverviewInfo:
@@ -84,6 +86,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         created=record.created,
         version=record.version,
         digest=record.digest,
+        code=created_with(record),
     )
 
 
@@ -161,6 +164,7 @@ def words(info: OverviewInfo) -> Words:
             f"{done} of {count(info.slots, 'slot')}, {held} of {count(info.control_slots, 'control')}",
         ),
         ("Created", f"{moment(info.created)}, reprtune {info.version}, digest {info.digest[:12]}"),
+        ("Code", info.code),
     ]
     rows = [(o, str(n), OUTCOMES[o][2], "yes" if OUTCOMES[o][1] else "no") for o, n in info.attempts.items()]
     return Words(

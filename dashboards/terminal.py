@@ -6,13 +6,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from statistics import fmean
-from textwrap import wrap
 from typing import Any, Protocol
 
+from dashboards.codes import created_with, mixed
 from dashboards.next_step import progress
 from dashboards.versions import outdated
+from reprtune.record.codes import of_study, other_code
 from reprtune.record.leaders import leader_arm, rank
 from reprtune.record.measures import at_the_end
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
@@ -27,19 +27,6 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     texts = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in texts]
-    return "\n".join(lines)
-
-
-def explained(entries: Sequence[Mapping[str, Any]], header: str, columns: int = 79) -> str:
-    """Names with what they are, beside them and wrapped; then what it costs, needs, and its options."""
-    width = max(len(entry["name"]) for entry in entries) + 2
-    lines = [f"{header:<{width}}what it is"]
-    for entry in entries:
-        notes = {key: entry.get(key) for key in ("cost", "needs")}
-        notes["options"] = ", ".join(entry.get("fields", ()))
-        texts = [entry["line"], *(f"{key}: {text}" for key, text in notes.items() if text)]
-        rows = [row for text in texts for row in wrap(text, columns - width, subsequent_indent="  ")]
-        lines += [f"{name:<{width}}{row}" for name, row in zip_longest([entry["name"]], rows, fillvalue="")]
     return "\n".join(lines)
 
 
@@ -94,6 +81,8 @@ def status(study: StudyRecord) -> str:
                      f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
+    if said := mixed(study):
+        lines.append(f"  code:     {said}")
     return "\n".join(lines)
 
 
@@ -151,6 +140,8 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "pending": study.pending(),
         "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
         "unconfirmed": study.unconfirmed(),
+        "code": of_study(study),
+        "other_code": {code: len(trials) for code, trials in other_code(study).items()},
     }
 
 
@@ -194,9 +185,19 @@ def trial_result(result: Mapping[str, Any]) -> str:
     ]
     if "network" in result:
         rows.append(("network", result["network"]))
+    if text := networks(result.get("history")):
+        rows.insert(2, ("its networks", text))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
+
+
+def networks(history: Mapping[str, Any] | None) -> str:
+    """The last error of each of several networks, and of their ensemble; empty for one network."""
+    if not history or not history.get("member_errors"):
+        return ""
+    errors = ", ".join(map(percent, history["member_errors"][-1]))
+    return f"{errors}; their ensemble {percent(history['ensemble_errors'][-1])}"
 
 
 def _measured(result: Mapping[str, Any]) -> str:
@@ -224,7 +225,7 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
         f"Would change our mind: {spec.decision}",
         f"Cost: {spec.cost}",
         table(rows, ("field", "value")),
-        table(sorted(study.facts.items()), ("found at create", "value")),
+        table(sorted({**study.facts, "code": created_with(study)}.items()), ("found at create", "value")),
         status(study),
         *outdated(study),
     ]

@@ -9,7 +9,7 @@ from reprtune.spec.history import History
 
 def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
     """A page that needs no network. `title` names the trial, `subtitle` says more."""
-    shown = (curves.curve(history, title, "trial"),) if history.points else ()
+    shown = (curves.curve_of_all(history, title, "trial"),) if history.points else ()
     drops = (dropmap.drop_map(history, title),) if history.drops else ()
     curve_info = curves.CurvesInfo(curves=shown, n=len(shown))
     drop_info = dropmap.DropMapInfo(maps=drops, n_with_drops=len(drops))

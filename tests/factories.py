@@ -11,7 +11,7 @@ from typing import Any
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 from reprtune.spec.duration import Duration
-from reprtune.spec.history import Drop, History, Point, Restore
+from reprtune.spec.history import Drop, Exchange, History, Point, Restore
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 
 STEPS_PER_EPOCH = 21
@@ -90,6 +90,20 @@ def make_history(
         restores=tuple(restores),
         diverged_at=until_epoch * STEPS_PER_EPOCH + 7 if diverged else None,
     )
+
+
+def several(history: History, n: int = 2, *, exchanging: bool = False) -> History:
+    """The same as that of `n` networks, which stand 0.02 apart around its errors; the later ones drop nothing in
+    conv2. With `exchanging` they do so at every point."""
+    off = [0.02 * (k - (n - 1) / 2) for k in range(n)]
+    errors = tuple(tuple(p.val_error + o for o in off) for p in history.points)
+    drops = [replace(d, member=k, dropped={} if k else d.dropped) for d in history.drops for k in range(n)]
+    restores = [replace(r, member=k) for r in history.restores for k in range(n)]
+    told = [Exchange(step=p.step, before=e, after=e) for p, e in zip(history.points, errors, strict=True)]
+    return replace(
+        history, drops=tuple(drops), restores=tuple(restores), exchanges=tuple(told) if exchanging else (),
+        member_errors=errors, ensemble_errors=tuple(p.val_error - 0.015 for p in history.points),
+    )  # fmt: skip
 
 
 def _point(step: int, phase: str, cycle: int, epoch: int, error: float, gflops: float) -> Point:

@@ -130,10 +130,11 @@ def completions(*words: str) -> list[str]:
     [
         (["train", "--dataset", "fa"], ["fashion-mnist"]),
         (["train", "--model", "conv"], ["convnet-3"]),
-        (["train", "--method", "re"], ["repr"]),
+        (["train", "--method", "re"], ["repr", "redo"]),
         (["study", "create", "repr-s"], ["repr-smoke"]),
         (["study", "create", "x", "--dataset", "fa"], ["fashion-mnist"]),
         (["list", "mo"], ["models"]),
+        (["list", "en"], ["endings"]),
         (["stu"], ["study"]),
     ],
 )

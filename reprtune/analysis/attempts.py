@@ -26,13 +26,13 @@ def n_failed(counts: dict[str, int]) -> int:
 
 
 def sub_phases(history: History) -> list[tuple[int, int]]:
-    """(first, last) step of every phase without the dropped filters.
+    """(first, last) step of every phase without the dropped filters; several networks have the same.
 
     A phase without a restore ends at the last evaluation: the trial was cut short or is still in it.
     """
-    ends = {restore.cycle: restore.step for restore in history.restores}
+    ends = {restore.cycle: restore.step for restore in history.restores_of()}
     last = history.points[-1].step if history.points else 0
-    return [(drop.step, ends.get(drop.cycle, max(last, drop.step))) for drop in history.drops]
+    return [(drop.step, ends.get(drop.cycle, max(last, drop.step))) for drop in history.drops_of()]
 
 
 def seconds_spent(trials: Iterable[TrialRecord]) -> float:

@@ -25,6 +25,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.front import best
 from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
 
 BASELINE = "standard"
@@ -56,7 +57,8 @@ class ArmSummary:
     Attributes:
         n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
         errors: of the complete runs. mean, sd: over them; sd needs two.
-        cost_factor, steps_factor: mean training cost and steps, relative to the standard arm.
+        cost_factor, budget_factor: mean training cost, and steps of all networks of a trial, relative to the
+            standard arm.
         difference: to standard, complete pairs only; None for standard itself or without a pair.
         with_chance: the same with chance error for diverged runs; None when none diverged.
     """
@@ -70,7 +72,7 @@ class ArmSummary:
     mean: float | None
     sd: float | None
     cost_factor: float | None
-    steps_factor: float | None
+    budget_factor: float | None
     difference: Difference | None
     with_chance: Difference | None
 
@@ -118,11 +120,17 @@ def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     attempts = list(deciding(record.controls).values())
     of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.controls}
     chance = chance_error(record)
-    return [_summary(name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()]
+    return [
+        _summary(record, name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()
+    ]
 
 
 def _summary(
-    arm: str, trials: Sequence[TrialRecord], base: Sequence[TrialRecord], chance: float | None
+    record: StudyRecord,
+    arm: str,
+    trials: Sequence[TrialRecord],
+    base: Sequence[TrialRecord],
+    chance: float | None,
 ) -> ArmSummary:
     errors = _errors(trials, None)
     numbers = [e.value for e in errors]
@@ -140,7 +148,7 @@ def _summary(
         mean=statistics.fmean(numbers) if numbers else None,
         sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
         cost_factor=_ratio(_mean_cost(trials), _mean_cost(base)),
-        steps_factor=_ratio(_mean_steps(trials), _mean_steps(base)),
+        budget_factor=_ratio(_mean_steps(record, trials), _mean_steps(record, base)),
         difference=paired(errors, _errors(base, None)) if compare else None,
         with_chance=(
             paired(_errors(trials, chance), _errors(base, chance))
@@ -205,9 +213,15 @@ def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
     return statistics.fmean(costs) if costs else None
 
 
-def _mean_steps(trials: Sequence[TrialRecord]) -> float | None:
-    steps = [t.last_step for t in trials if t.outcome == "complete" and t.last_step]
+def _mean_steps(record: StudyRecord, trials: Sequence[TrialRecord]) -> float | None:
+    """Steps of all networks of a trial."""
+    networks = {arm.name: _n_members(record, arm.changes) for arm in record.spec.controls}
+    steps = [t.last_step * networks[t.arm or ""] for t in trials if t.outcome == "complete" and t.last_step]
     return statistics.fmean(steps) if steps else None
+
+
+def _n_members(record: StudyRecord, changes: Mapping[str, Any]) -> int:
+    return changed(record.spec.base, changes).method.n_members
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

@@ -18,11 +18,11 @@ AFTER = (
     *OBJECTIVES,
     *("front_rank", "steps", "epochs"),
     *("seconds_spent", "seconds_alone", "steps_spent", "steps_alone"),
-    *("device", "host", "started", "ended", "error"),
+    *("device", "host", "code", "started", "ended", "error"),
 )
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", f"{ERROR}_mean", f"{ERROR}_sd"),
-    *("cost_factor", "steps_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
+    *("cost_factor", "budget_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
 CONFIRMATION_COLUMNS = (
@@ -72,6 +72,7 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
         **{f: trial.result.get(f) for f in ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone")},
         "device": trial.result.get("device") or trial.lease.get("device"),
         "host": trial.result.get("host") or trial.lease.get("host"),
+        "code": " ".join(trial.codes),
         "started": trial.started,
         "ended": trial.ended,
         "error": trial.result.get("error"),
@@ -93,7 +94,7 @@ def control_rows(record: StudyRecord) -> list[Row]:
                 f"{ERROR}_mean": arm.mean,
                 f"{ERROR}_sd": arm.sd,
                 "cost_factor": arm.cost_factor,
-                "steps_factor": arm.steps_factor,
+                "budget_factor": arm.budget_factor,
                 "n_pairs": d.n if d else None,
                 **_interval("difference_mean", "difference", d),
                 **_interval("difference_with_chance", "difference_with_chance", c),

@@ -41,6 +41,11 @@ def table(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def texts(value: Any) -> bool:
+    """A table of texts."""
+    return table(value) and all(map(text, value.values()))
+
+
 def count_above_0(value: Any) -> bool:
     return whole(value) and 0 < value < LARGEST
 
@@ -74,7 +79,7 @@ RUNGS: dict[str, Rule] = {"points": curve, "planned_gflops": measured, "seed": w
 _SPENT = ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone", "gflops_spent")
 RESULT: dict[str, Rule] = {
     **dict.fromkeys(_SPENT, number),
-    **dict.fromkeys(("outcome", "host", "device", "history", "error"), text),
+    **dict.fromkeys(("outcome", "host", "device", "history", "error", "code"), text),
     "state": lambda value: value is None or text(value),
     "versions": table,
     "rungs": of(RUNGS),
@@ -93,6 +98,7 @@ SEED: dict[str, Rule] = {
     **dict.fromkeys(OBJECTIVES, measured),
     "rungs": of(RUNGS, "planned_gflops"),
     "state": text,
+    "code": text,
 }
 TRIAL: dict[str, Rule] = {
     "slot": lambda value: whole(value) and value < LARGEST,
@@ -102,7 +108,7 @@ TRIAL: dict[str, Rule] = {
     "settings": table,
     "rungs": of(RUNGS),
     "result": of(RESULT),
-    "lease": of(dict.fromkeys(("worker", "host", "device"), text)),
+    "lease": of(dict.fromkeys(("worker", "host", "device", "code"), text)),
     "progress": of(PROGRESS),
 }
 FACTS: dict[str, Rule] = {
@@ -110,7 +116,8 @@ FACTS: dict[str, Rule] = {
     **dict.fromkeys(("n_train", "n_score", "n_val", "n_test", "n_classes"), whole),
     "data_digest": text,
     "fitting_share": number,
-    "user_code": table,
+    "user_code": texts,
+    "code": of({"modules": texts, "versions": texts, "commit": text}, "modules", "versions"),
     **dict.fromkeys(("input_shape", "mean", "std"), numbers),
     "objective_versions": lambda value: table(value) and all(map(count_above_0, value.values())),
 }
@@ -155,7 +162,7 @@ def check_trial(name: str, trial: FrozenTrial, objectives: Sequence[str], seed_p
     StudyError: an attribute of a trial with a slot is not as it should be.
     """
     for key, value in trial.user_attrs.items():
-        # Whoever reads without histories gets the seeds without theirs too.
+        # Whoever reads without histories gets the seeds without theirs too; older versions wrote no code.
         rule = (
             of(SEED, "seed", "rungs", "state", *objectives) if key.startswith(seed_prefix) else TRIAL.get(key)
         )

@@ -40,6 +40,7 @@ class SeedRun:
         planned_gflops: what it costs when it goes to the end; None before its first drop.
         state: name of its last state; empty while it runs.
         test_error: of a confirmation, at the end; else None.
+        code: short digest of the code it ran under; empty where that is not written down.
     """
 
     seed: int
@@ -49,6 +50,7 @@ class SeedRun:
     planned_gflops: float | None = None
     state: str = ""
     test_error: float | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +72,9 @@ class TrialRecord:
         earlier: the seeds it has finished before its last one.
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
-            `state` and every objective (of its last seed), `error`, and in a confirmation `test_error`,
-            `test_loss`.
-        lease: who holds it: `worker`, `host`, `device`.
+            `state` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
+            in a confirmation `test_error`, `test_loss`.
+        lease: who holds it: `worker`, `host`, `device`, and the `code` there.
         progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
             and `steps` trained in them by this worker (to tell its speed), the error last measured or None,
             and `time` (since 1970, of the worker's clock).
@@ -108,12 +110,18 @@ class TrialRecord:
             planned_gflops=self.planned_gflops,
             state=str(self.result.get("state") or ""),
             test_error=self.result.get("test_error"),
+            code=str(self.result.get("code") or self.lease.get("code") or ""),
         )
         return (*self.earlier, now)
 
     @property
     def last_point(self) -> Point | None:
         return self.history.points[-1] if self.history and self.history.points else None
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Short digests of the code that its seeds ran under, each once; empty where none is known."""
+        return tuple(dict.fromkeys(run.code for run in self.runs if run.code))
 
     @property
     def last_step(self) -> int:
@@ -133,7 +141,8 @@ class StudyRecord:
         spec: the canonical specification. digest: its digest.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
-            `name` and `id`), `objective_versions`.
+            `name` and `id`), `objective_versions`, `user_code` (name -> digest) and `code` (`modules` and `versions`
+            of all that its trials can run, and the `commit`; see `tuning.code`).
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         trials: attempts of the search. controls: attempts of the controls.

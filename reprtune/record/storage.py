@@ -325,6 +325,7 @@ def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
         rungs=_curve(stored["rungs"]),
         planned_gflops=stored["rungs"]["planned_gflops"],
         state=stored["state"],
+        code=stored.get("code", ""),
     )
 
 

@@ -31,6 +31,7 @@ class Entry:
         fields: the options it takes, besides those all of its kind take.
         cost: what it costs, in the reader's terms.
         needs: what must be there.
+        paper: where a method comes from.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Entry:
     fields: tuple[str, ...] = ()
     cost: str = ""
     needs: str = ""
+    paper: str = ""
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -172,6 +174,7 @@ _METHODS = (
         "repr",
         "RePr: train, drop the most overlapping filters, train the rest, restore orthogonally",
         f"{PRESETS}REPR",
+        paper="RePr, arXiv 1811.07275",
     ),
     Entry(
         "lr-restart",
@@ -190,34 +193,62 @@ _METHODS = (
         "sfp",
         "soft filter pruning: the smallest filters become 0 after every epoch and train on",
         f"{PRESETS}SFP",
+        paper="SFP, arXiv 1808.06866",
     ),
-    Entry("dsd", "dense, sparse, dense: single weights dropped once and restored as 0", f"{PRESETS}DSD"),
+    Entry(
+        "dsd",
+        "dense, sparse, dense: single weights dropped once and restored as 0",
+        f"{PRESETS}DSD",
+        paper="DSD, arXiv 1607.04381",
+    ),
     Entry(
         "grafting",
         "Filter Grafting: two networks blended after every epoch by their entropy",
         f"{PRESETS}GRAFTING",
+        paper="Filter Grafting, arXiv 2001.05868",
     ),
     Entry(
         "grafting-internal",
         "grafting in one network: weak filters take over strong ones",
         f"{PRESETS}GRAFTING_INTERNAL",
+        paper="Filter Grafting, arXiv 2001.05868",
     ),
-    Entry("c-sgd", "C-SGD: filters of a cluster grow equal, and are trimmed at the end", f"{PRESETS}C_SGD"),
     Entry(
-        "transforms", "dropped filters are cheap transforms of kept ones, then untied", f"{PRESETS}TRANSFORMS"
+        "c-sgd",
+        "C-SGD: filters of a cluster grow equal, and are trimmed at the end",
+        f"{PRESETS}C_SGD",
+        paper="C-SGD, arXiv 1904.03837",
+    ),
+    Entry(
+        "transforms",
+        "dropped filters are cheap transforms of kept ones, then untied",
+        f"{PRESETS}TRANSFORMS",
+        paper="Cheap Spatial Transformations, arXiv 2110.12844; our own design of it, for its code is not public",
     ),
     Entry(
         "weight-evolution",
         "weak filters cross with dominant ones after every epoch",
         f"{PRESETS}WEIGHT_EVOLUTION",
+        paper="Weight Evolution, arXiv 2110.04492",
     ),
-    Entry("redo", "ReDo: silent filters begin anew, and nothing reads them at first", f"{PRESETS}REDO"),
+    Entry(
+        "redo",
+        "ReDo: silent filters begin anew, and nothing reads them at first",
+        f"{PRESETS}REDO",
+        paper="ReDo, arXiv 2302.12902",
+    ),
     Entry(
         "knowledge-evolution",
         "a fixed share of the filters begins anew in each generation",
         f"{PRESETS}KNOWLEDGE_EVOLUTION",
+        paper="Knowledge Evolution, arXiv 2103.05152",
     ),
-    Entry("ban", "born again: each generation imitates the one before", f"{PRESETS}BAN"),
+    Entry(
+        "ban",
+        "born again: each generation imitates the one before",
+        f"{PRESETS}BAN",
+        paper="Born-Again Networks, arXiv 1805.04770",
+    ),
 )
 
 

@@ -119,6 +119,18 @@ class History:
     ensemble_errors: tuple[float, ...] = ()
     diverged_at: int | None = None
 
+    @property
+    def n_members(self) -> int:
+        """How many networks the trial trains; 1 until several have been evaluated."""
+        return len(self.member_errors[0]) if self.member_errors else 1
+
+    def drops_of(self, member: int = 0) -> list[Drop]:
+        """What was dropped in one network; all drop at the same steps."""
+        return [drop for drop in self.drops if drop.member == member]
+
+    def restores_of(self, member: int = 0) -> list[Restore]:
+        return [restore for restore in self.restores if restore.member == member]
+
     def full_points(self) -> list[tuple[int, float]]:
         """(step, error) where the trial can be compared: the whole network just before each
         drop, at its rungs, and at the end."""

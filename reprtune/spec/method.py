@@ -147,11 +147,16 @@ class MethodSpec:
         """The value of an option, whichever part has it; None where none has."""
         return next((value for _, name, value in self.options() if name == word), None)
 
+    def missing(self) -> Iterator[tuple[str, Part]]:
+        """(place, part) of those that are no more than a value yet."""
+        return (
+            (place, part) for place, part in self.parts() if not isinstance(part, Own) and not part.card.code
+        )
+
     def check_built(self) -> None:
         """Raise SpecError when a part is no more than a value yet."""
-        for place, part in self.parts():
-            if not isinstance(part, Own) and not part.card.code:
-                raise SpecError(
-                    f"method.{place} = {part.name} is not built yet: it can be written down, not trained.",
-                    "See `list methods --long` for what can.",
-                )
+        for place, part in self.missing():
+            raise SpecError(
+                f"method.{place} = {part.name} is not built yet: it can be written down, not trained.",
+                "See `list methods --long` for what can.",
+            )

@@ -35,6 +35,7 @@ POOLING_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adapti
 FLATTENING_FUNCTIONS = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
 ADDING_FUNCTIONS = {operator.add, operator.iadd, operator.sub, torch.add, torch.sub, "add", "sub"}
 MULTIPLYING_FUNCTIONS = {operator.mul, operator.imul, torch.mul, "mul"}
+MIXING_FUNCTIONS = {F.conv2d, F.linear}  # torch.conv2d is the same function
 REDUCING_FUNCTIONS = {torch.mean, torch.sum, torch.amax, "mean", "sum", "amax"}
 READING_SHAPES = {"size", "dim", "numel", "stride", getattr}  # of those that make no tensor
 CHANNELS_LAST = (0, 2, 3, 1)

@@ -5,6 +5,9 @@ network.pt2         the whole network in evaluation mode with its weights, as to
                     number of images; not there where torch.export cannot write the network
 description.json    what it is: specification, form and normalisation of its images, errors, digests
 load.py             `load()` returns the network
+
+A trial of several networks is a folder `member-0`, `member-1`, ... for each, with these files, and a description.json
+beside them of the trial as a whole.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -42,52 +46,67 @@ from reprtune.training.subnetwork import SubNetwork
 PROGRAM = "network.pt2"
 FILES = ("weights.pt", PROGRAM, "description.json", "load.py")
 FACTS = ("input_shape", "n_classes", "mean", "std", "data_digest")
+MEMBER = re.compile(r"member-\d+")  # the folder of one of several networks
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network:
+    """Attributes:
+    weights: parameters and buffers by name, on any device, as the forward pass takes them.
+    n_absent: filters that are dropped; their weights, or what reads them, are 0.
+    """
+
+    weights: Mapping[str, Tensor]
+    n_absent: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trained:
-    """A network at the end of its training.
+    """The networks of a trial at the end of their training.
 
     Attributes:
-        weights: parameters and buffers by name, on any device, as the forward pass takes them.
-        n_absent: filters that are dropped; their weights, or what reads them, are 0.
+        networks: of each member.
         facts: of the task, the keys of `FACTS`; mean and std per channel, in pixel values / 255.
         points, drops, restores: its history. state: name of the state it is in, or None.
+        member_errors, ensemble_error: at the last point, of several members; else empty and None.
         origin: where it comes from (study, slot, outcome), for people.
     """
 
     spec: TrialSpec
-    weights: Mapping[str, Tensor]
-    n_absent: int
+    networks: tuple[Network, ...]
     facts: Mapping[str, Any]
     points: Sequence[Point]
     drops: Sequence[Drop]
     restores: Sequence[Restore]
     state: str | None
     origin: Mapping[str, Any]
+    member_errors: tuple[float, ...] = ()
+    ensemble_error: float | None = None
 
 
 def from_run(run: Run, **origin: Any) -> Trained:
-    """The network of a run that has come to its end."""
+    """The networks of a run that has come to its end."""
     live, task = run.live, run.live.task
     values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
+    networks = [(m.model.state_dict(), int((~m.network.keep).sum())) for m in live.members]
     return Trained(
         spec=run.spec,
-        weights=live.model.state_dict(),
-        n_absent=int((~live.network.keep).sum()),
+        networks=tuple(Network(weights=weights, n_absent=n_absent) for weights, n_absent in networks),
         facts=dict(zip(FACTS, values, strict=True)),
         points=live.points,
         drops=live.drops,
         restores=live.restores,
         state=run.last_name,
         origin=origin,
+        member_errors=live.member_errors[-1] if live.member_errors else (),
+        ensemble_error=live.ensemble_errors[-1] if live.ensemble_errors else None,
     )
 
 
 def from_state(
     payload: bytes, spec: TrialSpec, facts: Mapping[str, Any], name: str, **origin: Any
 ) -> Trained:
-    """The network in a stored state.
+    """The networks in a stored state.
 
     Args:
         facts: of the study, with the keys of `FACTS`. name: of the state.
@@ -96,21 +115,28 @@ def from_state(
         StateError: the bytes are no state.
     """
     tensors, notes = decode(payload)
-    weights = {k.removeprefix("net0/"): t for k, t in tensors.items() if k.startswith("net0/")}
-    keep = tensors["keep0"]
-    if not bool(keep.all()):
-        weights = _sub_network(spec, weights, keep, facts).model.state_dict()
+    errors, ensemble = notes["member_errors"], notes["ensemble_errors"]
     return Trained(
         spec=spec,
-        weights=weights,
-        n_absent=int((~keep).sum()),
+        networks=tuple(_stored(spec, tensors, k, facts) for k in range(spec.method.n_members)),
         facts={key: facts[key] for key in FACTS},
         points=from_plain(tuple[Point, ...], notes["points"], "points"),
         drops=from_plain(tuple[Drop, ...], notes["drops"], "drops"),
         restores=from_plain(tuple[Restore, ...], notes["restores"], "restores"),
         state=name,
         origin=origin,
+        member_errors=tuple(errors[-1]) if errors else (),
+        ensemble_error=ensemble[-1] if ensemble else None,
     )
+
+
+def _stored(spec: TrialSpec, tensors: Mapping[str, Tensor], which: int, facts: Mapping[str, Any]) -> Network:
+    """One of the members in a state."""
+    start, keep = f"net{which}/", tensors[f"keep{which}"]
+    weights = {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
+    if not bool(keep.all()):
+        weights = _sub_network(spec, weights, keep, facts).model.state_dict()
+    return Network(weights=weights, n_absent=int((~keep).sum()))
 
 
 def _sub_network(
@@ -130,21 +156,36 @@ def _sub_network(
 
 
 def files(trained: Trained) -> dict[str, bytes]:
-    """The content of every file by its name.
+    """The content of every file by its name, of several networks `member-0/weights.pt` and so on.
 
     A network that torch.export cannot write comes without its program; the description then says why,
     and load.py builds it from its code.
     """
-    weights = {name: t.detach().cpu().contiguous() for name, t in trained.weights.items()}
+    if len(trained.networks) == 1:
+        return _files_of(trained, 0)
+    content = {"description.json": _json(_description(trained))}
+    for which in range(len(trained.networks)):
+        of_member = _files_of(trained, which).items()
+        content |= {f"member-{which}/{name}": data for name, data in of_member}
+    return content
+
+
+def _files_of(trained: Trained, which: int) -> dict[str, bytes]:
+    """One network as a whole."""
+    weights = {name: t.detach().cpu().contiguous() for name, t in trained.networks[which].weights.items()}
     shape, n_classes = tuple(trained.facts["input_shape"]), trained.facts["n_classes"]
     program = traced(trained.spec.model, shape, n_classes)
     content = {"weights.pt": _saved(weights)}
     why = program if isinstance(program, str) else None
     if not isinstance(program, str):
         content[PROGRAM] = _filled(program, weights)
-    content["description.json"] = json.dumps(_description(trained, why), indent=2).encode() + b"\n"
+    content["description.json"] = _json(_description_of(trained, which, why))
     content["load.py"] = load_script(trained.spec.model, shape, n_classes, why).encode()
     return content
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode() + b"\n"
 
 
 @functools.lru_cache(maxsize=4)
@@ -180,31 +221,49 @@ def _saved(weights: Mapping[str, Tensor]) -> bytes:
     return file.getvalue()
 
 
-def _description(trained: Trained, why: str | None) -> dict[str, Any]:
+def _description(trained: Trained) -> dict[str, Any]:
+    """Of a trial as a whole; its costs are sums, its error the mean over the members."""
     spec, last = trained.spec, trained.points[-1] if trained.points else None
     shape = " x ".join(["N", *map(str, trained.facts["input_shape"])])
+    several = len(trained.networks) > 1
     return {
         "what": f"{spec.model.name} for {spec.task.dataset}, trained by reprtune",
         **trained.origin,
+        **({"members": [f"member-{k}" for k in range(len(trained.networks))]} if several else {}),
         "input": f"float32, {shape}: (pixels / 255 - mean) / std, for each channel",
         "output": f"float32, N x {trained.facts['n_classes']}: logits",
         **trained.facts,
         ERROR: last.val_error if last else None,
+        **({"ensemble_error": trained.ensemble_error} if several else {}),
         "seed": spec.seed,
         "history": {
             "steps": last.step if last else 0,
             COST: last.gflops if last else 0.0,
             "seconds": last.seconds if last else 0.0,
-            "filters_absent_at_the_end": trained.n_absent,
-            "dropped_at": {str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops},
-            "restored_at": [r.step for r in trained.restores],
         },
         "state": trained.state,
-        "program": None if why else PROGRAM,
-        "no_program_because": why,
         "versions": {"reprtune": reprtune.__version__, "torch": str(torch.__version__)},
         "spec": to_plain(spec),
     }
+
+
+def _description_of(trained: Trained, which: int, why: str | None) -> dict[str, Any]:
+    """Of one network; of one among several with its number and its own error."""
+    about = _description(trained)
+    own = {
+        "filters_absent_at_the_end": trained.networks[which].n_absent,
+        "dropped_at": {
+            str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops if d.member == which
+        },
+        "restored_at": [r.step for r in trained.restores if r.member == which],
+    }
+    if "members" in about:
+        about = {k: v for k, v in about.items() if k not in ("members", "ensemble_error")}
+        error = trained.member_errors[which] if trained.member_errors else None
+        about |= {"member": which, "val_error": error}
+        about["history"] = {"steps": about["history"]["steps"]}  # the others are of all together
+    about["history"] |= own
+    return {**about, "program": None if why else PROGRAM, "no_program_because": why}
 
 
 # -- the folder ------------------------------------------------------------------------------------
@@ -241,6 +300,7 @@ def write(content: Mapping[str, bytes], folder: Path, *, force: bool = False) ->
     try:
         draft.mkdir(parents=True)
         for name, data in content.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             (draft / name).write_bytes(data)
         if folder.exists():
             os.rename(folder, old)
@@ -261,4 +321,7 @@ def _strangers(folder: Path) -> list[str]:
     """Names in a folder that are not of an exported network; a file or a link is a stranger itself."""
     if folder.is_symlink() or not folder.is_dir():
         return [folder.name]
-    return sorted({path.name for path in folder.iterdir()} - {*FILES, "__pycache__"})
+    strange = {path.name for path in folder.iterdir()} - {*FILES, "__pycache__"}
+    members = {name for name in strange if MEMBER.fullmatch(name)}
+    inside = {name: _strangers(folder / name) for name in members}
+    return sorted({*(strange - members), *(f"{m}/{name}" for m, names in inside.items() for name in names)})

@@ -25,8 +25,9 @@ class Use:
 
 @dataclass(frozen=True, eq=False)
 class MixingCost:
-    """Multiply-adds per image of a convolution or linear layer: `macs` for each pair of one output
-    and one input channel that it joins. (A channel of a depthwise layer joins one input.)"""
+    """Multiply-adds per image of one operation: `macs` for each pair of one output and one input channel that
+    it joins. (A channel of a depthwise layer joins one input; of an operation whose channels nobody owns,
+    one pair stands for all.)"""
 
     macs: float
     out_owner: Tensor
@@ -45,7 +46,7 @@ class FilterMap:
         masked: parameters that the forward pass takes as 0 where filters are dropped (dimension 0).
         owned: every parameter and buffer region that belongs to a filter: its own, those of its
             per-channel path, and the kernels of the next layer that read it.
-        costs: of every convolution and linear layer.
+        costs: of every matrix product, convolution and attention, wherever it is called.
         graph: the network as torch.fx traced it in evaluation mode: names and shapes alone, so that it keeps no
             network alive and can be run over one that was moved since, `fx.Interpreter(model, graph=graph)`.
         taps: layer -> node of `graph` where its activation is read: after its own BatchNorm and activation
@@ -79,12 +80,11 @@ class FilterMap:
 
     def train_flops(self, keep: Tensor) -> float:
         """Ideal floating-point operations of one training step on one image with the filters in
-        `keep` (F,) bool: 2 per multiply-add of the convolutions and linear layers; forward, gradient
-        by input, gradient by weight."""
+        `keep` (F,) bool: 2 per multiply-add; forward, gradient by input, gradient by weight."""
         return 6.0 * self.macs(keep)
 
     def macs(self, keep: Tensor) -> float:
-        """Multiply-adds of those layers for one image, forward, with the filters in `keep` (F,) bool."""
+        """Multiply-adds for one image, forward, with the filters in `keep` (F,) bool."""
         present = torch.cat([keep.cpu().double(), torch.ones(1, dtype=torch.float64)])
         return sum(
             c.macs * float(present[c.out_owner].sum()) * float(present[c.in_owner].sum()) for c in self.costs

@@ -18,18 +18,21 @@ Notations
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from reprtune.errors import ModelError
 from reprtune.training import channels, paths
 from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
 from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
-from reprtune.training.tracing import HOOKED, counted_norms, trace, unfit_modules
+from reprtune.training.multiply_adds import macs
+from reprtune.training.tracing import HOOKED, counted_norms, functional_readings, trace, unfit_modules
+
+NOBODY = unowned(1)
 
 
 @dataclass
@@ -38,6 +41,7 @@ class _Walk:
 
     Attributes:
         unfit: module -> why its parameters cannot be given to filters.
+        readings: call of F.conv2d or F.linear -> the parameter that it alone uses as weight.
         values: of every node that depends on the input; a tuple of tensors has no channels.
         raw: nodes that are the input, no channels mixed yet.
     """
@@ -46,11 +50,14 @@ class _Walk:
     model: nn.Module
     kept_out: dict[str, str]
     unfit: Mapping[str, str]
+    readings: Mapping[fx.Node, str]
     layers: dict[str, int] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
     masked: dict[str, Use] = field(default_factory=dict)
     owned: list[Use] = field(default_factory=list)
-    costs: list[MixingCost] = field(default_factory=list)
+    mixing: dict[fx.Node, tuple[Tensor, Tensor]] = field(
+        default_factory=dict
+    )  # owners of what it makes, reads
     refused: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Tensor] = field(default_factory=dict)  # maker -> owner of its output channels
     values: dict[fx.Node, Value] = field(default_factory=dict)
@@ -94,11 +101,13 @@ class _Walk:
         value, before = self.values[sources[0]], shape_of(sources[0])
         if before is None:
             return None
+        if node in self.readings:
+            return self.functional(node, value, before, shape)
         if node.op != "call_module":
             return channels.through_function(node, value, before, shape)
         if value.dim != 1:
             return None
-        return self.module(str(node.target), value, sources, before, shape)
+        return self.module(node, value, sources, before, shape)
 
     def concatenated(self, node: fx.Node, shape: torch.Size) -> Value | None:
         """Along the channels."""
@@ -133,26 +142,24 @@ class _Walk:
         return None
 
     def module(
-        self, name: str, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
+        self, node: fx.Node, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
     ) -> Value | None:
+        name = str(node.target)
         module = self.model.get_submodule(name)
         if self.unfit.get(name) == HOOKED and not isinstance(module, (nn.Conv2d, nn.Linear)):
             return None
         if isinstance(module, nn.Conv2d) and module.groups == 1:
-            return self.convolution(name, module, value, sources, shape)
+            return self.convolution(node, module, value, sources)
         if isinstance(module, nn.Linear):
-            return self.linear(name, module, value, sources, before)
+            return self.linear(node, module, value, sources, before)
         if isinstance(module, nn.Flatten):
             return channels.flattened(value, before, shape)
         if isinstance(module, nn.PReLU):
             return self.sloped(name, module, value)
         if isinstance(module, channels.ZERO_KEEPING_MODULES):
             return value
-        is_depthwise = False
-        if isinstance(module, nn.Conv2d):
-            is_depthwise = channels.is_depthwise(module)
-            owner = value.owner if is_depthwise else unowned(module.out_channels)
-            self.cost(module, shape, owner, unowned(module.in_channels // module.groups))
+        if is_depthwise := isinstance(module, nn.Conv2d) and channels.is_depthwise(module):
+            self.mixing[node] = (value.owner, NOBODY)
         if name in self.unfit or not (is_depthwise or (isinstance(module, nn.BatchNorm2d) and module.affine)):
             return None
         self.own(name, module, value.owner)
@@ -166,10 +173,9 @@ class _Walk:
             self.own(name, module, value.owner)
         return value
 
-    def convolution(
-        self, name: str, module: nn.Conv2d, value: Value, sources: list[fx.Node], shape: torch.Size
-    ) -> Value:
-        self.consume(name, value, sources)
+    def convolution(self, node: fx.Node, module: nn.Conv2d, value: Value, sources: list[fx.Node]) -> Value:
+        name = str(node.target)
+        self.read(name, value, sources)
         if name in self.unfit:
             self.kept_out.setdefault(name, self.unfit[name])
         owner = unowned(module.out_channels)
@@ -180,21 +186,29 @@ class _Walk:
             if self.raw.intersection(sources):
                 self.first.add(name)
         self.own(name, module, owner)
-        self.cost(module, shape, owner, value.owner)
+        self.mixing[node] = (owner, value.owner)
         return Value(owner, frozenset([name]))
 
     def linear(
-        self, name: str, module: nn.Linear, value: Value, sources: list[fx.Node], before: torch.Size
+        self, node: fx.Node, module: nn.Linear, value: Value, sources: list[fx.Node], before: torch.Size
     ) -> Value:
-        flat = len(before) == 2
-        if flat:
-            self.consume(name, value, sources)
-        else:  # it mixes the last dimension, which is not the channels'
+        name = str(node.target)
+        if len(before) > 2:  # it mixes the last dimension, which is not the channels'
             self.refuse(sources, f"passes through {name}")
-        readers = value.owner if flat else unowned(module.in_features)
+            return Value(unowned(before[1]))
+        self.read(name, value, sources)
         out = unowned(module.out_features)
-        self.costs.append(MixingCost(float(math.prod(before[1:-1])), out, readers))
-        return Value(out if flat else unowned(before[1]))
+        self.mixing[node] = (out, value.owner)
+        return Value(out)
+
+    def functional(self, node: fx.Node, value: Value, before: torch.Size, shape: torch.Size) -> Value | None:
+        """A call of F.conv2d or F.linear with a parameter that nothing else uses: it reads filters as a layer
+        does, but its own output channels have no layer to belong to."""
+        if value.dim != 1 or len(before) != (2 if node.target is F.linear else 4):
+            return None
+        self.consume(self.readings[node], value)
+        self.mixing[node] = (unowned(shape[1]), value.owner)
+        return nobody(shape)
 
     def title(self, node: fx.Node) -> str:
         """The operation, for people."""
@@ -205,12 +219,17 @@ class _Walk:
         return f"{name} ({type(self.model.get_submodule(name)).__name__}){reason}"
 
     def mixes(self, node: fx.Node) -> bool:
+        if node in self.readings:
+            return True
         module = self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
         return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
-    def cost(self, module: nn.Conv2d, shape: torch.Size, out_owner: Tensor, in_owner: Tensor) -> None:
-        macs = math.prod(module.kernel_size) * math.prod(shape[2:])
-        self.costs.append(MixingCost(float(macs), out_owner, in_owner))
+    def costs(self) -> Iterator[MixingCost]:
+        """Of every node: by the channels that it joins where these are known, else as one number."""
+        for node in self.graph.nodes:
+            if n := macs(node):
+                out_owner, in_owner = self.mixing.get(node, (NOBODY, NOBODY))
+                yield MixingCost(n / (len(out_owner) * len(in_owner)), out_owner, in_owner)
 
     def own(self, name: str, module: nn.Module, owner: Tensor) -> None:
         """Dimension 0 of every vector, and of the weight, of a module that works channel by channel."""
@@ -220,14 +239,19 @@ class _Walk:
                 if tensor.dim() > 0:
                     self.owned.append(Use(f"{name}.{key}", 0, owner))
 
-    def consume(self, name: str, value: Value, sources: list[fx.Node]) -> None:
-        """A mixing layer reads the value: it must be 0 where absent, and the kernels that read an
-        absent channel are absent too."""
+    def read(self, name: str, value: Value, sources: list[fx.Node]) -> None:
+        """A mixing layer reads the value."""
         if name in self.unfit:
             self.refuse(sources, f"is read by {name}, which {self.unfit[name]}")
-        elif value.is_owned:
+        else:
+            self.consume(f"{name}.weight", value)
+
+    def consume(self, weight: str, value: Value) -> None:
+        """A value that is mixed must be 0 where absent, and the kernels that read an absent channel are absent
+        too."""
+        if value.is_owned:
             self.require_zero(value)
-            self.owned.append(Use(f"{name}.weight", 1, value.owner))
+            self.owned.append(Use(weight, 1, value.owner))
 
     def require_zero(self, value: Value) -> None:
         for maker in value.makers:
@@ -257,9 +281,10 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     """
     graph, reads_counts = trace(model, example)
     unfit = unfit_modules(graph, model)
-    walk = _Walk(graph, model, {}, unfit).run()
+    readings = functional_readings(graph, model)
+    walk = _Walk(graph, model, {}, unfit, readings).run()
     while walk.refused:
-        walk = _Walk(graph, model, {**walk.kept_out, **walk.refused}, unfit).run()
+        walk = _Walk(graph, model, {**walk.kept_out, **walk.refused}, unfit, readings).run()
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             walk.kept_out[name] = "is a grouped convolution"
@@ -271,7 +296,7 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     taps, norms = paths.taps(graph, model, walk.values, walk.layers)
     return FilterMap(
         walk.layers, frozenset(walk.first), walk.kept_out,
-        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs),
+        tuple(walk.masked.values()), tuple(walk.owned), tuple(walk.costs()),
         graph, taps, norms, paths.shortcuts(graph, model) & walk.layers.keys(),
         frozenset() if reads_counts else counted_norms(graph, model, unfit),
     )  # fmt: skip

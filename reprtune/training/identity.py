@@ -8,6 +8,7 @@ the git commit, the planned total.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +23,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
 from reprtune.training.behaviour import module_of
 from reprtune.training.schedule import Event, Item
-from reprtune.training.sources import PACKAGE, alone_digest, source_digest
+from reprtune.training.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
@@ -52,8 +53,7 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
     """
     fields = to_plain(spec.training)
     training = {k: v for k, v in fields.items() if k not in FREE_FIELDS + TEACHER_FIELDS}
-    method, factories = spec.method, (spec.model.name, spec.task.dataset)
-    segment = [part for place, part in method.parts() if place in ("gradient", "losses")]
+    own = {spec.model.name, spec.task.dataset, *(part.name for part in _in_segments(spec))}
     teacher = [teacher_digest, *(fields[field] for field in TEACHER_FIELDS[1:])]
     return digest(
         {
@@ -64,10 +64,10 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "training": training,
             "teacher": teacher if teacher_digest is not None else None,
             "seed": spec.seed,
-            "segment": [[part, _code(part, spec)] for part in segment],
-            "networks": method.networks,
-            "source": [source_digest(*ROOT, _model_module(spec)), alone_digest(ALONE)],
-            "user_code": {name: code for name, code in user_code.digests(spec).items() if name in factories},
+            "segment": _in_segments(spec),
+            "networks": spec.method.networks,
+            "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
+            "user_code": {name: code for name, code in user_code.digests(spec).items() if name in own},
             "torch": torch.__version__,
             "torchvision": version("torchvision") if spec.model.name.startswith("torchvision:") else None,
             "device": device_kind,
@@ -89,26 +89,44 @@ def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[
 
 def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
     """Values and code of what acts in an event."""
-    runs, places = HAPPENING[kind]
     values: list[Any] = [n_drop if kind == "drop" else None]
-    modules = [runs]
-    for place in places:
+    for place in HAPPENING[kind][1]:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)
         left_out = () if isinstance(part, Own) else DECIDED
         values.append({name: value for name, value in plain.items() if name not in left_out})
-        if isinstance(part, Part):
-            modules.append(module_of(part))
         if isinstance(part, Own):
             values.append(user_code.digests(spec)[part.name])
-    return [values, source_digest(*modules)]
+    return [values, source_digest(*_event_modules(spec, kind))]
 
 
-def _code(part: Part, spec: TrialSpec) -> list[str]:
-    """Digests of a part's code."""
-    own = [user_code.digests(spec)[part.name]] if isinstance(part, Own) else []
-    return [source_digest(module_of(part)), *own]
+# -- code ------------------------------------------------------------------------------------------
 
 
-def _model_module(spec: TrialSpec) -> str:
-    return catalog.find("models", spec.model.name).target.partition(":")[0]
+def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
+    """Module -> digest, of all code of ours that the states of a trial are named by: what runs its segments and
+    those of `items` that are events, with the parts that act in them and all that these import. The person's own
+    code is not among it.
+    """
+    kinds = {item.kind for item in items if isinstance(item, Event)}
+    acting = [name for kind in kinds for name in _event_modules(spec, kind)]
+    found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
+    return found | {ALONE: alone_digest(ALONE)}
+
+
+def _segment_modules(spec: TrialSpec) -> list[str]:
+    """What names the state before the first step; they and what they import run every segment."""
+    network = catalog.find("models", spec.model.name).target.partition(":")[0]
+    return [*ROOT, network, *map(module_of, _in_segments(spec))]
+
+
+def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
+    """What names the state after an event; they and what they import run it."""
+    runs, places = HAPPENING[kind]
+    parts = (getattr(spec.method, place) for place in places)
+    return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
+
+
+def _in_segments(spec: TrialSpec) -> list[Part]:
+    """The parts that act within a segment."""
+    return [part for place, part in spec.method.parts() if place in ("gradient", "losses")]

@@ -21,7 +21,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGE, PACKAGE_FOLDER = "reprtune.training", Path(__file__).parent
+OURS = "reprtune"
+PACKAGE, PACKAGE_FOLDER = f"{OURS}.training", Path(__file__).parent
 LAYOUT = {"COMMENT", "NL", "ENCODING", "ENDMARKER"}
 MARKS = {"NEWLINE": "\n", "INDENT": "\t", "DEDENT": "\b"}  # they count, but not as they are written
 BEGIN, END = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END")  # Python 3.12 and 3.14
@@ -160,8 +161,8 @@ def source_digest(*modules: str) -> str:
 
 
 def alone_digest(module: str) -> str:
-    """Of one module of `reprtune.training`, without what it imports."""
-    path = _file(module)
+    """Of one module of ours, without what it imports."""
+    path = file_of(module)
     assert path is not None, module
     return digest_of(path)
 
@@ -172,16 +173,19 @@ def closure(*modules: str) -> dict[str, Path]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or name in VALUES or (path := _file(name)) is None:
+        if name in found or name in VALUES or not f"{name}.".startswith(f"{PACKAGE}."):
+            continue
+        if (path := file_of(name)) is None:
             continue
         found[name] = path
         waiting += [*imported_names(name, path), name.rpartition(".")[0]]
     return found
 
 
-def _file(name: str) -> Path | None:
+def file_of(name: str) -> Path | None:
     """The source of a module of ours; None of any other, and of a name that is something in a module."""
-    if not f"{name}.".startswith(f"{PACKAGE}."):
+    ours, *inner = name.split(".")
+    if ours != OURS:
         return None
-    place = Path(__file__).parent.joinpath(*name.removeprefix(PACKAGE).split(".")[1:])
+    place = PACKAGE_FOLDER.parent.joinpath(*inner)
     return next((p for p in (place.with_suffix(".py"), place / "__init__.py") if p.is_file()), None)

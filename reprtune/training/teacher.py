@@ -87,6 +87,7 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
 
 def _description(folder: str) -> dict[str, Any]:
     """What the folder says of itself, its keys checked."""
+    _check_one(folder)
     for name in (PROGRAM, WEIGHTS, DESCRIPTION):
         if not (Path(folder) / name).is_file():
             raise _wrong(folder, f"has no {name}")
@@ -98,6 +99,15 @@ def _description(folder: str) -> dict[str, Any]:
     if not len(found["mean"]) == len(found["std"]) == found["input_shape"][0]:
         raise _wrong(folder, f"has a {DESCRIPTION} with another number of means than of channels")
     return found
+
+
+def _check_one(folder: str) -> None:
+    """Raise SpecError for a folder that holds several networks."""
+    if not (Path(folder) / PROGRAM).is_file() and (Path(folder) / "member-0").is_dir():
+        raise SpecError(
+            f"training.teacher must be the folder of one network, but {folder} holds several.",
+            f"Name one of them, such as {Path(folder) / 'member-0'}.",
+        )
 
 
 def _network(

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from reprtune.errors import ModelError
-from reprtune.training.channels import shape_of
+from reprtune.training.channels import MIXING_FUNCTIONS, argument, shape_of
+from reprtune.training.multiply_adds import Measured
 from reprtune.training.seeds import generator
 
 HOOKED = "has a hook, which may change what it computes"
@@ -38,14 +38,14 @@ def _followed(model: nn.Module) -> tuple[fx.Graph, bool]:
 
 
 def trace(model: nn.Module, example: Tensor) -> tuple[fx.Graph, bool]:
-    """As `_followed`, in evaluation mode, with the shape of every tensor."""
+    """As `_followed`, in evaluation mode, with the shape of every tensor and the multiply-adds of every node."""
     modes = {module: module.training for module in model.modules()}
     name = type(model).__name__
     try:
         training, reads_counts = _followed(model.train())
         graph, _ = _followed(model.eval())
         with torch.no_grad():
-            ShapeProp(fx.GraphModule(model, graph)).propagate(example)
+            Measured(fx.GraphModule(model, graph)).propagate(example)
         graph.owning_module = None
         is_faithful = _is_faithful(graph, model, example)
     except Exception as error:
@@ -117,6 +117,27 @@ def unfit_modules(graph: fx.Graph, model: nn.Module) -> dict[str, str]:
         if node.op == "get_attr":
             unfit.setdefault(str(node.target).rpartition(".")[0], "gives its weights to another layer")
     return unfit
+
+
+def functional_readings(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, str]:
+    """Calls of F.conv2d (ungrouped) and F.linear whose weight is a parameter that nothing else uses, and its
+    name."""
+    nodes = [node for node in graph.nodes if node.op == "get_attr"]
+    places = Counter(str(node.target) for node in nodes)
+    called = {str(n.target) for n in graph.nodes if n.op == "call_module"}
+    sharing = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    parameters = dict(model.named_parameters())
+    found = {}
+    for node in nodes:
+        name, users = str(node.target), list(node.users)
+        alone = len(users) == 1 and places[name] == 1 and not any(name.startswith(f"{c}.") for c in called)
+        if not alone or name not in parameters or sharing[id(parameters[name])] > 1:
+            continue
+        (call,) = users
+        reads = call.target in MIXING_FUNCTIONS and argument(call, 1, "weight") is node
+        if reads and argument(call, 6, "groups", 1) == 1:
+            found[call] = name
+    return found
 
 
 def counted_norms(graph: fx.Graph, model: nn.Module, unfit: Mapping[str, str]) -> frozenset[str]:

@@ -100,15 +100,25 @@ def prepare_confirmation(
     top: int | None = None,
     n_seeds: int | None = None,
     slots: Sequence[str] = (),
+    *,
+    accept_code: bool = False,
 ) -> Plan:
     """Queue what `plan_confirmation` says; nothing where all of it is there.
 
+    Args:
+        accept_code: also where the code here is not the study's.
+
     Raises:
-        SpecError, StudyError: as it does; nothing is queued then.
+        SpecError, StudyError: as it does, or the code here is not the study's; nothing is queued then.
     """
     with database_lock(storage):
         study = read_study(storage, name)
         plan = plan_confirmation(study, top, n_seeds, slots)
+        there = {(trial.arm, trial.seed) for trial in study.confirmation}
+        if any((slot["arm"], slot["seed"]) not in there for slot in plan.slots):
+            from reprtune.tuning.code import check_code  # loads torch, which all else here does without
+
+            check_code(study, accept=accept_code)
         return Plan(plan.arms, plan.seeds, queue_confirmation(storage, study, plan.slots))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -17,46 +16,28 @@ from reprtune.record.database import Storage, is_absent, open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
-from reprtune.spec.edit import changed
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
-from reprtune.spec.parts.schedules import Cycles, Every, Schedule
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
-from reprtune.spec.trial import TrialSpec
 from reprtune.training import user_code
 from reprtune.training.device import open_device
 from reprtune.training.run import Materials, Run
 from reprtune.tuning import environment, tracking
+from reprtune.tuning.code import code_fact
+from reprtune.tuning.dry import dry_trials
 from reprtune.tuning.events import STUDY_KEY, tags_event
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.shipper import Shipper
 from reprtune.tuning.slots import database_lock
 
-DRY = {"training.total": "6it", "training.segment": "2it"}
 
-
-def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
-    """What is tried before anything is written: one cycle, two steps a side, for every choice, both
-    ends of every range, and every control. Name -> trial, each different one once."""
-    trials = {"the base": spec.base}
-    for path, range_ in spec.space.items():
-        for above, value in itertools.product(spec.draws.holders(path), range_.ends()):
-            named = ", ".join(f"{where} = {what}" for where, what in (above | {path: value}).items())
-            trials[named] = changed(spec.base, above | {path: value})
-    for arm in spec.controls:
-        trials[f"control {arm.name}"] = changed(spec.base, arm.changes)
-    seen: dict[str, tuple[str, TrialSpec]] = {}
-    for name, trial in trials.items():
-        short = changed(trial, DRY | _dry_schedule(trial.method.schedule))
-        seen.setdefault(digest(short), (name, short))
-    return dict(seen.values())
-
-
-def _dry_schedule(schedule: Schedule | None) -> dict[str, Any]:
-    """What makes a schedule happen within a dry trial."""
-    if isinstance(schedule, Cycles):
-        return {"method.cycles": 1, "method.s1": "2it", "method.s2": "2it" if schedule.s2.value else "0it"}
-    return {"method.period": "2it", "method.until": 1.0} if isinstance(schedule, Every) else {}
+def check_built(spec: StudySpec) -> None:
+    """Raise SpecError, naming the choice, where a part of a method is no more than a value yet."""
+    for name, trial in dry_trials(spec).items():
+        try:
+            trial.method.check_built()
+        except SpecError as error:
+            raise SpecError(f"{error.message} It is needed for {name}.", error.hint) from error
 
 
 def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], None]) -> None:
@@ -78,7 +59,7 @@ def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], Non
 
 
 def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
-    """What the data say about the study.
+    """What the data say about the study, and the code that it is created with.
 
     Raises:
         SpecError: too few draws fit the total, or a control does not.
@@ -110,6 +91,7 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
         "mean": list(task.mean),
         "std": list(task.std),
         "user_code": find_user_code(spec),
+        "code": code_fact(spec),
         "fitting_share": share,
         "objective_versions": versions(),
     }
@@ -141,6 +123,7 @@ def create_study(
             facts = existing(database, spec)
         if facts is not None:
             return False, facts
+    check_built(spec)
     materials = Materials(settings.data_dir, open_device(settings))
     facts = find_facts(spec, materials) | {"packages": environment.packages_digest()}
     dry_run(spec, materials, progress)

@@ -16,6 +16,7 @@ from reprtune.training import health, nvidia
 from reprtune.training.data.memory import free_ram
 from reprtune.training.device import MEND, choose_device, describe
 from reprtune.training.run import Materials
+from reprtune.tuning.code import check_code
 from reprtune.tuning.doctor import Finding
 from reprtune.tuning.worker import check_data, check_user_code
 
@@ -103,11 +104,12 @@ def _reachable(host: str) -> bool:
 
 
 def study(settings: Settings, name: str) -> Iterator[Finding]:
-    """Are the data and the user's code here those the study was created with?"""
+    """Are the data, our code and the user's here those the study was created with?"""
     check = "study"
     try:
         record = _read(settings, name)
         yield Finding(check, "ok", f"{name} is stored, with {record.pending()} slots left")
+        yield _code(record)
         check_user_code(record)
         if codes := record.facts.get("user_code"):
             yield Finding(check, "ok", f"your code is as it was: {', '.join(codes)}")
@@ -120,6 +122,19 @@ def study(settings: Settings, name: str) -> Iterator[Finding]:
         yield Finding(check, "ok", f"its data {dataset} are those it was created with")
     except ReprtuneError as error:
         yield Finding(check, "problem", error.message, error.hint or "")
+
+
+def _code(record: StudyRecord) -> Finding:
+    """Is our code here the study's?"""
+    if "code" not in record.facts:
+        text = f"created by reprtune {record.version}, which did not write its code down: whether it is the code here is unknown"
+        return Finding("study", "ok", text)
+    try:
+        here = check_code(record)
+    except StudyError as error:
+        return Finding("study", "problem", error.message, error.hint or "")
+    packages = ", ".join(f"{name} {version}" for name, version in here["versions"].items())
+    return Finding("study", "ok", f"the code here is the study's: {len(here['modules'])} modules, {packages}")
 
 
 def _read(settings: Settings, name: str) -> StudyRecord:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reprtune.errors import SpecError
@@ -143,12 +143,19 @@ def tags_event(tags: Mapping[str, Any]) -> Event:
     return {"event": "tags", "tags": _texts({**_prefixed("reprtune", tags), **mlflow_tags(dict(tags))})}
 
 
-def metrics_event(points: Iterable[Point], drops: Iterable[Drop] = ()) -> Event:
+def metrics_event(
+    points: Iterable[Point],
+    drops: Iterable[Drop] = (),
+    members: Mapping[int, tuple[Sequence[float], float]] | None = None,
+) -> Event:
     """The evaluations of a trial, and each layer's overlap just before its drops.
 
     An attempt that takes up a slot gives all points of its history first: what is known already is
     merged, and what a vanished worker did not get to send is there. `phase` is 0 for full, 1 for sub.
-    A drop takes its time from the point at its step; without one it is left out.
+    A drop takes its time from the point at its step; without one it is left out. Overlaps are the first network's.
+
+    Args:
+        members: of a trial of several networks, step -> the error of each, and of their ensemble.
     """
     points = list(points)
     times = {p.step: _ms(p.time) for p in points}
@@ -156,9 +163,12 @@ def metrics_event(points: Iterable[Point], drops: Iterable[Drop] = ()) -> Event:
     metrics += [
         _metric(f"overlap.{layer}", value, d.step, times[d.step])
         for d in drops
-        if d.step in times
+        if d.step in times and d.member == 0
         for layer, value in d.overlap.items()
     ]
+    for step, (errors, ensemble) in (members or {}).items():
+        rows = {f"member_error.{k}": error for k, error in enumerate(errors)} | {"ensemble_error": ensemble}
+        metrics += [_metric(key, value, step, times[step]) for key, value in rows.items() if step in times]
     return {"event": "metrics", "metrics": metrics}
 
 

@@ -15,7 +15,7 @@ EXPORTED = ("complete", "stopped")
 
 
 def slot_network(settings: Settings, study: StudyRecord, name: str) -> Trained:
-    """The network of a slot as it was at its end; of a trial that was stopped early, at that point.
+    """The networks of a slot as they were at its end; of a trial that was stopped early, at that point.
 
     Args:
         name: of the slot; with several seeds per trial `17-s1` is one of them, and `17` the last.

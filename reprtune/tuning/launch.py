@@ -93,6 +93,7 @@ class Launcher:
         plot_page: a module-level function, for workers import it. finish_page: makes its pages whole.
         observe: called with (worker, what it reports). say: one sentence for a person.
         confirms: work on the study's confirmation, which was queued (`tuning.confirm`), not on the study.
+        accept_code: go on although the code here is not the study's.
     """
 
     settings: Settings
@@ -104,6 +105,7 @@ class Launcher:
     observe: Observer
     say: Callable[[str], None]
     confirms: bool = False
+    accept_code: bool = False
     _children: list[_Child] = field(default_factory=list)
     _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
     _crashes: int = 0
@@ -167,7 +169,17 @@ class Launcher:
         here, there = context.Pipe(duplex=False)
         process = context.Process(
             target=work,
-            args=(self.settings, self.name, index, tickets, self.plot_page, there, self.confirms, known),
+            args=(
+                self.settings,
+                self.name,
+                index,
+                tickets,
+                self.plot_page,
+                there,
+                self.confirms,
+                known,
+                self.accept_code,
+            ),
             daemon=False,
         )
         with _child_environment():
@@ -285,6 +297,7 @@ def work(
     pipe: connection.Connection,
     confirms: bool = False,
     known: Known | None = None,
+    accept_code: bool = False,
 ) -> None:
     """The body of a worker process."""
     leaving = LeaveOnSignal()
@@ -303,8 +316,9 @@ def work(
 
     try:
         worker = Worker(
-            settings, name, index, tickets, plot_page, report, leaving, confirms=confirms, known=known
-        )
+            settings, name, index, tickets, plot_page, report, leaving,
+            confirms=confirms, known=known, accept_code=accept_code,
+        )  # fmt: skip
         worker.run()
     except MustLeave as leave:
         report(leave.left)

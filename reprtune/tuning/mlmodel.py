@@ -35,7 +35,18 @@ def _load_pyfunc(path):
 
 
 def as_mlflow_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files with those for MLflow; without a program (torch.export could not write it) as they are."""
+    """The files with those for MLflow, a model for each of several networks; without a program (torch.export
+    could not write it) as they are."""
+    found: dict[str, bytes] = {}
+    for folder in {name.rpartition("/")[0]: None for name in files}:
+        start = f"{folder}/" if folder else ""
+        own = {n.removeprefix(start): data for n, data in files.items() if n.rpartition("/")[0] == folder}
+        found |= {f"{start}{name}": data for name, data in _with_model(own).items()}
+    return found
+
+
+def _with_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of one network."""
     if "network.pt2" not in files:
         return dict(files)
     about = json.loads(files["description.json"])

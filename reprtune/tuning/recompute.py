@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 import reprtune
 from reprtune.errors import StudyError
+from reprtune.record.codes import of_study, short_digest
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.record.slots import find_seed, slot_name, trial_spec
 from reprtune.settings import Settings
@@ -31,6 +32,7 @@ from reprtune.states.store import StateStore
 from reprtune.training.device import TORCH_VERSION, describe, open_device
 from reprtune.training.run import Materials, Run
 from reprtune.training.state import bits_equal, decode
+from reprtune.tuning.code import check_code
 from reprtune.tuning.worker import check_data, check_user_code
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
@@ -63,7 +65,8 @@ class Recomputed:
 
     Attributes:
         slot: its name. seeds: each with its checks. changes: what is another now than when it was recorded,
-            and may explain a difference. folder: of the states, where they were kept.
+            and may explain a difference. code: which code the study, the record and this training are of, where
+            they are not all of the same. folder: of the states, where they were kept.
     """
 
     study: str
@@ -71,6 +74,7 @@ class Recomputed:
     outcome: str
     seeds: tuple[SeedChecks, ...]
     changes: tuple[str, ...]
+    code: str = ""
     folder: str | None = None
 
     @property
@@ -79,22 +83,29 @@ class Recomputed:
 
 
 def recompute(
-    settings: Settings, study: StudyRecord, name: str, observe: Observe, *, keep: bool = False
+    settings: Settings,
+    study: StudyRecord,
+    name: str,
+    observe: Observe,
+    *,
+    keep: bool = False,
+    accept_code: bool = False,
 ) -> Recomputed:
     """Train the slot called `name` again, with all of its seeds or the one that is named.
 
     Args:
         study: with histories. observe: called with the history so far and what just happened.
-        keep: leave the folder of states.
+        keep: leave the folder of states. accept_code: go on although the code here is not the study's.
 
     Raises:
         StudyError: there is no such slot, it has not ended with a training, or data or code are not those
             of the study. KeyboardInterrupt: on SIGINT and SIGTERM; nothing is left then.
     """
     trial, runs = _chosen(study, name)
+    code = check_code(study, accept=accept_code)
     device = open_device(settings)
     materials = Materials(settings.data_dir, device)
-    check_user_code(study)
+    here = short_digest(code, check_user_code(study, accept=accept_code))
     check_data(study, materials)
     with _scratch(settings, keep=keep) as folder:
         store = StateStore(folder)
@@ -109,7 +120,8 @@ def recompute(
         slot=slot_name(trial),
         outcome=trial.outcome,
         seeds=tuple(found),
-        changes=_changes(trial, describe(device, how)),
+        changes=_changes(trial, describe(device, how), here),
+        code=_code(study, runs, here),
         folder=str(folder) if keep else None,
     )
 
@@ -173,10 +185,22 @@ def compare_histories(now: History, then: History) -> list[Check]:
         checks.append(_curve(name, values))
     checks.append(_events("drops", now.drops, then.drops))
     checks.append(_events("restores", now.restores, then.restores))
+    if now.member_errors or then.member_errors:
+        checks += [_events("exchanges", now.exchanges, then.exchanges), _networks(now, then)]
     if (now.diverged_at, then.diverged_at) != (None, None):
         text = f"diverged by step {now.diverged_at}, recorded {then.diverged_at}"
         checks.append(Check(what="divergence", equal=now.diverged_at == then.diverged_at, detail=text))
     return checks
+
+
+def _networks(now: History, then: History) -> Check:
+    """The errors of several networks, and of their ensemble."""
+    ours, theirs = ((h.member_errors, h.ensemble_errors) for h in (now, then))
+    last = [f"{100 * e:.2f} %" for e in (now.member_errors or ((),))[-1]]
+    text = f"{', '.join(last)} at the end, their ensemble {100 * (now.ensemble_errors or (1,))[-1]:.2f} %"
+    return Check(
+        what="networks", equal=ours == theirs, detail=text if ours == theirs else f"{text}; recorded others"
+    )
 
 
 def _same(a: float, b: float) -> bool:
@@ -261,12 +285,21 @@ def compare_tensors(now: Mapping[str, Any], then: Mapping[str, Any]) -> Check:
     return Check(what="weights", equal=False, detail=text)
 
 
-def _changes(trial: TrialRecord, device: str) -> tuple[str, ...]:
+def _code(study: StudyRecord, runs: Sequence[SeedRun], here: str) -> str:
+    """A sentence where another code was at work than the study's; empty else, and where that is unknown."""
+    own, then = of_study(study), sorted({run.code for run in runs if run.code})
+    if own is None or {own, here, *then} == {own}:
+        return ""
+    return f"code: {here} here, recorded under {' and '.join(then) or 'unknown'}; the study's is {own}"
+
+
+def _changes(trial: TrialRecord, device: str, code: str) -> tuple[str, ...]:
     """What may explain a difference."""
     versions = trial.result.get("versions") or {}
     rows = [
         ("reprtune", reprtune.__version__, versions.get("reprtune")),
         ("torch", TORCH_VERSION, versions.get("torch")),
+        ("code", code, trial.result.get("code")),
         ("device", device, trial.result.get("device")),
         ("host", platform.node(), trial.result.get("host")),
     ]

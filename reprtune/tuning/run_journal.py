@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reprtune.errors import TrackingError
-from reprtune.spec.history import Drop, Point
+from reprtune.spec.history import Point
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.export import files, from_run
 from reprtune.training.run import Run
@@ -62,12 +62,14 @@ class RunJournal:
         points, drops = live.points[n_points:], live.drops[n_drops:]
         times = {drop.step for drop in drops} - {p.step for p in points}
         at_drops = [p for p in live.points[:n_points] if p.step in times]  # a drop has its point's time
-        self.write_metrics([*at_drops, *points], drops)
+        both = zip(live.member_errors[n_points:], live.ensemble_errors[n_points:], strict=True)
+        members = {p.step: errors for p, errors in zip(points, both, strict=bool(live.member_errors))}
+        self.write(metrics_event([*at_drops, *points], drops, members))
         self._sent = (len(live.points), len(live.drops))
         self._wrote = time.monotonic()
 
-    def write_metrics(self, points: Iterable[Point], drops: Iterable[Drop] = ()) -> None:
-        self.write(metrics_event(points, drops))
+    def write_metrics(self, points: Iterable[Point]) -> None:
+        self.write(metrics_event(points))
 
     def write_results(self, run: Run, outcome: str) -> None:
         """The page of plots; of a complete trial its network too."""

@@ -138,7 +138,7 @@ class SeedTraining:
     def stored(self) -> dict[str, Any]:
         """The whole seed, as the record keeps it once it is finished."""
         state = {"seed": self.spec.seed, "state": self.done.last_name, "costs": self.costs()}
-        return {**state, **self.values(), **self.story()}
+        return {**state, **self.values(), **self.story(), "code": self.around.code}
 
     # -- the end ----------------------------------------------------------------------------------
 

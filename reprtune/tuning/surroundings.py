@@ -22,7 +22,7 @@ class Surroundings:
         shared_steps: where a trial of the study may leave the common beginning.
         leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
         plot_page: draws a trial's page for MLflow. budget: of the search.
-        device: described for people and records. uncapturable: `network_key` -> why, see `process.Known`.
+        device: described for people and records. code: short digest of what the trials run. uncapturable: `network_key` -> why, see `process.Known`.
         packages: that are installed here, where they are not those that the study was created with.
     """
 
@@ -40,5 +40,6 @@ class Surroundings:
     plot_page: PlotPage
     budget: Budget
     device: str
+    code: str = ""
     uncapturable: Mapping[str, str] = field(default_factory=dict)
     packages: str | None = None

@@ -354,6 +354,7 @@ class Attempt:
             "host": platform.node(),
             "device": ", ".join(filter(None, (self.around.device, self.run.live.how if self.run else ""))),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
+            "code": self.around.code,
         }
         if self.error is not None:
             result["error"] = self.error

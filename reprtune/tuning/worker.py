@@ -16,6 +16,7 @@ from functools import partial
 
 from reprtune.errors import DataError, ReprtuneError, StorageError, StudyError
 from reprtune.importing import PREFIX
+from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_header
@@ -26,6 +27,7 @@ from reprtune.training.device import Device, describe, is_out_of_memory, open_de
 from reprtune.training.device_faults import DeviceError, check_computes, fault, first_line
 from reprtune.training.run import Materials
 from reprtune.tuning.budget import Budget
+from reprtune.tuning.code import ACCEPT, check_code
 from reprtune.tuning.environment import machine_tags, packages, packages_digest
 from reprtune.tuning.journal import Journal
 from reprtune.tuning.lease import Heartbeat
@@ -46,9 +48,10 @@ class Worker:
         index: of the worker on its machine; chooses the GPU where there are several.
         report: called with what happens. leaving: True once it must stop.
         confirms: work on the confirmation, not on the study. known: what workers before it have found out.
+        accept_code: go on although the code here is not the study's.
 
     Raises:
-        StudyError: the data or the person's own code here are not the study's.
+        StudyError: the data, our code or the person's own here are not the study's.
         DataError, StorageError, StateError: as they say.
         MustLeave: from `run` too: this process may not be usable any more. Its slots are given back, or lost.
     """
@@ -65,11 +68,13 @@ class Worker:
         *,
         confirms: bool = False,
         known: Known | None = None,
+        accept_code: bool = False,
     ) -> None:
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
         self.storage = open_storage(settings.storage_url)
         study = read_header(self.storage, name)
+        code = check_code(study, accept=accept_code)
         self.held: list[Attempt] = []
         self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
         known = known or Known()
@@ -94,10 +99,12 @@ class Worker:
             uncapturable=known.uncapturable,
         )
         with self._faults_end_it():
-            check_user_code(study)
+            user_code = check_user_code(study, accept=accept_code)
             check_data(study, materials)
+        self.around = replace(self.around, code=short_digest(code, user_code))
         self.queues = queues(self.storage, study.spec, confirms=confirms)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
+        self.lease["code"] = self.around.code
         self.beat_seconds, self.grace_seconds = lease_seconds()
         self._reaped, self._closing = 0.0, False
         self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
@@ -304,17 +311,21 @@ def same_packages(study: StudyRecord) -> bool:
     return study.facts.get("packages", packages_digest()) == packages_digest()
 
 
-def check_user_code(study: StudyRecord) -> None:
-    """The person's own networks and data sets must be made by the code the study was created with."""
+def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, str]:
+    """The person's own networks, data sets and parts must be made by the code the study was created with, unless
+    another is accepted; their digests here."""
+    found = {}
     for name, digest in study.facts.get("user_code", {}).items():
         here = user_code.load(name.removeprefix(PREFIX), StudyError)
-        if here.digest != digest:
+        found[name] = here.digest
+        if here.digest != digest and not accept:
             files = ", ".join(map(str, here.files.values()))
             raise StudyError(
                 f"The code of {name} here is not what the study {study.spec.name!r} was created with "
                 f"(digest {here.digest[:12]}, not {digest[:12]}; files {files}).",
-                "Put the files back as they were, or create a study of another name.",
+                f"Put the files back as they were, create a study of another name, or go on all the same with {ACCEPT}.",
             )
+    return found
 
 
 def check_data(study: StudyRecord, materials: Materials) -> None:

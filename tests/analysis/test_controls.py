@@ -65,7 +65,7 @@ def test_arms_by_hand():
     assert arms["paper"].difference.mean == pytest.approx(0.02)
     assert arms["paper"].difference.low == pytest.approx(0.02)  # every seed differs by the same
     assert arms["paper"].cost_factor == pytest.approx(1)
-    assert arms["paper"].steps_factor == pytest.approx(1)
+    assert arms["paper"].budget_factor == pytest.approx(1)
 
 
 def test_a_diverged_run_is_counted_and_compared_both_ways():

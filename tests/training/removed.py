@@ -98,6 +98,11 @@ class Removed(fx.Interpreter):
         return Part(out, present, width)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if target.__name__ in ("conv2d", "linear"):
+            part, weight, *more = args
+            assert part.width == weight.shape[1]
+            assert target.__name__ == "conv2d" or part.tensor.dim() == 2
+            return whole(target(part.tensor, weight[:, part.numbers], *more, **kwargs))
         return self.operation(target, target.__name__, args, kwargs)
 
     def call_method(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

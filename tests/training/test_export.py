@@ -18,7 +18,7 @@ from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.data.batches import evaluation_batches
-from reprtune.training.export import FILES, Trained, files, from_run, from_state, write
+from reprtune.training.export import FILES, Network, Trained, files, from_run, from_state, write
 from reprtune.training.models import build_model
 from reprtune.training.run import Run
 from tests.training.tiny import finish, spec
@@ -133,8 +133,9 @@ def test_a_stored_state_gives_the_network_of_its_run(tmp_path: Path) -> None:
 
 
 def assert_same_weights(one: Trained, other: Trained) -> None:
-    assert one.weights.keys() == other.weights.keys()
-    assert all(torch.equal(one.weights[name], other.weights[name]) for name in one.weights)
+    for ours, theirs in zip(one.networks, other.networks, strict=True):
+        assert ours.weights.keys() == theirs.weights.keys() and ours.n_absent == theirs.n_absent
+        assert all(torch.equal(ours.weights[name], theirs.weights[name]) for name in ours.weights)
 
 
 @pytest.mark.parametrize("drop", ["exact", "weights-only"])
@@ -155,6 +156,54 @@ def test_a_trial_that_ends_as_a_sub_network_gives_that(tmp_path: Path, drop: str
     about = json.loads((tmp_path / "n" / "description.json").read_text())
     n_absent = sum(map(len, run.history.drops[-1].dropped.values()))
     assert about["history"]["filters_absent_at_the_end"] == n_absent > 0
+
+
+# -- several networks ------------------------------------------------------------------------------
+
+
+def test_each_of_several_networks_is_a_whole_export(tmp_path: Path) -> None:
+    """Loaded without reprtune each makes the error that is recorded of it; the description beside them lists them."""
+    run = finish(spec(method="ensemble", **{"training.total": "2ep"}))
+    write(files(from_run(run)), tmp_path / "both")
+    assert {p.name for p in (tmp_path / "both").iterdir()} == {"description.json", "member-0", "member-1"}
+    folders = [tmp_path / "both" / f"member-{k}" for k in (0, 1)]
+    task = run.live.task
+    for folder in folders:
+        assert {p.name for p in folder.iterdir()} == {*FILES}
+        torch.save(task.val.x, f"{folder}.pixels")
+    run_elsewhere(ELSEWHERE, *folders, cwd=tmp_path)
+    answers = [torch.load(f"{folder}.logits")[-1] for folder in folders]
+    wrong = [float((z.argmax(1) != task.val.y).double().mean()) for z in answers]
+    together = torch.stack([z.softmax(1) for z in answers]).mean(0)
+    assert wrong == [*run.history.member_errors[-1]] and wrong[0] != wrong[1]
+    about = [
+        json.loads((folder / "description.json").read_text()) for folder in (tmp_path / "both", *folders)
+    ]
+    assert about[0]["members"] == ["member-0", "member-1"] and about[0]["val_error"] == sum(wrong) / 2
+    assert about[0]["ensemble_error"] == float((together.argmax(1) != task.val.y).double().mean())
+    assert about[0]["history"]["train_gflops"] == run.history.points[-1].gflops
+    assert [(a["member"], a["val_error"], a["seed"]) for a in about[1:]] == [(k, wrong[k], 0) for k in (0, 1)]
+
+
+@pytest.mark.parametrize("total", ["6ep", "4ep"])
+def test_a_stored_state_gives_every_network(tmp_path: Path, total: str) -> None:
+    """Also one that ends as two sub-networks, each with drops of its own."""
+    store = StateStore(tmp_path / "states")
+    run = finish(spec(**{"method.n_members": 2, "training.total": total}), store)
+    payload = store.get(run.last_name)
+    assert payload is not None
+    direct = from_run(run)
+    stored = from_state(payload, run.spec, direct.facts, run.last_name)
+    assert_same_weights(direct, stored)
+    ours, theirs = files(direct), files(stored)
+    texts = [name for name in ours if not name.endswith("weights.pt")]
+    assert ours.keys() == theirs.keys() and {n: ours[n] for n in texts} == {n: theirs[n] for n in texts}
+    for k in (0, 1):
+        history = json.loads(ours[f"member-{k}/description.json"])["history"]
+        own = [d for d in run.history.drops if d.member == k]
+        assert history["dropped_at"] == {str(d.step): sum(map(len, d.dropped.values())) for d in own}
+        absent = sum(map(len, own[-1].dropped.values())) if total == "4ep" else 0
+        assert history["filters_absent_at_the_end"] == absent
 
 
 # -- a network that torch.export cannot write ------------------------------------------------------
@@ -231,7 +280,7 @@ def test_a_network_of_ours_that_cannot_be_traced_needs_reprtune(
 def write_untrained(network: nn.Module, model: ModelSpec, tmp_path: Path) -> Path:
     facts = {"input_shape": [1, 8, 8], "n_classes": 10, "mean": [0.3], "std": [0.5], "data_digest": "d"}
     trained = Trained(
-        spec=TrialSpec(model=model), weights=network.state_dict(), n_absent=0, facts=facts,
+        spec=TrialSpec(model=model), networks=(Network(weights=network.state_dict(), n_absent=0),), facts=facts,
         points=(), drops=(), restores=(), state=None, origin={},
     )  # fmt: skip
     write(files(trained), tmp_path / "network")
@@ -267,6 +316,18 @@ def test_force_touches_nothing_that_is_no_exported_network(tmp_path: Path) -> No
         with pytest.raises(ReprtuneError, match=f"holds what no exported network has: {strange}"):
             write({"load.py": b""}, tmp_path / name, force=True)
     assert tree(tmp_path) == before
+
+
+def test_several_networks_are_replaced_by_one_and_strangers_among_them_left_alone(tmp_path: Path) -> None:
+    """As a whole; a folder of a member counts only with the files of an export in it."""
+    write({"description.json": b"1", "member-0/load.py": b"1", "member-1/load.py": b"1"}, tmp_path / "n")
+    write({"load.py": b"2"}, tmp_path / "n", force=True)
+    assert tree(tmp_path) == {"n/load.py": b"2"}
+    (tmp_path / "n" / "member-0").mkdir()
+    (tmp_path / "n" / "member-0" / "thesis.tex").write_text("only copy")
+    with pytest.raises(ReprtuneError, match=r"no exported network has: member-0/thesis\.tex"):
+        write({"load.py": b"3"}, tmp_path / "n", force=True)
+    assert tree(tmp_path) == {"n/load.py": b"2", "n/member-0/thesis.tex": b"only copy"}
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])

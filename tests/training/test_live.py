@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 
@@ -74,6 +75,26 @@ def test_an_epoch_is_one_of_plain_sgd(momentum: float) -> None:
     assert point.val_loss == pytest.approx(F.cross_entropy(logits, task.val.y).item(), rel=1e-4)
     assert point.val_error == pytest.approx((logits.argmax(1) != task.val.y).float().mean().item())
     assert (point.step, point.phase, point.cycle, point.lr) == (8, "full", 0, 0.0625)
+
+
+def test_the_loss_of_a_segment_is_its_own() -> None:
+    """The mean over the second epoch's steps, from where the first has ended, by a plain loop."""
+    trial = spec(training__momentum=0.0, training__weight_decay=0.0)
+    network, batches = live(trial), MATERIALS.batches(trial)
+    train(network, FIRST)
+    model = copy.deepcopy(network.model)
+    train(network, Segment(8, 16, "full", 0))
+    optimizer = torch.optim.SGD(model.train().parameters(), lr=0.0625)
+    losses = []
+    batches.start_epoch(generator(trial.seed, "epoch", 0, 1))
+    for step in range(STEPS_PER_EPOCH):
+        x, y = batches.batch(step)
+        loss = F.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert network.points[-1].train_loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 def test_cost_counts_dropped_filters_as_absent() -> None:

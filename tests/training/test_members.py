@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
@@ -14,7 +14,19 @@ from reprtune.training import run as running
 from reprtune.training import state
 from reprtune.training.member import Interrupted
 from reprtune.training.run import Run
-from tests.training.tiny import MATERIALS, STEPS, Killed, assert_same_end, finish, go, same_bits, spec, until
+from reprtune.training.seeds import derive
+from tests.training.tiny import (
+    MATERIALS,
+    SPEC,
+    STEPS,
+    Killed,
+    assert_same_end,
+    finish,
+    go,
+    same_bits,
+    spec,
+    until,
+)
 
 AVERAGING = spec(**{"method": "averaging", "method.period": "1ep"})
 ENSEMBLE = spec(method="ensemble")
@@ -49,6 +61,26 @@ def test_members_of_an_ensemble_see_orders_of_their_own_unless_they_are_to_share
 
     assert same_bits(*ends(**{"method.same_order": True}))
     assert not same_bits(*ends())
+
+
+def test_random_layers_draw_anew_for_every_member_and_segment() -> None:
+    """Networks with dropout that are equal and see the same images in the same order end differently; and a
+    trial interrupted between two segments draws in the second what it would have drawn."""
+    drawn: list[tuple[int, int, float]] = []
+    run = Run(spec(method="ensemble", **{"method.same_order": True}), MATERIALS)
+    for which, member in enumerate(run.live.members):
+
+        def draw(model: nn.Module, *_: Any, which: int = which) -> None:
+            if model.training:
+                drawn.append((which, run.live.members[which].step_done, float(torch.rand(()))))
+
+        member.model.register_forward_hook(draw)
+    go(run)
+    first = {(which, step): number for which, step, number in drawn if step % 8 == 0}
+    assert len(first) == 12 and len(set(first.values())) == 12
+    for (which, step), number in first.items():
+        seed = derive(SPEC.seed, "layers", which, step)
+        assert number == float(torch.rand((), generator=torch.Generator().manual_seed(seed)))
 
 
 def test_averaged_members_are_equal_at_the_end_of_every_period() -> None:

@@ -20,6 +20,7 @@ from reprtune.training.models import build_model
 from reprtune.training.seeds import generator
 from reprtune.training.subnetwork import SubNetwork
 from reprtune.training.torchvision_import import models
+from tests.training.costly_networks import Functional
 from tests.training.removed import Removed
 
 CLASSES, BATCH = 5, 2
@@ -52,6 +53,7 @@ QUICK: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "densenet-10-4": (partial(own, "densenet-10-4"), 16),
     "resnet18": (partial(torchvision, "resnet18"), 64),
     "mobilenet_v2": (partial(torchvision, "mobilenet_v2"), 64),
+    "functional": (Functional, 8),
 }
 SLOW: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg16-bn": (partial(own, "vgg16-bn", size=32), 32),

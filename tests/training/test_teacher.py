@@ -222,3 +222,17 @@ def test_an_exported_trial_is_a_teacher(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = run.live.model.eval()(x)
     torch.testing.assert_close(teacher(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_of_several_networks_is_no_teacher_but_each_of_them_is(tmp_path: Path) -> None:
+    """The hint names one."""
+    run = finish(spec(method="ensemble", **{"training.total": "1ep"}))
+    export.write(export.files(export.from_run(run)), tmp_path / "both")
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path / "both")
+    assert caught.value.message == (
+        f"training.teacher must be the folder of one network, but {tmp_path / 'both'} holds several."
+    )
+    one, other = tmp_path / "both" / "member-0", tmp_path / "both" / "member-1"
+    assert caught.value.hint == f"Name one of them, such as {one}."
+    assert load(one).digest != load(other).digest

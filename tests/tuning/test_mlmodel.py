@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -75,3 +76,13 @@ def test_nothing_of_the_export_is_changed(name: str) -> None:
     assert made[name] == files[name]
     assert made.keys() - files.keys() == {"MLmodel", "reprtune_network.py", "requirements.txt"}
     assert made["requirements.txt"] == b"torch==2.11.0\nnumpy\n"
+
+
+def test_each_of_several_networks_is_a_model_of_its_own() -> None:
+    """Beside its files, and nothing in the folder above them; one without a program stays as it is."""
+    about = json.dumps({"versions": {"torch": "2.11"}, "input_shape": [1, 8, 8], "n_classes": 10}).encode()
+    one = {"network.pt2": b"1", "description.json": about}
+    content = {"description.json": b"{}", "member-1/load.py": b"2"}
+    found = as_mlflow_model({**content, **{f"member-0/{name}": data for name, data in one.items()}})
+    expected = {f"member-0/{name}": data for name, data in as_mlflow_model(one).items()}
+    assert found == {**content, **expected} and "member-0/MLmodel" in found

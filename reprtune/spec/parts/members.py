@@ -23,6 +23,13 @@ class Networks:
             and an augmentation of its own.
     """
 
+    card = Card(
+        line="how many networks are trained, and what they share",
+        budget="K",
+        when="for what goes on between networks, and for ensembles as their control",
+        traps="compare with one network trained K times as long",
+    )
+
     n_members: int = option(2, null=1)
     same_order: bool = option(False, null=True)
 
@@ -91,13 +98,16 @@ class Ring(Exchange):
 @dataclass(frozen=True, kw_only=True)
 class Internal(Exchange):
     kind = "internal"
-    card = Card(line="weak filters take over strong ones of their own layer", paper="arXiv 2001.05868")
+    card = Card(
+        line="weak filters take over strong ones of their own layer",
+        paper="Filter Grafting, arXiv 2001.05868",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Exchange):
     kind = "noise"
-    card = Card(line="noise that fades is added to weak filters", paper="arXiv 2001.05868")
+    card = Card(line="noise that fades is added to weak filters", paper="Filter Grafting, arXiv 2001.05868")
 
 
 @dataclass(frozen=True, kw_only=True)

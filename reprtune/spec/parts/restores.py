@@ -118,6 +118,11 @@ class RestoreRules:
             restore, over what is left until the next (`restart`).
     """
 
+    card = Card(
+        line="what else happens at a restore: to BatchNorm, optimizer, next kernels and learning rate",
+        traps="an accuracy right after a restore with BatchNorm reset says little",
+    )
+
     restore_bn: str = option("reset", null="keep", words=BATCH_NORMS)
     restore_optimizer: str = option("reset", null="keep", words=OPTIMIZER_STATES)
     restore_next: str = option("keep", null="keep", words=NEXT_KERNELS)

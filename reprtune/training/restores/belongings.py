@@ -58,7 +58,7 @@ def rewrite_readers(network: SubNetwork, rule: str, generator: Callable[[str], t
         new = torch.zeros_like(weight)
         if rule == "small":
             spread = weight[(mask * others).expand_as(weight).bool()].std(correction=0)
-            draw = generator(name.rpartition(".")[0])
+            draw = generator(name.removesuffix(".weight"))
             new = SMALL * spread * torch.randn(weight.shape, generator=draw).to(weight)
         weight.copy_(torch.where(read, new, weight))
 

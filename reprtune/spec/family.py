@@ -1,0 +1,98 @@
+"""The family of methods that RePr belongs to, each as the value it is.
+
+A row is a method of the literature or a control, a line of it one trial: what is changed against the default one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from reprtune.spec.edit import changed
+from reprtune.spec.scale import scaled_trial
+from reprtune.spec.trial import TrialSpec
+
+DEFAULT = TrialSpec()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One way to write a row.
+
+    Attributes:
+        method: of the catalog. changes: path -> value of what else is not as by default.
+        total: length of training, where it is another one.
+        name: what makes it different from the row's other lines. note: what to know of it.
+    """
+
+    method: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    total: str | None = None
+    name: str = ""
+    note: str = ""
+
+    def trial(self) -> TrialSpec:
+        """The default trial with this method."""
+        return changed(scaled_trial(DEFAULT, method=self.method, total=self.total), self.changes)
+
+    def budget(self) -> Fraction:
+        """Optimizer steps of all its networks, in those of the default trial with plain training."""
+        trial = self.trial()
+        return trial.method.n_members * trial.training.total.value / DEFAULT.training.total.value
+
+
+def _double() -> str:
+    total = DEFAULT.training.total
+    return f"{2 * total.value}{total.unit}"
+
+
+ROWS: dict[str, tuple[Line, ...]] = {
+    "standard training": (Line(method="standard"),),
+    "RePr": (Line(method="repr"),),
+    "RePr with any other criterion": (
+        Line(method="repr", changes={"method.criterion": "l2"}, note="any of `list criteria`"),
+        Line(
+            method="repr",
+            changes={"method.criterion": "taylor-fo", "method.restore": "old"},
+            name="restored otherwise",
+            note="any of `list restores`",
+        ),
+    ),
+    "DSD": (Line(method="dsd"),),
+    "SFP": (Line(method="sfp"),),
+    "Filter Grafting": (
+        Line(method="grafting"),
+        Line(method="grafting", changes={"method.losses": "distillation"}, name="grafting+"),
+    ),
+    "grafting in one network": (
+        Line(method="grafting-internal", name="internal"),
+        Line(method="grafting-internal", changes={"method.exchange": "noise"}, name="noise"),
+    ),
+    "C-SGD": (Line(method="c-sgd"),),
+    "cheap spatial transforms": (
+        Line(method="transforms", name="untied"),
+        Line(method="transforms", changes={"method.ending": "keep-tied"}, name="kept tied at the end"),
+    ),
+    "Weight Evolution": (Line(method="weight-evolution"),),
+    "ReDo": (Line(method="redo"),),
+    "Knowledge Evolution": (
+        Line(method="knowledge-evolution", changes={"training.label_smoothing": 0.1}),
+    ),
+    "Born-Again Networks": (Line(method="ban"),),
+    "orthogonality penalties": (
+        Line(
+            method="standard",
+            changes={"training.ortho_penalty": 0.01},
+            note="RePr's own sum; those of SRIP and OrthoReg are not there",
+        ),
+    ),
+    "controls": (
+        Line(method="repr", changes={"method.criterion": "random"}, name="random drop"),
+        Line(method="standard", total=_double(), name="standard, twice as long"),
+        Line(method="lr-restart", name="learning-rate restart alone"),
+        Line(method="averaging", name="averaging, of grafting"),
+        Line(method="ensemble", name="networks that never meet"),
+    ),
+}  # fmt: skip
