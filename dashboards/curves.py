@@ -129,7 +129,7 @@ def curve_of_all(history: History, label: str, outcome: str) -> Curve:
     if history.n_members == 1:
         return found
     networks = {
-        f"network {k + 1}": tuple(errors) for k, errors in enumerate(zip(*history.member_errors, strict=True))
+        f"member {k}": tuple(errors) for k, errors in enumerate(zip(*history.member_errors, strict=True))
     }
     return replace(found, members={**networks, "ensemble": history.ensemble_errors})
 
@@ -264,7 +264,7 @@ def words(info: CurvesInfo) -> Words:
     if any(c.exchanges for c in info.curves):
         reading += " A tick above the axis: the networks of a trial exchange; the error is what they have afterwards."
     if any(c.members for c in info.curves):
-        reading += " The thick line is the mean over the networks."
+        reading += " The thick line is the mean over the members."
     if several:
         reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
     if info.n > len(info.curves):

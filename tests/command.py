@@ -29,6 +29,7 @@ class Command:
     runs: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = ROOT  # in which it is typed
+    checkout: Path = ROOT  # of which it is the command line
     said: dict[str, subprocess.CompletedProcess[str]] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Command:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A process group of its own, so that a signal to it is what Ctrl-C sends."""
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "cli.py"), *words],
+            [sys.executable, str(self.checkout / "cli.py"), *words],
             cwd=self.folder,
             env=self._environment(),
             stdout=subprocess.PIPE,

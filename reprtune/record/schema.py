@@ -120,7 +120,10 @@ class TrialRecord:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """Short digests of the code that its seeds ran under, each once; empty where none is known."""
+        """Short digests of the code that its seeds ran under, each once; empty where none is known, or nothing was
+        trained."""
+        if self.outcome == "infeasible":
+            return ()
         return tuple(dict.fromkeys(run.code for run in self.runs if run.code))
 
     @property

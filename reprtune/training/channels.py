@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 ZERO_KEEPING_MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.SELU, nn.SiLU, nn.Mish, nn.GELU,
@@ -30,11 +31,29 @@ ZERO_KEEPING_FUNCTIONS = {
     F.dropout2d, F.softsign, F.tanh, F.interpolate, torch.relu, torch.tanh, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d,
     "relu", "tanh", "contiguous",
 }  # fmt: skip
+EACH_CHANNEL_MODULES = (
+    *ZERO_KEEPING_MODULES, nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Softplus, nn.Hardtanh,
+)  # fmt: skip
+EACH_CHANNEL_FUNCTIONS = ZERO_KEEPING_FUNCTIONS | {
+    F.sigmoid, F.hardsigmoid, F.logsigmoid, F.softplus, F.hardtanh, torch.sigmoid, torch.exp, "sigmoid", "exp",
+}  # fmt: skip
 POOLING_MODULES = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 POOLING_FUNCTIONS = {F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.adaptive_max_pool2d}
+RESHAPING_FUNCTIONS = {
+    torch.flatten,
+    torch.reshape,
+    torch.unsqueeze,
+    torch.squeeze,
+    "flatten",
+    "reshape",
+    "view",
+    "unsqueeze",
+    "squeeze",
+}
 FLATTENING_FUNCTIONS = {torch.flatten, torch.reshape, "flatten", "reshape", "view"}
 ADDING_FUNCTIONS = {operator.add, operator.iadd, operator.sub, torch.add, torch.sub, "add", "sub"}
 MULTIPLYING_FUNCTIONS = {operator.mul, operator.imul, torch.mul, "mul"}
+DIVIDING_FUNCTIONS = {operator.truediv, torch.div, "div"}
 MIXING_FUNCTIONS = {F.conv2d, F.linear}  # torch.conv2d is the same function
 REDUCING_FUNCTIONS = {torch.mean, torch.sum, torch.amax, "mean", "sum", "amax"}
 READING_SHAPES = {"size", "dim", "numel", "stride", getattr}  # of those that make no tensor
@@ -101,6 +120,22 @@ def through_function(node: fx.Node, value: Value, before: torch.Size, after: tor
     return value if is_known or _is_cut(node) or _is_padding(node) or _is_scaling(node) else None
 
 
+def treats_each_channel(node: fx.Node, before: torch.Size, after: torch.Size) -> bool:
+    """Is channel i of the result of this function or method made of channel i alone, dimension 1 in both? It need
+    not be 0 where that is."""
+    if node.target in RESHAPING_FUNCTIONS or _adds_dimensions(node):
+        return before[:2] == after[:2] and math.prod(before) == math.prod(after)
+    is_known = node.target in EACH_CHANNEL_FUNCTIONS or is_stochastic_depth(node)
+    return is_known or _is_cut(node) or _is_padding(node) or _is_with_number(node)
+
+
+def has_each_channel(module: nn.Module) -> bool:
+    """Does it have parameters or statistics of its own for each channel, and mix nothing?"""
+    if isinstance(module, nn.PReLU):
+        return module.num_parameters > 1
+    return isinstance(module, _BatchNorm) or (isinstance(module, nn.Conv2d) and is_depthwise(module))
+
+
 def is_stochastic_depth(node: fx.Node) -> bool:
     """torchvision's function, which scales all channels of an image alike. Known by its name, so that
     networks without it need no torchvision."""
@@ -159,6 +194,19 @@ def _is_cut(node: fx.Node) -> bool:
     )
 
 
+def _adds_dimensions(node: fx.Node) -> bool:
+    """An index of None and whole slices."""
+    if node.target is not operator.getitem or not isinstance(node.args[1], tuple):
+        return False
+    return all(part is None or part == slice(None, None, None) for part in node.args[1])
+
+
+def _is_with_number(node: fx.Node) -> bool:
+    """A sum, product or quotient of a tensor and a number."""
+    known = ADDING_FUNCTIONS | MULTIPLYING_FUNCTIONS | DIVIDING_FUNCTIONS | {torch.rsub}
+    return node.target in known and any(isinstance(side, (int, float)) for side in operands(node))
+
+
 def _is_padding(node: fx.Node) -> bool:
     """Padding of height and width with zeros or with what is there."""
     if node.target is not F.pad:
@@ -170,6 +218,6 @@ def _is_padding(node: fx.Node) -> bool:
 def _is_scaling(node: fx.Node) -> bool:
     """A product with, or a quotient by, a number."""
     sides = operands(node)
-    if node.target in (operator.truediv, torch.div, "div"):
+    if node.target in DIVIDING_FUNCTIONS:
         return isinstance(sides[0], fx.Node) and isinstance(sides[1], (int, float))
     return node.target in MULTIPLYING_FUNCTIONS and any(isinstance(s, (int, float)) for s in sides)

@@ -45,7 +45,7 @@ class FilterMap:
         kept_out: convolution that cannot be dropped -> the reason.
         masked: parameters that the forward pass takes as 0 where filters are dropped (dimension 0).
         owned: every parameter and buffer region that belongs to a filter: its own, those of its
-            per-channel path, and the kernels of the next layer that read it.
+            per-channel path, what makes its gate, and the kernels of the next layer that read it.
         costs: of every matrix product, convolution and attention, wherever it is called.
         graph: the network as torch.fx traced it in evaluation mode: names and shapes alone, so that it keeps no
             network alive and can be run over one that was moved since, `fx.Interpreter(model, graph=graph)`.

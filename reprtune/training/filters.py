@@ -11,6 +11,9 @@ weight and bias of the last operation on the way whose output for a silent chann
 convolution itself, or the BatchNorm after it) are 0 for its channels: everything after it keeps 0 at 0.
 A 0 in a parameter costs nothing, where a mask on activations would cost a pass.
 
+What makes a gate for an owned channel, and does nothing else, belongs to that channel's owner too: it is held
+and saved with it, but need not be 0, for it is multiplied by 0.
+
 Notations
     F           number of droppable filters of the network
     owner[i]    filter (0..F-1) that channel i of a tensor's dimension belongs to, or -1
@@ -26,11 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from reprtune.errors import ModelError
-from reprtune.training import channels, paths
+from reprtune.training import channels, gates, paths
 from reprtune.training.channels import Value, argument, nobody, shape_of, unowned
 from reprtune.training.filter_map import FilterMap, MixingCost, Use, slices
 from reprtune.training.multiply_adds import macs
-from reprtune.training.tracing import HOOKED, counted_norms, functional_readings, trace, unfit_modules
+from reprtune.training.tracing import HOOKED, counted_norms, own_parameters, trace, unfit_modules
 
 NOBODY = unowned(1)
 
@@ -41,7 +44,8 @@ class _Walk:
 
     Attributes:
         unfit: module -> why its parameters cannot be given to filters.
-        readings: call of F.conv2d or F.linear -> the parameter that it alone uses as weight.
+        own_parameters: node that fetches a parameter for one call of a function alone -> its name.
+        readings: call of F.conv2d or F.linear -> the name of its own weight.
         values: of every node that depends on the input; a tuple of tensors has no channels.
         raw: nodes that are the input, no channels mixed yet.
     """
@@ -50,6 +54,7 @@ class _Walk:
     model: nn.Module
     kept_out: dict[str, str]
     unfit: Mapping[str, str]
+    own_parameters: Mapping[fx.Node, str]
     readings: Mapping[fx.Node, str]
     layers: dict[str, int] = field(default_factory=dict)
     first: set[str] = field(default_factory=set)
@@ -138,8 +143,21 @@ class _Walk:
                 self.require_zero(value)
             return nobody(shape)
         if node.target in channels.MULTIPLYING_FUNCTIONS and not ((a >= 0) & (b >= 0) & (a != b)).any():
+            for side, mine, theirs in zip(sides, (a, b), (b, a), strict=True):
+                self.scale(side, torch.where(mine < 0, theirs, NOBODY), shape)
             return Value(torch.maximum(a, b), both)
         return None
+
+    def scale(self, side: fx.Node, owner: Tensor, shape: torch.Size) -> None:
+        """One side of a product scales channels that the other side owns: what makes it for such a channel
+        alone is its owner's."""
+        before = shape_of(side)
+        if before is None or len(before) != len(shape) or before[1] != shape[1] or not (owner >= 0).any():
+            return
+        gate = gates.gate(side, self.model, self.own_parameters, self.unfit)
+        if gate is not None and gate.layer in self.mixing:
+            self.owned += [Use(name, 0, owner) for name in gate.tensors]
+            self.mixing[gate.layer] = (owner, self.mixing[gate.layer][1])
 
     def module(
         self, node: fx.Node, value: Value, sources: list[fx.Node], before: torch.Size, shape: torch.Size
@@ -281,10 +299,11 @@ def find_filters(model: nn.Module, example: Tensor) -> FilterMap:
     """
     graph, reads_counts = trace(model, example)
     unfit = unfit_modules(graph, model)
-    readings = functional_readings(graph, model)
-    walk = _Walk(graph, model, {}, unfit, readings).run()
+    own = own_parameters(graph, model)
+    readings = gates.functional_readings(own)
+    walk = _Walk(graph, model, {}, unfit, own, readings).run()
     while walk.refused:
-        walk = _Walk(graph, model, {**walk.kept_out, **walk.refused}, unfit, readings).run()
+        walk = _Walk(graph, model, {**walk.kept_out, **walk.refused}, unfit, own, readings).run()
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
             walk.kept_out[name] = "is a grouped convolution"

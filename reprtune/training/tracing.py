@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from reprtune.errors import ModelError
-from reprtune.training.channels import MIXING_FUNCTIONS, argument, shape_of
+from reprtune.training.channels import shape_of
 from reprtune.training.multiply_adds import Measured
 from reprtune.training.seeds import generator
 
@@ -104,7 +104,7 @@ def unfit_modules(graph: fx.Graph, model: nn.Module) -> dict[str, str]:
         plain = {key for key, _ in module.named_parameters()} <= {"weight", "bias"}
         if module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001  torch has no other way to ask
             unfit[name] = HOOKED
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.PReLU)) and not plain:
+        if isinstance(module, (nn.Conv2d, nn.Linear, _BatchNorm, nn.PReLU)) and not plain:
             unfit[name] = "computes its weights from others"
         if n_calls > 1:
             unfit[name] = "is used more than once"
@@ -119,9 +119,8 @@ def unfit_modules(graph: fx.Graph, model: nn.Module) -> dict[str, str]:
     return unfit
 
 
-def functional_readings(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, str]:
-    """Calls of F.conv2d (ungrouped) and F.linear whose weight is a parameter that nothing else uses, and its
-    name."""
+def own_parameters(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, str]:
+    """Nodes that fetch a parameter for one call, of a function, where nothing else uses it; and its name."""
     nodes = [node for node in graph.nodes if node.op == "get_attr"]
     places = Counter(str(node.target) for node in nodes)
     called = {str(n.target) for n in graph.nodes if n.op == "call_module"}
@@ -129,14 +128,10 @@ def functional_readings(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, str]
     parameters = dict(model.named_parameters())
     found = {}
     for node in nodes:
-        name, users = str(node.target), list(node.users)
-        alone = len(users) == 1 and places[name] == 1 and not any(name.startswith(f"{c}.") for c in called)
-        if not alone or name not in parameters or sharing[id(parameters[name])] > 1:
-            continue
-        (call,) = users
-        reads = call.target in MIXING_FUNCTIONS and argument(call, 1, "weight") is node
-        if reads and argument(call, 6, "groups", 1) == 1:
-            found[call] = name
+        name = str(node.target)
+        alone = len(node.users) == 1 and places[name] == 1 and sharing[id(parameters.get(name))] == 1
+        if alone and not any(name.startswith(f"{module}.") for module in called):
+            found[node] = name
     return found
 
 

@@ -42,7 +42,7 @@ def test_the_page_of_a_trial_shows_every_network_and_their_ensemble() -> None:
     """Thin lines beside the mean, which is the last and chosen trace; for one network there is only that."""
     shown = curves.curve_of_all(TWO, "t", "trial")
     figure = curves.figure(curves.CurvesInfo(curves=(shown,), n=1))
-    assert [trace.name for trace in figure.data] == ["network 1", "network 2", "ensemble", "chosen: t"]
+    assert [trace.name for trace in figure.data] == ["member 0", "member 1", "ensemble", "chosen: t"]
     first, last = TWO.points[0], TWO.points[-1]
     for trace, off in zip(figure.data, (-0.01, 0.01, -0.015, 0), strict=True):
         assert (trace.y[0], trace.y[-1]) == pytest.approx(
@@ -51,7 +51,7 @@ def test_the_page_of_a_trial_shows_every_network_and_their_ensemble() -> None:
     alone = curves.figure(curves.CurvesInfo(curves=(curves.curve_of_all(ONE, "t", "trial"),), n=1))
     assert [trace.name for trace in alone.data] == ["chosen: t"]
     for page, history in ((trial_html(TWO, "t"), TWO), (trial_html(ONE, "t"), ONE)):
-        assert ("The thick line is the mean over the networks." in page) == (history is TWO)
+        assert ("The thick line is the mean over the members." in page) == (history is TWO)
         assert ("Of a trial that trains several networks" in page) == (history is TWO)
 
 

@@ -22,8 +22,10 @@ EACH_CHANNEL = (
 )  # fmt: skip
 EACH_CHANNEL_FUNCTIONS = {
     "relu", "silu", "sigmoid", "dropout", "max_pool2d", "boolean_dispatch", "avg_pool2d",
-    "adaptive_avg_pool2d", "stochastic_depth", "mean", "permute", "contiguous", "getitem",
+    "adaptive_avg_pool2d", "stochastic_depth", "mean", "permute", "contiguous", "getitem", "hardsigmoid",
+    "unsqueeze", "gelu", "leaky_relu",
 }  # fmt: skip
+GATES = {"fc2": "fc1", "excite": "squeeze"}  # layer that makes a gate -> layer that reads what it scales
 
 
 @dataclass
@@ -59,6 +61,7 @@ class Removed(fx.Interpreter):
     def __init__(self, model: nn.Module, dropped: Mapping[str, Tensor]) -> None:
         super().__init__(fx.symbolic_trace(model))
         self.dropped = dropped
+        self.read: dict[str, Tensor] = {}  # layer -> channels that it has read
 
     def logits(self, x: Tensor) -> Tensor:
         out = self.run(whole(x))
@@ -70,11 +73,16 @@ class Removed(fx.Interpreter):
         assert not kwargs
         if isinstance(module, nn.Conv2d):
             return self.convolution(target, module, part)
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             return Part(normalised(module, part), part.numbers, part.width)
         if isinstance(module, nn.Linear):
             assert module.in_features == part.width
-            return whole(F.linear(part.tensor, module.weight[:, part.numbers], module.bias))
+            self.read[target] = part.numbers
+            present = self.gated(target, torch.arange(module.out_features))
+            out = F.linear(part.tensor, module.weight[present][:, part.numbers], module.bias[present])
+            return Part(out, present, module.out_features)
+        if isinstance(module, nn.PReLU):
+            return Part(F.prelu(part.tensor, module.weight[part.numbers]), part.numbers, part.width)
         if isinstance(module, nn.Flatten):
             return flat(part)
         assert isinstance(module, EACH_CHANNEL), module
@@ -84,6 +92,8 @@ class Removed(fx.Interpreter):
         assert module.in_channels == part.width
         width = module.out_channels
         present = torch.tensor([i for i in range(width) if i not in self.dropped.get(name, torch.tensor([]))])
+        self.read[name] = part.numbers
+        present = self.gated(name, present)
         weight, groups = module.weight, 1
         if module.groups == 1:
             weight = weight[present][:, part.numbers]
@@ -96,6 +106,12 @@ class Removed(fx.Interpreter):
         bias = None if module.bias is None else module.bias[present]
         out = F.conv2d(part.tensor, weight, bias, module.stride, module.padding, module.dilation, groups)
         return Part(out, present, width)
+
+    def gated(self, name: str, present: Tensor) -> Tensor:
+        """What a layer makes where it is that of a gate: as many channels as are there to be scaled."""
+        block, _, last = name.rpartition(".")
+        reader = f"{block}.{GATES[last]}".lstrip(".") if last in GATES else ""
+        return self.read.get(reader, present)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if target.__name__ in ("conv2d", "linear"):
@@ -117,8 +133,10 @@ class Removed(fx.Interpreter):
         if not isinstance(first, Part):  # arithmetic of sizes
             assert not any(isinstance(a, Part) for a in rest)
             return call(*args, **kwargs)
-        if name == "size":
-            return (first.tensor.shape[0], first.width, *first.tensor.shape[2:])[rest[0]]
+        if name in ("size", "getattr"):
+            shape = (first.tensor.shape[0], first.width, *first.tensor.shape[2:])
+            assert name == "size" or rest == ["shape"]
+            return shape[rest[0]] if name == "size" else shape
         if name in ("add", "iadd"):
             return whole(first.spread() + rest[0].spread())
         if name in ("mul", "imul"):
@@ -132,7 +150,7 @@ class Removed(fx.Interpreter):
         return Part(call(first.tensor, *rest, **kwargs), first.numbers, first.width)
 
 
-def normalised(module: nn.BatchNorm2d, part: Part) -> Tensor:
+def normalised(module: nn.BatchNorm1d | nn.BatchNorm2d, part: Part) -> Tensor:
     """BatchNorm of the present channels; the others' running statistics stay."""
     assert module.running_mean is not None and module.running_var is not None
     assert module.num_features == part.width

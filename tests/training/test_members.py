@@ -151,3 +151,14 @@ def test_a_killed_trial_ends_in_the_same_bits(
         with pytest.raises(Killed):
             go(Run(AVERAGING, MATERIALS, store))
     assert_same_end(finish(AVERAGING, store), finish(AVERAGING))
+
+
+def test_another_worker_goes_on_from_every_exchange(store: StateStore) -> None:
+    """Two that train the same trial take turns, and neither trains again what the other has stored."""
+    one, other = iter(Run(AVERAGING, MATERIALS, store)), iter(Run(AVERAGING, MATERIALS, store))
+    found = [next(one), next(other), next(other), next(one), next(one), next(other)]
+    assert [(u.kind, u.step) for u in found] == [
+        ("segment", 8), ("found", 8), ("segment", 16), ("found", 16), ("segment", 24), ("found", 24),
+    ]  # fmt: skip
+    one.close()
+    other.close()

@@ -21,7 +21,9 @@ from reprtune.training.seeds import generator
 from reprtune.training.subnetwork import SubNetwork
 from reprtune.training.torchvision_import import models
 from tests.training.costly_networks import Functional
+from tests.training.gated_networks import NormedGate
 from tests.training.removed import Removed
+from tests.training.toy_networks import ConvolvedGate, Gate
 
 CLASSES, BATCH = 5, 2
 
@@ -53,7 +55,11 @@ QUICK: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "densenet-10-4": (partial(own, "densenet-10-4"), 16),
     "resnet18": (partial(torchvision, "resnet18"), 64),
     "mobilenet_v2": (partial(torchvision, "mobilenet_v2"), 64),
+    "mobilenet_v3_small": (partial(torchvision, "mobilenet_v3_small"), 64),
     "functional": (Functional, 8),
+    "gate": (Gate, 8),
+    "convolved-gate": (ConvolvedGate, 8),
+    "normed-gate": (NormedGate, 8),
 }
 SLOW: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg16-bn": (partial(own, "vgg16-bn", size=32), 32),
@@ -63,7 +69,6 @@ SLOW: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "googlenet": (partial(torchvision, "googlenet", **PLAIN), 64),
     "efficientnet_b0": (partial(torchvision, "efficientnet_b0"), 64),
     "inception_v3": (partial(torchvision, "inception_v3", **PLAIN), 75),
-    "mobilenet_v3_small": (partial(torchvision, "mobilenet_v3_small"), 64),
     "resnext50_32x4d": (partial(torchvision, "resnext50_32x4d"), 64),
     "squeezenet1_1": (partial(torchvision, "squeezenet1_1"), 64),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reprtune.errors import DataError, ModelError, StudyError
+from reprtune.record.codes import of_study
 from reprtune.spec.edit import changed
 from reprtune.spec.study import Arm, StudySpec
 from reprtune.training import user_code
@@ -33,7 +34,8 @@ ARMS = (Arm(name="base"),)
 
 
 def test_a_study_runs_on_its_own_code_and_refuses_other(folder: Folder, tmp_path: Path) -> None:
-    """The digest is stored; the same code trains; changed code is refused before a slot is taken."""
+    """The digest is stored; the same code trains; changed code is refused before a slot is taken, unless it is
+    accepted: then attempts would say so."""
     folder.write("nets.py", NET)
     settings = create(tmp_path, base=BASE, controls=ARMS, slots=1, control_seeds=(0,))
     digest = user_code.load("nets:make", ModelError).digest
@@ -51,6 +53,9 @@ def test_a_study_runs_on_its_own_code_and_refuses_other(folder: Folder, tmp_path
         error.value.hint
     )
     assert len(read(settings).trials) == len(study.trials)
+    worker = make_worker(settings, accept_code=True)
+    worker.storage.engine.dispose()
+    assert study.complete()[0].codes == (of_study(study),) != (worker.around.code,)
 
 
 def test_a_worker_without_the_code_says_so(folder: Folder) -> None:

@@ -71,8 +71,13 @@ def make_worker(
     leaving: Callable[[], bool] = lambda: False,
     index: int = 0,
     known: Known | None = None,
+    confirms: bool = False,
+    accept_code: bool = False,
 ) -> Worker:
-    return Worker(settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving, known=known)
+    return Worker(
+        settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving,
+        confirms=confirms, known=known, accept_code=accept_code,
+    )  # fmt: skip
 
 
 def work(settings: Settings, **options: Any) -> StudyRecord:
