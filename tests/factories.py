@@ -12,6 +12,7 @@ from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 from reprtune.spec.duration import Duration
 from reprtune.spec.history import Drop, Exchange, History, Point, Restore
+from reprtune.spec.objectives import versions
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 
 STEPS_PER_EPOCH = 21
@@ -251,6 +252,7 @@ def make_study(
 
 
 FACTS = {
+    "objective_versions": versions(),
     "steps_per_epoch": STEPS_PER_EPOCH, "total_steps": EPOCHS * STEPS_PER_EPOCH, "n_train": 1077,
     "n_val": 287, "n_test": 361, "n_classes": 10, "input_shape": [1, 8, 8], "fitting_share": 0.55,
     "data_digest": "ab" * 32,

@@ -260,7 +260,7 @@ def _description_of(trained: Trained, which: int, why: str | None) -> dict[str, 
     if "members" in about:
         about = {k: v for k, v in about.items() if k not in ("members", "ensemble_error")}
         error = trained.member_errors[which] if trained.member_errors else None
-        about |= {"member": which, "val_error": error}
+        about |= {"member": which, ERROR: error}
         about["history"] = {"steps": about["history"]["steps"]}  # the others are of all together
     about["history"] |= own
     return {**about, "program": None if why else PROGRAM, "no_program_because": why}

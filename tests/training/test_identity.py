@@ -215,6 +215,17 @@ def test_a_changed_line_renames_what_it_can_change(
     assert first is None or not set(before[first:]) & set(after)
 
 
+def test_how_many_networks_there_are_is_in_every_name() -> None:
+    """Two networks share no state with one or three, nor with two that see the same order."""
+    ensemble = {"method": "ensemble"}
+    found = [
+        set(names(spec(method="standard"))),
+        *(set(names(spec(**ensemble, **{"method.n_members": n}))) for n in (2, 3)),
+        set(names(spec(**ensemble, **{"method.same_order": True}))),
+    ]
+    assert len(set.union(*found)) == sum(map(len, found))
+
+
 def test_an_exchange_is_named_by_its_rule(edited: Callable[[str], None]) -> None:
     """A trial that averages is renamed from the first exchange on; one without is not."""
     averaging, ensemble = spec(method="averaging"), spec(method="ensemble")

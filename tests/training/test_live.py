@@ -20,7 +20,7 @@ from reprtune.training.live import Live
 from reprtune.training.models import build_model
 from reprtune.training.schedule import Event, Segment
 from reprtune.training.seeds import generator
-from tests.training.tiny import MATERIALS, STEPS_PER_EPOCH, live, same_bits, spec
+from tests.training.tiny import MATERIALS, STEPS_PER_EPOCH, finish, live, same_bits, spec
 
 DROP, RESTORE = Event("drop", 8, 0), Event("restore", 16, 0)
 FIRST, SUB = Segment(0, 8, "full", 0), Segment(8, 16, "sub", 0)
@@ -256,3 +256,10 @@ def test_cycles_that_drop_nothing_are_refused(changes: dict[str, float]) -> None
     with pytest.raises(SpecError, match="drop none of the 12 filters"):
         live(spec(**changes))
     live(spec(**changes, method__cycles=0))
+
+
+def test_a_drop_knows_its_cycle() -> None:
+    """It is recorded, and a random choice is another in every cycle."""
+    drops = finish(spec(method__criterion="random", method__prune_ratio=0.5)).history.drops
+    assert [drop.cycle for drop in drops] == [0, 1]
+    assert drops[0].dropped != drops[1].dropped
