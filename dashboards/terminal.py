@@ -20,6 +20,7 @@ from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.history import History
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
+from reprtune.spec.parts.places import short_path
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
@@ -215,7 +216,9 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
     """The question, the specification that is stored, and the best trials."""
     spec = study.spec
     rows = [
-        (path, value) for path, value in flat(to_plain(spec)) if path not in ("question", "decision", "cost")
+        (short_path(path), value)
+        for path, value in flat(to_plain(spec))
+        if path not in ("question", "decision", "cost")
     ]
     complete = sorted(study.complete(), key=rank)
     trials = [(t.slot, *(_cell(t, name) for name in spec.compared), setting(t)) for t in complete[:n_trials]]

@@ -18,6 +18,7 @@ from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, to_plain
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
+from reprtune.spec.parts.places import short_path
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.training import user_code
 from reprtune.training.device import open_device
@@ -173,7 +174,7 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
         return None
     rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
     text = "\n".join(
-        f"    {path}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
+        f"    {short_path(path)}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
     )
     raise StudyError(
         f"There is another study named {spec.name!r}, which differs in\n{text}",

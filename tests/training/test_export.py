@@ -202,6 +202,7 @@ def test_a_stored_state_gives_every_network(tmp_path: Path, total: str) -> None:
         history = json.loads(ours[f"member-{k}/description.json"])["history"]
         own = [d for d in run.history.drops if d.member == k]
         assert history["dropped_at"] == {str(d.step): sum(map(len, d.dropped.values())) for d in own}
+        assert history["restored_at"] == [r.step for r in run.history.restores if r.member == k]
         absent = sum(map(len, own[-1].dropped.values())) if total == "4ep" else 0
         assert history["filters_absent_at_the_end"] == absent
 

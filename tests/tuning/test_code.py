@@ -86,7 +86,7 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("module", USED)
 def test_a_module_that_trials_run_counts(module: str, other: Callable[[str], None]) -> None:
     """It is named with its file; the ways out are said."""
-    study = record()
+    study = record(commit="abc")
     other(TRAINING + module)
     path = str(sources.file_of(TRAINING + module))
     with pytest.raises(StudyError) as error:
@@ -95,7 +95,7 @@ def test_a_module_that_trials_run_counts(module: str, other: Callable[[str], Non
         f"'{STUDY.name}' was created with: {TRAINING}{module} ({path}) differs. What" in error.value.message
     )
     hint = str(error.value.hint)
-    assert "it was commit" in hint and "another name" in hint and "--accept-code" in hint
+    assert "it was commit abc" in hint and "another name" in hint and "--accept-code" in hint
     assert code.check_code(study, accept=True)["modules"][TRAINING + module] == "f" * 16
 
 
