@@ -149,20 +149,20 @@ def test_a_weight_that_serves_others_too_reads_no_filters(use: str) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.other = conv(6, 8)
-            if use == "of a layer":
-                self.kernels = self.other.weight
-            elif use == "by two names":
+            if use == "by two names":
                 self.again = self.kernels
 
         def forward(self, x: Tensor) -> Tensor:
             x = F.relu(self.conv1(x))
-            y = F.conv2d(x, self.kernels, padding=1)
+            y = F.conv2d(x, self.other.weight if use == "of a layer" else self.kernels, padding=1)
             if use != "by two names":
                 y = y + (self.other(x) if use == "of a layer" else F.conv2d(x, self.kernels, padding=1))
             return F.linear(F.relu(self.conv2(y)).mean((2, 3)), self.table)
 
     filters = find_filters(Network(), EXAMPLE)
-    assert "conv1" in filters.kept_out and not [use for use in filters.owned if use.name == "kernels"]
+    assert "conv1" in filters.kept_out and not [
+        use for use in filters.owned if use.name in ("kernels", "other.weight")
+    ]
     keep = ~everything(filters)
     by_functions = 1 if use == "by two names" else 2
     assert filters.train_flops(keep) == 6 * 9 * 64 * (3 * 6 + by_functions * 6 * 8)
