@@ -20,20 +20,22 @@ from typing import Any
 import torch
 
 from reprtune.spec.edit import changed
+from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import FloatRange, Range
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.device import keep_freed_memory
 from reprtune.training.run import Materials, Run
 from studies.repr_ablation import STUDY
 
+SPACE = {short_path(path): range_ for path, range_ in STUDY.space.items()}  # as the stored draws name them
 FIXED = {"method.s1": "10ep", "method.s2": "5ep", "method.cycles": 4}
 SETS: dict[str, tuple[TrialSpec, Mapping[str, Range]]] = {
-    "lengths": (STUDY.base, STUDY.space),
+    "lengths": (STUDY.base, SPACE),
     "fixed": (
         changed(STUDY.base, FIXED),
         {
-            "method.prune_ratio": STUDY.space["method.selection.prune_ratio"],
-            "method.criterion": STUDY.space["method.criterion"],
+            "method.prune_ratio": SPACE["method.prune_ratio"],
+            "method.criterion": SPACE["method.criterion"],
             "training.lr": FloatRange(low=0.005, high=0.5, log=True),
         },
     ),

@@ -47,7 +47,7 @@ class Group:
         members: layers that make them: dimension 0 of weight and bias.
         readers: layers that mix them: dimension 1 of the weight.
         passes: BatchNorm, depthwise convolutions and slopes that have something of their own for each.
-        pads: calls of F.pad, by their node's name, that fill these channels of their result with zeros: as many
+        pads: calls of F.pad, by their node's name in `FilterMap.graph`, that fill these channels of their result with zeros: as many
             fewer of them where channels are cut.
         reason: why none can be cut; None where each can.
     """
@@ -246,12 +246,14 @@ def _groups(walk: _Walk) -> tuple[Group, ...]:
             found[-1] = (found[-1][0], found[-1][1] + 1, reason)
         else:
             found.append((slots, 1, reason))
-    return tuple(
-        Group(
-            n, *(tuple(slot for kind, slot in slots if kind == k) for k in (MAKES, READS, HAS, FILLS)), reason
-        )
-        for slots, n, reason in found
+    return tuple(_group(slots, n, reason) for slots, n, reason in found)
+
+
+def _group(slots: list[tuple[int, Slot]], n: int, reason: str | None) -> Group:
+    makes, reads, has, fills = (
+        tuple(slot for kind, slot in slots if kind == k) for k in (MAKES, READS, HAS, FILLS)
     )
+    return Group(n, makes, reads, has, fills, reason)
 
 
 def _first(walk: _Walk, labels: list[int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -122,6 +123,24 @@ def test_channels_that_meet_at_an_offset() -> None:
     assert two == Group(3, (Slot("conv2", 0),), (Slot("fc", 0),), (), (Slot("pad", 0),), None)
 
 
+class Spotlight(nn.Module):
+    """One channel scales all of another layer's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.light, self.fc = conv(3, 4), conv(3, 1), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc((self.conv1(x) * torch.sigmoid(self.light(x))).mean((2, 3)))
+
+
+def test_a_channel_spread_over_others_stays() -> None:
+    """It is none of theirs, and cannot be cut; they can."""
+    one, light = coupled_groups(Spotlight(), EXAMPLE)
+    assert one == Group(4, (Slot("conv1", 0),), (Slot("fc", 0),), (), (), None)
+    assert light.members == (Slot("light", 0),) and "is spread over channels" in str(light.reason)
+
+
 @pytest.mark.parametrize(
     ("name", "reasons"),
     [
@@ -188,9 +207,9 @@ def cut(model: nn.Module, what: dict[tuple[str, int], set[int]]) -> nn.Module:
 
 def fewer(node: fx.Node, rows: set[int]) -> None:
     """Channels of zeros that padding adds: some before, some after those that were there."""
-    x, padding = node.args
-    before = sum(row < padding[4] for row in rows)  # type: ignore[index,operator]
-    node.args = (x, (*padding[:4], padding[4] - before, padding[5] - len(rows) + before))  # type: ignore
+    padding: Any = node.args[1]
+    before = sum(row < padding[4] for row in rows)
+    node.args = (node.args[0], (*padding[:4], padding[4] - before, padding[5] - len(rows) + before))
 
 
 @torch.no_grad()

@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprtune.training.filter_map import FilterMap
 from reprtune.training.filters import find_filters
 from reprtune.training.multiply_adds import FORMULAS
-from tests.training.costly_networks import COSTLY
+from tests.training.costly_networks import COSTLY, Functional
 from tests.training.dropping import EXAMPLE, shaken
 from tests.training.test_removal import QUICK, built
 from tests.training.toy_networks import conv
@@ -137,3 +138,31 @@ def test_products_called_by_name(expression: str, shapes: list[tuple[int, ...]])
     a, b = shapes[-2:]
     product = math.prod(a) * (b[-1] if len(b) > 1 else 1)
     assert filters.train_flops(everything(filters)) == 6 * (plain + product)
+
+
+@pytest.mark.parametrize("use", ["of a layer", "twice", "by two names"])
+def test_a_weight_that_serves_others_too_reads_no_filters(use: str) -> None:
+    """A call with a weight that a layer has, that is used again, or that has two names: the filters before it
+    are kept out, for its kernels are not theirs alone, and it is counted in full."""
+
+    class Network(Functional):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = conv(6, 8)
+            if use == "by two names":
+                self.again = self.kernels
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.conv1(x))
+            y = F.conv2d(x, self.other.weight if use == "of a layer" else self.kernels, padding=1)
+            if use != "by two names":
+                y = y + (self.other(x) if use == "of a layer" else F.conv2d(x, self.kernels, padding=1))
+            return F.linear(F.relu(self.conv2(y)).mean((2, 3)), self.table)
+
+    filters = find_filters(Network(), EXAMPLE)
+    assert "conv1" in filters.kept_out and not [
+        use for use in filters.owned if use.name in ("kernels", "other.weight")
+    ]
+    keep = ~everything(filters)
+    by_functions = 1 if use == "by two names" else 2
+    assert filters.train_flops(keep) == 6 * 9 * 64 * (3 * 6 + by_functions * 6 * 8)
