@@ -17,6 +17,7 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.edit import changed, exists, rank
+from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import Choice, Range, param_names
 from reprtune.spec.trial import TrialSpec
 
@@ -65,8 +66,9 @@ class Draws:
         return drawn
 
     def _in_order(self, paths: Iterable[str]) -> Iterable[str]:
-        """Methods before parts before options, where those before decide what exists."""
-        return sorted(paths, key=rank) if self.dependent else paths
+        """As people's paths are sorted, so that a draw depends neither on the order in which a space was written
+        nor on the places of options; methods before parts before options, where those decide what exists."""
+        return sorted(paths, key=lambda path: (rank(path) if self.dependent else 0, short_path(path)))
 
     def _exists(self, path: str, settings: Mapping[str, Any]) -> bool:
         return path not in self.dependent or self._is_there(path, settings)

@@ -3,7 +3,7 @@
 A small network keeps a GPU busy for a tenth of the time that Python needs to start the kernels of a step. A graph
 holds the whole step: gather and augment the batch, forward, loss, backward, update, hold, sum of losses. It is
 replayed with one call, with the same addresses each time; so everything that varies is a tensor on the device that is
-changed in place: the batch's index, the learning rate, the masks, the optimizer's counts, the scale of the
+changed in place: the batch's index, the learning rate, the bounds of what is held, the optimizer's counts, the scale of the
 loss. One graph serves the full network and every sub-network.
 
 Dropout works in a graph: torch registers the device's default generator with each graph and hands every

@@ -189,14 +189,18 @@ def test_which_spaces_are_conditional(space: dict[str, Range], conditional: bool
     }
 
 
-def test_without_conditions_parameters_are_drawn_in_the_order_of_the_space() -> None:
-    """As ever, so that a sampler's stream of numbers gives what it gave."""
+def test_without_conditions_parameters_are_drawn_in_the_order_of_their_short_paths() -> None:
+    """As a study that was stored had them ever, so that a sampler's stream of numbers gives what it gave: however
+    the space was written, and although `method.selection.prune_ratio` stands behind `method.schedule.s1`."""
     space: dict[str, Range] = {
         "method.cycles": PARTS["method.cycles"],
         "method.criterion": Choice(options=("l1", "l2")),
         "training.lr": METHODS["training.lr"],
+        "method.s1": PARTS["method.s1"],
+        "method.prune_ratio": METHODS["method.prune_ratio"],
     }
-    assert list(study(space).draw(lambda _, range_: range_.ends()[0])) == ["cycles", "criterion", "lr"]
+    drawn = ["criterion", "cycles", "prune_ratio", "s1_epochs", "lr"]
+    assert list(study(space).draw(lambda _, range_: range_.ends()[0])) == drawn
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reprtune.tuning.dry import dry_trials
 
 from reprtune.errors import ReprtuneError, SpecError, TrackingError
 from reprtune.record import storage as stored
@@ -22,6 +21,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training import dropping
 from reprtune.tuning import create as creating
 from reprtune.tuning.create import create_study, find_facts
+from reprtune.tuning.dry import dry_trials
 from studies.repr_ablation import STUDY as ABLATION
 from tests.tiny_study import STUDY
 from tests.tuning.tiny_worker import MATERIALS

@@ -165,4 +165,4 @@ def test_an_entry_of_the_table_is_all_that_a_new_objective_needs(tmp_path: Path)
 def test_the_example_ends_as_the_sub_network() -> None:
     """Else this file would measure whole networks only."""
     method, total = ENDS_SMALL.method, ENDS_SMALL.training.total
-    assert method.s1.value + method.s2.value == total.value and total == Duration.parse("4ep")
+    assert method.cycles.s1.value + method.cycles.s2.value == total.value and total == Duration.parse("4ep")
