@@ -26,11 +26,11 @@ from reprtune.spec.edit import changed
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.study.create import create_study
 from reprtune.training.device import choose_device, keep_freed_memory
 from reprtune.training.run import Run
-from reprtune.tuning.create import create_study
-from reprtune.tuning.process import Report
-from reprtune.tuning.worker import Worker
+from reprtune.work.process import Report
+from reprtune.work.worker import Worker
 
 
 class NoLimit:

@@ -24,12 +24,12 @@ from benchmarks.machine import describe
 from benchmarks.recorded import fill, spec_of
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
-from reprtune.record.enqueue import enqueue
+from reprtune.record.optuna_private.queueing import enqueue
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import digest
-from reprtune.spec.stopping import should_stop
 from reprtune.spec.study import SAMPLERS, StopRule
-from reprtune.tuning.slots import Queue
+from reprtune.stopping.rungs import should_stop
+from reprtune.work.queue import Queue
 
 LEASE = {"worker": "w", "host": "h", "device": "cpu"}
 

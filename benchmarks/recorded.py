@@ -20,15 +20,15 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import insert
 
+from reprtune.history import Drop, History, Point, Restore
 from reprtune.record.pack import pack
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import ATTRIBUTE, controls_name
 from reprtune.spec.codec import canonical_json, digest
 from reprtune.spec.duration import Duration
-from reprtune.spec.history import Drop, History, Point, Restore
 from reprtune.spec.space import Range
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
-from reprtune.tuning.samplers import distribution
+from reprtune.work.samplers import distribution
 
 EPOCHS, PER_EPOCH, START = 100, 50, 1_760_000_000.0
 LAYERS = {f"layer{s}.{b}.conv{c}": 64 * 2 ** (s - 1) for s in (1, 2, 3) for b in range(3) for c in (1, 2)}

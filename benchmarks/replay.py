@@ -16,9 +16,9 @@ import optuna
 from optuna.trial import TrialState
 
 from benchmarks.curves import Recorded
-from reprtune.spec.dominance import pareto_front
-from reprtune.spec.stopping import Other, should_stop
 from reprtune.spec.study import StopRule
+from reprtune.stopping.dominance import pareto_front
+from reprtune.stopping.rungs import Other, should_stop
 
 Order = Sequence[int]
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from reprtune.record.database import open_storage
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings
-from reprtune.tuning.monitor import INTERVAL_SECONDS, Sampler
+from reprtune.work.monitor import INTERVAL_SECONDS, Sampler
 
 CONDITIONS = ("answers", "killed", "silent")
 DOWN_SECONDS = 6.0

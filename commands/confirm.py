@@ -73,7 +73,7 @@ def confirm(
     of seeds beforehand: adding seeds because a result looks promising makes its p-value too small.
     """
     from reprtune.record.database import open_storage
-    from reprtune.tuning.confirm import prepare_confirmation
+    from reprtune.study.confirm import prepare_confirmation
 
     settings = make_settings(**where)
     read_stored(name, where)  # looking makes nothing where there is no storage

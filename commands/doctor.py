@@ -19,8 +19,8 @@ from commands.options import (
 )
 
 if TYPE_CHECKING:
+    from reprtune.doctor.findings import Check, Finding
     from reprtune.settings import Settings
-    from reprtune.tuning.doctor import Check, Finding
 
 WIDTH = 10
 MARKS = {"ok": "ok", "warning": "WARNING", "problem": "PROBLEM"}
@@ -37,7 +37,7 @@ def doctor(name: str | None, as_json: bool, **where: Any) -> None:
     makes nothing. Exit code 1 where there is a problem; warnings are none.
     """
     settings = make_settings(**where)
-    from reprtune.tuning.doctor import examine
+    from reprtune.doctor.findings import examine
 
     found: list[Finding] = []
     for finding in examine(checks(settings, name)):
@@ -56,7 +56,10 @@ def doctor(name: str | None, as_json: bool, **where: Any) -> None:
 def checks(settings: Settings, name: str | None) -> dict[str, Check]:
     """All checks in the order of their report. What they import is loaded here, so that no check's time is
     spent on it."""
-    from reprtune.tuning import doctor_gpu, doctor_machine, doctor_places, doctor_stores
+    from reprtune.doctor import gpu as doctor_gpu
+    from reprtune.doctor import machine as doctor_machine
+    from reprtune.doctor import places as doctor_places
+    from reprtune.doctor import stores as doctor_stores
 
     folder = doctor_places.folder
     found: dict[str, Check] = {

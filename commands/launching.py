@@ -11,7 +11,7 @@ from commands.options import run_event
 
 if TYPE_CHECKING:
     from reprtune.settings import Settings
-    from reprtune.tuning.launch import Summary
+    from reprtune.work.launch import Summary
 
 
 def launch(
@@ -35,8 +35,8 @@ def launch(
     from dashboards.html import add_library
     from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
     from dashboards.trial_page import trial_draft
-    from reprtune.tuning.launch import Launcher
-    from reprtune.tuning.notify import notifying
+    from reprtune.work.launch import Launcher
+    from reprtune.work.notify import notifying
 
     progress = StudyProgress(done, total)
     launcher = Launcher(

@@ -98,7 +98,7 @@ def make_settings(**given: Any) -> Settings:
 
 
 def run_event(summary: Any) -> str:
-    """How a run (`tuning.launch.Summary`) ended, as `--notify` says it."""
+    """How a run (`work.launch.Summary`) ended, as `--notify` says it."""
     if summary.interrupted:
         return "interrupted"
     return "paused" if summary.pending else "finished"

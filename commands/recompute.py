@@ -60,7 +60,7 @@ def run(name: str, slot: str, keep: bool, accept_code: bool, as_json: bool, **wh
     """
     from dashboards.terminal import TrialProgress
     from reprtune.spec.codec import to_plain
-    from reprtune.tuning.recompute import recompute
+    from reprtune.study.recompute import recompute
 
     record = read_stored(name, where, histories=True)
     with contextlib.closing(TrialProgress()) as progress:

@@ -64,7 +64,7 @@ def create(
     spec = scaled_study(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
-    from reprtune.tuning.create import create_study
+    from reprtune.study.create import create_study
 
     made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
@@ -216,7 +216,7 @@ def sync(name: str, **where: Any) -> None:
     """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled."""
     from dashboards.html import add_library
     from reprtune.errors import TrackingError
-    from reprtune.tuning.shipper import Shipper
+    from reprtune.tracking.mlflow.shipper import Shipper
 
     record = read_stored(name, where)
     shipper = Shipper(
@@ -241,8 +241,8 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     """Remove a study and its training states. Reports and exported networks stay, and MLflow's runs too
     without --with-mlflow."""
     from reprtune.errors import StudyError
-    from reprtune.tuning.remove import check_idle, delete_study, find_in_mlflow
-    from reprtune.tuning.tracking import shown
+    from reprtune.study.remove import check_idle, delete_study, find_in_mlflow
+    from reprtune.tracking.mlflow.connection import shown
 
     settings = make_settings(**where)
     try:
@@ -270,7 +270,7 @@ def _delete_damaged(name: str, settings: Any, error: Any, *, yes: bool, with_mlf
     """Delete a study that is there and cannot be read."""
     from reprtune.errors import StudyError
     from reprtune.record import database, storage
-    from reprtune.tuning.remove import delete_damaged
+    from reprtune.study.remove import delete_damaged
 
     url = settings.storage_url
     if database.is_absent(url) or name not in storage.names(database.open_storage(url)):

@@ -64,8 +64,8 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
     found, run = find_seed(record, slot)
     slot = seed_name(record, found, run.seed)
     target = Path(folder) if folder else settings.runs_dir / "networks" / name / slot
+    from reprtune.study.export import slot_network
     from reprtune.training.export import check_folder, files, write
-    from reprtune.tuning.export import slot_network
 
     check_folder(target, force=force)
     trained = slot_network(settings, record, slot)

@@ -143,7 +143,7 @@ def _report(
 
 def _addresses(servers: Sequence[Server], settings: Settings) -> list[tuple[str, str]]:
     """(title, address) of each, as soon as it answers; words about one that does not."""
-    from reprtune.tuning.tracking import shown
+    from reprtune.tracking.mlflow.connection import shown
 
     found = []
     if settings.mlflow_uri.startswith(SERVED):

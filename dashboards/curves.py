@@ -16,8 +16,8 @@ from reprtune.analysis.attempts import sub_phases
 from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.front import best, front
 from reprtune.analysis.stopping_account import spread
+from reprtune.history import History
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
-from reprtune.spec.history import History
 
 TITLE = "Learning curves"
 MAX_LINES = 5

@@ -12,8 +12,8 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import significant
 from reprtune.analysis.front import best, front_ranks
+from reprtune.history import History
 from reprtune.record.schema import StudyRecord
-from reprtune.spec.history import History
 
 TITLE = "Dropped filters"
 MAX_MAPS = 24

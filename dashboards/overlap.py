@@ -14,8 +14,8 @@ from dashboards.page import Table, Words
 from dashboards.units import count, significant
 from reprtune.analysis.front import best, front
 from reprtune.analysis.stopping_account import spread
+from reprtune.history import Drop, History, Restore
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.history import Drop, History, Restore
 from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
 

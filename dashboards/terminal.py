@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from dashboards.codes import created_with, mixed
 from dashboards.next_step import progress
 from dashboards.versions import outdated
+from reprtune.history import History
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.leaders import leader_arm, rank
 from reprtune.record.measures import at_the_end
 from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
-from reprtune.spec.history import History
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
 
@@ -244,7 +244,7 @@ def _cell(trial: TrialRecord, name: str) -> str:
 
 
 class Happening(Protocol):
-    """What a worker reports (see tuning.process.Report)."""
+    """What a worker reports (see work.process.Report)."""
 
     kind: str
     title: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards import curves, dropmap
 from dashboards.html import Section, render
-from reprtune.spec.history import History
+from reprtune.history import History
 
 
 def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
+    from reprtune.settings import Settings
+    from reprtune.work.queue import Queue
     from tests.command import Command
     from tests.postgres import PostgreSQL
 
@@ -22,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples in every run, and no deadline: a busy machine is not a defect.
-settings.register_profile("reprtune", derandomize=True, deadline=None, max_examples=50)
-settings.load_profile("reprtune")
+hypothesis_settings.register_profile("reprtune", derandomize=True, deadline=None, max_examples=50)
+hypothesis_settings.load_profile("reprtune")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -55,6 +58,54 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"REPRTUNE_{name}", raising=False)
     for name in [name for name in os.environ if name.startswith(("MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _tracking_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a connection to MLflow leaves in the environment does not outlive the test."""
+    for name in list(os.environ):
+        if name.startswith("MLFLOW_") or name == "DO_NOT_TRACK":
+            monkeypatch.delenv(name)
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its schema and nothing else; making one takes a second."""
+    from reprtune.tracking.mlflow.connection import connect
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    connect(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, empty_mlflow: Path) -> Settings:
+    """A runs folder of its own, with an MLflow database."""
+    from reprtune.settings import Settings
+
+    settings = Settings(runs_dir=tmp_path / "runs")
+    settings.runs_dir.mkdir()
+    shutil.copy(empty_mlflow, settings.runs_dir / "mlflow.db")
+    return settings
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Queue:
+    """The search of the tiny study, 4 slots."""
+    from tests.work.queueing import search_queue
+
+    return search_queue(tmp_path / "x.db")
+
+
+@pytest.fixture
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with nothing to take waits for the grace period; here that is short."""
+    monkeypatch.setenv("REPRTUNE_HEARTBEAT_SECONDS", "1")
+    monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", "3")
 
 
 @pytest.fixture(scope="session")

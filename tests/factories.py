@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from reprtune.history import Drop, Exchange, History, Point, Restore
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 from reprtune.spec.duration import Duration
-from reprtune.spec.history import Drop, Exchange, History, Point, Restore
 from reprtune.spec.objectives import versions
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 

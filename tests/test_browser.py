@@ -69,7 +69,7 @@ def mlflow_page(finished, tmp_path_factory):
 @pytest.fixture
 def experiment(finished):
     """(id of the study's experiment, name of a run -> its id), from MLflow's client."""
-    from reprtune.tuning.tracking import connect
+    from reprtune.tracking.mlflow.connection import connect
 
     client = connect(finished.settings.mlflow_uri)
     found = client.get_experiment_by_name(STUDY.name)

@@ -21,7 +21,7 @@ from commands.listing import KINDS
 from tests.command import TINY, Command
 from tests.conftest import ROOT
 from tests.stored import empty_storage, foreign_study, new_study
-from tests.tuning.tiny_worker import create
+from tests.work.tiny_worker import create
 
 SMOKE = ["study", "create", "repr-smoke"]
 

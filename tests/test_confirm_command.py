@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 import cli
 from reprtune.record.storage import outcome
 from tests.command import Command, used_up
-from tests.tuning.test_confirm import FITTING
-from tests.tuning.test_launch import FAST, finish, wait_for
-from tests.tuning.tiny_worker import create, read, work
+from tests.study.test_confirm import FITTING
+from tests.work.test_launch import FAST, finish, wait_for
+from tests.work.tiny_worker import create, read, work
 
 CONFIRMATION = "tiny.confirmation"
 

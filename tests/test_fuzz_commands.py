@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cli
+from reprtune.history import History
 from reprtune.record import storage as stored
 from reprtune.record.pack import pack
-from reprtune.spec.history import History
 from tests.stored import foreign_study, new_study
 
 ENDLESS = {"ui"}  # serves until Ctrl-C

@@ -16,34 +16,54 @@ import pytest
 from tests.conftest import ROOT
 
 # Room -> the rooms it may import. Everybody may import these, and the version in `reprtune`.
-SHARED = {"reprtune", "errors", "settings", "importing"}
+SHARED = {"reprtune", "errors", "settings", "importing", "files", "signals"}
+STUDYING = {"training", "tracking", "analysis", "record", "stopping", "states", "spec", "history"}
 ARROWS: dict[str, set[str]] = {
-    "reprtune": set(),
-    "errors": set(),
-    "settings": set(),
-    "importing": set(),
-    "spec": set(),
+    **{room: set() for room in SHARED},
+    "history": set(),
+    "spec": {"history"},
     "states": set(),
-    "training": {"states", "spec"},
-    "record": {"spec"},
-    "tuning": {"training", "record", "states", "spec"},
-    "analysis": {"record", "spec"},  # dashboards -> analysis -> record -> spec: each sees all below it
-    "dashboards": {"analysis", "record", "spec"},
+    "stopping": {"spec"},
+    "training": {"states", "spec", "history"},
+    "record": {"spec", "history"},
+    "analysis": {"stopping", "record", "spec", "history"},  # dashboards -> analysis -> record -> spec
+    "dashboards": {"analysis", "stopping", "record", "spec", "history"},
+    "tracking": {"record", "states", "spec", "history"},
+    "study": STUDYING,
+    "work": {"study", *STUDYING},
+    "doctor": {"study", "work", *STUDYING},
     "studies": {"spec"},
     "cli": {"commands"},
-    "commands": {"spec", "states", "training", "record", "tuning", "analysis", "dashboards", "studies"},
-    "benchmarks": {"spec", "states", "training", "record", "tuning", "studies", "dashboards"},
+    "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
+    "benchmarks": {"work", "study", *STUDYING, "studies", "dashboards"},
 }
 # Library -> the rooms that may import it.
 LIBRARIES: dict[str, set[str]] = {
     "torch": {"training", "benchmarks"},
     "torchvision": {"training", "benchmarks"},
-    "mlflow": {"tuning"},
-    "optuna": {"record", "tuning", "analysis", "benchmarks"},  # benchmarks: its pruners beside ours
+    "mlflow": {"tracking", "doctor"},
+    "optuna": {
+        "record",
+        "stopping",
+        "study",
+        "work",
+        "analysis",
+        "benchmarks",
+    },  # benchmarks: its pruners beside ours
     "plotly": {"dashboards"},
     "click": {"cli", "commands"},
 }
-NO_TORCH = ("spec", "states", "record", "analysis", "dashboards", "studies")
+NO_TORCH = (
+    "spec",
+    "history",
+    "states",
+    "stopping",
+    "record",
+    "tracking",
+    "analysis",
+    "dashboards",
+    "studies",
+)
 HEAVY = ("torch", "optuna", "mlflow", "plotly", "numpy", "scipy", "sklearn", "pandas", "sqlalchemy")
 MAX_LINES = 400
 MAX_HELP_SECONDS = 0.3
@@ -118,7 +138,7 @@ def test_libraries() -> None:
 
 
 def test_one_file_joins_training_with_optuna_and_mlflow() -> None:
-    """Only tuning/trial.py knows the training loop and also Optuna or MLflow."""
+    """Only work/attempt.py knows the training loop and also Optuna or MLflow."""
     both = []
     for name, path in MODULES.items():
         targets = [target for target, _ in imports(path)]
@@ -126,7 +146,7 @@ def test_one_file_joins_training_with_optuna_and_mlflow() -> None:
             t.split(".")[0] in ("optuna", "mlflow") for t in targets
         ):
             both.append(name)
-    assert set(both) <= {"reprtune.tuning.trial"}
+    assert set(both) <= {"reprtune.work.attempt"}
 
 
 def test_no_import_cycles() -> None:

@@ -19,12 +19,12 @@ from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_key
 from reprtune.record.storage import read_study
 from reprtune.states.store import StateStore
+from reprtune.study.export import slot_network
+from reprtune.tracking.journal import Journal
 from reprtune.training.export import files
-from reprtune.tuning.export import slot_network
-from reprtune.tuning.journal import Journal
 from tests.command import Command
 from tests.members_study import METHODS, STUDY
-from tests.tuning.tiny_worker import create, work
+from tests.work.tiny_worker import create, work
 
 FIELDS = {
     name: getattr(STUDY, name)

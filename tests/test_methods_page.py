@@ -24,8 +24,8 @@ from reprtune.spec.presets import GRAFTING, GRAFTING_INTERNAL, REPR, STANDARD, T
 from reprtune.spec.scale import scaled_trial
 from reprtune.spec.study import Arm, Choice, StudySpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.study import create as creating
 from reprtune.training import single
-from reprtune.tuning import create as creating
 from tests.command import Command
 from tests.conftest import ROOT
 from tests.tiny_study import STUDY

@@ -107,7 +107,7 @@ def test_only_the_ends_of_trials_stay_in_the_folder_of_states(finished: Command,
 
 def test_mlflow_has_a_run_for_each_slot_under_the_studys(finished: Command, record: StudyRecord) -> None:
     """Nested, with statuses, parameters, tags, every point once, configuration and plots with their script."""
-    from reprtune.tuning.tracking import connect
+    from reprtune.tracking.mlflow.connection import connect
 
     client = connect(finished.settings.mlflow_uri)
     experiment = client.get_experiment_by_name(STUDY.name)
@@ -140,7 +140,7 @@ def test_mlflow_has_a_run_for_each_slot_under_the_studys(finished: Command, reco
 
 def test_mlflows_plots_need_no_network(finished: Command, tmp_path: Path) -> None:
     """plotly.js is in the page; no script, style or font comes from elsewhere; config.json is the trial."""
-    from reprtune.tuning.tracking import connect
+    from reprtune.tracking.mlflow.connection import connect
 
     client = connect(finished.settings.mlflow_uri)
     experiment = client.get_experiment_by_name(STUDY.name)
@@ -208,7 +208,7 @@ def test_what_status_list_and_show_print(finished: Command) -> None:
 
 def test_delete_removes_the_study_and_its_states_and_leaves_mlflow(command: Command) -> None:
     """Without --yes a person is asked; with it the record and the states are gone, MLflow's runs are not."""
-    from reprtune.tuning.tracking import connect
+    from reprtune.tracking.mlflow.connection import connect
     from tests.command import TINY
 
     command("study", "create", TINY)

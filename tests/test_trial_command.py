@@ -18,11 +18,11 @@ from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import by_name, find_slot, slot_key, slot_name
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings
-from reprtune.tuning.export import slot_network
-from reprtune.tuning.journal import Journal
+from reprtune.study.export import slot_network
+from reprtune.tracking.journal import Journal
 from studies.smoke import STUDY
 from tests.command import Command
-from tests.tuning.tiny_worker import create
+from tests.work.tiny_worker import create
 
 FILES = ["description.json", "load.py", "network.pt2", "weights.pt"]
 CONTROL = "standard-s1"

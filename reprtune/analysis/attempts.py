@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from reprtune.history import History
 from reprtune.record.schema import FINAL, TrialRecord
-from reprtune.spec.history import History
 
 FAILED = ("out-of-memory", "error", "interrupted", "lost", "duplicate")
 

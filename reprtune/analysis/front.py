@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from reprtune.record.leaders import rank
 from reprtune.record.measures import at_the_end
 from reprtune.record.schema import TrialRecord
-from reprtune.spec.dominance import ranks
 from reprtune.spec.objectives import ERROR
+from reprtune.stopping.dominance import ranks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
 from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
-from reprtune.spec.stopping import Other, error_at, should_stop
+from reprtune.stopping.rungs import Other, error_at, should_stop
 
 T = TypeVar("T")
 COMPARED = ("complete", "stopped", "running")

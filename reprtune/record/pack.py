@@ -10,8 +10,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.history import NUMBERS, PHASES, Drop, History, Point
 from reprtune.spec.codec import canonical_json, from_plain
-from reprtune.spec.history import NUMBERS, PHASES, Drop, History, Point
 
 BASE64 = "eJ"  # how a deflated text begins in base64; records of old have base85, which Python decodes slowly
 N_FIELDS = len(fields(Point))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reprtune.history import CURVES, History, Point
 from reprtune.spec import objectives
-from reprtune.spec.history import CURVES, History, Point
 from reprtune.spec.study import StudySpec
 
 # outcome -> (Optuna's state, does it use its slot up?, what it means)
@@ -145,7 +145,7 @@ class StudyRecord:
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
             `name` and `id`), `objective_versions`, `user_code` (name -> digest) and `code` (`modules` and `versions`
-            of all that its trials can run, and the `commit`; see `tuning.code`).
+            of all that its trials can run, and the `commit`; see `study.code`).
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         trials: attempts of the search. controls: attempts of the controls.

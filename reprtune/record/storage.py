@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.errors import SpecError, StudyError, did_you_mean
 from reprtune.record.checks import check_study, check_trial, damaged, numbers, shown
 from reprtune.record.database import experimental_allowed
-from reprtune.record.enqueue import enqueue
+from reprtune.record.optuna_private.queueing import enqueue
+from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.pack import unpack
-from reprtune.record.reading import read_frozen
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec import objectives
 from reprtune.spec.codec import canonical_json, from_plain

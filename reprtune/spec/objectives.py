@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from reprtune.spec.history import CURVES
+from reprtune.history import CURVES
 
 FRACTION = "fraction"
 PERCENT = ((0.01, "%"),)

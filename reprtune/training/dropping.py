@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from reprtune.errors import SpecError
-from reprtune.spec.history import Drop
+from reprtune.history import Drop
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own
 from reprtune.spec.parts.selections import Share

@@ -31,8 +31,8 @@ from torch.export import Dim, ExportedProgram
 
 import reprtune
 from reprtune.errors import ReprtuneError
+from reprtune.history import Drop, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
-from reprtune.spec.history import Drop, Point, Restore
 from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from reprtune.history import CURVES, Drop, Exchange, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
-from reprtune.spec.history import CURVES, Drop, Exchange, History, Point, Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.training import state
 from reprtune.training.data.batches import Batches

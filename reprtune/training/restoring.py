@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from reprtune.spec.history import Restore
+from reprtune.history import Restore
 from reprtune.spec.parts.restores import Old, RestoreRules
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.data.batches import evaluation_batches

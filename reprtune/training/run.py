@@ -15,8 +15,8 @@ from typing import Any, Literal
 import torch
 
 from reprtune.errors import StateError
+from reprtune.history import History
 from reprtune.spec.codec import digest
-from reprtune.spec.history import History
 from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore

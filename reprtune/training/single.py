@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reprtune.history import History
 from reprtune.settings import Settings
 from reprtune.spec import objectives
 from reprtune.spec.codec import to_plain
-from reprtune.spec.history import History
 from reprtune.spec.objectives import COST, OBJECTIVES
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore

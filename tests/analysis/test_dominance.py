@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from reprtune.spec.dominance import dominates, pareto_front, ranks
+from reprtune.stopping.dominance import dominates, pareto_front, ranks
 
 
 def by_definition(points: list[tuple[float, ...]]) -> list[int]:

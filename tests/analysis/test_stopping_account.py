@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from reprtune.analysis.stopping_account import Stopped, account, spread
+from reprtune.history import History, Point
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
-from reprtune.spec.history import History, Point
-from reprtune.spec.stopping import Other, error_at, should_stop
 from reprtune.spec.study import StopRule
+from reprtune.stopping.rungs import Other, error_at, should_stop
 from tests.factories import FACTS, START, make_spec, make_study
 
 TOTAL = 100

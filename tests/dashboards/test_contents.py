@@ -10,7 +10,7 @@ from dashboards import controls, curves, dropmap, history, overview, pareto, sli
 from dashboards.answer import answer
 from dashboards.terminal import show
 from dashboards.versions import outdated
-from reprtune.spec.history import Drop, History, Restore
+from reprtune.history import Drop, History, Restore
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.study import StopRule
 from tests.factories import make_study, make_trial

@@ -12,11 +12,11 @@ from dashboards.terminal import trial_result
 from dashboards.trial_page import trial_html
 from reprtune.analysis.attempts import sub_phases
 from reprtune.analysis.controls import arm_summaries
+from reprtune.history import Drop, History, Restore
 from reprtune.spec.codec import to_plain
-from reprtune.spec.history import Drop, History, Restore
 from reprtune.spec.study import Arm
-from reprtune.tuning.events import metrics_event
-from reprtune.tuning.recompute import compare_histories
+from reprtune.study.recompute import compare_histories
+from reprtune.tracking.events import metrics_event
 from tests.factories import CONTROLS, EPOCHS, make_history, make_study, several
 
 PARAMS = {"cycles": 2, "prune_ratio": 0.3, "criterion": "ortho"}

@@ -16,7 +16,7 @@ from dashboards.pages import PAGES
 from dashboards.report import write_report
 from dashboards.trial_page import trial_html
 from reprtune.errors import StudyError
-from reprtune.spec.history import History
+from reprtune.history import History
 from tests.factories import make_study
 
 EVIL = "</script><script>alert(1)</script><b>&"

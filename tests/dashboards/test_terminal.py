@@ -8,7 +8,7 @@ import pytest
 
 from dashboards.next_step import progress
 from dashboards.terminal import TrialProgress, next_step, status
-from reprtune.spec.history import History, Point
+from reprtune.history import History, Point
 from tests.factories import make_study
 
 

@@ -11,10 +11,10 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.record.cached import TrialCache
 from reprtune.record.database import experimental_allowed
-from reprtune.record.enqueue import enqueue
-from reprtune.record.reading import read_whole
+from reprtune.record.optuna_private.cached import TrialCache
+from reprtune.record.optuna_private.queueing import enqueue
+from reprtune.record.optuna_private.reading import read_whole
 from tests.stored import empty_storage, new_study
 
 FIELDS = ("number", "state", "values", "params", "distributions", "system_attrs", "intermediate_values",
@@ -94,7 +94,7 @@ def test_a_trial_that_waits_is_not_read_again(tmp_path: Path, monkeypatch: pytes
         read.append(sorted(trial_ids))
         return read_whole(connection, study_id, trial_ids)
 
-    monkeypatch.setattr("reprtune.record.cached.read_whole", watched)
+    monkeypatch.setattr("reprtune.record.optuna_private.cached.read_whole", watched)
     cache.get_all_trials(name_id)
     assert read == []
     storage.set_trial_state_values(ids[0], TrialState.RUNNING)

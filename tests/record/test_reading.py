@@ -16,12 +16,12 @@ from optuna.trial import TrialState
 
 from benchmarks.recorded import fill
 from reprtune.errors import SpecError
+from reprtune.history import History
 from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed
+from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.pack import pack, unpack
-from reprtune.record.reading import read_frozen
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
-from reprtune.spec.history import History
 from tests.factories import make_history
 from tests.stored import empty_storage, new_study
 

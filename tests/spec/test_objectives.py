@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from reprtune.history import CURVES, NUMBERS
 from reprtune.spec import objectives
-from reprtune.spec.history import CURVES, NUMBERS
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from tests.conftest import ROOT
 from tests.test_house import PROJECT

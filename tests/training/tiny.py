@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from reprtune.history import History
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
-from reprtune.spec.history import History
 from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec

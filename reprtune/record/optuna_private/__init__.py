@@ -1,0 +1,1 @@
+"""All that uses private names of Optuna, which may change with every minor version of it."""

@@ -1,0 +1,46 @@
+"""Many slots queued at once, as `Study.enqueue_trial` queues one.
+
+Optuna writes a transaction for each, in which it counts those before: 10,000 slots take a minute.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+from sqlalchemy import Connection, func, insert, select
+
+from reprtune.record.optuna_private.reading import ATTRIBUTES, SYSTEM, TRIALS
+
+FIXED = "fixed_params"  # Optuna's name of the parameters that a queued trial comes with
+
+
+def enqueue(storage: RDBStorage, study_id: int, slots: Sequence[Mapping[str, Any]]) -> None:
+    """Queue a trial with these user attributes for each, in their order: all of them or none. Nobody else
+    may queue trials in the study meanwhile."""
+    if not slots:
+        return
+    with storage.engine.begin() as connection:
+        ids = _waiting(connection, study_id, len(slots))
+        connection.execute(insert(SYSTEM), [_cell(one, FIXED, {}) for one in ids])
+        cells = [_cell(one, *item) for one, attrs in zip(ids, slots, strict=True) for item in attrs.items()]
+        if cells:
+            connection.execute(insert(ATTRIBUTES), cells)
+
+
+def _waiting(connection: Connection, study_id: int, n: int) -> list[int]:
+    """Ids of `n` new waiting trials, by their number."""
+    ours = TRIALS.c.study_id == study_id
+    first = connection.execute(select(func.count()).select_from(TRIALS).where(ours)).scalar_one()
+    numbers = range(first, first + n)
+    rows = [{"study_id": study_id, "number": number, "state": TrialState.WAITING} for number in numbers]
+    connection.execute(insert(TRIALS), rows)
+    new = select(TRIALS.c.trial_id).where(ours, TRIALS.c.number >= first).order_by(TRIALS.c.number)
+    return list(connection.execute(new).scalars())
+
+
+def _cell(trial_id: int, key: str, value: Any) -> dict[str, Any]:
+    return {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}

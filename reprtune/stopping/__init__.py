@@ -1,0 +1,1 @@
+"""Early stopping: who is compared with whom, and who goes on."""

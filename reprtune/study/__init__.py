@@ -1,0 +1,1 @@
+"""A stored study: created, confirmed, removed, and its trials recomputed and exported."""

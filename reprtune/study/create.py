@@ -1,0 +1,183 @@
+"""Create a study: validate, try every choice for a few steps, then write it, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import reprtune
+from reprtune.errors import ReprtuneError, SpecError, StudyError
+from reprtune.record import storage as stored
+from reprtune.record.database import Storage, is_absent, open_storage
+from reprtune.record.locks import database_lock
+from reprtune.record.schema import StudyRecord
+from reprtune.settings import Settings
+from reprtune.spec.codec import canonical_json, differences, digest, to_plain
+from reprtune.spec.objectives import versions
+from reprtune.spec.older import as_today
+from reprtune.spec.parts.places import short_path
+from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
+from reprtune.study.code import code_fact
+from reprtune.study.dry import dry_trials
+from reprtune.tracking import environment
+from reprtune.tracking.events import STUDY_KEY, tags_event
+from reprtune.tracking.journal import Journal
+from reprtune.tracking.mlflow import connection as tracking
+from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.training import user_code
+from reprtune.training.device import open_device
+from reprtune.training.run import Materials, Run
+
+
+def check_built(spec: StudySpec) -> None:
+    """Raise SpecError, naming the choice, where a part of a method is no more than a value yet."""
+    for name, trial in dry_trials(spec).items():
+        try:
+            trial.method.check_built()
+        except SpecError as error:
+            raise SpecError(f"{error.message} It is needed for {name}.", error.hint) from error
+
+
+def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], None]) -> None:
+    """Train every dry trial.
+
+    Raises:
+        ReprtuneError: naming the choice that failed.
+    """
+    for name, trial in dry_trials(spec).items():
+        progress(name)
+        try:
+            for _ in Run(trial, materials):
+                pass
+        except Exception as error:
+            raise ReprtuneError(
+                f"A dry run of {name} failed: {error}",
+                "Nothing was created. Change the study, then create it.",
+            ) from error
+
+
+def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
+    """What the data say about the study, and the code that it is created with.
+
+    Raises:
+        SpecError: too few draws fit the total, or a control does not.
+    """
+    task = materials.task(spec.base.task)
+    steps = materials.batches(spec.base).steps_per_epoch
+    for arm, _, trial in spec.control_cells():
+        try:
+            trial.check_fits(steps)
+        except SpecError as error:
+            raise SpecError(f"The control {arm}: {error.message}", error.hint) from error
+    share = spec.fitting_share(steps)
+    if share < MIN_FITTING_SHARE:
+        raise SpecError(
+            f"Only {share:.0%} of the draws fit training.total = {spec.base.training.total}; "
+            f"at least {MIN_FITTING_SHARE:.0%} must.",
+            "Raise --total, or lower the upper ends of space.method.s1, s2 and cycles.",
+        )
+    return {
+        "steps_per_epoch": steps,
+        "total_steps": spec.base.training.total.steps(steps),
+        "n_train": len(task.train.y),
+        "n_score": len(task.score.y),
+        "n_val": len(task.val.y),
+        "n_test": len(task.test.y),
+        "n_classes": task.n_classes,
+        "input_shape": list(task.input_shape),
+        "data_digest": task.digest,
+        "mean": list(task.mean),
+        "std": list(task.std),
+        "user_code": find_user_code(spec),
+        "code": code_fact(spec),
+        "fitting_share": share,
+        "objective_versions": versions(),
+    }
+
+
+def find_user_code(spec: StudySpec) -> dict[str, str]:
+    """Digest of every factory of the person's own that the study may use, by its name."""
+    found: dict[str, str] = {}
+    for trial in dry_trials(spec).values():
+        found |= user_code.digests(trial)
+    return dict(sorted(found.items()))
+
+
+def create_study(
+    spec: StudySpec, settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> tuple[bool, dict[str, Any]]:
+    """Create the study in Optuna's storage and its experiment in MLflow.
+
+    Returns:
+        Whether it was made now (False: the same study is there already), and its facts.
+
+    Raises:
+        StudyError: another study has this name; the differences are listed.
+        SpecError, DataError, StorageError, TrackingError, ReprtuneError: before anything is written.
+    """
+    database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
+    if database is not None:
+        with database_lock(database):  # else a study that somebody has half made looks like a stranger's
+            facts = existing(database, spec)
+        if facts is not None:
+            return False, facts
+    check_built(spec)
+    materials = Materials(settings.data_dir, open_device(settings))
+    facts = find_facts(spec, materials) | {"packages": environment.packages_digest()}
+    dry_run(spec, materials, progress)
+    new = StudyRecord(
+        spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
+    )
+    progress("the MLflow experiment")
+    new = replace(new, facts={**facts, "experiment": tracking.prepare(settings, spec, new.instance, facts)})
+    progress("the study")
+    database = database or open_storage(settings.storage_url)
+    with database_lock(database):
+        if (facts := existing(database, spec)) is not None:
+            return False, facts  # made by somebody else meanwhile
+        stored.create(database, new)
+    _say_with_what(settings, new)
+    return True, dict(new.facts)
+
+
+def _say_with_what(settings: Settings, study: StudyRecord) -> None:
+    """Checkout, packages and machine on the study's run; through the journal, should MLflow vanish now."""
+    journal = Journal(settings.journal_dir, study.spec.name)
+    with contextlib.suppress(OSError):  # a full disk; the study is there, and its workers will say so
+        journal.append(STUDY_KEY, tags_event(environment.machine_tags()))
+        journal.artifact(STUDY_KEY, environment.FILE, environment.packages())
+    Shipper(settings, study.spec, study.instance, facts=study.facts).ship_once()
+
+
+def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
+    """The facts of this very study where it exists; None where its name is free.
+
+    Raises:
+        StudyError: the name is taken by another study, or is not free for our controls.
+    """
+    attribute = stored.find_attribute(database, spec.name)
+    role = attribute.get("role")
+    if role == "search" and attribute["digest"] == digest(spec):
+        return dict(attribute["facts"])
+    controls = stored.controls_name(spec.name)
+    other = spec.name.removesuffix(".controls") if role == "controls" else controls
+    if role == "controls" or stored.find_attribute(database, controls).get("role") == "search":
+        raise StudyError(
+            f"The name {spec.name!r} cannot stand beside the study {other!r} that is there: the controls of a "
+            "study are stored under its name with '.controls'.",
+            "Choose another name with --name.",
+        )
+    if role != "search":
+        return None
+    rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
+    text = "\n".join(
+        f"    {short_path(path)}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
+    )
+    raise StudyError(
+        f"There is another study named {spec.name!r}, which differs in\n{text}",
+        f"Choose another name with --name, or remove the old one with: python cli.py study delete {spec.name}",
+    )

@@ -1,0 +1,54 @@
+"""What is here must be what a study was created with: packages, the person's own code, the data."""
+
+from __future__ import annotations
+
+from reprtune.errors import DataError, StudyError
+from reprtune.importing import PREFIX
+from reprtune.record.schema import StudyRecord
+from reprtune.study.code import ACCEPT
+from reprtune.tracking.environment import packages_digest
+from reprtune.training import user_code
+from reprtune.training.device import is_out_of_memory
+from reprtune.training.run import Materials
+
+
+def same_packages(study: StudyRecord) -> bool:
+    """Whether Python and packages are here as they were where the study was created."""
+    return study.facts.get("packages", packages_digest()) == packages_digest()
+
+
+def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, str]:
+    """The person's own networks, data sets and parts must be made by the code the study was created with, unless
+    another is accepted; their digests here."""
+    found = {}
+    for name, digest in study.facts.get("user_code", {}).items():
+        here = user_code.load(name.removeprefix(PREFIX), StudyError)
+        found[name] = here.digest
+        if here.digest != digest and not accept:
+            files = ", ".join(map(str, here.files.values()))
+            raise StudyError(
+                f"The code of {name} here is not what the study {study.spec.name!r} was created with "
+                f"(digest {here.digest[:12]}, not {digest[:12]}; files {files}).",
+                f"Put the files back as they were, create a study of another name, or go on all the same with {ACCEPT}.",
+            )
+    return found
+
+
+def check_data(study: StudyRecord, materials: Materials) -> None:
+    """The data here must be those the study was created with."""
+    try:
+        found = materials.task(study.spec.base.task).digest
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DataError(
+            f"The data {study.spec.base.task.dataset} do not fit in the memory of {materials.device} "
+            f"({type(error).__name__}).",
+            "Free memory there, run fewer workers on it, or create a study with fewer task.train_images.",
+        ) from error
+    if found != study.facts["data_digest"]:
+        raise StudyError(
+            f"The data {study.spec.base.task.dataset} here are not those the study {study.spec.name!r} was "
+            f"created with (digest {found[:12]}, not {study.facts['data_digest'][:12]}).",
+            "Point --data-dir to the same files, or create a study of another name.",
+        )

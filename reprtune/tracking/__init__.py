@@ -1,0 +1,1 @@
+"""What a tracking server is told: written to a local journal first, sent from there."""

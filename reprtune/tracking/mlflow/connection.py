@@ -1,0 +1,284 @@
+"""The connection to MLflow, and what a study has there before its first trial.
+
+MLflow is imported only when a connection is made; workers never make one. It is slow to give up by
+itself (four minutes on a server that is down), so it gets a short deadline of ours unless the user
+has set one in the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from reprtune.errors import TrackingError
+from reprtune.settings import Settings
+from reprtune.spec.codec import canonical_json, to_plain
+from reprtune.spec.study import StudySpec
+from reprtune.spec.task import TaskSpec
+from reprtune.tracking.events import IDENTITY, STUDY_KEY, identity
+from reprtune.tracking.mlflow.datasets import Input, as_entities, task_inputs
+from reprtune.tracking.mlflow.experiments import find_or_make
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+CONNECT_SECONDS = 8
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(CONNECT_SECONDS),
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a lost answer to "create a run" must not make it twice
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+NO_DRIVER = {"boto3": "'.[s3]'", "psycopg": "'.[postgresql]'"}
+
+
+@dataclass(frozen=True)
+class TrackedStudy:
+    """A study's place in MLflow: its experiment, and its own run, the parent of all others.
+
+    Attributes:
+        task: of the study's base. inputs: the parts of its data.
+    """
+
+    client: MlflowClient
+    experiment_id: str
+    parent_id: str
+    task: TaskSpec
+    inputs: tuple[Input, ...] = ()
+
+    def is_there(self) -> bool:
+        """Not so on a server that was emptied, where another experiment may have our number by now.
+
+        Raises:
+            Exception: of MLflow, when it cannot be asked.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            info = self.client.get_run(self.parent_id).info
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return bool(info.lifecycle_stage == "active" and info.experiment_id == self.experiment_id)
+
+
+def prepare(
+    settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
+) -> dict[str, str]:
+    """Make schema, experiment and parent run, whatever of it is missing; `name` and `id` of the experiment.
+
+    To be called once at `study create`, before workers start: MLflow's own schema creation breaks
+    when several processes begin at once.
+
+    Raises:
+        TrackingError: within about 20 s, naming the URI and the way out.
+    """
+    tracked = open_study(settings, study, digest, facts)
+    with named_errors(settings.mlflow_uri):
+        return {
+            "name": tracked.client.get_experiment(tracked.experiment_id).name,
+            "id": tracked.experiment_id,
+        }
+
+
+def open_study(
+    settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
+) -> TrackedStudy:
+    """Connect, and find or make what the study has in MLflow. Safe to repeat.
+
+    Args:
+        digest: of the stored study. facts: of the stored study, where there are any yet; `experiment` says
+            which one it is in.
+
+    Raises:
+        TrackingError: when the store cannot be reached or used.
+    """
+    facts = facts or {}
+    run_identity = identity(digest, STUDY_KEY)
+    inputs = task_inputs(study.base.task, facts)
+    with named_errors(settings.mlflow_uri):
+        client = connect(settings.mlflow_uri)
+        experiment = find_or_make(
+            client, study, digest, settings, facts.get("experiment"), _where(run_identity)
+        )
+        parent = find_run(client, experiment.experiment_id, run_identity)
+        if parent is None:
+            tags = {IDENTITY: run_identity}
+            parent = client.create_run(experiment.experiment_id, tags=tags, run_name=study.name)
+        _describe(client, parent, study, digest, inputs)
+        run_id = parent.info.run_id
+        return TrackedStudy(client, experiment.experiment_id, run_id, study.base.task, inputs)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the tracking store, quiet and with a short deadline.
+
+    Raises:
+        Exception: of whatever kind, when a database cannot be reached; a server is not asked yet.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for every retry
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme in DATABASES:
+        _try_database(uri, scheme)
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run | None:
+    """The oldest run with this identity; runs deleted by a person are not there."""
+    runs = client.search_runs(
+        [experiment_id], _where(run_identity), max_results=1, order_by=["start_time ASC"]
+    )
+    return runs[0] if runs else None
+
+
+def run_ids(tracked: TrackedStudy, digest: str) -> set[str]:
+    """Of all runs of a study that are not deleted.
+
+    Args:
+        digest: of the stored study.
+    """
+    return {run.info.run_id for run in runs_of(tracked.client, tracked.experiment_id, digest)}
+
+
+def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
+    """All runs of a study that are not deleted, its own among them."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        where = f"tags.`{IDENTITY}` LIKE '{digest}/%'"
+        page = client.search_runs([experiment_id], where, max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _where(run_identity: str) -> str:
+    return f"tags.`{IDENTITY}` = '{run_identity}'"
+
+
+def shown(uri: str) -> str:
+    """The URI without its password."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@", 1)))
+
+
+def _describe(
+    client: MlflowClient, parent: Run, study: StudySpec, digest: str, inputs: tuple[Input, ...]
+) -> None:
+    from mlflow.entities import Param, RunTag
+
+    params = {
+        "sampler": study.sampler,
+        "slots": study.slots,
+        "seed": study.seed,
+        "objectives": ", ".join(study.objectives),
+        "stop.rule": study.stop.rule,
+        "stop.min_comparable": study.stop.min_comparable,
+    }
+    tags = {
+        "reprtune.study": study.name,
+        "reprtune.digest": digest,
+        "reprtune.role": "study",
+        "mlflow.note.content": f"{study.question}\n\n{study.decision}\n\nCost: {study.cost}",
+    }
+    if parent.data.params.items() >= {k: str(v) for k, v in params.items()}.items():
+        return
+    run_id = parent.info.run_id
+    client.log_text(run_id, canonical_json(to_plain(study)), "spec.json")
+    if inputs:
+        client.log_inputs(run_id, datasets=as_entities(inputs))
+    client.log_batch(
+        run_id,
+        tags=[RunTag(k, v) for k, v in tags.items()],
+        params=[Param(k, str(v)) for k, v in params.items()],
+        synchronous=True,
+    )
+
+
+def _try_database(uri: str, scheme: str) -> None:
+    """One attempt with a deadline; MLflow's own would try for minutes."""
+    import sqlalchemy
+
+    if scheme == "sqlite":
+        path = sqlalchemy.make_url(uri).database
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    arguments: dict[str, Any] = {}
+    if scheme in ("postgresql", "mysql"):
+        arguments["connect_timeout"] = CONNECT_SECONDS
+    engine = sqlalchemy.create_engine(uri, connect_args=arguments)
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def named_errors(uri: str) -> Iterator[None]:
+    """Whatever requests, SQLAlchemy, a driver or MLflow raises, as a TrackingError."""
+    try:
+        yield
+    except Exception as error:
+        raise in_words(error, uri) from error
+
+
+def in_words(error: Exception, uri: str) -> TrackingError:
+    """What is wrong with the tracking store, and the way out."""
+    if isinstance(error, TrackingError):
+        return error
+    text, user = str(error), os.environ.get("MLFLOW_TRACKING_USERNAME")
+    by = f"the user {user!r}" if user else "anybody without a name"
+    if "error code 401" in text:
+        return TrackingError(
+            f"The MLflow server {shown(uri)} does not let {by} in (401).",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for that server.",
+        )
+    if "error code 403" in text or getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        return TrackingError(
+            f"The MLflow server {shown(uri)} does not allow {by} to do that (403): {brief(error)}",
+            "Ask its administrator for the permission EDIT on the experiment, or name another with --experiment.",
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return TrackingError(
+            f"The certificate of the MLflow server {shown(uri)} is not trusted here.",
+            "Set MLFLOW_TRACKING_SERVER_CERT_PATH to its certificate (or MLFLOW_TRACKING_INSECURE_TLS=true).",
+        )
+    driver = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    if driver in NO_DRIVER:
+        return TrackingError(
+            f"The MLflow tracking store {shown(uri)} needs {driver}, which is not installed.",
+            f"In the checkout: pip install -e {NO_DRIVER[driver]} -c constraints.txt",
+        )
+    return TrackingError(
+        f"The MLflow tracking store {shown(uri)} cannot be used: {brief(error)}",
+        "Start it, correct --tracking-uri (or MLFLOW_TRACKING_URI), or leave that out to use SQLite in "
+        "the runs folder.",
+    )
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error, at most 300 characters."""
+    text = str(error).strip() or type(error).__name__
+    line = text.splitlines()[0]
+    return line if len(line) <= 300 else line[:299] + "…"

@@ -1,0 +1,393 @@
+"""One attempt at one slot: the only place where training, Optuna and the tracking journal meet."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState
+
+import reprtune
+from reprtune.errors import DataError, SpecError, StateError, StorageError
+from reprtune.record.database import retried
+from reprtune.record.schema import OUTCOMES
+from reprtune.record.storage import outcome as outcome_of
+from reprtune.record.storage import seed_attr, stored_seeds
+from reprtune.spec.objectives import ERROR, OF_CONTROLS
+from reprtune.spec.trial import TrialSpec
+from reprtune.stopping.rungs import should_stop
+from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
+from reprtune.training.device_faults import fault, first_line
+from reprtune.training.graph import CaptureFailed
+from reprtune.training.live import Interrupted
+from reprtune.training.run import Run, Update
+from reprtune.work.lease import Lease
+from reprtune.work.process import Left, MustLeave
+from reprtune.work.queue import PAUSED, Queue
+from reprtune.work.run_journal import RunJournal
+from reprtune.work.seed_training import SeedTraining
+from reprtune.work.seeds import mean_points, mean_values, total_costs
+from reprtune.work.surroundings import Surroundings
+from reprtune.work.uncapturable import network_key
+
+ROLES = {"search": "search", "controls": "control", "confirmation": "confirmation"}  # in MLflow
+
+
+class Attempt:
+    """A slot that was taken, from its first step to its outcome, with one seed after the other.
+
+    Seeds that an earlier attempt has finished are in the record, and are not trained again. Call `advance`
+    until `outcome` is set; between two calls the worker may do something else.
+
+    Raises:
+        MustLeave: from `begin` and `advance`: the device is lost, or a step could not be captured. Nothing more
+            may be asked of the device; what becomes of the slot is up to the worker.
+    """
+
+    def __init__(self, trial: optuna.Trial, queue: Queue, around: Surroundings) -> None:
+        self.trial, self.queue, self.around = trial, queue, around
+        self.study = retried(queue.study)
+        self.trial_id = trial._trial_id  # noqa: SLF001 - heartbeats and leases are by id
+        self.slot = int(trial.user_attrs["slot"])
+        self.arm: str | None = trial.user_attrs.get("arm")
+        self.outcome: str | None = None
+        self.lease = Lease(queue.storage, self.trial_id, around.leaving)
+        self.error: str | None = None
+        specs = self._specs()
+        self.n_seeds = len(specs)
+        self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
+        self._left = specs[len(self.earlier) :]
+        role = ROLES[queue.role]
+        self.key = f"{role}-{self.slot:04d}" if self.arm is None else f"{role}-{self.arm}-s{specs[0].seed}"
+        # With several seeds: the slot's own run, which holds the means.
+        self.whole = RunJournal(around, self.key, self.title) if self.n_seeds > 1 else None
+        self.now = self._training()
+
+    def _specs(self) -> list[TrialSpec]:
+        """What is trained, for each seed."""
+        try:
+            spec = self.queue.trial_spec(self.trial)
+        except SpecError as error:  # each value is right, but not all of them together
+            self.error = error.message
+            spec = self.around.spec.base
+        seeds = self.around.spec.trial_seeds() if self.queue.is_search else (spec.seed,)
+        return [replace(spec, seed=seed) for seed in seeds]
+
+    def _training(self) -> SeedTraining:
+        """Of the next seed."""
+        spec = self._left.pop(0)
+        if self.whole is None:
+            return SeedTraining(spec, self.around, RunJournal(self.around, self.key, self.title))
+        key, title = f"{self.key}-s{spec.seed}", f"{self.title}, seed {spec.seed}"
+        return SeedTraining(spec, self.around, RunJournal(self.around, key, title, self.key))
+
+    @property
+    def title(self) -> str:
+        return (
+            f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.trial.user_attrs['seed']}"
+        )
+
+    @property
+    def shown_error(self) -> float | None:
+        """What a person is told at the end: of a complete trial the mean over its seeds, else the last
+        evaluation of the seed it was at."""
+        seeds = [*self.earlier, self.now.values()] if self.outcome == "complete" else [self.now.values()]
+        return mean_values(seeds).get(ERROR)
+
+    @property
+    def spec(self) -> TrialSpec:
+        """Of the seed that is trained."""
+        return self.now.spec
+
+    @property
+    def run(self) -> Run | None:
+        """Of the seed that is trained; None where it could not be built."""
+        return self.now.run
+
+    def progress(self) -> dict[str, Any] | None:
+        """For the record, asked by another thread; None before its network is built."""
+        return self.now.progress()
+
+    def steps(self) -> tuple[int, int]:
+        """Done, and all there are, of its seeds together, which are equally long."""
+        run = self.now.done
+        return len(self.earlier) * run.total_steps + run.live.step_done, self.n_seeds * run.total_steps
+
+    def begin(self) -> None:
+        """Refuse a draw that does not fit, else announce the run and build the network."""
+        excess = self.spec.excess_steps(self.around.steps_per_epoch)
+        total = self.spec.training.total.steps(self.around.steps_per_epoch)
+        broken = self.error is not None
+        if self.queue.is_search:
+            self._constrain("fits", 1.0 if broken else excess / total)
+        if broken or excess > 0:
+            self._finish("infeasible")
+            return
+        if self.whole is not None:
+            seeds = ", ".join(str(seed) for seed in self.around.spec.trial_seeds())
+            self._announce(replace(self.whole, tags={"seed": seeds}), ROLES[self.queue.role])
+        self._begin_seed()
+
+    def _begin_seed(self) -> None:
+        self._announce(self.now.journal, ROLES[self.queue.role] if self.whole is None else "seed")
+        self._guarded(partial(self.now.build, self.lease.must_stop))
+
+    def _announce(self, journal: RunJournal, role: str) -> None:
+        attempt = int(self.trial.user_attrs.get("attempt", 0))
+        journal.begin(
+            self.spec, role=role, slot=self.slot, attempt=attempt, arm=self.arm, number=self.trial.number
+        )
+
+    def advance(self) -> Update | None:
+        """Train one segment, or do one event; None when the attempt has come to its outcome."""
+        if self.outcome is not None or self.run is None:
+            return None
+        if self.queue.is_search and retried(self.around.budget.is_used_up):
+            self._finish_early("over-budget")
+            return None
+        update = self._train()
+        if self.outcome is None and self.lease.lost:
+            self.outcome = "lost"  # somebody else has the slot now: leave quietly
+        if self.outcome is not None:
+            return None
+        self._record(update)
+        if self.lease.lost:
+            self.outcome = "lost"
+        elif self.run.diverged:
+            self._finish("diverged")
+        elif self.run.finished:
+            self._finish_seed()
+        elif update is not None and update.rung and self._is_hopeless(update.step):
+            self._finish_early("stopped")
+        return update
+
+    def _train(self) -> Update | None:
+        try:
+            update: Update | None = self._guarded(self.now.advance)
+        finally:  # also where a full disk ends it
+            if self.queue.is_search:
+                retried(partial(self.around.budget.add, *self.now.newly_spent()))
+        return update
+
+    def suspend(self) -> None:
+        """Give the slot back; whoever takes it continues from the last state. Asks nothing of the device."""
+        if self.outcome is None:
+            self._finish("interrupted")
+
+    def lose(self, fault: str) -> None:
+        """Give the slot up as if the worker had vanished: it took its device, and may do so again. Asks nothing
+        of the device."""
+        if self.outcome is None:
+            self.outcome = "lost"
+            retried(lambda: self.queue.give_up(self.trial, fault))
+            self.now.note_states("interrupted")
+            self.now.close()
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Turn what may go wrong in training into an outcome."""
+        full = False
+        try:
+            return call()
+        except Interrupted:
+            if not self.lease.lost:
+                self.suspend()
+        except (DataError, StateError, StorageError):
+            self.suspend()  # a full disk, missing data: not this trial's fault; the worker reports it
+            raise
+        except CaptureFailed as error:
+            raise self._must_leave("capture", first_line(error.__cause__ or error)) from error
+        except Exception as error:  # whatever training raises is this trial's outcome
+            if (reason := fault(self.around.materials.device)) is not None:
+                raise self._must_leave("device", reason) from error
+            full = is_out_of_memory(error)
+            text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
+            self.error = text
+            error.__traceback__ = None  # whoever keeps the error keeps no network by it
+            self._finish("out-of-memory" if full else "error")
+        if full:
+            release_cached_memory()  # not above, where the error still holds on to what was computed
+        return None
+
+    def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
+        device, network = str(self.around.materials.device), network_key(self.spec)
+        return MustLeave(Left(why, reason, device, network, began=True))
+
+    # -- what others see --------------------------------------------------------------------------
+
+    def _record(self, update: Update | None) -> None:
+        """Write down what is new: the journal gets every point, Optuna the points to compare."""
+        if update is None or update.kind == "blocked":
+            return
+        run = self.now.done
+        marks = self.now.new_marks(update)
+        if marks and not run.finished:
+            try:
+                self._show(marks)
+            except UpdateFinishedTrialError:
+                self.lease.lost = True
+                return
+            self.now.n_marks = len(marks)
+        self.now.journal.write_points(run, at_once=run.finished)
+
+    def _show(self, marks: list[tuple[int, float]]) -> None:
+        """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
+        self._set_attr("rungs", self._seeded({"points": marks, "planned_gflops": self.now.planned_gflops()}))
+        # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
+        if self.around.spec.objectives == (ERROR,) and self.queue.is_search and not self.earlier:
+            known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values
+            for step, error in marks[self.now.n_marks :]:
+                if step not in known:
+                    retried(partial(self.trial.report, error, step))
+
+    def _seeded(self, rungs: dict[str, Any]) -> dict[str, Any]:
+        """Says which of several seeds they are of."""
+        return rungs if self.n_seeds == 1 else {**rungs, "seed": self.spec.seed}
+
+    def _is_hopeless(self, step: int) -> bool:
+        spec, run = self.around.spec, self.now.done
+        if not self.queue.is_search or not spec.stops_early:
+            return False
+        several = len(spec.objectives) > 1
+        others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
+        return should_stop(
+            spec.stop,
+            step,
+            run.live.points[-1].val_error,
+            self.now.planned_gflops() if several else None,
+            others,
+            earlier=[rung for rung in run.rungs if rung < step],
+            total=run.total_steps,
+        )
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _finish_seed(self) -> None:
+        """Go on with the next seed, or end after the last one."""
+        if not self._left:
+            if self.queue.role == "confirmation":
+                self._guarded(self.now.measure_test)
+            if self.outcome is None:
+                self._finish("complete")
+            return
+        stored = {**self.now.stored(), "rungs": self._seeded(self.now.story()["rungs"])}
+        self.now.note_states("complete")
+        try:
+            self._set_attr(seed_attr(self.spec.seed), stored)
+        except UpdateFinishedTrialError:
+            self.outcome = "lost"
+            return
+        self.now.end_journal("complete", None)
+        self.now.close()
+        self.earlier.append(stored)
+        self.now = self._training()
+        self._begin_seed()
+
+    def _finish_early(self, outcome: str) -> None:
+        """Keep the state it has come to, and end."""
+        self._guarded(self.now.done.keep_state)
+        if self.outcome is None:
+            self._finish(outcome)
+
+    def _finish(self, outcome: str) -> None:
+        """Write the outcome, unless the lease was lost: then somebody else is to write it."""
+        self.outcome = outcome
+        if not retried(self.lease.is_held):
+            self.outcome = "lost"
+            return
+        result = self._result(outcome)
+        self.now.note_states(outcome)
+        try:
+            self._settle(outcome, result)
+        except UpdateFinishedTrialError:  # in this very moment
+            self.outcome = "lost"
+            return
+        if outcome != "infeasible":  # which was never announced
+            self._end_journals(outcome)
+        self.now.close()
+
+    def _settle(self, outcome: str, result: Mapping[str, Any]) -> None:
+        story = self._story()
+        if outcome == "interrupted":
+            if self.around.budget.is_limited and story:
+                self._set_attr(PAUSED, {**result, **story})
+            retried(lambda: self.queue.give_back(self.trial, result))
+            return
+        self._set_attr("result", {**result, **story})
+        if outcome == "diverged" and self.queue.is_search:
+            self._constrain("finite", 1.0)
+        self._tell(outcome)
+
+    def _story(self) -> dict[str, Any]:
+        """Curve and points to compare; before anything was trained or found, those of an earlier attempt."""
+        story = self.now.story()
+        if not story or not self.now.done.live.points:
+            before = self.trial.user_attrs.get(PAUSED, {})
+            return {key: before[key] for key in ("history", "rungs") if key in before} or story
+        return {**story, "rungs": self._seeded(story["rungs"])}
+
+    def _tell(self, outcome: str) -> None:
+        state = TrialState[OUTCOMES[outcome][0]]
+        values = self._values() if state == TrialState.COMPLETE else None
+        try:
+            retried(lambda: self.study.tell(self.trial, values, state=state))
+        except ValueError as error:  # finished: by somebody else, unless we were told so too late
+            found = retried(lambda: self.queue.storage.get_trial(self.trial_id))
+            if not found.state.is_finished():
+                raise
+            if outcome_of(found) != outcome:
+                raise UpdateFinishedTrialError from error
+
+    def _values(self) -> list[float]:
+        """The objectives: means over the seeds."""
+        means = mean_values([*self.earlier, self.now.values()])
+        objectives = self.around.spec.objectives if self.queue.is_search else OF_CONTROLS
+        return [means[name] for name in objectives]
+
+    def _result(self, outcome: str) -> dict[str, Any]:
+        result: dict[str, Any] = {
+            "outcome": outcome,
+            "host": platform.node(),
+            "device": ", ".join(filter(None, (self.around.device, self.run.live.how if self.run else ""))),
+            "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
+            "code": self.around.code,
+        }
+        if self.error is not None:
+            result["error"] = self.error
+        if self.run is not None or self.earlier:
+            result |= self._costs()
+        if self.run is not None:
+            result |= {"state": self.run.last_name, **self.now.values(), **self.now.test}
+        return result
+
+    def _costs(self) -> dict[str, float]:
+        return total_costs([*(seed["costs"] for seed in self.earlier), self.now.costs()])
+
+    def _end_journals(self, outcome: str) -> None:
+        self.now.end_journal(outcome, self.error)
+        if self.whole is None:
+            return
+        seeds = [*self.earlier, self.now.values()] if outcome == "complete" else self.earlier
+        if outcome == "complete":
+            histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
+            self.whole.write_metrics(mean_points(histories))
+        tags = {"error": self.error} if self.error else {}
+        step = self.run.live.step_done if self.run else 0
+        self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
+
+    def _set_attr(self, key: str, value: Any) -> None:
+        retried(lambda: self.trial.set_user_attr(key, value))
+
+    def _constrain(self, name: str, value: float) -> None:
+        """Say how far the trial is from being feasible; 0 or less = it is."""
+        if name not in retried(lambda: self.queue.storage.get_trial(self.trial_id)).constraints:
+            retried(lambda: self.trial.set_constraint(name, value))
+
+
+def _known(costs: Mapping[str, float]) -> dict[str, float]:
+    """The costs of a seed that an earlier attempt has trained: nothing is spent on it in this one."""
+    return {name: 0 if name.endswith("_spent") else cost for name, cost in costs.items()}

@@ -1,0 +1,371 @@
+"""Run a study on this machine: spawn workers, watch them, ship their journals, stop them gently."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import connection, resource_tracker
+from typing import Any
+
+from reprtune.errors import ReprtuneError
+from reprtune.record.database import open_storage, retried
+from reprtune.record.schema import StudyRecord
+from reprtune.record.storage import read_study
+from reprtune.settings import Settings
+from reprtune.states.store import StateStore
+from reprtune.tracking.events import STUDY_KEY, end_event
+from reprtune.tracking.journal import Journal
+from reprtune.tracking.mlflow.shipper import Shipper, ShipResult
+from reprtune.work.process import (
+    EXIT_CODES,
+    Known,
+    LeaveOnSignal,
+    Left,
+    MustLeave,
+    PlotPage,
+    Report,
+    worker_name,
+)
+from reprtune.work.queue import Queue, queues
+
+MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
+WAIT_SECONDS = 0.25
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+Observer = Callable[[int, Any], None]
+
+
+class Tickets:
+    """How many slots may still be begun, counted over the workers of one machine; None = no limit."""
+
+    def __init__(self, context: Any, n: int | None) -> None:
+        self._left = None if n is None else context.Value("l", n)
+
+    def take(self) -> bool:
+        if self._left is None:
+            return True
+        with self._left.get_lock():
+            if self._left.value <= 0:
+                return False
+            self._left.value -= 1
+            return True
+
+    def give_back(self) -> None:
+        if self._left is not None:
+            with self._left.get_lock():
+                self._left.value += 1
+
+
+@dataclass
+class _Child:
+    index: int
+    process: Any
+    pipe: connection.Connection
+    fatal: ReprtuneError | None = None
+    left: Left | None = None
+    device: str | None = None
+    busy: int | None = None  # id of the trial that it trains
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended. `pending`: slots not finished, here or elsewhere."""
+
+    study: StudyRecord
+    pending: int
+    interrupted: bool
+    shipped: ShipResult
+
+
+@dataclass
+class Launcher:
+    """See the module's text.
+
+    Args:
+        name: of the study. n_workers: processes. n_trials: begin at most so many slots; None = all.
+        plot_page: a module-level function, for workers import it. finish_page: makes its pages whole.
+        observe: called with (worker, what it reports). say: one sentence for a person.
+        confirms: work on the study's confirmation, which was queued (`study.confirm`), not on the study.
+        accept_code: go on although the code here is not the study's.
+    """
+
+    settings: Settings
+    name: str
+    n_workers: int
+    n_trials: int | None
+    plot_page: PlotPage
+    finish_page: Callable[[str], str]
+    observe: Observer
+    say: Callable[[str], None]
+    confirms: bool = False
+    accept_code: bool = False
+    _children: list[_Child] = field(default_factory=list)
+    _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
+    _crashes: int = 0
+    _missing: list[_Child] = field(default_factory=list)  # ended before the work was done, and not replaced
+    _uncapturable: dict[str, str] = field(default_factory=dict)
+    _signals: int = 0
+    _told: bool = False
+    _fatal: ReprtuneError | None = None
+
+    def run(self) -> Summary:
+        """Work until the study has nothing left to take.
+
+        Raises:
+            ReprtuneError: what stopped every worker: data, storage or the folder of states.
+        """
+        storage = open_storage(self.settings.storage_url)
+        study = read_study(storage, self.name, histories=False)
+        store = StateStore(self.settings.states)
+        for queue in (rows := queues(storage, study.spec, confirms=self.confirms)):
+            for worker in retried(queue.reap):
+                store.release(worker)
+            retried(queue.requeue)
+        left = _pending(rows)
+        context = multiprocessing.get_context("spawn")
+        tickets = Tickets(context, self.n_trials)
+        shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.finish_page, study.facts)
+        with _shipping(shipper), self._signal_handlers():
+            for index in range(min(self.n_workers, left)):
+                self._spawn(context, tickets, index)
+            self._watch(context, tickets, rows)
+        if self._fatal is not None:
+            shipper.sync(seconds=60.0)
+            raise self._fatal
+        pending = _pending(rows)
+        state = "running" if pending else "complete"
+        Journal(self.settings.journal_dir, self.name).append(STUDY_KEY, end_event(state))
+        shipped = shipper.sync(seconds=60.0, verify=True)
+        study = read_study(storage, self.name)
+        if study.pending() == study.unconfirmed() == 0:  # a confirmation may go on from them elsewhere
+            forget_beginnings(self.settings, study.digest)
+        if self._missing and pending and not self._signals:
+            raise self._unfinished(pending)
+        return Summary(study, pending, self._signals > 0, shipped)
+
+    def _unfinished(self, pending: int) -> ReprtuneError:
+        lost = {left.device: left.reason for child in self._missing if (left := child.left) is not None}
+        if not lost:
+            return ReprtuneError(
+                f"{self._crashes} workers ended with an error of their own; {pending} slots are left.",
+                "What they printed above says why. The same command goes on with what is left.",
+            )
+        said = ", ".join(f"{device} ({reason})" for device, reason in lost.items())
+        return ReprtuneError(
+            f"Nothing can be computed any more on {said}; {pending} slots are left.",
+            "Look for its errors with nvidia-smi and dmesg, then reset it or restart the machine, or name another "
+            "with --device; the same command goes on with what is left.",
+        )
+
+    def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
+        known = Known(device, dict(self._uncapturable))
+        here, there = context.Pipe(duplex=False)
+        process = context.Process(
+            target=work,
+            args=(
+                self.settings,
+                self.name,
+                index,
+                tickets,
+                self.plot_page,
+                there,
+                self.confirms,
+                known,
+                self.accept_code,
+            ),
+            daemon=False,
+        )
+        with _child_environment():
+            process.start()
+        there.close()
+        self._children.append(_Child(index, process, here))
+
+    def _watch(self, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
+        while self._children:
+            self._tell_of_signal()
+            if self._signals == 1:
+                self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
+            for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
+                child = next(c for c in self._children if c.pipe is pipe)
+                try:
+                    message = child.pipe.recv()
+                except (EOFError, OSError):
+                    self._children.remove(child)
+                    self._bury(child, context, tickets, rows)
+                    continue
+                self._hear(child, message)
+
+    def _hear(self, child: _Child, message: Report | Left | ReprtuneError) -> None:
+        if isinstance(message, Left):
+            child.left, child.device = message, message.device
+        elif isinstance(message, ReprtuneError):
+            child.fatal = message
+        elif message.kind == "busy":
+            child.busy, child.device = message.trial_id, message.device
+        else:
+            self.observe(child.index, message)
+
+    def _bury(self, child: _Child, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
+        """A worker has ended: by itself, with an error that stops all, because it had to, or it was killed."""
+        child.process.join()
+        if child.fatal is not None:
+            self._fatal = self._fatal or child.fatal
+            self._stop(signal.SIGTERM)
+        elif child.left is not None or child.process.exitcode != 0:
+            self._inherit(child, tickets, rows)
+            if self._signals == 0 and self._fatal is None:
+                self._replace(child, context, tickets)
+
+    def _inherit(self, child: _Child, tickets: Tickets, rows: list[Queue]) -> None:
+        """Give the slots, tickets and claims of a dead worker to the others."""
+        worker, busy = worker_name(child.index, child.process.pid), child.busy
+        if busy is not None and retried(partial(rows[0].storage.get_trial, busy)).state.is_finished():
+            busy = None  # it died between two trials
+        StateStore(self.settings.states).release(worker)
+        for queue in rows:
+            for _ in range(retried(partial(queue.release_worker, worker, busy))):
+                tickets.give_back()
+            retried(queue.requeue)
+
+    def _replace(self, child: _Child, context: Any, tickets: Tickets) -> None:
+        """Start another in its place, unless it has ended too often with nothing that bounds how often."""
+        left, index = child.left, child.index
+        ended = f"Worker {index} ended with code {child.process.exitcode}"
+        if left is not None and left.why == "capture":
+            self._uncapturable[left.network] = left.reason
+            self.say(
+                f"{ended}: a step could not be captured as a CUDA graph ({left.reason}); another worker takes "
+                "its place, and trains such networks step by step."
+            )
+        elif left is not None and left.began:  # the slot counts how often it was lost
+            self.say(
+                f"{ended}: nothing can be computed on {left.device} any more in its process ({left.reason}); "
+                "its slot is queued again, and another worker takes its place."
+            )
+        else:
+            self._crashes += 1
+            why = "; its slot is queued again"
+            if left is not None:
+                why = f": nothing can be computed on {left.device} ({left.reason})"
+            if self._restarts[index] >= MAX_RESTARTS:
+                self._missing.append(child)
+                self.say(f"{ended}{why}, and no other takes its place.")
+                return
+            self._restarts[index] += 1
+            count = f"({self._restarts[index]} of {MAX_RESTARTS})"
+            self.say(f"{ended}{why}, and another worker takes its place {count}.")
+        self._spawn(context, tickets, index, child.device)
+
+    def _stop(self, number: int) -> None:
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.process.pid, number)
+
+    @contextlib.contextmanager
+    def _signal_handlers(self) -> Iterator[None]:
+        def handle(_number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+            self._signals += 1
+            self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
+
+        before = {n: signal.signal(n, handle) for n in STOPPING}
+        try:
+            yield
+        finally:
+            self._tell_of_signal()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _tell_of_signal(self) -> None:
+        if self._signals and not self._told:
+            self._told = True
+            self.say("Stopping: the workers save where they stand. Once more to kill them.")
+
+
+def work(
+    settings: Settings,
+    name: str,
+    index: int,
+    tickets: Tickets,
+    plot_page: PlotPage,
+    pipe: connection.Connection,
+    confirms: bool = False,
+    known: Known | None = None,
+    accept_code: bool = False,
+) -> None:
+    """The body of a worker process."""
+    leaving = LeaveOnSignal()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    parent = os.getppid()
+
+    def report(what: Report | Left | ReprtuneError) -> None:
+        try:
+            pipe.send(what)
+        except OSError:
+            leaving.asked = True
+        if os.getppid() != parent:
+            leaving.asked = True  # the launcher was killed: nobody would ship or bury us
+
+    from reprtune.work.worker import Worker  # loads torch, which the launcher itself does without
+
+    try:
+        worker = Worker(
+            settings, name, index, tickets, plot_page, report, leaving,
+            confirms=confirms, known=known, accept_code=accept_code,
+        )  # fmt: skip
+        worker.run()
+    except MustLeave as leave:
+        report(leave.left)
+        sys.stderr.flush()
+        os._exit(EXIT_CODES[leave.left.why])  # Python's own end would call the device again, and may abort
+    except ReprtuneError as error:
+        report(ReprtuneError(error.message, error.hint))
+        raise SystemExit(1) from None
+
+
+def _pending(rows: list[Queue]) -> int:
+    return sum(retried(queue.pending) for queue in rows)
+
+
+def forget_beginnings(settings: Settings, digest: str) -> None:
+    """Delete the states kept for slots that are now all finished."""
+    store = StateStore(settings.states)
+    store.delete(store.noted(digest, "beginning") - store.noted(digest, "end"))
+
+
+@contextlib.contextmanager
+def _shipping(shipper: Shipper) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=shipper.run_until, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _child_environment() -> Iterator[None]:
+    """Children start with the signals that stop them held back until they can answer (see `work`), and with
+    one thread for libraries that ask the environment. Held back, not ignored: none is lost, here or there."""
+    resource_tracker.ensure_running()  # its own start would let the signals through
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    os.environ.update({name: before[name] or "1" for name in names})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

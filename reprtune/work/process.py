@@ -1,0 +1,95 @@
+"""What a launcher and its worker processes share. It needs no torch, and so starts quickly."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from reprtune.history import History
+
+PlotPage = Callable[[History, str], str]  # a trial's page for MLflow, from its history and title
+EXIT_CODES = {"device": 71, "capture": 75}  # of a worker that had to leave, by `Left.why`
+
+
+class Tickets(Protocol):
+    """How many more slots may be begun in this run; shared by its workers."""
+
+    def take(self) -> bool: ...
+    def give_back(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`, or `busy`: it turns to a
+    trial that it holds, `trial_id`, on its `device`."""
+
+    kind: str
+    title: str = ""
+    step: int = 0
+    total: int = 0
+    val_error: float | None = None
+    outcome: str = ""
+    error: str = ""
+    trial_id: int | None = None
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Left:
+    """Why a worker ends although its study goes on: its process may not be usable any more, another one is.
+
+    Attributes:
+        why: `device`: nothing can be computed on it any more; `capture`: a step could not be captured as a graph.
+        reason: one line. device: of the worker. network: of a `capture`, see `uncapturable.network_key`.
+        began: did it take a slot? Then it got somewhere, and the slot counts how often it was lost.
+    """
+
+    why: Literal["device", "capture"]
+    reason: str
+    device: str
+    network: str = ""
+    began: bool = False
+
+
+class MustLeave(Exception):  # noqa: N818 - the worker's word to its launcher
+    """This process is to end, and to use its device no more."""
+
+    def __init__(self, left: Left) -> None:
+        super().__init__(f"{left.why}: {left.reason}")
+        self.left = left
+
+
+@dataclass(frozen=True)
+class Known:
+    """What workers before it have found out for a worker that starts.
+
+    Attributes:
+        device: of the worker whose place it takes; None = it chooses one as the settings say.
+        uncapturable: `network_key` -> why its step cannot be captured as a graph.
+    """
+
+    device: str | None = None
+    uncapturable: Mapping[str, str] = field(default_factory=dict)
+
+
+def worker_name(index: int, pid: int | None = None) -> str:
+    return f"{platform.node()}:{pid or os.getpid()}:{index}"
+
+
+class LeaveOnSignal:
+    """True once SIGINT or SIGTERM has come."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked

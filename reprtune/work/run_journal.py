@@ -1,0 +1,110 @@
+"""What the tracking server is to hear of one run: a slot, or one seed of a slot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprtune.errors import TrackingError
+from reprtune.history import Point
+from reprtune.spec.trial import TrialSpec
+from reprtune.tracking import environment
+from reprtune.tracking.events import begin_event, end_event, metrics_event
+from reprtune.tracking.journal import Journal
+from reprtune.tracking.mlmodel import as_mlflow_model
+from reprtune.training.export import files, from_run
+from reprtune.training.run import Run
+from reprtune.work.surroundings import Surroundings
+
+WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
+
+
+@dataclass
+class RunJournal:
+    """See the module's text.
+
+    Args:
+        key: of the journal. title: shown for the run. parent: key of the run it is shown below.
+        tags: further ones of every event's run.
+    """
+
+    around: Surroundings
+    key: str
+    title: str
+    parent: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    _sent: tuple[int, int] = (0, 0)  # points and drops in the journal
+    _wrote: float = 0.0  # when the journal last got points
+
+    def begin(
+        self, spec: TrialSpec, *, role: str, slot: int, attempt: int, arm: str | None, number: int
+    ) -> None:
+        """Announce the run, or its resumption; `number` is Optuna's of the trial."""
+        around = self.around
+        tags = {**around.tags, "worker": around.worker, "trial": str(number), **self.tags}
+        event = begin_event(
+            around.spec, spec, digest=around.instance, key=self.key, name=self.title, role=role, slot=slot,
+            attempt=attempt, arm=arm, tags=tags, parent=self.parent,
+        )  # fmt: skip
+        self.write(event)
+        packages = around.packages
+        if packages is not None:
+            self._keep(lambda journal: journal.artifact(self.key, environment.FILE, packages))
+
+    def write_points(self, run: Run, *, at_once: bool = False) -> None:
+        """Give the journal what it does not have yet, unless it got something a moment ago."""
+        live, (n_points, n_drops) = run.live, self._sent
+        recently = time.monotonic() - self._wrote <= WRITE_SECONDS
+        if (recently and not at_once) or (len(live.points) == n_points and len(live.drops) == n_drops):
+            return
+        points, drops = live.points[n_points:], live.drops[n_drops:]
+        times = {drop.step for drop in drops} - {p.step for p in points}
+        at_drops = [p for p in live.points[:n_points] if p.step in times]  # a drop has its point's time
+        both = zip(live.member_errors[n_points:], live.ensemble_errors[n_points:], strict=True)
+        members = {p.step: errors for p, errors in zip(points, both, strict=bool(live.member_errors))}
+        self.write(metrics_event([*at_drops, *points], drops, members))
+        self._sent = (len(live.points), len(live.drops))
+        self._wrote = time.monotonic()
+
+    def write_metrics(self, points: Iterable[Point]) -> None:
+        self.write(metrics_event(points))
+
+    def write_results(self, run: Run, outcome: str) -> None:
+        """The page of plots; of a complete trial its network too."""
+        title = f"{self.around.spec.name}: {self.title}"
+        page = self.around.plot_page(run.history, title)
+        self._keep(lambda journal: journal.artifact(self.key, "plots.html", page))
+        if outcome == "complete":
+            origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
+            network = as_mlflow_model(files(from_run(run, **origin)))
+            self._keep(lambda journal: journal.artifacts(self.key, "network", network))
+
+    def end(
+        self,
+        outcome: str,
+        *,
+        step: int = 0,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.write(end_event(outcome, step=step, metrics=metrics, tags=tags))
+
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Add an event to the local journal.
+
+        Raises:
+            TrackingError: the folder cannot be written.
+        """
+        self._keep(lambda journal: journal.append(self.key, event))
+
+    def _keep(self, write: Callable[[Journal], None]) -> None:
+        journal = self.around.journal
+        try:
+            write(journal)
+        except OSError as error:
+            raise TrackingError(
+                f"Cannot write the journal in {journal.root}: {error.strerror or error}.",
+                "Free some space or name another folder with --runs; the same command then goes on.",
+            ) from error

@@ -1,0 +1,166 @@
+"""The training of a trial with one seed: its chain of states, its journal, and what is recorded of it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Generator
+from typing import Any
+
+from reprtune.record.pack import pack
+from reprtune.spec import objectives
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.run import Run, Update
+from reprtune.training.schedule import Segment
+from reprtune.work.progress import progress
+from reprtune.work.run_journal import RunJournal
+from reprtune.work.surroundings import Surroundings
+from reprtune.work.uncapturable import network_key
+
+
+class SeedTraining:
+    """See the module's text.
+
+    Attributes:
+        run: the chain of states; None until `build`. test: `test_error` and `test_loss` after
+            `measure_test`. n_marks: how many points to compare are in the record.
+    """
+
+    def __init__(self, spec: TrialSpec, around: Surroundings, journal: RunJournal) -> None:
+        self.spec, self.around, self.journal = spec, around, journal
+        self.run: Run | None = None
+        self.test: dict[str, float] = {}
+        self.n_marks = 0
+        self._updates: Generator[Update, None, None] | None = None
+        self._paid = (0.0, 0.0)
+
+    def build(self, should_stop: Callable[[], bool]) -> None:
+        gc.collect()  # networks of before that only refer to themselves: their graphs hold memory of the device
+        reason = self.around.uncapturable.get(network_key(self.spec))
+        self.run = Run(
+            self.spec,
+            self.around.materials,
+            self.around.store,
+            keep="beginnings",
+            shared_steps=self.around.shared_steps,
+            should_stop=should_stop,
+            eager=None if reason is None else f"a graph of it could not be captured: {reason}",
+        )
+        self._updates = iter(self.run)
+
+    def advance(self) -> Update | None:
+        """Train one segment, or do one event."""
+        assert self._updates is not None
+        return next(self._updates, None)
+
+    def progress(self) -> dict[str, Any] | None:
+        """Where it is now, for any thread; None before the network is built."""
+        return None if self.run is None else progress(self.run, self.spec.seed)
+
+    def close(self) -> None:
+        """Let go of what others may wait for; asks nothing of the device."""
+        if self._updates is not None:
+            self._updates.close()
+
+    def newly_spent(self) -> tuple[float, float]:
+        """Seconds and GFLOPs trained here since the last call."""
+        if self.run is None:
+            return 0.0, 0.0
+        before, self._paid = self._paid, (self.run.seconds_spent, self.run.gflops_spent)
+        return self._paid[0] - before[0], self._paid[1] - before[1]
+
+    @property
+    def done(self) -> Run:
+        """The run, where it is known to be built."""
+        assert self.run is not None
+        return self.run
+
+    def measure_test(self) -> None:
+        """Evaluate the test part, which nothing but a confirmation may look at."""
+        found = self.done.test()
+        self.test = {"test_error": found.error, "test_loss": found.loss}
+
+    # -- what is recorded ---------------------------------------------------------------------------
+
+    def new_marks(self, update: Update) -> list[tuple[int, float]]:
+        """(step, error) of all points to compare, if there is one more than the record has."""
+        if not update.rung and update.kind == "segment":
+            return []  # points are marked at rungs, and by drops
+        marks = self.done.history.full_points()
+        return marks if len(marks) > self.n_marks else []
+
+    def planned_gflops(self) -> float | None:
+        """Cost at the end: so far, and the rest at the rates of the phases seen so far; None while a phase
+        of another rate is still to come, and before the first point."""
+        run = self.done
+        points, total = run.live.points, run.total_steps
+        if not points:
+            return None
+        rates: dict[str, float] = {}
+        for before, after in zip((None, *points), points, strict=False):
+            steps = after.step - (before.step if before else 0)
+            rates[after.phase] = (after.gflops - (before.gflops if before else 0.0)) / steps
+        full = rates["full"]
+        last = points[-1]
+        rest_sub = sum(
+            item.stop - item.start
+            for item in run.items[run.done :]
+            if isinstance(item, Segment) and item.phase == "sub"
+        )
+        if rest_sub and "sub" not in rates:
+            return None
+        return last.gflops + full * (total - last.step - rest_sub) + rates.get("sub", full) * rest_sub
+
+    def story(self) -> dict[str, Any]:
+        """The history, and the points to compare; in one attribute, for each costs a transaction."""
+        if self.run is None:
+            return {}
+        history = self.run.history
+        rungs = {"points": history.full_points(), "planned_gflops": self.planned_gflops()}
+        return {"history": pack(history), "rungs": rungs}
+
+    def costs(self) -> dict[str, float]:
+        """What was spent here, and what the trial would have cost alone."""
+        if self.run is None:
+            return {}
+        points = self.run.live.points
+        return {
+            "seconds_spent": round(self.run.seconds_spent, 3),
+            "seconds_alone": round(points[-1].seconds, 3) if points else 0.0,
+            "steps_spent": self.run.steps_spent,
+            "steps_alone": self.run.live.steps_trained,
+            "gflops_spent": self.run.gflops_spent,
+        }
+
+    def values(self) -> dict[str, float]:
+        """Every objective at the last evaluation; empty before the first."""
+        return objectives.read(self.run.live.measured()) if self.run is not None else {}
+
+    def stored(self) -> dict[str, Any]:
+        """The whole seed, as the record keeps it once it is finished."""
+        state = {"seed": self.spec.seed, "state": self.done.last_name, "costs": self.costs()}
+        return {**state, **self.values(), **self.story(), "code": self.around.code}
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def note_states(self, outcome: str) -> None:
+        """Write down which states stay, and which may go when the study is over."""
+        if self.run is None:
+            return
+        store, digest = self.around.store, self.around.digest
+        passed = set(self.run.names[: self.run.done])
+        store.note(digest, "beginning", [name for name in self.run.beginnings() if name in passed])
+        store.note(digest, "beginning", [self.run.pause_name])
+        store.note(digest, "beginning" if outcome == "interrupted" else "end", [self.run.last_name])
+
+    def end_journal(self, outcome: str, error: str | None) -> None:
+        """Write the last points, the pictures and the end."""
+        tags = {"error": error} if error else {}
+        if self.run is None:
+            self.journal.end(outcome, tags=tags)
+            return
+        self.journal.write_points(self.run, at_once=True)
+        if outcome != "interrupted":
+            self.journal.write_results(self.run, outcome)
+        metrics = {**self.costs(), **self.values(), **self.test}
+        tags = {"state": self.run.last_name, **tags}
+        self.journal.end(outcome, step=self.run.live.step_done, metrics=metrics, tags=tags)

@@ -1,0 +1,44 @@
+"""Several seeds of one trial as one: means of what they measured, sums of what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reprtune.history import CURVES, Point
+from reprtune.record.pack import unpack
+from reprtune.spec.objectives import OBJECTIVES
+
+
+def mean_values(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Every objective that all seeds have; empty without seeds."""
+    known = [name for name in OBJECTIVES if seeds and all(name in seed for seed in seeds)]
+    return {name: sum(seed[name] for seed in seeds) / len(seeds) for name in known}
+
+
+def total_costs(costs: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for seed in costs:
+        for name, value in seed.items():
+            total[name] = total.get(name, 0) + value
+    return total
+
+
+def mean_points(histories: Sequence[str]) -> list[Point]:
+    """The mean curve: at each step where every seed was evaluated, means over seeds.
+
+    Args:
+        histories: one for each seed, packed.
+
+    Returns:
+        Points with the first seed's phase and cycle, and the time of the last seed to get there.
+    """
+    curves = [{p.step: p for p in unpack(history).points} for history in histories]
+    steps = set(curves[0]).intersection(*curves[1:]) if curves else set()
+    return [_mean([curve[step] for curve in curves]) for step in sorted(steps)]
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    means = {name: sum(getattr(p, name) for p in points) / len(points) for name in CURVES}
+    return replace(points[0], time=max(p.time for p in points), **means)

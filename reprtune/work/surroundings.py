@@ -1,0 +1,45 @@
+"""What all attempts of a worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reprtune.spec.study import StudySpec
+from reprtune.states.store import StateStore
+from reprtune.tracking.journal import Journal
+from reprtune.training.run import Materials
+from reprtune.work.budget import Budget
+from reprtune.work.process import PlotPage
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """See the module's text.
+
+    Attributes:
+        digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
+        shared_steps: where a trial of the study may leave the common beginning.
+        leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
+        plot_page: draws a trial's page for MLflow. budget: of the search.
+        device: described for people and records. code: short digest of what the trials run. uncapturable: `network_key` -> why, see `process.Known`.
+        packages: that are installed here, where they are not those that the study was created with.
+    """
+
+    spec: StudySpec
+    digest: str
+    instance: str
+    steps_per_epoch: int
+    shared_steps: frozenset[int]
+    materials: Materials
+    store: StateStore
+    journal: Journal
+    worker: str
+    leaving: Callable[[], bool]
+    tags: Mapping[str, str]
+    plot_page: PlotPage
+    budget: Budget
+    device: str
+    code: str = ""
+    uncapturable: Mapping[str, str] = field(default_factory=dict)
+    packages: str | None = None

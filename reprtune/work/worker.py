@@ -1,0 +1,304 @@
+"""A worker: a process that takes slots, trains them, and takes another while one must wait.
+
+It needs nothing but the storage's URL, the study's name and the folders of its machine; any number of
+them, started anywhere at any time, finish a study together.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+
+from reprtune.errors import ReprtuneError, StorageError
+from reprtune.record.codes import short_digest
+from reprtune.record.database import open_storage, retried
+from reprtune.record.storage import read_header
+from reprtune.settings import Settings, lease_seconds
+from reprtune.states.store import StateStore
+from reprtune.study.code import check_code
+from reprtune.study.sameness import check_data, check_user_code, same_packages
+from reprtune.tracking.environment import machine_tags, packages
+from reprtune.tracking.journal import Journal
+from reprtune.training.device import Device, describe, open_device
+from reprtune.training.device_faults import DeviceError, check_computes, fault, first_line
+from reprtune.training.run import Materials
+from reprtune.work.attempt import Attempt
+from reprtune.work.budget import Budget
+from reprtune.work.lease import Heartbeat
+from reprtune.work.monitor import Monitor
+from reprtune.work.process import Known, Left, MustLeave, PlotPage, Report, Tickets, worker_name
+from reprtune.work.queue import queues
+from reprtune.work.surroundings import Surroundings
+
+MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segment, one that trains
+REAP_BEATS = 4  # heartbeats between two looks for vanished workers
+
+
+class Worker:
+    """Works on one study until nothing is left to take, its tickets are used up, or it must leave.
+
+    Args:
+        index: of the worker on its machine; chooses the GPU where there are several.
+        report: called with what happens. leaving: True once it must stop.
+        confirms: work on the confirmation, not on the study. known: what workers before it have found out.
+        accept_code: go on although the code here is not the study's.
+
+    Raises:
+        StudyError: the data, our code or the person's own here are not the study's.
+        DataError, StorageError, StateError: as they say.
+        MustLeave: from `run` too: this process may not be usable any more. Its slots are given back, or lost.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        index: int,
+        tickets: Tickets,
+        plot_page: PlotPage,
+        report: Callable[[Report], None],
+        leaving: Callable[[], bool],
+        *,
+        confirms: bool = False,
+        known: Known | None = None,
+        accept_code: bool = False,
+    ) -> None:
+        self.worker = worker_name(index)
+        self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
+        self.storage = open_storage(settings.storage_url)
+        study = read_header(self.storage, name)
+        code = check_code(study, accept=accept_code)
+        self.held: list[Attempt] = []
+        self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
+        known = known or Known()
+        device = usable_device(settings, index, known)
+        materials, described = Materials(settings.data_dir, device), describe(device)
+        self.around = Surroundings(
+            spec=study.spec,
+            digest=study.digest,
+            instance=study.instance,
+            steps_per_epoch=study.facts["steps_per_epoch"],
+            shared_steps=study.spec.first_drops(study.facts["steps_per_epoch"]),
+            materials=materials,
+            store=StateStore(settings.states, self.worker),
+            journal=Journal(settings.journal_dir, name),
+            worker=self.worker,
+            leaving=self._must_leave,
+            tags={**machine_tags(), "device": described},
+            plot_page=plot_page,
+            packages=None if same_packages(study) else packages(),
+            budget=Budget(self.storage, study.spec, self.worker),
+            device=described,
+            uncapturable=known.uncapturable,
+        )
+        with self._faults_end_it():
+            user_code = check_user_code(study, accept=accept_code)
+            check_data(study, materials)
+        self.around = replace(self.around, code=short_digest(code, user_code))
+        self.queues = queues(self.storage, study.spec, confirms=confirms)
+        self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
+        self.lease["code"] = self.around.code
+        self.beat_seconds, self.grace_seconds = lease_seconds()
+        self._reaped, self._closing = 0.0, False
+        self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
+
+    @contextmanager
+    def _faults_end_it(self) -> Iterator[None]:
+        """Whatever goes wrong, also between two trainings: can this process go on?"""
+        device = self.around.materials.device
+        try:
+            yield
+        except MustLeave as leave:
+            self._leave(leave.left)
+            raise
+        except Exception as error:
+            if (reason := fault(device)) is None:
+                raise
+            left = Left("device", reason, str(device), began=self._began)
+            self._leave(left)
+            raise MustLeave(left) from error
+
+    def run(self) -> None:
+        heartbeat = Heartbeat(self.held, self.beat_seconds)
+        monitor = Monitor(self.around.journal, lambda: self._trained or None, self._created)
+        with ExitStack() as at_the_end:
+            gc.freeze()  # what was imported stays; it need not be looked through before every network
+            at_the_end.callback(gc.unfreeze)
+            at_the_end.callback(monitor.close)
+            at_the_end.callback(heartbeat.close)
+            try:
+                with self._faults_end_it():
+                    self._work()
+            except StorageError:
+                self.held.clear()  # nobody to give the slots back to: they grow stale, and others take them up
+                raise
+            finally:
+                self._closing = True
+                at_the_end.callback(self._let_go)
+
+    def _must_leave(self) -> bool:
+        return self._closing or self.asked_to_leave()
+
+    def _work(self) -> None:
+        idle_since: float | None = None
+        while not self._must_leave():
+            moved = self._advance_all()
+            if not moved and len(self.held) < MAX_HELD:
+                moved = self._take()
+            if moved:
+                idle_since = None
+                continue
+            idle_since = idle_since or time.monotonic()
+            if not self.held and not self._worth_waiting(time.monotonic() - idle_since):
+                return
+            self._pause()
+
+    def _advance_all(self) -> bool:
+        moved = False
+        for attempt in list(self.held):
+            moved = self._advance(attempt) or moved
+        return moved
+
+    def _advance(self, attempt: Attempt) -> bool:
+        """Train until the attempt ends or has to wait for another worker; did anything happen?"""
+        moved = False
+        self._turn_to(attempt)
+        while not self._must_leave():
+            self._trained = attempt.key
+            update = attempt.advance()
+            self._trained = ""
+            if attempt.outcome is not None:
+                self.held.remove(attempt)
+                self._ended(attempt)
+                return True
+            if update is None or update.kind == "blocked":
+                return moved
+            moved = True
+            assert attempt.run is not None
+            points = attempt.run.live.points
+            self.report(
+                Report(
+                    "progress", attempt.title, *attempt.steps(),
+                    points[-1].val_error if points else None,
+                )
+            )  # fmt: skip
+        return moved
+
+    def _take(self) -> bool:
+        """Take and begin one slot; False when there is none or no ticket is left."""
+        self._reap()
+        if not self.tickets.take():
+            return False
+        for queue in self.queues:
+            if queue.is_search and retried(self.around.budget.is_used_up):
+                retried(partial(queue.end_waiting, "over-budget"))
+                continue
+            trial = retried(partial(queue.take, self.worker, self.lease))
+            if trial is None:
+                continue
+            self._begin(Attempt(trial, queue, self.around))
+            return True
+        self.tickets.give_back()
+        return False
+
+    def _begin(self, attempt: Attempt) -> None:
+        self._began = True
+        self.held.append(attempt)
+        self._turn_to(attempt)
+        attempt.begin()
+        if attempt.outcome is None:
+            self.report(Report("begin", attempt.title))
+        else:
+            self.held.remove(attempt)
+            self._ended(attempt)
+
+    def _turn_to(self, attempt: Attempt) -> None:
+        self._busy = attempt.trial_id
+        device = str(self.around.materials.device)
+        self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
+
+    def _ended(self, attempt: Attempt) -> None:
+        if attempt.outcome in ("infeasible", "interrupted", "lost"):
+            self.tickets.give_back()
+            retried(attempt.queue.requeue)
+            return
+        self.report(
+            Report(
+                "end", attempt.title, val_error=attempt.shown_error, outcome=str(attempt.outcome),
+                error=attempt.error or "",
+            )
+        )  # fmt: skip
+
+    def _let_go(self) -> None:
+        """Leaving: save where the trials stand and give their slots back."""
+        try:
+            with self._faults_end_it():
+                for attempt in self.held:
+                    self._turn_to(attempt)
+                    attempt.advance()  # stops at its next step, saves, and gives the slot back
+        finally:
+            self._give_back()
+
+    def _leave(self, left: Left) -> None:
+        """Give all slots back; the one that took the device is lost."""
+        try:
+            for attempt in self.held:
+                if left.why == "device" and attempt.trial_id == self._busy:
+                    attempt.lose(left.reason)
+            self._give_back()
+        finally:
+            self.held.clear()  # whatever happens, nobody asks the device to save them
+
+    def _give_back(self) -> None:
+        """Let go of all slots, each with its last state; asks nothing of the device."""
+        while self.held:
+            attempt = self.held.pop()
+            attempt.suspend()
+            self._ended(attempt)
+
+    def _reap(self) -> None:
+        if time.monotonic() - self._reaped > REAP_BEATS * self.beat_seconds:
+            self._reaped = time.monotonic()
+            for queue in self.queues:
+                for worker in retried(queue.reap):
+                    self.around.store.release(worker)
+                retried(queue.requeue)
+
+    def _worth_waiting(self, idle_seconds: float) -> bool:
+        """With nothing to take, stay for one grace period while others still train: should one of
+        them have died just now, its slot will be queued again by then."""
+        if not self.tickets.take():
+            return False
+        self.tickets.give_back()
+        pending = sum(retried(queue.pending) for queue in self.queues)
+        return pending > 0 and idle_seconds < self.grace_seconds + 2 * REAP_BEATS * self.beat_seconds
+
+    def _pause(self) -> None:
+        self.report(Report("idle"))
+        time.sleep(0.2 if self.held else 1.0)
+
+
+def usable_device(settings: Settings, index: int, known: Known) -> Device:
+    """The device of a worker, which computes.
+
+    Raises:
+        MustLeave: it does not, or it was another's before and is gone.
+        ReprtuneError: what the settings name is not there.
+    """
+    if known.device is not None:
+        settings = replace(settings, device=known.device)
+    try:
+        device = open_device(settings, index)
+        check_computes(device)
+    except ReprtuneError as error:
+        if isinstance(error, DeviceError):
+            raise MustLeave(Left("device", error.reason, str(error.device))) from error
+        if known.device is not None:
+            raise MustLeave(Left("device", first_line(error), known.device)) from error
+        raise
+    return device

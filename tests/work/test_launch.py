@@ -1,0 +1,288 @@
+"""Several workers, several launchers, killed and stopped: every slot ends exactly once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from reprtune.errors import ReprtuneError, TrackingError
+from reprtune.record.storage import outcome
+from reprtune.spec.edit import changed
+from reprtune.spec.space import IntRange
+from reprtune.training.run import Run
+from reprtune.work.launch import Launcher, Tickets
+from reprtune.work.process import PlotPage
+from tests.command import Command, used_up
+from tests.postgres import PostgreSQL
+from tests.tiny_study import STUDY
+from tests.work.tiny_worker import MATERIALS, create
+
+# A short lease, and a tracking store that cannot be there: nothing here needs MLflow, and training goes on.
+FAST = {
+    "REPRTUNE_HEARTBEAT_SECONDS": "1",
+    "REPRTUNE_GRACE_SECONDS": "15",
+    "MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.db",
+}
+FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Command]:
+    with closing(Command(tmp_path / "runs", FAST)) as command:
+        yield command
+
+
+@pytest.fixture
+def machines(tmp_path: Path, postgresql: PostgreSQL) -> Iterator[list[Command]]:
+    """Two machines with runs folders of their own, one database and one folder of states."""
+    shared = {**FAST, "REPRTUNE_STORAGE": postgresql.new(), "REPRTUNE_STATES": str(tmp_path / "states")}
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(Command(tmp_path / name, shared))) for name in ("one", "two")]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+def finish(process: subprocess.Popen[str], code: int, seconds: float = 400) -> str:
+    """Wait for the end; what was printed on stderr."""
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == code and "Traceback" not in err, f"{process.returncode}\n{out}\n{err}"
+    return err
+
+
+def running(command: Command) -> list[FrozenTrial]:
+    return [t for t in command.trials("tiny") if t.state == TrialState.RUNNING and "lease" in t.user_attrs]
+
+
+def begun(command: Command) -> list[FrozenTrial]:
+    trials = [*command.trials("tiny"), *command.trials("tiny.controls")]
+    return [t for t in trials if "lease" in t.user_attrs]
+
+
+def hold_one_worker(command: Command) -> tuple[FrozenTrial, int]:
+    """Stop a worker in the middle of a trial of the search; that trial and the worker's process."""
+
+    def attempt() -> tuple[FrozenTrial, int] | None:
+        for trial in running(command):
+            pid = int(trial.user_attrs["lease"]["worker"].split(":")[1])
+            os.kill(pid, signal.SIGSTOP)  # hold it still, to be sure what it is in the middle of
+            if any(t.number == trial.number and len(t.params) == 4 for t in running(command)):
+                return trial, pid
+            os.kill(pid, signal.SIGCONT)
+        return None
+
+    return wait_for(attempt)
+
+
+def kill_one_worker(command: Command) -> FrozenTrial:
+    """Kill -9 a worker in the middle of a trial of the search; that trial."""
+    trial, pid = hold_one_worker(command)
+    os.kill(pid, signal.SIGKILL)
+    return trial
+
+
+def check_every_slot_once(command: Command, n_slots: int) -> None:
+    """In Optuna: nothing waits or runs, each slot and control ended once, and ended well."""
+    search, controls = command.trials("tiny"), command.trials("tiny.controls")
+    assert used_up(search) == list(range(n_slots)) and used_up(controls) == list(range(4))
+    assert all(t.state.is_finished() for t in (*search, *controls))
+    ends = {outcome(t) for t in (*search, *controls)}
+    assert ends <= {"complete", "infeasible", "lost", "interrupted"}, ends
+
+
+def check_the_killed_slot_went_on(command: Command, killed: FrozenTrial) -> None:
+    """Its lost attempt is the only one, and the one that ended well has its parameters."""
+    trials = command.trials("tiny")
+    assert [t.number for t in trials if outcome(t) == "lost"] == [killed.number]
+    (again,) = [
+        t for t in trials
+        if t.user_attrs["slot"] == killed.user_attrs["slot"] and outcome(t) == "complete"
+    ]  # fmt: skip
+    assert again.params == trials[killed.number].params
+
+
+MANY = pytest.mark.slow  # four workers and forty slots: no other rule, more to meet
+
+
+@pytest.mark.parametrize(("n_workers", "slots"), [(2, 10), pytest.param(4, 40, marks=MANY)])
+def test_workers_of_whom_one_is_killed_end_every_slot_once(
+    command: Command, n_workers: int, slots: int
+) -> None:
+    """On SQLite. The killed worker's slot goes on, and another worker takes its place."""
+    create(command.runs, slots=slots, space=FITTING)
+    process = command.start("study", "run", "tiny", "--workers", str(n_workers))
+    killed = kill_one_worker(command)
+    said = finish(process, 0)
+    assert "its slot is queued again, and another worker takes its place" in said
+    assert "MLflow tracking fails, training goes on" in said
+    check_every_slot_once(command, slots)
+    check_the_killed_slot_went_on(command, killed)
+    assert not list((command.runs / "states" / "claims").iterdir())
+
+
+@pytest.mark.parametrize(("n_workers", "slots"), [(1, 10), pytest.param(2, 40, marks=MANY)])
+def test_two_launchers_on_one_database_share_the_slots(
+    machines: list[Command], n_workers: int, slots: int
+) -> None:
+    """On PostgreSQL: two machines with workers each, and a worker of one is killed on the way."""
+    one, two = machines
+    create(one.runs, storage=one.settings.storage, slots=slots, space=FITTING)
+    processes = [machine.start("study", "run", "tiny", "--workers", str(n_workers)) for machine in machines]
+    wait_for(lambda: len({t.user_attrs["lease"]["worker"] for t in begun(one)}) == 2 * n_workers)
+    killed = kill_one_worker(one)
+    for process in processes:
+        finish(process, 0)
+    check_every_slot_once(two, slots)
+    check_the_killed_slot_went_on(two, killed)
+
+
+def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state(
+    tmp_path: Path, machines: list[Command]
+) -> None:
+    """After the grace period; it ends as if nothing had happened."""
+    one, two = machines
+    base = changed(STUDY.base, {"training.total": "400ep"})
+    create(one.runs, storage=one.settings.storage, slots=1, controls=(), space=FITTING, base=base)
+    process = one.start("study", "run", "tiny")
+    wait_for(lambda: len(list((tmp_path / "states").rglob("*.state"))) >= 2)
+    time.sleep(1.2)  # a state is stored every half second
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert [outcome(t) for t in one.trials("tiny")] == ["running"]
+    assert "next: python cli.py study report tiny" in two("study", "resume", "tiny").stdout
+    lost, done = one.trials("tiny")
+    result = done.user_attrs["result"]
+    assert (outcome(lost), outcome(done)) == ("lost", "complete") and done.params == lost.params
+    assert 0 < result["steps_spent"] < result["steps_alone"] == 800
+    run = Run(replace(STUDY, base=base).trial(done.params), MATERIALS)
+    assert sum(1 for _ in run) > 0 and run.history.points[-1].val_error == done.values[0]
+
+
+def test_some_trials_then_ctrl_c_then_the_rest_are_exactly_the_budget(command: Command) -> None:
+    """`--trials` begins so many; Ctrl-C reaches the whole group: exit code 130, nothing left running,
+    parameters kept; the same command goes on to the end."""
+    create(command.runs, slots=8, space=FITTING)
+    said = command("study", "run", "tiny", "--trials", "3", "--workers", "2").stdout
+    assert len(used_up(command.trials("tiny.controls"))) == 3 and not used_up(command.trials("tiny"))
+    assert "next: python cli.py study resume tiny" in said
+    process = command.start("study", "run", "tiny")
+    wait_for(lambda: used_up(command.trials("tiny")))
+    os.killpg(process.pid, signal.SIGINT)
+    assert "Stopping: the workers save where they stand" in finish(process, 130)
+    trials = [*command.trials("tiny"), *command.trials("tiny.controls")]
+    assert not [t for t in trials if t.state == TrialState.RUNNING]
+    assert [t for t in trials if t.state == TrialState.WAITING]
+    drawn = {t.user_attrs["slot"]: t.params for t in command.trials("tiny") if t.params}
+    command("study", "run", "tiny", "--trials", "50")
+    check_every_slot_once(command, 8)
+    assert drawn.items() <= {t.user_attrs["slot"]: t.params for t in command.trials("tiny")}.items()
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find children by")
+def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(command: Command) -> None:
+    """As a scheduler sends it. They ignore signals while they import; it is said again until they can hear."""
+    create(command.runs, slots=40)
+    process = command.start("study", "run", "tiny")
+    wait_for(lambda: len(children(process.pid)) >= 1)
+    process.send_signal(signal.SIGTERM)
+    finish(process, 130)
+    assert not used_up(command.trials("tiny")) and not running(command)
+
+
+def test_a_second_ctrl_c_kills(command: Command) -> None:
+    """At once, a worker that cannot save too; its slot waits again with its parameters."""
+    create(command.runs, slots=12, space=FITTING)
+    process = command.start("study", "run", "tiny")
+    held, _ = hold_one_worker(command)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    finish(process, 130)
+    trials = command.trials("tiny")
+    assert outcome(trials[held.number]) == "lost"
+    again = trials[-1]
+    assert (again.user_attrs["slot"], outcome(again)) == (held.user_attrs["slot"], "waiting")
+    assert again.system_attrs["fixed_params"] == trials[held.number].params
+
+
+# -- a launcher in this process --------------------------------------------------------------------
+
+
+def die(_history: Any, _title: str) -> str:
+    """A page of plots that kills its worker."""
+    os._exit(3)
+
+
+def launch(folder: Path, plot_page: PlotPage, said: list[str]) -> None:
+    launcher = Launcher(
+        settings=create(folder, slots=4, controls=(), space=FITTING),
+        name="tiny",
+        n_workers=1,
+        n_trials=None,
+        plot_page=plot_page,
+        finish_page=str,
+        observe=lambda *_: None,
+        say=said.append,
+    )
+    launcher.run()
+
+
+def test_workers_that_die_again_and_again_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a loop for ever; what they finished stays, and how many slots are left is said."""
+    monkeypatch.setattr("reprtune.work.launch.MAX_RESTARTS", 1)
+    said: list[str] = []
+    with pytest.raises(ReprtuneError, match=r"2 workers ended with an error.* 2 slots are left"):
+        launch(tmp_path, die, said)
+    assert [s for s in said if "Worker 0 ended with code 3" in s and "(1 of 1)" in s]
+
+
+def test_an_error_that_stops_all_is_raised_by_the_launcher(tmp_path: Path) -> None:
+    """Its words come from the worker; its slot waits again."""
+    with pytest.raises(ReprtuneError, match="Cannot write the journal"):
+        launch(tmp_path, unwritable, [])
+
+
+def unwritable(_history: Any, _title: str) -> str:
+    raise TrackingError("Cannot write the journal.", "Free some space.")
+
+
+@pytest.fixture
+def tickets() -> Tickets:
+    return Tickets(multiprocessing.get_context("spawn"), 2)
+
+
+def test_tickets_run_out_and_can_be_given_back(tickets: Tickets) -> None:
+    """None means no limit."""
+    assert [tickets.take() for _ in range(3)] == [True, True, False]
+    tickets.give_back()
+    assert tickets.take() and not tickets.take()
+    unlimited = Tickets(multiprocessing.get_context("spawn"), None)
+    unlimited.give_back()
+    assert all(unlimited.take() for _ in range(100))

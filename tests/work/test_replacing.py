@@ -1,0 +1,119 @@
+"""Whom the launcher replaces, and what becomes of the slots of those that ended; without processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reprtune.errors import ReprtuneError
+from reprtune.settings import Settings
+from reprtune.work.launch import Launcher, _Child
+from reprtune.work.process import EXIT_CODES, Left, Report, worker_name
+from reprtune.work.queue import queues
+from tests.stored import new_study
+from tests.training.broken_cuda import SAID
+from tests.work.queueing import outcomes, take
+from tests.work.tiny_worker import Unlimited, page
+
+
+@dataclass
+class Ended:
+    """A process that has ended."""
+
+    exitcode: int
+    pid: int = 1
+
+    def join(self) -> None:
+        pass
+
+
+class Replacing:
+    """A launcher without processes.
+
+    Attributes:
+        started: (worker, its device, what it is told cannot be captured) of every worker that it started.
+    """
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings = Settings(runs_dir=folder, device="cpu")
+        self.said: list[str] = []
+        self.launcher = Launcher(self.settings, "tiny", 1, None, page, str, lambda *_: None, self.said.append)
+        self.started: list[tuple[int, str | None, dict[str, str]]] = []
+        self.storage, spec = new_study(folder / "reprtune.db")
+        self.queues = queues(self.storage, spec)
+
+        def spawn(_context: Any, _tickets: Any, index: int, device: str | None = None) -> None:
+            self.started.append((index, device, dict(self.launcher._uncapturable)))
+
+        monkeypatch.setattr(self.launcher, "_spawn", spawn)
+
+    def bury(self, index: int, code: int, *messages: Any) -> None:
+        child = _Child(index, Ended(code), None)  # type: ignore[arg-type]
+        for message in messages:
+            self.launcher._hear(child, message)
+        self.launcher._bury(child, None, Unlimited(), self.queues)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Replacing:
+    return Replacing(tmp_path, monkeypatch)
+
+
+def lost(index: int, *, began: bool) -> Left:
+    return Left("device", SAID, f"cuda:{index}", began=began)
+
+
+def test_processes_that_a_slot_took_are_always_replaced(replacing: Replacing) -> None:
+    """On the same device. The slot counts them."""
+    for _ in range(10):
+        replacing.bury(1, 71, lost(1, began=True))
+    assert replacing.started == [(1, "cuda:1", {})] * 10
+
+
+def test_each_worker_is_replaced_so_often_for_other_reasons(replacing: Replacing) -> None:
+    """Killed, or on a device that is dead from the start: MAX_RESTARTS times, and its neighbours as often."""
+    for _ in range(5):
+        replacing.bury(0, -9, Report("busy", trial_id=1, device="cuda:0"))
+        replacing.bury(1, 71, lost(1, began=False))
+    assert replacing.started == [(0, "cuda:0", {}), (1, "cuda:1", {})] * 3
+    error = replacing.launcher._unfinished(4)
+    assert "cuda:1" in error.message and "cuda:0" not in error.message and "4 slots are left" in error.message
+
+
+def test_what_cannot_be_captured_is_handed_on_and_is_no_crash(replacing: Replacing) -> None:
+    """To every worker that is started from then on."""
+    for n in range(5):
+        replacing.bury(0, 75, Left("capture", "why", "cuda:0", network=f"n{n}", began=True))
+    replacing.bury(1, -9)
+    assert replacing.started[0] == (0, "cuda:0", {"n0": "why"})
+    assert replacing.started[-1] == (1, None, {f"n{n}": "why" for n in range(5)})
+
+
+def test_nobody_is_replaced_once_an_error_stops_all(replacing: Replacing) -> None:
+    """A worker that is killed while the others leave."""
+    replacing.bury(0, 1, ReprtuneError("The disk is full.", "Free some."))
+    replacing.bury(1, -9)
+    replacing.bury(2, 71, lost(2, began=True))
+    assert replacing.started == [] and str(replacing.launcher._fatal) == "The disk is full.\n  Free some."
+
+
+def test_of_two_slots_that_a_worker_held_the_one_that_it_trained_is_lost(replacing: Replacing) -> None:
+    """The other one only waited: it may not be given up for what its neighbour does. Where the launcher does not
+    know which it was, both are."""
+    search = replacing.queues[1]
+    name = worker_name(0, 1)
+    trials = [take(search, name) for _ in range(3)]
+    replacing.bury(0, -9, Report("busy", trial_id=trials[1]._trial_id, device="cpu"))
+    assert outcomes(search)[:3] == [(0, "interrupted"), (1, "lost"), (2, "interrupted")]
+    again = [take(search, name) for _ in range(2)]
+    assert [t.params for t in again] == [t.params for t in trials[:2]]
+    replacing.bury(0, -9, Report("busy", trial_id=trials[1]._trial_id, device="cpu"))
+    assert [end for _, end in outcomes(search)].count("lost") == 3
+
+
+def test_exit_codes_are_their_own() -> None:
+    """Not those of Python, of a shell or of a signal."""
+    assert EXIT_CODES == {"device": 71, "capture": 75}

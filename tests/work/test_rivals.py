@@ -1,0 +1,36 @@
+"""Whom a stop rule compares with: each seed of a trial by itself, as far as it may be trusted."""
+
+from __future__ import annotations
+
+import pytest
+
+from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
+from reprtune.stopping.rungs import Other
+from reprtune.work.rivals import by_seed
+
+FIRST = ((4, 0.5), (8, 0.4))
+SECOND = ((4, 0.3),)
+
+
+def trial(outcome: str) -> TrialRecord:
+    """At its second seed, after a whole first one."""
+    first = SeedRun(seed=0, rungs=FIRST, planned_gflops=2.0)
+    return TrialRecord(
+        number=0, slot=0, arm=None, seed=1, outcome=outcome, rungs=SECOND, planned_gflops=3.0, earlier=(first,)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_seed_that_came_to_a_bad_end_is_no_rival_and_those_before_it_stay(outcome: str) -> None:
+    """Both of one that runs or ended well; of an attempt whose slot is queued again, nothing: it comes twice."""
+    both = {0: Other(FIRST, 2.0), 1: Other(SECOND, 3.0)}
+    expected = {
+        **dict.fromkeys(("running", "complete", "stopped"), both),
+        **{name: {0: both[0]} for name in ("diverged", "out-of-memory", "error", "over-budget")},
+    }
+    assert by_seed(trial(outcome)) == expected.get(outcome, {})
+
+
+def test_a_seed_without_a_rung_is_none() -> None:
+    """It has nothing to compare yet."""
+    assert by_seed(TrialRecord(number=0, slot=0, arm=None, seed=0, outcome="running")) == {}
