@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, StopRule, StudySpec
+from reprtune.spec.study import Arm, Arms, StudySpec, named
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -44,12 +44,13 @@ STUDY = StudySpec(
             scope="layer",
         ),
     ),
-    objectives=("val_error",),
-    stop=StopRule(rule="none"),
-    slots=0,
-    controls=(
-        Arm(name="standard", changes={"method": "standard"}),
-        *(Arm(name=name, changes={"method.criterion": name}) for name in CRITERIA),
+    sections=(
+        Arms(
+            design=named(
+                Arm(name="standard", changes={"method": "standard"}),
+                *(Arm(name=name, changes={"method.criterion": name}) for name in CRITERIA),
+            ),
+            seeds=(0, 1, 2, 3, 4),
+        ),
     ),
-    control_seeds=(0, 1, 2, 3, 4),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, StopRule, StudySpec
+from reprtune.spec.study import Arm, Arms, StudySpec, named
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -40,15 +40,16 @@ STUDY = StudySpec(
             exclude_first=True,
         ),
     ),
-    objectives=("val_error",),
-    stop=StopRule(rule="none"),
-    slots=0,
-    controls=(
-        Arm(name="standard", changes={"method": "standard"}),
-        Arm(name="first-kept", changes={}),
-        Arm(name="with-first", changes={"method.exclude_first": False}),
-        Arm(name="l2", changes={"method.criterion": "l2"}),
-        Arm(name="random", changes={"method.criterion": "random"}),
+    sections=(
+        Arms(
+            design=named(
+                Arm(name="standard", changes={"method": "standard"}),
+                Arm(name="first-kept", changes={}),
+                Arm(name="with-first", changes={"method.exclude_first": False}),
+                Arm(name="l2", changes={"method.criterion": "l2"}),
+                Arm(name="random", changes={"method.criterion": "random"}),
+            ),
+            seeds=(0, 1, 2, 3, 4),
+        ),
     ),
-    control_seeds=(0, 1, 2, 3, 4),
 )

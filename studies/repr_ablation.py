@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
+from reprtune.spec.study import (
+    Arm,
+    Arms,
+    Choice,
+    DurationRange,
+    FloatRange,
+    IntRange,
+    Search,
+    StudySpec,
+    named,
+)
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -47,19 +57,26 @@ STUDY = StudySpec(
         training=TrainingSpec(total=Duration.parse("100ep")),
         method=compose(),
     ),
-    space={
-        "method.prune_ratio": FloatRange(low=0.1, high=0.6, step=0.05),
-        "method.s1": _epochs(5, 30),
-        "method.s2": _epochs(5, 20),
-        "method.cycles": IntRange(low=1, high=4),
-        "method.criterion": Choice(options=("ortho", "ortho-dim", "l2", "random")),
-    },
-    objectives=("val_error", "train_gflops"),
-    slots=32,
-    controls=(
-        Arm(name="standard", changes={"method": "standard"}),
-        Arm(name="paper", changes=PAPER),
-        Arm(name="random-drop", changes={**PAPER, "method.criterion": "random"}),
+    sections=(
+        Arms(
+            name="controls",
+            design=named(
+                Arm(name="standard", changes={"method": "standard"}),
+                Arm(name="paper", changes=PAPER),
+                Arm(name="random-drop", changes={**PAPER, "method.criterion": "random"}),
+            ),
+            seeds=(0, 1, 2),
+        ),
+        Search(
+            space={
+                "method.prune_ratio": FloatRange(low=0.1, high=0.6, step=0.05),
+                "method.s1": _epochs(5, 30),
+                "method.s2": _epochs(5, 20),
+                "method.cycles": IntRange(low=1, high=4),
+                "method.criterion": Choice(options=("ortho", "ortho-dim", "l2", "random")),
+            },
+            objectives=("val_error", "train_gflops"),
+            slots=32,
+        ),
     ),
-    control_seeds=(0, 1, 2),
 )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.study import (
+    Arm,
+    Arms,
+    Choice,
+    DurationRange,
+    FloatRange,
+    IntRange,
+    Search,
+    StopRule,
+    StudySpec,
+    named,
+)
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -23,19 +34,26 @@ STUDY = StudySpec(
         training=TrainingSpec(total=Duration.parse("6ep")),
         method=compose(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
     ),
-    space={
-        "method.prune_ratio": FloatRange(low=0.2, high=0.5, step=0.1),
-        "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
-        "method.s2": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
-        "method.cycles": IntRange(low=1, high=2),
-        "method.criterion": Choice(options=("ortho", "l2", "random")),
-    },
-    objectives=("val_error", "train_gflops"),
-    stop=StopRule(rule="median", min_comparable=3),
-    slots=6,
-    controls=(
-        Arm(name="standard", changes={"method": "standard"}),
-        Arm(name="random-drop", changes={"method.criterion": "random"}),
+    sections=(
+        Arms(
+            name="controls",
+            design=named(
+                Arm(name="standard", changes={"method": "standard"}),
+                Arm(name="random-drop", changes={"method.criterion": "random"}),
+            ),
+            seeds=(0, 1),
+        ),
+        Search(
+            space={
+                "method.prune_ratio": FloatRange(low=0.2, high=0.5, step=0.1),
+                "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+                "method.s2": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+                "method.cycles": IntRange(low=1, high=2),
+                "method.criterion": Choice(options=("ortho", "l2", "random")),
+            },
+            objectives=("val_error", "train_gflops"),
+            stop=StopRule(rule="median", min_comparable=3),
+            slots=6,
+        ),
     ),
-    control_seeds=(0, 1),
 )

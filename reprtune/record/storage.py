@@ -27,7 +27,7 @@ from reprtune.record.pack import unpack
 from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec import objectives
 from reprtune.spec.codec import canonical_json, from_plain
-from reprtune.spec.objectives import OBJECTIVES, OF_CONTROLS
+from reprtune.spec.objectives import OBJECTIVES, OF_ARMS
 from reprtune.spec.older import as_today
 from reprtune.spec.study import StudySpec
 
@@ -76,7 +76,7 @@ def create(storage: RDBStorage, study: StudyRecord) -> None:
     _delete_unfinished(storage, spec.name)
     try:
         one = _queued(storage, spec.name, spec.objectives, search)
-        two = _queued(storage, controls_name(spec.name), OF_CONTROLS, controls)
+        two = _queued(storage, controls_name(spec.name), OF_ARMS, controls)
         two.set_user_attr(ATTRIBUTE, {**attribute, "role": "controls"})
         one.set_user_attr(ATTRIBUTE, {**attribute, "role": "search"})  # last: without it there is no study
     except optuna.exceptions.DuplicatedStudyError as error:
@@ -118,7 +118,7 @@ def queue_confirmation(storage: RDBStorage, study: StudyRecord, slots: Sequence[
     if find_attribute(storage, name).get("role") == UNFINISHED:
         optuna.delete_study(study_name=name, storage=storage)
     if not find_attribute(storage, name):
-        made = _queued(storage, name, OF_CONTROLS, ())
+        made = _queued(storage, name, OF_ARMS, ())
         made.set_user_attr(ATTRIBUTE, {"digest": study.digest, "role": "confirmation"})
     found = optuna.load_study(study_name=name, storage=storage)
     queued = {(t.user_attrs["arm"], t.user_attrs["seed"]): t.user_attrs["slot"] for t in found.trials}
@@ -203,8 +203,8 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
         study,
         spent=_sum(read_spent(storage, name).values()),
         trials=read_trials(storage, name, objectives, seed, histories),
-        controls=read_trials(storage, controls_name(name), OF_CONTROLS, 0, histories),
-        confirmation=read_trials(storage, confirms, OF_CONTROLS, 0, histories) if is_there else (),
+        controls=read_trials(storage, controls_name(name), OF_ARMS, 0, histories),
+        confirmation=read_trials(storage, confirms, OF_ARMS, 0, histories) if is_there else (),
     )
 
 

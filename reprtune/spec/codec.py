@@ -100,8 +100,18 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
             raise _wrong(path, "a table of names and values", plain)
         return {str(k): _read(args[1], v, f"{path}.{k}" if path else str(k)) for k, v in plain.items()}
     if dataclasses.is_dataclass(kind):
-        return read_fields(kind, plain, path)
+        return read_fields(kind, _without_kind(kind, plain, path), path)
     return plain
+
+
+def _without_kind(cls: Any, plain: Any, path: str) -> Any:
+    """The table without the word that names the one class it can be of."""
+    word = getattr(cls, "kind", None)
+    if not isinstance(word, str) or not isinstance(plain, Mapping) or "kind" not in plain:
+        return plain
+    if plain["kind"] != word:
+        raise SpecError(f"{path}.kind must be {word}, but got {shown(plain['kind'])}.")
+    return {name: value for name, value in plain.items() if name != "kind"}
 
 
 def _read_union(args: tuple[Any, ...], plain: Any, path: str) -> Any:

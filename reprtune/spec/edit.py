@@ -12,7 +12,16 @@ from reprtune.spec import catalog
 from reprtune.spec.codec import Tagged, from_plain, to_plain
 from reprtune.spec.method import AT_EVENTS, MethodSpec
 from reprtune.spec.parts.part import OWN, Part
-from reprtune.spec.parts.places import NAMES, PLACES, RECORDS, full_path, homes, in_method, short_path
+from reprtune.spec.parts.places import (
+    NAMES,
+    PLACES,
+    RECORDS,
+    full_path,
+    homes,
+    in_method,
+    is_of_space,
+    short_path,
+)
 
 T = TypeVar("T")
 TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that empties places, and these
@@ -31,7 +40,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     try:
         return path.strip(), json.loads(value)
     except (ValueError, RecursionError):  # no JSON, or more digits or brackets than Python reads
-        return path.strip(), value.split(",") if path.strip() in LISTS else value
+        return path.strip(), value.split(",") if path.strip().rpartition(".")[2] in LISTS else value
 
 
 def changed(spec: T, changes: Mapping[str, Any]) -> T:
@@ -49,6 +58,12 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
     plain = to_plain(spec)
     put_all(plain, changes)
     return from_plain(type(spec), plain)
+
+
+def with_full_paths(paths: Mapping[str, T]) -> dict[str, T]:
+    """With the paths of parts' options written out; of two that are the same the later one counts, as in
+    `{**space, "method.s1": ...}`."""
+    return {full_path(path): value for path, value in paths.items()}
 
 
 def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -84,7 +99,7 @@ def _emptied(path: str, value: Any) -> tuple[str, ...]:
 def _put(plain: dict[str, Any], path: str, value: Any) -> None:
     """Replace what stands at a full path."""
     head, words = in_method(path) or ("", [])
-    method = _method(plain, head) if words and words[0] in NAMES and head != "space." else None
+    method = _method(plain, head) if words and words[0] in NAMES and not is_of_space(head) else None
     if method is None or len(words) > 2:
         _walk(plain, path, _composition(path, value))
     elif len(words) == 1:
@@ -163,19 +178,34 @@ def _walk(plain: Any, path: str, value: Any) -> None:
     """Replace what stands at a path of tables; keys with dots of their own are matched whole."""
     node, rest, walked = plain, path, ""
     while True:
+        if isinstance(node, list):  # of values that have names, as sections have
+            node, rest, walked = _named(node, path, rest, walked)
+            if not rest:
+                node.clear()
+                node.update(value if isinstance(value, dict) else {"kind": value})
+                return
         if not isinstance(node, dict):
             raise SpecError(
                 f"There is no field {path}: {walked} {'is empty' if node is None else 'has no parts'}."
             )
-        if rest in node or "kind" in node:  # what is tagged says itself which fields it has
+        key = next((k for k in sorted(node, key=len, reverse=True) if rest.startswith(f"{k}.")), None)
+        if rest in node or (key is None and "kind" in node):  # what is tagged says itself which fields it has
             node[rest] = value
             return
-        key = next((k for k in sorted(node, key=len, reverse=True) if rest.startswith(f"{k}.")), None)
         if key is None:
             known = [f"{walked}.{k}" if walked else k for k in (*node, *_short_words(walked))]
             raise SpecError(f"There is no field {path}.", did_you_mean(path, known))
         walked = f"{walked}.{key}" if walked else key
         node, rest = node[key], rest[len(key) + 1 :]
+
+
+def _named(nodes: list[Any], path: str, rest: str, walked: str) -> tuple[dict[str, Any], str, str]:
+    """Of several tables the one whose name the rest of a path begins with; what is left, and what was walked."""
+    found = {str(node.get("name")): node for node in nodes if isinstance(node, dict)}
+    for name in sorted(found, key=len, reverse=True):
+        if rest == name or rest.startswith(f"{name}."):
+            return found[name], rest[len(name) + 1 :], f"{walked}.{name}"
+    raise SpecError(f"There is no field {path}.", did_you_mean(path, [f"{walked}.{name}" for name in found]))
 
 
 def _composition(path: str, value: Any) -> Any:

@@ -77,7 +77,7 @@ class Objective:
 
 
 ERROR, COST = "val_error", "train_gflops"
-OF_CONTROLS = (ERROR,)  # what Optuna is told of controls and confirmations, whatever the search minimises
+OF_ARMS = (ERROR,)  # what Optuna is told of arms and confirmations, whatever the search minimises
 
 _ALL = (
     Objective(

@@ -1,5 +1,5 @@
 """What older versions stored, read as today's: their methods were one flat table of 17 fields, all of them always
-there, and with no cycles the others did nothing.
+there, and with no cycles the others did nothing; and their studies were one flat table of a search and its controls.
 
 Only plain values are turned here: types and rules are the business of whoever reads them.
 """
@@ -24,6 +24,9 @@ FLAT: dict[str, Any] = {  # field -> what it was where nobody said
     "restore": "orthogonal", "restore_scale": "own", "restore_bn": "reset", "restore_optimizer": "reset",
     "restore_next": "keep", "restore_lr": "continue",
 }  # fmt: skip
+OF_SEARCH = (  # fields of a study that are now of its search
+    "space", "objectives", "sampler", "stop", "slots", "seeds", "max_seconds", "max_gflops", "seed",
+)  # fmt: skip
 NAMED: dict[str, dict[str, Any]] = {"repr": {}, "standard": {"cycles": 0}}  # the methods there were
 
 
@@ -35,16 +38,36 @@ def as_today(plain: Any) -> Any:
     """
     if not isinstance(plain, Mapping):
         return plain
-    base = plain.get("base")
-    if not isinstance(base, Mapping):
+    if not isinstance(plain.get("base"), Mapping):
         return {**plain, "method": _composition(plain["method"])} if _is_flat(plain.get("method")) else plain
+    return _in_sections(_with_compositions(plain))
+
+
+def _with_compositions(study: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A study with the methods of its base and its controls as compositions."""
+    base = study["base"]
     if not _is_flat(base.get("method")):
-        return plain
-    _check_space(plain.get("space"))
-    today = {**plain, "base": as_today(base)}
-    if isinstance(controls := plain.get("controls"), list):
+        return study
+    _check_space(study.get("space"))
+    today = {**study, "base": as_today(base)}
+    if isinstance(controls := study.get("controls"), list):
         today["controls"] = [_arm(arm, base["method"]) for arm in controls]
     return today
+
+
+def _in_sections(study: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A study with its controls and its search as sections; without slots it had no search."""
+    if "sections" in study or not {"slots", "controls"} & {*study}:
+        return study
+    sections: list[dict[str, Any]] = []
+    if controls := study.get("controls"):
+        arms = {"kind": "arms", "name": "controls", "design": {"kind": "named", "list": controls}}
+        sections.append(arms | ({"seeds": study["control_seeds"]} if "control_seeds" in study else {}))
+    if study.get("slots"):
+        own = {field: study[field] for field in OF_SEARCH if field in study}
+        sections.append({"kind": "search", "name": "search", **own})
+    kept = {k: v for k, v in study.items() if k not in (*OF_SEARCH, "controls", "control_seeds")}
+    return {**kept, "sections": sections}
 
 
 def _is_flat(method: Any) -> bool:

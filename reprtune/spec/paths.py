@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reprtune.spec import catalog, stop_rule, study, task, training
+from reprtune.spec import catalog, stop_rule, task, training
 from reprtune.spec.codec import to_plain
 from reprtune.spec.edit import LISTS
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
+from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
@@ -24,9 +25,13 @@ def of_trial() -> list[str]:
 
 
 def of_study(spec: StudySpec) -> list[str]:
-    """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, and
-    options of parts without their place."""
-    paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("controls", "base."))]
+    """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, those of its
+    search without `search.`, and options of parts without their place."""
+    paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("sections", "base."))]
+    for section in spec.sections:
+        own = [path for path in leaves(to_plain(section)) if path not in ("kind", "name")]
+        above = "" if section is spec.search else f"{section.name}."
+        paths += [f"{above}{path}" for path in own if not path.startswith("design")]
     return [*of_trial(), *map(short_path, paths)]
 
 
@@ -70,7 +75,7 @@ def _names() -> dict[str, list[str]]:
         "training.precision": training.PRECISIONS,
         "training.bias_correction": training.BIAS_CORRECTIONS,
         "stop.rule": stop_rule.STOP_RULES,
-        "sampler": tuple(study.SAMPLERS),
+        "sampler": tuple(SAMPLERS),
         "objectives": tuple(OBJECTIVES),
     }
     kinds = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
@@ -13,12 +14,17 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.part import OWN
-from reprtune.spec.space import DurationRange
+from reprtune.spec.sections.section import Retime
+from reprtune.spec.space import DurationRange, Range
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 
 TRIAL_PARTS = ("task", "model", "training", "method", "seed")
+MOVED = {
+    "control_seeds": "controls.seeds",
+    "controls": "controls.design",
+}  # fields of studies before there were sections
 
 
 def scaled_trial(
@@ -69,7 +75,7 @@ def scaled_study(
     if total is not None:
         spec = rescaled(spec, Duration.parse(total, "total"))
     pairs = dict(parse_assignment(text) for text in assignments)
-    spec = changed(spec, {_in_study(path): value for path, value in pairs.items()})
+    spec = changed(spec, {full_study_path(spec, path): value for path, value in pairs.items()})
     if spec != base and spec.cost == base.cost:
         spec = changed(spec, {"cost": f"Not estimated. Before {base.name} was changed: {base.cost}"})
     return changed(spec, {"name": name or _name(base.name, dataset, model, total)})
@@ -89,26 +95,23 @@ def rescaled(spec: StudySpec, total: Duration) -> StudySpec:
     scale = _Scale(spec.base.training.total, total)
     plain = to_plain(spec)
     plain["base"]["training"]["total"] = str(total)
-    for path, range_ in spec.space.items():
-        if isinstance(range_, DurationRange):
-            plain["space"][path] = to_plain(range_.scaled(*scale.of(path, range_.low)))
-        elif _is_cycle_length(path):
-            plain["space"][path]["options"] = [scale(path, option) for option in range_.values() or ()]
-    base = plain["base"]
-    for fields in (base["method"], base["training"], *(arm["changes"] for arm in plain["controls"])):
-        _retime(fields, scale)
+    for section, table in zip(spec.sections, plain["sections"], strict=True):
+        section.retimed(table, scale)
+    for table in (plain["base"]["method"], plain["base"]["training"]):
+        scale.changes(table)
     return from_plain(StudySpec, plain)
 
 
 def _retimed_trial(spec: TrialSpec, total: Duration) -> TrialSpec:
     plain = to_plain(spec)
-    _retime(plain["method"], _Scale(spec.training.total, total))
-    _retime(plain["training"], _Scale(spec.training.total, total))
+    scale = _Scale(spec.training.total, total)
+    scale.changes(plain["method"])
+    scale.changes(plain["training"])
     plain["training"]["total"] = str(total)
     return from_plain(TrialSpec, plain)
 
 
-class _Scale:
+class _Scale(Retime):
     """From an old total to a new one."""
 
     def __init__(self, old: Duration, new: Duration) -> None:
@@ -131,6 +134,21 @@ class _Scale:
         parsed = Duration.parse(length, field)
         return str(parsed.scaled(*self.of(field, parsed)))
 
+    def changes(self, fields: dict[str, Any]) -> None:
+        for key, value in fields.items():
+            if isinstance(value, dict):
+                if not str(value.get("kind")).startswith(OWN):
+                    self.changes(value)
+            elif _is_cycle_length(key):
+                fields[key] = self(key, value)
+
+    def space(self, plain: dict[str, Any], space: Mapping[str, Range]) -> None:
+        for path, range_ in space.items():
+            if isinstance(range_, DurationRange):
+                plain[path] = to_plain(range_.scaled(*self.of(path, range_.low)))
+            elif _is_cycle_length(path):
+                plain[path]["options"] = [self(path, option) for option in range_.values() or ()]
+
 
 def _is_cycle_length(path: str) -> bool:
     """Whether a field, by its name or its path, is a length that keeps its share; an option of a person's own part
@@ -139,17 +157,24 @@ def _is_cycle_length(path: str) -> bool:
     return word in ("s1", "s2", "period", "lr_period") and above in ("", "method.schedule", "training")
 
 
-def _retime(fields: dict[str, Any], scale: _Scale) -> None:
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            if not str(value.get("kind")).startswith(OWN):
-                _retime(value, scale)
-        elif _is_cycle_length(key):
-            fields[key] = scale(key, value)
+def full_study_path(spec: StudySpec, path: str) -> str:
+    """A path of a study as a person types it, in full: `method.s1` is of the base, `slots` of the search,
+    `controls.seeds` of the section of that name.
 
-
-def _in_study(path: str) -> str:
-    return f"base.{path}" if path.split(".", maxsplit=1)[0] in TRIAL_PARTS[:-1] else path
+    Raises:
+        SpecError: an older version had that field elsewhere.
+    """
+    head = path.partition(".")[0]
+    if path in MOVED:
+        raise SpecError(f"There is no field {path} any more.", f"It is {MOVED[path]} now.")
+    if head in TRIAL_PARTS[:-1]:
+        return f"base.{path}"
+    if head in {section.name for section in spec.sections}:
+        return f"sections.{path}"
+    search = spec.search
+    if search is not None and head in {f.name for f in fields(search)} - {f.name for f in fields(spec)}:
+        return f"sections.{search.name}.{path}"
+    return path
 
 
 def _name(base: str, dataset: str | None, model: str | None, total: str | None) -> str:

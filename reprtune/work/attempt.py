@@ -18,7 +18,7 @@ from reprtune.record.database import retried
 from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
-from reprtune.spec.objectives import ERROR, OF_CONTROLS
+from reprtune.spec.objectives import ERROR, OF_ARMS
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.rungs import should_stop
 from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
@@ -345,7 +345,7 @@ class Attempt:
     def _values(self) -> list[float]:
         """The objectives: means over the seeds."""
         means = mean_values([*self.earlier, self.now.values()])
-        objectives = self.around.spec.objectives if self.queue.is_search else OF_CONTROLS
+        objectives = self.around.spec.objectives if self.queue.is_search else OF_ARMS
         return [means[name] for name in objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:

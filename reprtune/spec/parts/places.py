@@ -28,7 +28,8 @@ PLACES: dict[str, type[Part]] = {
 }
 RECORDS: dict[str, type[Any]] = {"restore_rules": RestoreRules, "networks": Networks}  # one kind, no name
 NAMES = (*PLACES, *RECORDS)
-HEADS = ("", "base.", "space.")  # what may stand before `method.` in a path
+HEADS = ("", "base.")  # what may stand before `method.` in a path; before that of a range, `...space.`
+SPACE = "space."
 
 
 @functools.cache
@@ -56,7 +57,12 @@ def built_options() -> dict[str, Any]:
 def in_method(path: str) -> tuple[str, list[str]] | None:
     """What stands before `method.` in a path, and the words after it; None for any other path."""
     head, dot, rest = path.partition("method.")
-    return (head, rest.split(".")) if dot and head in HEADS else None
+    return (head, rest.split(".")) if dot and (head in HEADS or is_of_space(head)) else None
+
+
+def is_of_space(head: str) -> bool:
+    """Does what stands before `method.` name the space of a search?"""
+    return head == SPACE or head.endswith(f".{SPACE}")
 
 
 def full_path(path: str) -> str:

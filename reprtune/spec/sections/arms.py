@@ -1,0 +1,102 @@
+"""Arms: named configurations, each trained with every seed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from reprtune.errors import SpecError
+from reprtune.spec.edit import changed, with_full_paths
+from reprtune.spec.names import check_name
+from reprtune.spec.sections.section import Retime, Section, check_seeds
+from reprtune.spec.trial import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A named configuration: the base trial with some fields changed (path -> plain value)."""
+
+    name: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", with_full_paths(self.changes))
+        check_name(self.name)
+        if re.fullmatch(r"slot-\d+", self.name):
+            raise SpecError(
+                f"An arm cannot be named {self.name!r}: so a confirmation names the leaders of the search.",
+                "Choose another name.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedArms:
+    """The design that is a list of arms."""
+
+    kind: ClassVar[str] = "named"
+    list: tuple[Arm, ...]
+
+    def arms(self) -> tuple[Arm, ...]:
+        """What the design compares, in the order in which it is trained."""
+        return self.list
+
+
+Design = NamedArms
+
+
+def named(*arms: Arm) -> NamedArms:
+    """The design that is a list of these arms."""
+    return NamedArms(list=arms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arms(Section):
+    """Arms that are compared with each other, or that a search is compared with.
+
+    Attributes:
+        design: which arms there are; `named(Arm(...), Arm(...))`, or a plain list of them.
+        seeds: every arm is trained with each. All arms have the same ones, so that differences are paired.
+    """
+
+    kind: ClassVar[str] = "arms"
+    line: ClassVar[str] = "named configurations, each trained with every seed"
+    name: str = "arms"
+    design: Design
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.design, (list, tuple)):
+            object.__setattr__(self, "design", NamedArms(list=tuple(self.design)))
+        super().__post_init__()
+
+    def check(self) -> None:
+        names = [arm.name for arm in self.arms()]
+        if not names:
+            raise SpecError(f"{self.name}.design must hold at least one arm, but is empty.")
+        if len(set(names)) != len(names):
+            raise SpecError(f"Arms need different names, but got {names}.")
+        check_seeds(f"{self.name}.seeds", self.seeds)
+
+    def check_in(self, base: TrialSpec) -> None:
+        for arm in self.arms():
+            changed(base, arm.changes)
+
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of its design."""
+        return self.design.arms()
+
+    def cells(self) -> list[tuple[Arm, int]]:
+        """Every arm with every seed, arm by arm: seeds differ from the first step, arms later."""
+        return [(arm, seed) for arm in self.arms() for seed in self.seeds]
+
+    def planned(self, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
+        return len(self.arms()) * len(self.seeds)
+
+    def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
+        return self.seeds
+
+    def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
+        for arm in plain["design"]["list"]:
+            retime.changes(arm["changes"])
