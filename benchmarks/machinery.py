@@ -23,6 +23,7 @@ from benchmarks.machine import describe
 from dashboards.trial_page import trial_draft
 from reprtune.settings import Settings
 from reprtune.spec.edit import changed
+from reprtune.spec.sections.search import Search
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -48,8 +49,9 @@ def study(epochs: int, rounds: int) -> StudySpec:
     base = changed(TrialSpec(), {"training.total": f"{epochs}ep"})
     return StudySpec(
         name="machinery", question="-", decision="-", cost="-", base=base,
-        space={"training.lr": FloatRange(low=0.01, high=0.1)},
-        stop=StopRule(rule="none"), slots=rounds,
+        sections=(
+            Search(space={"training.lr": FloatRange(low=0.01, high=0.1)}, stop=StopRule(rule="none"), slots=rounds),
+        ),
     )  # fmt: skip
 
 

@@ -24,12 +24,15 @@ from benchmarks.machine import describe
 from benchmarks.recorded import fill, spec_of
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
-from reprtune.record.optuna_private.queueing import enqueue
+from reprtune.record.optuna_private.queueing import Queued, enqueue
 from reprtune.record.schema import StudyRecord
+from reprtune.record.view import StudyView
 from reprtune.spec.codec import digest
-from reprtune.spec.study import SAMPLERS, StopRule
+from reprtune.spec.sections.search import SAMPLERS
+from reprtune.spec.study import StopRule
 from reprtune.stopping.rungs import should_stop
-from reprtune.work.queue import Queue
+from reprtune.study.queueing import fill_new, refill
+from reprtune.work.queue import Queue, queues
 
 LEASE = {"worker": "w", "host": "h", "device": "cpu"}
 
@@ -54,17 +57,21 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
         "take": lambda: queue.take("w", LEASE),
         "decide": decide,
         "reap": queue.reap,
-        "requeue": queue.requeue,
+        "refill": lambda: refill(queue.view),
         "pending": queue.pending,
     }
 
 
 def row(folder: Path, finished: int, waiting: int, sampler: str) -> str:
     storage = open_storage(f"sqlite:///{folder / 'x.db'}")
-    spec = replace(fill(storage, finished), sampler=sampler, slots=finished + waiting)
-    slots = [{"slot": slot} for slot in range(finished, finished + waiting)]
+    filled = fill(storage, finished)
+    assert filled.search is not None
+    search = replace(filled.search, sampler=sampler, slots=finished + waiting)
+    spec = filled.with_section(search)
+    slots = [Queued({"slot": slot}) for slot in range(finished, finished + waiting)]
     enqueue(storage, storage.get_study_id_from_name(spec.name), slots)
-    queue = Queue(storage, spec.name, spec.slots, spec, "search")
+    queue = next(one for one in queues(StudyView(storage, spec.name)) if one.section.is_drawn)
+    queue = replace(queue, spec=spec, section=search)
     cells = [f"start {seconds(queue.trials, 1):.2f}"]
     cells += [f"{name} {seconds(call):.3f}" for name, call in calls(queue).items()]
     return f"{finished:>6} finished, {waiting:>6} waiting, {sampler}: " + ", ".join(cells)
@@ -73,7 +80,8 @@ def row(folder: Path, finished: int, waiting: int, sampler: str) -> str:
 def create(folder: Path, n: int) -> str:
     storage, spec = open_storage(f"sqlite:///{folder / 'y.db'}"), spec_of(n)
     study = StudyRecord(spec=spec, digest=digest(spec), facts={}, created=0.0, version="0")
-    return f"{n:>6} slots created in {seconds(lambda: stored.create(storage, study), 1):.2f}"
+    view = StudyView(storage, spec.name)
+    return f"{n:>6} slots created in {seconds(lambda: stored.create(storage, study, lambda: fill_new(view, study)), 1):.2f}"
 
 
 def main() -> None:

@@ -23,9 +23,11 @@ from sqlalchemy import insert
 from reprtune.history import Drop, History, Point, Restore
 from reprtune.record.pack import pack
 from reprtune.record.schema import OUTCOMES
-from reprtune.record.storage import ATTRIBUTE, controls_name
+from reprtune.record.storage import ATTRIBUTE, SECTION, STUDY, section_study
 from reprtune.spec.codec import canonical_json, digest
 from reprtune.spec.duration import Duration
+from reprtune.spec.sections.arms import Arms, NamedArms
+from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Range
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 from reprtune.work.samplers import distribution
@@ -61,7 +63,10 @@ def spec_of(n: int, name: str = "scale") -> StudySpec:
     """A search of `n` slots with two control arms of five seeds."""
     return StudySpec(
         name=name, question="What does a study of this size cost to read?", decision="-", cost="-",
-        space=SPACE, controls=ARMS, control_seeds=(0, 1, 2, 3, 4), slots=n,
+        sections=(
+            Arms(name="controls", design=NamedArms(list=ARMS), seeds=(0, 1, 2, 3, 4)),
+            Search(space=SPACE, slots=n),
+        ),
     )  # fmt: skip
 
 
@@ -76,8 +81,10 @@ def fill(storage: RDBStorage, n: int, *, name: str = "scale", seed: int = 0) -> 
             "fitting_share": 0.6,
         },
     }  # fmt: skip
-    search = _study(storage, name, len(spec.objectives), {**attribute, "role": "search"})
-    controls = _study(storage, controls_name(name), 1, {**attribute, "role": "controls"})
+    search = _study(storage, name, len(spec.objectives), {**attribute, "role": STUDY})
+    controls = _study(
+        storage, section_study(spec, spec.sections[0]), 1, {"digest": digest(spec), "role": SECTION}
+    )
     _insert(storage, search, _search(spec, n, rng))
     _insert(storage, controls, _controls(spec, rng))
     return spec
@@ -101,7 +108,7 @@ def _search(spec: StudySpec, n: int, rng: random.Random) -> Iterator[Row]:
 
 
 def _controls(spec: StudySpec, rng: random.Random) -> Iterator[Row]:
-    for slot, (arm, seed, _) in enumerate(spec.control_cells()):
+    for slot, (arm, seed, _) in enumerate(spec.arm_cells()):
         row = _trial(slot, slot, "complete", {}, rng, cycles=0 if arm == "standard" else 3)
         row["attrs"] |= {"arm": arm, "seed": seed}
         yield row

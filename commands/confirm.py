@@ -82,17 +82,9 @@ def confirm(
     seeds = ", ".join(map(str, plan.seeds))
     click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
     before = read_stored(name, where)
-    total = len(plan.slots)
-    summary = launch(
-        settings,
-        name,
-        workers,
-        notify,
-        total - before.unconfirmed(),
-        total,
-        confirms=True,
-        accept_code=accept_code,
-    )
+    total = plan.n_runs
+    done = total - before.unconfirmed()
+    summary = launch(settings, name, workers, notify, done, total, accept_code=accept_code)
     if summary.interrupted:
         click.echo(f"  next: python cli.py study confirm {name}", err=True)
         raise click.exceptions.Exit(130)

@@ -23,10 +23,9 @@ def launch(
     total: int,
     *,
     trials: int | None = None,
-    confirms: bool = False,
     accept_code: bool = False,
 ) -> Summary:
-    """Work on the study, or on its confirmation, until nothing is left to take here, and say how it stands.
+    """Work on the study until nothing is left to take here, and say how it stands.
 
     Args:
         done, total: slots, for the progress. trials: begin at most so many; None = all.
@@ -41,7 +40,7 @@ def launch(
     progress = StudyProgress(done, total)
     launcher = Launcher(
         settings, name, workers, trials, trial_draft, add_library, progress, progress.say,
-        confirms=confirms, accept_code=accept_code,
+        accept_code=accept_code,
     )  # fmt: skip
     with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
         with contextlib.closing(progress):

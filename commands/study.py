@@ -68,9 +68,10 @@ def create(
 
     made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
-    sizes = [f"{len(spec.control_cells())} controls", f"{facts['total_steps']:,} steps each"]
-    if spec.slots:
-        sizes = [f"{spec.slots} slots", *sizes, f"{facts['fitting_share']:.0%} of the draws fit the total"]
+    sizes = [f"{section.planned(len(spec.arms))} trials of {section.name}" for section in spec.sections]
+    sizes.append(f"{facts['total_steps']:,} steps each")
+    if spec.search is not None:
+        sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")
     if "experiment" in facts:
         click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
@@ -99,7 +100,7 @@ def run(
     """Run what is left of a study, here; start it on as many machines as you like."""
     settings = make_settings(**where)
     before = read_stored(name, where)
-    total = before.spec.slots + len(before.spec.control_cells())
+    total = before.planned()
     summary = launch(
         settings,
         name,
@@ -117,7 +118,7 @@ def run(
         click.echo(f"  next: python cli.py study resume {name}")
         return
     click.echo(f"  next: python cli.py study report {name}")
-    if not summary.study.confirmation:
+    if summary.study.spec.confirmation is None:
         click.echo(
             f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
         )

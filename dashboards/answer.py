@@ -47,7 +47,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
 
 def _unfinished(record: StudyRecord) -> str:
     done = sum(t.outcome in FINAL for t in deciding(record.trials).values())
-    cells = len(record.spec.control_cells())
+    cells = len(record.spec.arm_cells())
     controls = sum(t.outcome in FINAL for t in deciding(record.controls).values())
     if done >= record.spec.slots and controls >= cells:
         return ""

@@ -22,7 +22,7 @@ class Progress:
 
 def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
-    name, slots, cells = record.spec.name, record.spec.slots, len(record.spec.control_cells())
+    name, slots, cells = record.spec.name, record.spec.slots, len(record.spec.arm_cells())
     done, held = _done(record.trials), _done(record.controls)
     if done < slots or held < cells:
         left = count(slots - done + cells - held, "slot")
@@ -59,7 +59,7 @@ def _cannot_be_confirmed(record: StudyRecord) -> str:
     """Why `study confirm` would refuse; empty where it would not."""
     if record.facts.get("n_test") == 0:
         return "its data have no test images"
-    if not record.spec.controls and best(record.trials) is None:
+    if not record.spec.arms and best(record.trials) is None:
         return "no trial of the search is complete and there are no controls"
     return ""
 

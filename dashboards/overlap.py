@@ -104,7 +104,7 @@ def _criterion(record: StudyRecord, trial: TrialRecord) -> str:
     """What ranked the filters of a run."""
     spec = record.spec
     if trial.arm is not None:
-        cells = {(arm, seed): cell for arm, seed, cell in spec.control_cells()}
+        cells = {(arm, seed): cell for arm, seed, cell in spec.arm_cells()}
         found = cells.get((trial.arm, trial.seed), spec.base)
     elif "method" in spec.space:
         found = spec.trial(trial.params)

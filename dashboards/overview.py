@@ -59,7 +59,7 @@ class OverviewInfo:
 
 
 def info(record: StudyRecord) -> OverviewInfo:
-    spec, cells, found = record.spec, len(record.spec.control_cells()), sourced(record)
+    spec, cells, found = record.spec, len(record.spec.arm_cells()), sourced(record)
     everything = (*record.trials, *record.controls)
     return OverviewInfo(
         name=spec.name,
@@ -92,7 +92,7 @@ def info(record: StudyRecord) -> OverviewInfo:
 
 def _plan(record: StudyRecord) -> str:
     spec, total = record.spec, record.spec.base.training.total
-    trials = f"{count(spec.slots, 'trial')} and {count(len(spec.control_cells()), 'control')}"
+    trials = f"{count(spec.slots, 'trial')} and {count(len(spec.arm_cells()), 'control')}"
     steps = f" ({record.facts['total_steps']:,} steps)" if total.unit == "ep" else ""
     return f"{trials}, {total} each{steps}"
 

@@ -67,7 +67,7 @@ def info(record: StudyRecord) -> ParetoInfo:
         dominated=drawn(dominated, MAX_DRAWN),
         stopped=drawn(stopped, MAX_DRAWN),
         controls=tuple(p for p in controls if p.outcome == "complete"),
-        arms=tuple(arm.name for arm in record.spec.controls),
+        arms=tuple(arm.name for arm in record.spec.arms),
         searched=set(record.spec.objectives) == set(measures),
         n_dominated=len(dominated),
         n_stopped=len(stopped),

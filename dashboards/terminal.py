@@ -54,7 +54,7 @@ def setting(trial: TrialRecord) -> str:
 def status(study: StudyRecord) -> str:
     """Counts, who is working, the best so far."""
     spec = study.spec
-    n_controls = len(spec.control_cells())
+    n_controls = len(spec.arm_cells())
     done_controls = sum(
         OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
     )
@@ -67,9 +67,9 @@ def status(study: StudyRecord) -> str:
         lines.append(
             f"  budget:   the search has used up what it may spend ({spending(study)}); no trial begins any more"
         )
-    elif spec.max_seconds is not None or spec.max_gflops is not None:
+    elif spec.search is not None and spec.search.is_limited:
         lines.append(f"  budget:   {spending(study)}")
-    everything = (*study.trials, *study.controls, *study.confirmation)
+    everything = study.everything
     running = [t for t in everything if t.outcome == "running"]
     lines += [
         f"  running:  {_named(t)} on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
@@ -94,7 +94,7 @@ def _named(trial: TrialRecord) -> str:
 
 def next_step(study: StudyRecord) -> str:
     """The command that brings it one step on, as a line; nothing while somebody works on it."""
-    if any(t.outcome == "running" for t in (*study.trials, *study.controls, *study.confirmation)):
+    if any(t.outcome == "running" for t in study.everything):
         return ""
     command = progress(study).command
     return f"  next: {command}" if command else ""
@@ -102,7 +102,7 @@ def next_step(study: StudyRecord) -> str:
 
 def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
     """What the best error of a search rests on."""
-    seeds = "one seed" if study.spec.seeds == 1 else f"mean of {study.spec.seeds} seeds"
+    seeds = "one seed" if study.spec.n_seeds == 1 else f"mean of {study.spec.n_seeds} seeds"
     arms = {t.arm for t in study.confirmation if t.outcome == "complete"}
     return seeds if leader_arm(best.slot) in arms else f"{seeds}, not confirmed"
 
@@ -121,10 +121,11 @@ def confirmed(study: StudyRecord) -> str:
 
 def spending(study: StudyRecord) -> str:
     """What the search has spent, of what it may."""
-    spec, (seconds, gflops) = study.spec, study.spent
+    search, (seconds, gflops) = study.spec.search, study.spent
+    assert search is not None
     parts = [
         f"{amount:.4g} of {limit:.4g} {unit}"
-        for amount, limit, unit in ((seconds, spec.max_seconds, "s"), (gflops, spec.max_gflops, "GFLOP"))
+        for amount, limit, unit in ((seconds, search.max_seconds, "s"), (gflops, search.max_gflops, "GFLOP"))
         if limit is not None
     ]
     return ", ".join(parts) + " of training"
@@ -155,10 +156,10 @@ def listed(studies: Mapping[str, StudyRecord], damaged: Mapping[str, Exception])
 
 def _share(study: StudyRecord) -> str:
     """Of the search; of a comparison, of its controls."""
-    slots, cells = study.spec.slots, len(study.spec.control_cells())
+    slots, cells = study.spec.slots, len(study.spec.arm_cells())
     if slots:
         return f"{len(study.final())} of {slots}"
-    return f"{cells - study.pending()} of {cells} controls"
+    return f"{cells - study.unsettled()} of {cells} arms"
 
 
 def listed_numbers(

@@ -36,11 +36,11 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
         "finished": pace.finished,
         "slots": pace.total,
         "attempts": {outcome: n for outcome, n in counts.items() if n},
-        "running": [_worker_facts(trial, study.spec.seeds, now) for trial in _running(study)],
+        "running": [_worker_facts(trial, study.spec.n_seeds, now) for trial in _running(study)],
         "best": None if best is None else _best_facts(best),
         "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",
         "mlflow_waiting": waiting_events,
-        "next": f"study {'resume' if study.pending() else 'confirm'} {study.spec.name}",
+        "next": f"study {'resume' if study.unsettled() else 'confirm'} {study.spec.name}",
         "pace": {name: getattr(pace, name) for name in ("per_hour", "left", "low", "high")},
     }
 

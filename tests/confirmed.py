@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reprtune.record.schema import StudyRecord, TrialRecord
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 Errors = Mapping[str, Sequence[float | str]]
 
@@ -27,7 +28,7 @@ def confirmed(record: StudyRecord, errors: Errors, *, first_seed: int = 3) -> St
     """The study with a confirmation: arm -> test errors (or outcomes), by seed from `first_seed` on."""
     cells = [(arm, first_seed + i, e) for arm, found in errors.items() for i, e in enumerate(found)]
     runs = [make_run(record, n, arm, seed, e) for n, (arm, seed, e) in enumerate(cells)]
-    return replace(record, confirmation=tuple(runs))
+    return with_attempts(record, confirmation=tuple(runs))
 
 
 def searched(*errors: float, **fields: object) -> StudyRecord:
@@ -37,4 +38,4 @@ def searched(*errors: float, **fields: object) -> StudyRecord:
         replace(t, values={"val_error": e, "train_gflops": 10.0 + t.slot})
         for t, e in zip(record.trials, errors, strict=True)
     )
-    return replace(record, trials=trials)
+    return with_attempts(record, trials=trials)

@@ -14,6 +14,7 @@ from reprtune.spec.codec import digest
 from reprtune.spec.duration import Duration
 from reprtune.spec.objectives import versions
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
+from tests.flat import study_of
 
 STEPS_PER_EPOCH = 21
 EPOCHS = 40
@@ -47,7 +48,7 @@ def make_spec(
         "space": SPACE,
         "controls": CONTROLS,
     }
-    return StudySpec(**{**given, **fields, "objectives": tuple(objectives), "slots": slots})
+    return study_of(**{**given, **fields, "objectives": tuple(objectives), "slots": slots})
 
 
 def make_history(
@@ -176,7 +177,7 @@ def make_trial(
             full, rng, layers=layers, until_epoch=lasts[outcome], floor=floor, diverged=outcome == "diverged"
         )
     trial = TrialRecord(
-        number=number, slot=number if slot is None else slot, arm=arm, seed=seed, outcome=outcome,
+        section="search" if arm is None else "controls", settings=None if arm is None else {}, number=number, slot=number if slot is None else slot, arm=arm, seed=seed, outcome=outcome,
         params={} if arm or outcome in ("waiting", "duplicate") else drawn, history=history,
         started=None if outcome == "waiting" else START + 20 * number,
         ended=None if outcome in ("waiting", "running") else START + 20 * number + 16,
@@ -246,8 +247,10 @@ def make_study(
         facts=FACTS,
         created=START,
         version="0.1.0",
-        trials=tuple(trials),
-        controls=tuple(_controls(spec, control_seeds, set(diverged_controls), layers)),
+        attempts={
+            "search": tuple(trials),
+            "controls": tuple(_controls(spec, control_seeds, set(diverged_controls), layers)),
+        },
     )
 
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.study import (
+    Arm,
+    Arms,
+    Choice,
+    DurationRange,
+    FloatRange,
+    IntRange,
+    Search,
+    StopRule,
+    StudySpec,
+    named,
+)
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -22,21 +33,28 @@ STUDY = StudySpec(
         training=TrainingSpec(total=Duration.parse("4ep")),
         method=compose(cycles=1, s1="1ep", s2="1ep", prune_ratio=0.5),
     ),
-    space={
-        "method": Choice(options=METHODS),
-        # A whole method comes with lengths of its own, which must fit the total.
-        "method.cycles": IntRange(low=1, high=1),
-        "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
-        "method.s2": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
-        "method.prune_ratio": FloatRange(low=0.2, high=0.6),
-        "method.period": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
-    },
-    stop=StopRule(rule="none"),
-    slots=8,
-    controls=(
-        Arm(name="standard", changes={"method": "standard"}),
-        Arm(name="averaging", changes={"method": "averaging"}),
-        Arm(name="ensemble", changes={"method": "ensemble"}),
+    sections=(
+        Arms(
+            name="controls",
+            design=named(
+                Arm(name="standard", changes={"method": "standard"}),
+                Arm(name="averaging", changes={"method": "averaging"}),
+                Arm(name="ensemble", changes={"method": "ensemble"}),
+            ),
+            seeds=(0, 1),
+        ),
+        Search(
+            space={
+                "method": Choice(options=METHODS),
+                # A whole method comes with lengths of its own, which must fit the total.
+                "method.cycles": IntRange(low=1, high=1),
+                "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+                "method.s2": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+                "method.prune_ratio": FloatRange(low=0.2, high=0.6),
+                "method.period": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
+            },
+            stop=StopRule(rule="none"),
+            slots=8,
+        ),
     ),
-    control_seeds=(0, 1),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ from optuna.storages import RDBStorage
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
+from reprtune.record.view import StudyView
 from reprtune.spec.codec import digest
 from reprtune.spec.study import StudySpec
+from reprtune.study.queueing import fill_new
+from tests.flat import with_fields
 from tests.tiny_study import STUDY
 
 LEASE = {"worker": "w", "host": "h", "device": "cpu"}
@@ -44,9 +46,10 @@ def empty_storage(path: Path) -> RDBStorage:
 
 def new_study(where: str | Path, **changes: Any) -> tuple[RDBStorage, StudySpec]:
     """The tiny study with some fields changed, in an empty database at this URL or in a new file."""
-    spec = replace(STUDY, **changes)
+    spec = with_fields(STUDY, **changes)
     storage = empty_storage(where) if isinstance(where, Path) else open_storage(where)
-    stored.create(storage, record(spec))
+    new = record(spec)
+    stored.create(storage, new, lambda: fill_new(StudyView(storage, spec.name), new))
     return storage, spec
 
 

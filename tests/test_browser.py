@@ -32,7 +32,7 @@ STUDY: StudySpec = load("repr-smoke")
 RUNS = {
     STUDY.name,
     *(f"slot {slot}" for slot in range(STUDY.slots)),
-    *(f"{arm}, seed {seed}" for arm, seed, _ in STUDY.control_cells()),
+    *(f"{arm}, seed {seed}" for arm, seed, _ in STUDY.arm_cells()),
 }
 # Pages for which a study of six slots has too few trials, or that wait for `study confirm`.
 EMPTY = {"importance", "interactions", "confirmation"}

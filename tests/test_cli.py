@@ -245,7 +245,7 @@ USERS = {
     "import": ("import no_such_module\n", "imports 'no_such_module', which is not there"),
     "exits": ("import sys\nsys.exit(3)\n", "SystemExit"),
     "rule": (
-        "from reprtune.spec.study import *\nSTUDY = StudySpec(name='a', question='', decision='', cost='')\n",
+        "from reprtune.spec.study import *\nSTUDY = study_of(name='a', question='', decision='', cost='')\n",
         "slots is 32 and space names 0 fields",
     ),
     "binary": ("\0", "cannot be imported"),

@@ -28,6 +28,7 @@ from reprtune.study import create as creating
 from reprtune.training import single
 from tests.command import Command
 from tests.conftest import ROOT
+from tests.flat import with_fields
 from tests.tiny_study import STUDY
 
 LINES = [(f"{row} {line.name}".strip(), line) for row, lines in ROWS.items() for line in lines]
@@ -123,11 +124,11 @@ CROSSOVER = Choice(options=("orthogonal", "crossover"))
 @pytest.mark.parametrize(
     ("study", "part", "whose"),
     [
-        (replace(STUDY, base=replace(STUDY.base, method=GRAFTING), space={}, slots=0), "exchange = ring",
+        (with_fields(STUDY, base=replace(STUDY.base, method=GRAFTING), space={}, slots=0), "exchange = ring",
          "the base"),
-        (replace(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
+        (with_fields(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
          "control graft"),
-        (replace(STUDY, space={**STUDY.space, "method.restore": CROSSOVER}), "restore = crossover",
+        (with_fields(STUDY, space={**STUDY.space, "method.restore": CROSSOVER}), "restore = crossover",
          "method.restore = crossover"),
     ],
 )  # fmt: skip

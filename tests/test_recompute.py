@@ -14,6 +14,7 @@ from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests import recompute
 from tests.confirmed import confirmed, searched
 from tests.factories import make_study
+from tests.flat import with_attempts
 
 
 def with_second_seed(record: StudyRecord) -> StudyRecord:
@@ -23,7 +24,7 @@ def with_second_seed(record: StudyRecord) -> StudyRecord:
         last = t.runs[-1].measured
         return SeedRun(seed=1, history=t.history, measured={**last, "val_error": last["val_error"] + 0.01})
 
-    return replace(
+    return with_attempts(
         record,
         trials=tuple(
             replace(

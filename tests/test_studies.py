@@ -24,7 +24,7 @@ COMPARISONS = (CRITERIA, PAPER_C3, PAPER_RESNET20)
 def arms(study: StudySpec) -> dict[str, TrialSpec]:
     """Each arm with its first seed."""
     first = study.control_seeds[0]
-    return {arm: trial for arm, seed, trial in study.control_cells() if seed == first}
+    return {arm: trial for arm, seed, trial in study.arm_cells() if seed == first}
 
 
 @pytest.mark.parametrize("study", COMPARISONS, ids=lambda s: s.name)

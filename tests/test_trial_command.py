@@ -22,6 +22,7 @@ from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
 from studies.smoke import STUDY
 from tests.command import Command
+from tests.flat import with_attempts
 from tests.work.tiny_worker import create
 
 FILES = ["description.json", "load.py", "network.pt2", "weights.pt"]
@@ -116,7 +117,7 @@ def test_outcomes_without_a_network(record: StudyRecord, tmp_path: Path, outcome
     """Named as what they are."""
     trials = tuple(replace(t, outcome=outcome) for t in record.trials)
     with pytest.raises(StudyError, match=f"has no network to export: it is {outcome}"):
-        slot_network(Settings(runs_dir=tmp_path), replace(record, trials=trials), "0")
+        slot_network(Settings(runs_dir=tmp_path), with_attempts(record, trials=trials), "0")
 
 
 def test_a_state_that_is_gone(finished: Command, record: StudyRecord, tmp_path: Path) -> None:
@@ -134,11 +135,11 @@ def test_the_attempt_that_counts_stands_for_its_slot() -> None:
     """Not an earlier one that was lost, nor one that was drawn again."""
 
     def attempt(number: int, slot: int, outcome: str) -> TrialRecord:
-        return TrialRecord(number=number, slot=slot, arm=None, seed=0, outcome=outcome)
+        return TrialRecord(section="search", number=number, slot=slot, arm=None, seed=0, outcome=outcome)
 
     record = StudyRecord(
         spec=STUDY, digest="", facts={}, created=0, version="",
-        trials=(attempt(0, 0, "complete"), attempt(1, 1, "lost"), attempt(2, 1, "running"), attempt(3, 0, "lost")),
+        attempts={"search": (attempt(0, 0, "complete"), attempt(1, 1, "lost"), attempt(2, 1, "running"), attempt(3, 0, "lost"))},
     )  # fmt: skip
     assert {name: trial.number for name, trial in by_name(record).items()} == {"0": 0, "1": 2}
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.study import (
+    Arm,
+    Arms,
+    Choice,
+    DurationRange,
+    FloatRange,
+    IntRange,
+    Search,
+    StopRule,
+    StudySpec,
+    named,
+)
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -21,14 +32,21 @@ STUDY = StudySpec(
         training=TrainingSpec(total=Duration.parse("4ep")),
         method=compose(cycles=1, s1=Duration.parse("1ep"), s2=Duration.parse("1ep"), prune_ratio=0.5),
     ),
-    space={
-        "training.lr": FloatRange(low=0.001, high=0.1, log=True),
-        "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("3ep")),
-        "method.cycles": IntRange(low=1, high=2),
-        "method.criterion": Choice(options=("ortho", "l2", "random")),
-    },
-    stop=StopRule(rule="none"),
-    slots=4,
-    controls=(Arm(name="standard", changes={"method": "standard"}), Arm(name="base")),
-    control_seeds=(0, 1),
+    sections=(
+        Arms(
+            name="controls",
+            design=named(Arm(name="standard", changes={"method": "standard"}), Arm(name="base")),
+            seeds=(0, 1),
+        ),
+        Search(
+            space={
+                "training.lr": FloatRange(low=0.001, high=0.1, log=True),
+                "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("3ep")),
+                "method.cycles": IntRange(low=1, high=2),
+                "method.criterion": Choice(options=("ortho", "l2", "random")),
+            },
+            stop=StopRule(rule="none"),
+            slots=4,
+        ),
+    ),
 )

@@ -234,7 +234,7 @@ def _chosen(record: StudyRecord) -> dict[str, TrialRecord | None]:
     slots = {slot for arm in arms if (slot := leader_slot(arm)) is not None}
     trials = deciding(t for t in record.trials if t.slot in slots)
     leaders = {leader_arm(t.slot): t for t in sorted(trials.values(), key=rank)}
-    return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.controls if arm.name in arms)}
+    return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.arms if arm.name in arms)}
 
 
 def _arm(

@@ -118,7 +118,7 @@ def paired(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference
 def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
     attempts = list(deciding(record.controls).values())
-    of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.controls}
+    of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
     chance = chance_error(record)
     return [
         _summary(record, name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()
@@ -215,7 +215,7 @@ def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
 
 def _mean_steps(record: StudyRecord, trials: Sequence[TrialRecord]) -> float | None:
     """Steps of all networks of a trial."""
-    networks = {arm.name: _n_members(record, arm.changes) for arm in record.spec.controls}
+    networks = {arm.name: _n_members(record, arm.changes) for arm in record.spec.arms}
     steps = [t.last_step * networks[t.arm or ""] for t in trials if t.outcome == "complete" and t.last_step]
     return statistics.fmean(steps) if steps else None
 

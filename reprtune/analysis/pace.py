@@ -47,21 +47,20 @@ class Pace:
 
 def attempts(study: StudyRecord) -> tuple[TrialRecord, ...]:
     """Of search, controls and confirmation."""
-    return (*study.trials, *study.controls, *study.confirmation)
+    return study.everything
 
 
 def find_pace(study: StudyRecord) -> Pace:
     """The pace of a study as it is stored now."""
-    total = study.spec.slots + len(study.spec.control_cells())
-    total += len({trial.slot for trial in study.confirmation})
-    used = {(part, t.slot) for part, trials in _parts(study).items() for t in trials if t.outcome in FINAL}
+    total = study.planned()
+    used = {(t.section, t.slot) for t in study.everything if t.is_final}
     running = [t for t in attempts(study) if t.outcome == "running"]
     known = Pace(finished=len(used), total=total, running=len(running))
     trained = [t for t in attempts(study) if t.outcome in FINAL and t.outcome != "over-budget"]
     times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known
-    left = max(0.0, total - len(used) - sum(share_done(t, study.spec.seeds) for t in running))
+    left = max(0.0, total - len(used) - sum(share_done(t, study.spec.n_seeds) for t in running))
     mean, spread = statistics.fmean(times), statistics.stdev(times)
     return _estimate(known, left, mean, spread, len(times))
 
@@ -97,7 +96,3 @@ def speed(trial: TrialRecord) -> float | None:
     """Steps a second, while its worker really trained it; None before it has trained any."""
     steps, seconds = trial.progress.get("steps", 0), trial.progress.get("seconds", 0.0)
     return steps / seconds if steps and seconds else None
-
-
-def _parts(study: StudyRecord) -> dict[str, tuple[TrialRecord, ...]]:
-    return {"search": study.trials, "controls": study.controls, "confirmation": study.confirmation}

@@ -154,6 +154,7 @@ def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
 
 def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
+    search = record.spec.search
     fields = {seed: _Field(record, seed) for seed in _seeds(record)}
     lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
@@ -163,9 +164,9 @@ def account(record: StudyRecord) -> Account:
     first = [t for t in complete if t.number in on_front]
     others = [t for t in complete if t.number not in on_front]
     replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
-    replays = {t.number: _replay(record, t, fields) for t in replayed if record.spec.stops_early}
+    replays = {t.number: _replay(record, t, fields) for t in replayed if search is not None and search.stops_early}
     return Account(
-        rule=record.spec.stop.rule,
+        rule="none" if search is None else search.stop.rule,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
         stopped=rows,
         rungs=_by_rung(list(replays.values())),
@@ -198,8 +199,9 @@ def _judge(record: StudyRecord, run: SeedRun, step: int, others: Sequence[Other]
     cost = run.planned_gflops if len(record.spec.objectives) > 1 else None
     if len(record.spec.objectives) > 1 and cost is None:
         return False
+    assert record.spec.search is not None
     return should_stop(
-        record.spec.stop, step, marks[step], cost, others,
+        record.spec.search.stop, step, marks[step], cost, others,
         earlier=[s for s in rungs if s < step], total=total,
     )  # fmt: skip
 

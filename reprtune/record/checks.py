@@ -103,6 +103,8 @@ SEED: dict[str, Rule] = {
 TRIAL: dict[str, Rule] = {
     "slot": lambda value: whole(value) and value < LARGEST,
     "arm": lambda value: value is None or text(value),
+    "repeats": whole,
+    "first_seed": whole,
     "seed": whole,
     "attempt": whole,
     "settings": table,

@@ -31,7 +31,7 @@ def by_code(study: StudyRecord) -> dict[str, list[TrialRecord]]:
     """Short digest -> the attempts that ran under that code, confirmations too; that of the study comes first.
     An attempt with several seeds may have run under more than one; of which none is known, it is left out."""
     found: dict[str, list[TrialRecord]] = {}
-    for trial in (*study.trials, *study.controls, *study.confirmation):
+    for trial in study.everything:
         for code in trial.codes:
             found.setdefault(code, []).append(trial)
     return dict(sorted(found.items(), key=lambda item: item[0] != of_study(study)))

@@ -18,6 +18,7 @@ OUTCOMES: dict[str, tuple[str, bool, str]] = {
     "stopped": ("PRUNED", True, "stopped early by the stop rule"),
     "diverged": ("PRUNED", True, "the loss became infinite or not a number"),
     "infeasible": ("PRUNED", False, "a draw that does not fit the total; drawn again at no cost"),
+    "repeated": ("FAIL", False, "a draw of settings that another slot has; drawn again at no cost"),
     "out-of-memory": ("FAIL", True, "the device had too little memory"),
     "error": ("FAIL", True, "failed with an error"),
     "over-budget": ("FAIL", True, "not begun, or ended: the search's seconds or GFLOPs were used up"),
@@ -58,13 +59,16 @@ class TrialRecord:
     """One attempt at a slot.
 
     Attributes:
-        number: Optuna's trial number. slot: the logical trial it is an attempt at.
-        arm: name of the control arm, or None in the search; in a confirmation also `slot-N`, a leader.
+        section: name of the section that it belongs to.
+        number: Optuna's trial number, which counts in a section. slot: the logical trial it is an attempt at.
+        arm: name of the arm, in a confirmation also `slot-N`, a leader; None where a sampler drew its settings.
         seed: the seed it is at, or ended with: the last of those it has begun.
         outcome: a key of `OUTCOMES`.
-        params: what the sampler drew (name -> value in Optuna); empty for controls.
-        settings: of a confirmation, what differs from the base (path of the trial specification -> plain
-            value); None elsewhere.
+        params: what the sampler drew (name -> value in Optuna); empty for arms.
+        settings: of an arm, what differs from the base (path of the trial specification -> plain value); None
+            where a sampler drew it.
+        repeats: the slot whose settings it has drawn again, and trains with other seeds; None for all others.
+        repaired: does it count no more, because its slot was queued again?
         values: the study's objectives by name, means over its seeds; None unless complete.
         history: of its last seed; None until the end.
         rungs: (step, error) where its last seed could be compared so far.
@@ -81,6 +85,7 @@ class TrialRecord:
         started, ended: seconds since 1970, or None.
     """
 
+    section: str
     number: int
     slot: int
     arm: str | None
@@ -88,6 +93,8 @@ class TrialRecord:
     outcome: str
     params: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] | None = None
+    repeats: int | None = None
+    repaired: bool = False
     values: Mapping[str, float] | None = None
     history: History | None = None
     rungs: tuple[tuple[int, float], ...] = ()
@@ -98,6 +105,11 @@ class TrialRecord:
     progress: Mapping[str, Any] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Has it used its slot up?"""
+        return self.outcome in FINAL and not self.repaired
 
     @property
     def runs(self) -> tuple[SeedRun, ...]:
@@ -138,19 +150,17 @@ def measured_at(point: Point | None) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """A stored study with all its attempts, search and controls.
+    """A stored study with all its attempts.
 
     Attributes:
-        spec: the canonical specification. digest: its digest.
+        spec: the canonical specification, with the sections that were added since. digest: of what was created.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
             `name` and `id`), `objective_versions`, `user_code` (name -> digest) and `code` (`modules` and `versions`
             of all that its trials can run, and the `commit`; see `study.code`).
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
-        trials: attempts of the search. controls: attempts of the controls.
-        confirmation: attempts of the leaders (arms `slot-N`) and of the controls with fresh seeds; the
-            only ones with a test error. Empty until the study is confirmed.
+        attempts: name of a section -> its attempts, by number.
     """
 
     spec: StudySpec
@@ -159,9 +169,7 @@ class StudyRecord:
     created: float
     version: str
     spent: tuple[float, float] = (0.0, 0.0)
-    trials: tuple[TrialRecord, ...] = ()
-    controls: tuple[TrialRecord, ...] = ()
-    confirmation: tuple[TrialRecord, ...] = ()
+    attempts: Mapping[str, tuple[TrialRecord, ...]] = field(default_factory=dict)
 
     @property
     def instance(self) -> str:
@@ -176,9 +184,35 @@ class StudyRecord:
         found = {name: then.get(name, 1) for name in self.spec.compared}
         return {name: v for name, v in found.items() if v != objectives.OBJECTIVES[name].version}
 
+    # -- attempts -----------------------------------------------------------------------------------
+
+    def of(self, section: str) -> tuple[TrialRecord, ...]:
+        """The attempts of a section."""
+        return self.attempts.get(section, ())
+
+    @property
+    def everything(self) -> tuple[TrialRecord, ...]:
+        """The attempts of all sections: the search first, then the arms, then the confirmation."""
+        return (*self.trials, *self.controls, *self.confirmation)
+
+    @property
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """The attempts of the search; none without one."""
+        return self.of(self.spec.search.name) if self.spec.search else ()
+
+    @property
+    def controls(self) -> tuple[TrialRecord, ...]:
+        """The attempts of all arms, on the seeds of their sections."""
+        return tuple(trial for section in self.spec.comparisons for trial in self.of(section.name))
+
+    @property
+    def confirmation(self) -> tuple[TrialRecord, ...]:
+        """The attempts of leaders (arms `slot-N`) and arms on fresh seeds."""
+        return self.of(self.spec.confirmation.name) if self.spec.confirmation else ()
+
     def final(self) -> list[TrialRecord]:
         """Search trials that used their slot up."""
-        return [t for t in self.trials if t.outcome in FINAL]
+        return [t for t in self.trials if t.is_final]
 
     def complete(self) -> list[TrialRecord]:
         return [t for t in self.trials if t.outcome == "complete"]
@@ -192,15 +226,28 @@ class StudyRecord:
 
     def is_over_budget(self) -> bool:
         """Whether the search has used up its seconds or GFLOPs."""
-        return self.spec.is_over_budget(*self.spent)
+        return self.spec.search is not None and self.spec.search.is_over_budget(*self.spent)
 
-    def pending(self) -> int:
-        """Slots of search and controls that no attempt has used up yet."""
-        n = self.spec.slots + len(self.spec.control_cells())
-        done = {(t.arm is None, t.slot) for t in (*self.trials, *self.controls) if t.outcome in FINAL}
-        return n - len(done)
+    # -- what is left -------------------------------------------------------------------------------
+
+    def planned(self, section: str | None = None) -> int:
+        """How many slots a section has, or all of them have: those that were queued, or where nothing was queued
+        yet as many as it will have at most."""
+        if section is None:
+            return sum(self.planned(one.name) for one in self.spec.sections)
+        queued = len({t.slot for t in self.of(section)})
+        return queued or self.spec.section(section).planned(len(self.spec.arms))
+
+    def unsettled(self) -> int:
+        """Slots that a confirmation has to wait for: those of all other sections that are not used up yet."""
+        return sum(self.pending(one.name) for one in self.spec.sections if one != self.spec.confirmation)
 
     def unconfirmed(self) -> int:
-        """Slots of the confirmation that no attempt has used up yet; 0 where nothing was queued."""
-        slots = {t.slot for t in self.confirmation}
-        return len(slots - {t.slot for t in self.confirmation if t.outcome in FINAL})
+        """Slots of the confirmation that are not used up yet; 0 without one."""
+        return self.pending(self.spec.confirmation.name) if self.spec.confirmation else 0
+
+    def pending(self, section: str | None = None) -> int:
+        """Slots of a section, or of all, that no attempt has used up yet."""
+        if section is None:
+            return sum(self.pending(one.name) for one in self.spec.sections)
+        return self.planned(section) - len({t.slot for t in self.of(section) if t.is_final})

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from reprtune.errors import StudyError, did_you_mean
-from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.trial import TrialSpec
 
 
 def role(trial: TrialRecord) -> str:
-    """`search`, `control` or `confirmation`."""
-    if trial.settings is not None:
-        return "confirmation"
-    return "search" if trial.arm is None else "control"
+    """`search`, `control`, `arm` or `confirmation`: its section, of which it is one."""
+    return trial.section.removesuffix("s")
 
 
 def slot_name(trial: TrialRecord) -> str:
@@ -28,25 +26,22 @@ def slot_key(trial: TrialRecord) -> str:
 
 def trial_spec(study: StudyRecord, trial: TrialRecord) -> TrialSpec:
     """What is trained in a slot; of several seeds, with the first."""
-    if trial.arm is None:
+    if trial.settings is None:
         return study.spec.trial(trial.params)
-    if trial.settings is not None:
-        return changed(study.spec.base, {**trial.settings, "seed": trial.seed})
-    return study.spec.control_cells()[trial.slot][2]
+    return changed(study.spec.base, {**trial.settings, "seed": trial.seed})
 
 
 def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
     """The attempt that used each slot up, or else its last one."""
     found: dict[str, TrialRecord] = {}
-    attempts = (*study.trials, *study.controls, *study.confirmation)
-    for trial in sorted(attempts, key=lambda t: (t.outcome in FINAL, t.number)):
+    for trial in sorted(study.everything, key=lambda t: (t.is_final, t.number)):
         found[slot_name(trial)] = trial
     return found
 
 
 def seed_name(study: StudyRecord, trial: TrialRecord, seed: int) -> str:
     """The name of one seed of a slot of the search, `17-s1`; where there is one seed only, the slot's."""
-    return slot_name(trial) if trial.arm is not None or study.spec.seeds == 1 else f"{trial.slot}-s{seed}"
+    return slot_name(trial) if trial.arm is not None or study.spec.n_seeds == 1 else f"{trial.slot}-s{seed}"
 
 
 def find_seed(study: StudyRecord, name: str) -> tuple[TrialRecord, SeedRun]:
@@ -57,7 +52,7 @@ def find_seed(study: StudyRecord, name: str) -> tuple[TrialRecord, SeedRun]:
     """
     head, _, seed = name.rpartition("-s")
     number = head.removeprefix("search-")
-    if study.spec.seeds == 1 or not (seed.isdecimal() and number.isdecimal()):
+    if study.spec.n_seeds == 1 or not (seed.isdecimal() and number.isdecimal()):
         trial = find_slot(study, name)
         return trial, trial.runs[-1]
     trial = find_slot(study, number)

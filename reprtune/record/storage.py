@@ -1,48 +1,51 @@
-"""Studies in Optuna's storage: created, read, listed and deleted.
+"""Studies in Optuna's storage: created, added to, read, listed and deleted.
 
-A study of ours is two of Optuna's: the search under its own name, and its controls under
-`<name>.controls`, so that fixed configurations never bend the sampler. Once it is confirmed there is a
-third, `<name>.confirmation`. What makes them ours is the attribute `reprtune`: the canonical
-specification, its digest, and the facts found at create.
+A study of ours is several of Optuna's: one for every section, the search under the study's own name, another
+section under `<name>.<section>`, so that fixed configurations never bend the sampler. What makes them ours is the
+attribute `reprtune`; that of the study's own name holds the canonical specification, its digest, and the facts
+found at create. Sections that are added later, and attempts that count no more, stand beside it.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError, StudyError, did_you_mean
-from reprtune.record.checks import check_study, check_trial, damaged, numbers, shown
+from reprtune.record.checks import check_study, damaged, numbers, shown, whole
 from reprtune.record.database import experimental_allowed
-from reprtune.record.optuna_private.queueing import enqueue
+from reprtune.record.leaders import leader_slot
 from reprtune.record.optuna_private.reading import read_frozen
-from reprtune.record.pack import unpack
-from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
-from reprtune.spec import objectives
-from reprtune.spec.codec import canonical_json, from_plain
+from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.trials import to_records
+from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.objectives import OBJECTIVES, OF_ARMS
 from reprtune.spec.older import as_today
-from reprtune.spec.study import StudySpec
+from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.study import AnySection, StudySpec, read_section
 
 ATTRIBUTE = "reprtune"
-SEED_PREFIX = "seed-"
+ADDED = "reprtune.added"  # sections, in the order in which they were added; the last one of a name counts
+REPAIRED = "reprtune.repaired"  # section -> numbers of the attempts that count no more
 SPENT_PREFIX = "spent "
-UNFINISHED = "unfinished"  # role of a study whose creation has not come to its end
+STUDY, SECTION, UNFINISHED = "study", "section", "unfinished"  # roles of Optuna's studies
+OLD_ROLES = {"search": STUDY, "controls": SECTION, "confirmation": SECTION}  # of before there were sections
 
 
-def controls_name(name: str) -> str:
-    return f"{name}.controls"
+def section_study(spec: StudySpec, section: AnySection) -> str:
+    """Name of the Optuna study that holds a section."""
+    return spec.name if section == spec.search else f"{spec.name}.{section.name}"
 
 
-def confirmation_name(name: str) -> str:
-    return f"{name}.confirmation"
+def role(attribute: Mapping[str, Any]) -> str:
+    """What an Optuna study is to us: `study`, `section`, `unfinished`, or empty."""
+    found = str(attribute.get("role", ""))
+    return OLD_ROLES.get(found, found)
 
 
 def names(storage: RDBStorage) -> list[str]:
@@ -50,22 +53,24 @@ def names(storage: RDBStorage) -> list[str]:
     return [
         study.study_name
         for study in storage.get_all_studies()
-        if isinstance(ours := study.user_attrs.get(ATTRIBUTE), Mapping) and ours.get("role") == "search"
+        if isinstance(ours := study.user_attrs.get(ATTRIBUTE), Mapping) and role(ours) == STUDY
     ]
 
 
-def create(storage: RDBStorage, study: StudyRecord) -> None:
-    """Make the two Optuna studies and queue every slot: all of it, or nothing is left. What an
-    interrupted creation left is made anew.
+# -- written ----------------------------------------------------------------------------------------
+
+
+def create(storage: RDBStorage, study: StudyRecord, fill: Callable[[], None] = lambda: None) -> None:
+    """Make the Optuna studies and queue the slots: all of it, or nothing is left. What an interrupted
+    creation left is made anew.
+
+    Args:
+        fill: queues the slots, in studies that nobody sees yet.
 
     Raises:
         StudyError: there is a study of that name.
     """
     spec = study.spec
-    controls: list[dict[str, Any]] = [
-        {"slot": slot, "arm": arm, "seed": seed} for slot, (arm, seed, _) in enumerate(spec.control_cells())
-    ]
-    search: list[dict[str, Any]] = [{"slot": slot} for slot in range(spec.slots)]
     attribute = {
         "spec": canonical_json(spec),
         "digest": study.digest,
@@ -75,10 +80,13 @@ def create(storage: RDBStorage, study: StudyRecord) -> None:
     }
     _delete_unfinished(storage, spec.name)
     try:
-        one = _queued(storage, spec.name, spec.objectives, search)
-        two = _queued(storage, controls_name(spec.name), OF_ARMS, controls)
-        two.set_user_attr(ATTRIBUTE, {**attribute, "role": "controls"})
-        one.set_user_attr(ATTRIBUTE, {**attribute, "role": "search"})  # last: without it there is no study
+        head = _made(storage, spec.name, spec.objectives)
+        others = [section_study(spec, one) for one in spec.sections if section_study(spec, one) != spec.name]
+        made = [_made(storage, name, OF_ARMS) for name in others]
+        fill()
+        for one in made:
+            one.set_user_attr(ATTRIBUTE, {"digest": study.digest, "role": SECTION})
+        head.set_user_attr(ATTRIBUTE, {**attribute, "role": STUDY})  # last: without it there is no study
     except optuna.exceptions.DuplicatedStudyError as error:
         _delete_unfinished(storage, spec.name)
         raise StudyError(f"The study {spec.name!r} was just created by somebody else.") from error
@@ -87,63 +95,78 @@ def create(storage: RDBStorage, study: StudyRecord) -> None:
         raise
 
 
-def _queued(
-    storage: RDBStorage, name: str, metrics: Sequence[str], slots: Sequence[dict[str, Any]]
-) -> optuna.Study:
-    """A new Optuna study, marked as unfinished, with a waiting trial for each slot."""
-    directions = [OBJECTIVES[name].direction for name in metrics]
+def _made(storage: RDBStorage, name: str, metrics: Sequence[str]) -> optuna.Study:
+    """A new Optuna study, marked as unfinished."""
+    directions = [OBJECTIVES[metric].direction for metric in metrics]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions)
     try:
         study.set_user_attr(ATTRIBUTE, {"role": UNFINISHED})
         with experimental_allowed():
             study.set_metric_names(list(metrics))
-        enqueue(storage, storage.get_study_id_from_name(name), slots)
     except BaseException:
         optuna.delete_study(study_name=name, storage=storage)
         raise
     return study
 
 
-def queue_confirmation(storage: RDBStorage, study: StudyRecord, slots: Sequence[Mapping[str, Any]]) -> int:
-    """Queue further slots of the study's confirmation, and make its Optuna study where it is absent.
-
-    Args:
-        slots: `arm`, `seed` and `settings` (path of the trial specification -> plain value) of each; those
-            whose arm and seed are queued already are passed over.
-
-    Returns:
-        How many were queued now.
-    """
-    name = confirmation_name(study.spec.name)
-    if find_attribute(storage, name).get("role") == UNFINISHED:
+def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) -> None:
+    """Store a section that a study did not have, or its new value; and make its Optuna study where that is
+    absent. To be called under the database's lock."""
+    name = section_study(study.spec, section)
+    if role(find_attribute(storage, name)) == UNFINISHED:
         optuna.delete_study(study_name=name, storage=storage)
+    if role(find_attribute(storage, name)) == STUDY:
+        raise StudyError(
+            f"{study.spec.name!r} cannot have a section {section.name!r}: there is a study named {name!r}.",
+            "Remove that one first.",
+        )
     if not find_attribute(storage, name):
-        made = _queued(storage, name, OF_ARMS, ())
-        made.set_user_attr(ATTRIBUTE, {"digest": study.digest, "role": "confirmation"})
-    found = optuna.load_study(study_name=name, storage=storage)
-    queued = {(t.user_attrs["arm"], t.user_attrs["seed"]): t.user_attrs["slot"] for t in found.trials}
-    new = [slot for slot in slots if (slot["arm"], slot["seed"]) not in queued]
-    for number, slot in enumerate(new, len(set(queued.values()))):
-        found.enqueue_trial({}, user_attrs={**slot, "slot": number})
-    return len(new)
+        _made(storage, name, section.objectives).set_user_attr(
+            ATTRIBUTE, {"digest": study.digest, "role": SECTION}
+        )
+    study_id = storage.get_study_id_from_name(study.spec.name)
+    before = _added(storage, study.spec.name)
+    storage.set_study_user_attr(study_id, ADDED, [*before, to_plain(section)])
+
+
+def mark_repaired(storage: RDBStorage, name: str, section: str, numbers: Iterable[int]) -> None:
+    """Attempts of a section that are to count no more. To be called under the database's lock."""
+    study_id = storage.get_study_id_from_name(name)
+    before = repaired(storage, name)
+    both = {*before.get(section, ()), *numbers}
+    storage.set_study_user_attr(study_id, REPAIRED, {**before, section: sorted(both)})
 
 
 def _delete_unfinished(storage: RDBStorage, name: str) -> None:
     """Remove what an interrupted `create` or `delete` has left."""
-    is_there = find_attribute(storage, name).get("role") == "search"
-    for one in (controls_name(name), confirmation_name(name), name):
-        role = find_attribute(storage, one).get("role")
-        if role == UNFINISHED or (role in ("controls", "confirmation") and not is_there):
+    is_there = role(find_attribute(storage, name)) == STUDY
+    for one in (*sections_of(storage, name), name):
+        found = role(find_attribute(storage, one))
+        if found == UNFINISHED or (found == SECTION and not is_there):
             optuna.delete_study(study_name=one, storage=storage)
 
 
 def delete(storage: RDBStorage, name: str) -> None:
-    """Remove all Optuna studies of the study; the search last, so that an interrupted delete can be
+    """Remove all Optuna studies of the study; that of its own name last, so that an interrupted delete can be
     repeated."""
-    parts = {controls_name(name): "controls", confirmation_name(name): "confirmation", name: "search"}
-    for one, role in parts.items():
-        if find_attribute(storage, one).get("role") == role:
+    for one in sections_of(storage, name):
+        if role(find_attribute(storage, one)) == SECTION:
             optuna.delete_study(study_name=one, storage=storage)
+    if role(find_attribute(storage, name)) == STUDY:
+        optuna.delete_study(study_name=name, storage=storage)
+
+
+def sections_of(storage: RDBStorage, name: str) -> list[str]:
+    """Names of the Optuna studies that are sections of the study, if they are ours; a study of ours whose name
+    begins like that is none."""
+    return [
+        study.study_name
+        for study in storage.get_all_studies()
+        if study.study_name.startswith(f"{name}.")
+        and isinstance(ours := study.user_attrs.get(ATTRIBUTE), Mapping)
+        and role(ours) in (SECTION, UNFINISHED)
+        and "." not in study.study_name.removeprefix(f"{name}.")
+    ]
 
 
 def write_spent(storage: RDBStorage, name: str, worker: str, spent: tuple[float, float]) -> None:
@@ -160,6 +183,9 @@ def read_spent(storage: RDBStorage, name: str) -> dict[str, tuple[float, float]]
         if not numbers(account) or len(account) != 2:
             raise damaged(name, f"{SPENT_PREFIX}{worker}", f"is not of its form: {shown(account)}")
     return {worker: (float(seconds), float(gflops)) for worker, (seconds, gflops) in found.items()}
+
+
+# -- read -------------------------------------------------------------------------------------------
 
 
 def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
@@ -188,7 +214,7 @@ def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
         StudyError: there is none of that name, or it is not ours.
     """
     attribute = find_attribute(storage, name)
-    if attribute.get("role") != "search":
+    if role(attribute) != STUDY:
         raise StudyError(f"There is no study {name!r}.", did_you_mean(name, names(storage)))
     return attribute
 
@@ -196,15 +222,12 @@ def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
 def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> StudyRecord:
     """The study with all its attempts; without `histories` it reads faster."""
     study = read_header(storage, name)
-    objectives, seed = study.spec.objectives, study.spec.base.seed
-    confirms = confirmation_name(name)
-    is_there = find_attribute(storage, confirms).get("role") == "confirmation"
     return replace(
         study,
         spent=_sum(read_spent(storage, name).values()),
-        trials=read_trials(storage, name, objectives, seed, histories),
-        controls=read_trials(storage, controls_name(name), OF_ARMS, 0, histories),
-        confirmation=read_trials(storage, confirms, OF_ARMS, 0, histories) if is_there else (),
+        attempts={
+            section.name: read_trials(storage, study, section, histories) for section in study.spec.sections
+        },
     )
 
 
@@ -213,8 +236,10 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
     attribute = read_attribute(storage, name)
     check_study(name, attribute)
     spec = _read_spec(name, attribute["spec"])
+    for section in _added(storage, name):
+        spec = _with(spec, section)
     return StudyRecord(
-        spec=spec,
+        spec=_with_old_confirmation(storage, spec),
         digest=attribute["digest"],
         facts=attribute["facts"],
         created=attribute["created"],
@@ -230,6 +255,48 @@ def _read_spec(name: str, text: str) -> StudySpec:
     if spec.name != name:
         raise damaged(name, f"{ATTRIBUTE}.spec", f"is that of another study, {shown(spec.name)}")
     return spec
+
+
+def _with(spec: StudySpec, section: Any) -> StudySpec:
+    """With a stored section."""
+    try:
+        return spec.with_section(read_section(as_today(section)))
+    except (SpecError, RecursionError) as error:
+        raise damaged(spec.name, ADDED, f"cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _added(storage: RDBStorage, name: str) -> list[Any]:
+    """The plain sections that were added to a study."""
+    found = _study_attribute(storage, name, ADDED, [])
+    if not isinstance(found, list):
+        raise damaged(name, ADDED, f"is no list: {shown(found)}")
+    return found
+
+
+def repaired(storage: RDBStorage, name: str) -> dict[str, list[int]]:
+    """Section -> numbers of its attempts that count no more."""
+    found = _study_attribute(storage, name, REPAIRED, {})
+    if not isinstance(found, Mapping) or not all(
+        isinstance(numbers, list) and all(map(whole, numbers)) for numbers in found.values()
+    ):
+        raise damaged(name, REPAIRED, f"is not of its form: {shown(found)}")
+    return dict(found)
+
+
+def _study_attribute(storage: RDBStorage, name: str, key: str, default: Any) -> Any:
+    return storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(key, default)
+
+
+def _with_old_confirmation(storage: RDBStorage, spec: StudySpec) -> StudySpec:
+    """Older versions queued the slots of a confirmation and did not say so in the study."""
+    name = f"{spec.name}.confirmation"
+    if spec.confirmation is not None or role(find_attribute(storage, name)) != SECTION:
+        return spec
+    attrs = [trial.user_attrs for trial in read_frozen(storage, name, histories=False)]
+    seeds = sorted({a["seed"] for a in attrs if whole(a.get("seed"))})
+    arms = {str(a.get("arm")) for a in attrs}
+    slots = sorted(slot for arm in arms if (slot := leader_slot(arm)) is not None)
+    return spec.with_section(Confirmation(top=0, slots=tuple(slots), seeds=tuple(seeds))) if seeds else spec
 
 
 def _sum(accounts: Iterable[tuple[float, float]]) -> tuple[float, float]:
@@ -250,99 +317,21 @@ def read_studies(storage: RDBStorage) -> tuple[dict[str, StudyRecord], dict[str,
 
 
 def read_trials(
-    storage: RDBStorage, name: str, objectives: tuple[str, ...], seed: int, histories: bool = True
+    storage: RDBStorage, study: StudyRecord, section: AnySection, histories: bool = True
 ) -> tuple[TrialRecord, ...]:
+    """The attempts of a section; none where nothing of it was queued yet.
+
+    Raises:
+        StudyError: a section that was created is gone from the storage, or a trial is damaged.
+    """
+    name = section_study(study.spec, section)
     try:
         trials = read_frozen(storage, name, histories)
     except KeyError:
+        if section == study.spec.confirmation:
+            return ()
         raise StudyError(
             f"The part {name!r} of a study is gone from the storage.", "Restore the storage from a copy."
         ) from None
-    ours = [trial for trial in trials if "slot" in trial.user_attrs]
-    for trial in ours:
-        check_trial(name, trial, objectives, SEED_PREFIX)
-    return tuple(_record(name, trial, objectives, seed, histories) for trial in ours)
-
-
-def _record(
-    name: str, trial: FrozenTrial, objectives: tuple[str, ...], seed: int, histories: bool
-) -> TrialRecord:
-    try:
-        return to_record(trial, objectives, seed, histories)
-    except (SpecError, ValueError, zlib.error, RecursionError) as error:
-        why = f"cannot be unpacked: {str(error).splitlines()[0]}"
-        raise damaged(name, "history", why, trial.number) from error
-
-
-def to_record(
-    trial: FrozenTrial, objectives: tuple[str, ...], seed: int, histories: bool = True
-) -> TrialRecord:
-    attrs = trial.user_attrs
-    result = dict(attrs.get("result", {}))
-    packed = result.pop("history", None)
-    rungs = result.pop("rungs", None) or attrs.get("rungs", {})
-    earlier = tuple(_seed_run(stored, histories) for stored in stored_seeds(attrs))
-    current = attrs.get("seed", seed + len(earlier))
-    if rungs.get("seed", current) != current:
-        rungs = {}  # those of the seed before, which is finished
-    return TrialRecord(
-        number=trial.number,
-        slot=attrs["slot"],
-        arm=attrs.get("arm"),
-        seed=current,
-        outcome=outcome(trial),
-        params=dict(trial.params),
-        settings=as_today(attrs.get("settings")),
-        values=dict(zip(objectives, trial.values, strict=True)) if trial.values else None,
-        history=unpack(packed) if packed and histories else None,
-        rungs=_curve(rungs),
-        planned_gflops=rungs.get("planned_gflops"),
-        earlier=earlier,
-        result=result,
-        lease=attrs.get("lease", {}),
-        progress=attrs.get("progress", {}),
-        started=trial.datetime_start.timestamp() if trial.datetime_start else None,
-        ended=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
-    )
-
-
-def seed_attr(seed: int) -> str:
-    """The attribute of a trial that keeps one of its seeds, once that is finished and another follows."""
-    return f"{SEED_PREFIX}{seed}"
-
-
-def stored_seeds(attrs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The seeds that a trial has finished before its last one, as they are stored, in their order."""
-    found = [value for key, value in attrs.items() if key.startswith(SEED_PREFIX)]
-    return sorted(found, key=lambda stored: int(stored["seed"]))
-
-
-def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
-    return SeedRun(
-        seed=stored["seed"],
-        history=unpack(stored["history"]) if histories and "history" in stored else None,
-        measured=objectives.stored(stored),
-        rungs=_curve(stored["rungs"]),
-        planned_gflops=stored["rungs"]["planned_gflops"],
-        state=stored["state"],
-        code=stored.get("code", ""),
-    )
-
-
-def _curve(rungs: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
-    return tuple((int(step), float(error)) for step, error in rungs.get("points", []))
-
-
-def outcome(trial: FrozenTrial) -> str:
-    """What became of an attempt: the worker's word where it had the last one, else Optuna's state."""
-    plain = {
-        TrialState.WAITING: "waiting",
-        TrialState.RUNNING: "running",
-        TrialState.COMPLETE: "complete",
-    }
-    if trial.state in plain:
-        return plain[trial.state]
-    said = trial.user_attrs.get("result", {}).get("outcome")
-    if said in OUTCOMES and OUTCOMES[said][0] == trial.state.name:
-        return str(said)
-    return "lost" if trial.state == TrialState.FAIL else "stopped"
+    numbers = repaired(storage, study.spec.name).get(section.name, [])
+    return to_records(trials, study.spec, section, numbers, histories)

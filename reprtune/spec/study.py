@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.codec import from_plain
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -83,13 +84,18 @@ class StudySpec:
         return next((section for section in self.sections if isinstance(section, Search)), None)
 
     @property
+    def comparisons(self) -> tuple[Arms, ...]:
+        """Its sections of arms."""
+        return tuple(section for section in self.sections if isinstance(section, Arms))
+
+    @property
     def confirmation(self) -> Confirmation | None:
         return next((section for section in self.sections if isinstance(section, Confirmation)), None)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """The arms of all its sections."""
-        return tuple(arm for section in self.sections if isinstance(section, Arms) for arm in section.arms())
+        return tuple(arm for section in self.comparisons for arm in section.arms())
 
     @property
     def used_seeds(self) -> tuple[int, ...]:
@@ -121,8 +127,7 @@ class StudySpec:
         """(arm, seed, trial) of every arm with each of its seeds."""
         return [
             (arm.name, seed, changed(self.base, {**arm.changes, "seed": seed}))
-            for section in self.sections
-            if isinstance(section, Arms)
+            for section in self.comparisons
             for arm, seed in section.cells()
         ]
 
@@ -184,6 +189,11 @@ class StudySpec:
         """The trial that a sampler's draw describes."""
         return changed(self.base, self.settings(params))
 
+    @property
+    def n_seeds(self) -> int:
+        """With how many seeds a trial of the search is trained; 1 without one."""
+        return self.search.seeds if self.search else 1
+
     def trial_seeds(self) -> tuple[int, ...]:
         """The seeds of every trial of the search, in their order."""
         return self.search.trial_seeds(self.base.seed) if self.search else ()
@@ -202,6 +212,15 @@ class StudySpec:
         return self.draws.fitting_share(steps_per_epoch)
 
 
+def read_section(plain: Any) -> AnySection:
+    """A section from its plain form.
+
+    Raises:
+        SpecError: it is none.
+    """
+    return from_plain(AnySection, plain, "section")  # type: ignore[arg-type]  # a union is a type here
+
+
 __all__ = [
     "Arm",
     "Arms",
@@ -217,4 +236,5 @@ __all__ = [
     "TrialSpec",
     "check_name",
     "named",
+    "read_section",
 ]

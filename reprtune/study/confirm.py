@@ -1,11 +1,11 @@
-"""Confirm a study: its leaders and all its controls again, on fresh seeds, measured on the test part.
+"""Confirm a study: its leaders and all its arms again, on fresh seeds, measured on the test part.
 
 The best of a search was selected on its validation errors, so these flatter it. A confirmation trains the
-leaders anew with seeds that neither the search nor the controls have seen, the controls with the same ones,
+leaders anew with seeds that neither the search nor the arms have seen, the arms with the same ones,
 and measures the network of the final epoch on the test part, which nothing else in a study touches.
 
-Its slots are queued in an Optuna study of their own and run by the same workers as the study's. Queueing
-is idempotent: what is there stays, more seeds or further leaders are added to it.
+It is a section that is added to the stored study. Adding is idempotent: what is there stays, more seeds or further
+leaders are added to it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
-from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.locks import database_lock
 from reprtune.record.measures import at_the_end
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
-from reprtune.record.storage import queue_confirmation, read_study
+from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.storage import add_section, read_study
+from reprtune.record.view import StudyView
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import ERROR
-from reprtune.spec.study import StudySpec
+from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.study.queueing import refill_locked
+from reprtune.study.sections.confirmation import confirmed_arms
 
 TOP = 3
 N_SEEDS = 5
@@ -35,28 +37,23 @@ class Plan:
     """What a confirmation holds.
 
     Attributes:
-        arms: arm -> what differs from the base; controls first, then `slot-N`.
-        seeds: the fresh seeds, the same for every arm. n_new: runs queued just now.
+        section: to be stored. arms: arm -> what differs from the base; the study's own first, then `slot-N`.
+        n_new: runs queued just now.
     """
 
+    section: Confirmation
     arms: Mapping[str, Mapping[str, Any]]
-    seeds: tuple[int, ...]
     n_new: int = 0
 
     @property
-    def slots(self) -> list[dict[str, Any]]:
-        """Seed by seed, so that what is finished early is paired."""
-        return [
-            {"arm": arm, "seed": seed, "settings": dict(settings)}
-            for seed in self.seeds
-            for arm, settings in self.arms.items()
-        ]
+    def seeds(self) -> tuple[int, ...]:
+        """The fresh seeds, the same for every arm."""
+        return self.section.seeds
 
-
-def fresh_seeds(spec: StudySpec, n: int) -> tuple[int, ...]:
-    """The `n` seeds after the largest one that the search or its controls have."""
-    first = 1 + max((*spec.trial_seeds(), *(spec.control_seeds if spec.controls else ())))
-    return tuple(range(first, first + n))
+    @property
+    def n_runs(self) -> int:
+        """How many runs it has in all."""
+        return len(self.arms) * len(self.seeds)
 
 
 def plan_confirmation(
@@ -75,23 +72,31 @@ def plan_confirmation(
     """
     _check_numbers(top, n_seeds)
     _check_study(study)
-    there = {t.arm: dict(t.settings or {}) for t in study.confirmation if t.arm is not None}
-    if top is None:
-        top = 0 if there else TOP
-    chosen = [*leaders(study, top), *(_named(study, name) for name in slots)]
-    arms = {arm.name: dict(arm.changes) for arm in study.spec.controls}
-    arms |= there | {leader_arm(trial.slot): study.spec.settings(trial.params) for trial in chosen}
+    before = study.spec.confirmation
+    known = before.seeds if before else ()
+    named = [_named(study, name).slot for name in slots]
+    section = Confirmation(
+        name=before.name if before else Confirmation.name,
+        top=max(before.top, top or 0) if before else (TOP if top is None else top),
+        slots=tuple(dict.fromkeys((*(before.slots if before else ()), *named))),
+        seeds=(*known, *fresh_seeds(study, (n_seeds or len(known) or N_SEEDS) - len(known))),
+    )
+    arms = confirmed_arms(section, study)
     if not arms:
         raise StudyError(
             f"There is nothing to confirm in {study.spec.name!r}: no trial of its search is complete, and it "
-            "has no controls.",
+            "has no arms.",
         )
-    known = len({t.seed for t in study.confirmation})
-    n_seeds = max(known, n_seeds or known or N_SEEDS)
-    plan = Plan(arms, fresh_seeds(study.spec, n_seeds))
-    for slot in plan.slots:
-        changed(study.spec.base, {**slot["settings"], "seed": slot["seed"]})
-    return plan
+    for settings in arms.values():
+        changed(study.spec.base, {**settings, "seed": section.seeds[0]})
+    return Plan(section, arms)
+
+
+def fresh_seeds(study: StudyRecord, n: int) -> tuple[int, ...]:
+    """The `n` seeds after the largest one that anything in the study has."""
+    confirmed = study.spec.confirmation.seeds if study.spec.confirmation else ()
+    first = 1 + max((*study.spec.used_seeds, *confirmed))
+    return tuple(range(first, first + max(0, n)))
 
 
 def prepare_confirmation(
@@ -103,7 +108,7 @@ def prepare_confirmation(
     *,
     accept_code: bool = False,
 ) -> Plan:
-    """Queue what `plan_confirmation` says; nothing where all of it is there.
+    """Store and queue what `plan_confirmation` says; nothing where all of it is there.
 
     Args:
         accept_code: also where the code here is not the study's.
@@ -115,11 +120,14 @@ def prepare_confirmation(
         study = read_study(storage, name)
         plan = plan_confirmation(study, top, n_seeds, slots)
         there = {(trial.arm, trial.seed) for trial in study.confirmation}
-        if any((slot["arm"], slot["seed"]) not in there for slot in plan.slots):
-            from reprtune.study.code import check_code  # loads torch, which all else here does without
+        if all((arm, seed) in there for arm in plan.arms for seed in plan.seeds):
+            return plan
+        from reprtune.study.code import check_code  # loads torch, which all else here does without
 
-            check_code(study, accept=accept_code)
-        return Plan(plan.arms, plan.seeds, queue_confirmation(storage, study, plan.slots))
+        check_code(study, accept=accept_code)
+        if plan.section != study.spec.confirmation:
+            add_section(storage, study, plan.section)
+        return Plan(plan.section, plan.arms, refill_locked(StudyView(storage, name)))
 
 
 def _check_numbers(top: int | None, n_seeds: int | None) -> None:
@@ -131,14 +139,11 @@ def _check_numbers(top: int | None, n_seeds: int | None) -> None:
 
 def _check_study(study: StudyRecord) -> None:
     name, spec = study.spec.name, study.spec
-    if study.pending():
-        search, controls = (
-            n - len({t.slot for t in trials if t.outcome in FINAL})
-            for n, trials in ((spec.slots, study.trials), (len(spec.control_cells()), study.controls))
-        )
+    open_ = {one.name: study.pending(one.name) for one in spec.sections if one is not spec.confirmation}
+    if any(open_.values()):
+        left = " and ".join(f"{n} of {study.planned(one)} slots of {one}" for one, n in open_.items() if n)
         raise StudyError(
-            f"{name!r} is unfinished: {search} of {spec.slots} slots of the search and {controls} of "
-            f"{len(spec.control_cells())} controls are left, and a leader among the rest may change.",
+            f"{name!r} is unfinished: {left} are left, and a leader among the rest may change.",
             f"Go on with: python cli.py study resume {name}",
         )
     if not study.facts.get("n_test"):
@@ -151,7 +156,7 @@ def _check_study(study: StudyRecord) -> None:
 def _named(study: StudyRecord, name: str) -> TrialRecord:
     """The complete trial at a slot of the search."""
     number = name.removeprefix("search-")
-    found = [t for t in study.trials if number.isdecimal() and t.slot == int(number) and t.outcome in FINAL]
+    found = [t for t in study.trials if number.isdecimal() and t.slot == int(number) and t.is_final]
     if not found:
         raise StudyError(
             f"{study.spec.name!r} has no slot {name!r} in its search.",

@@ -15,14 +15,16 @@ from reprtune.record import storage as stored
 from reprtune.record.database import Storage, is_absent, open_storage
 from reprtune.record.locks import database_lock
 from reprtune.record.schema import StudyRecord
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
-from reprtune.spec.codec import canonical_json, differences, digest, to_plain
+from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
 from reprtune.spec.parts.places import short_path
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.study.code import code_fact
 from reprtune.study.dry import dry_trials
+from reprtune.study.queueing import fill_new
 from reprtune.tracking import environment
 from reprtune.tracking.events import STUDY_KEY, tags_event
 from reprtune.tracking.journal import Journal
@@ -68,11 +70,11 @@ def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
     """
     task = materials.task(spec.base.task)
     steps = materials.batches(spec.base).steps_per_epoch
-    for arm, _, trial in spec.control_cells():
+    for arm, _, trial in spec.arm_cells():
         try:
             trial.check_fits(steps)
         except SpecError as error:
-            raise SpecError(f"The control {arm}: {error.message}", error.hint) from error
+            raise SpecError(f"The arm {arm}: {error.message}", error.hint) from error
     share = spec.fitting_share(steps)
     if share < MIN_FITTING_SHARE:
         raise SpecError(
@@ -139,7 +141,8 @@ def create_study(
     with database_lock(database):
         if (facts := existing(database, spec)) is not None:
             return False, facts  # made by somebody else meanwhile
-        stored.create(database, new)
+        view = StudyView(database, spec.name)
+        stored.create(database, new, lambda: fill_new(view, new))
     _say_with_what(settings, new)
     return True, dict(new.facts)
 
@@ -160,18 +163,24 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
         StudyError: the name is taken by another study, or is not free for our controls.
     """
     attribute = stored.find_attribute(database, spec.name)
-    role = attribute.get("role")
-    if role == "search" and attribute["digest"] == digest(spec):
+    role = stored.role(attribute)
+    if role == stored.STUDY and is_same(spec, attribute):
         return dict(attribute["facts"])
-    controls = stored.controls_name(spec.name)
-    other = spec.name.removesuffix(".controls") if role == "controls" else controls
-    if role == "controls" or stored.find_attribute(database, controls).get("role") == "search":
+    if role == stored.SECTION:
         raise StudyError(
-            f"The name {spec.name!r} cannot stand beside the study {other!r} that is there: the controls of a "
-            "study are stored under its name with '.controls'.",
+            f"The name {spec.name!r} is that of a section of the study {spec.name.rpartition('.')[0]!r}, and is "
+            "taken by it.",
             "Choose another name with --name.",
         )
-    if role != "search":
+    for section in spec.sections:
+        name = stored.section_study(spec, section)
+        if name != spec.name and stored.role(stored.find_attribute(database, name)) == stored.STUDY:
+            raise StudyError(
+                f"The name {spec.name!r} cannot stand beside the study {name!r} that is there: a section of a "
+                "study is stored under its name and that of the section.",
+                "Choose another name with --name.",
+            )
+    if role != stored.STUDY:
         return None
     rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
     text = "\n".join(
@@ -181,3 +190,12 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
         f"There is another study named {spec.name!r}, which differs in\n{text}",
         f"Choose another name with --name, or remove the old one with: python cli.py study delete {spec.name}",
     )
+
+
+def is_same(spec: StudySpec, attribute: dict[str, Any]) -> bool:
+    """Is the stored study this very one, whatever version stored it?"""
+    if attribute["digest"] == digest(spec):
+        return True
+    with contextlib.suppress(SpecError):
+        return from_plain(StudySpec, as_today(json.loads(attribute["spec"]))) == spec
+    return False

@@ -16,14 +16,14 @@ DRY = {"training.total": "6it", "training.segment": "2it"}
 
 def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
     """What is tried before anything is written: one cycle, two steps a side, for every choice, both
-    ends of every range, and every control. Name -> trial, each different one once."""
+    ends of every range, and every arm. Name -> trial, each different one once."""
     trials = {"the base": spec.base}
     for path, range_ in spec.space.items():
         for above, value in itertools.product(spec.draws.holders(path), range_.ends()):
             named = ", ".join(f"{where} = {what}" for where, what in (above | {path: value}).items())
             trials[named] = changed(spec.base, above | {path: value})
-    for arm in spec.controls:
-        trials[f"control {arm.name}"] = changed(spec.base, arm.changes)
+    for arm in spec.arms:
+        trials[f"arm {arm.name}"] = changed(spec.base, arm.changes)
     seen: dict[str, tuple[str, TrialSpec]] = {}
     for name, trial in trials.items():
         short = changed(trial, DRY | _dry_schedule(trial.method.schedule))

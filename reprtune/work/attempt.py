@@ -15,10 +15,12 @@ from optuna.trial import TrialState
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
 from reprtune.record.database import retried
+from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.schema import OUTCOMES
-from reprtune.record.storage import outcome as outcome_of
-from reprtune.record.storage import seed_attr, stored_seeds
-from reprtune.spec.objectives import ERROR, OF_ARMS
+from reprtune.record.trials import outcome as outcome_of
+from reprtune.record.trials import seed_attr, stored_seeds
+from reprtune.spec.objectives import ERROR
+from reprtune.spec.study import AnySection
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.rungs import should_stop
 from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
@@ -28,14 +30,12 @@ from reprtune.training.live import Interrupted
 from reprtune.training.run import Run, Update
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
-from reprtune.work.queue import PAUSED, Queue
+from reprtune.work.queue import FIRST_SEED, PAUSED, REPEATS, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points, mean_values, total_costs
 from reprtune.work.surroundings import Surroundings
 from reprtune.work.uncapturable import network_key
-
-ROLES = {"search": "search", "controls": "control", "confirmation": "confirmation"}  # in MLflow
 
 
 class Attempt:
@@ -52,17 +52,21 @@ class Attempt:
     def __init__(self, trial: optuna.Trial, queue: Queue, around: Surroundings) -> None:
         self.trial, self.queue, self.around = trial, queue, around
         self.study = retried(queue.study)
-        self.trial_id = trial._trial_id  # noqa: SLF001 - heartbeats and leases are by id
+        self.trial_id = trial_id(trial)
         self.slot = int(trial.user_attrs["slot"])
         self.arm: str | None = trial.user_attrs.get("arm")
         self.outcome: str | None = None
         self.lease = Lease(queue.storage, self.trial_id, around.leaving)
         self.error: str | None = None
-        specs = self._specs()
+        self._begin_with(self._specs())
+
+    def _begin_with(self, specs: list[TrialSpec]) -> None:
+        """Take up what its seeds have to train."""
+        trial, around = self.trial, self.around
         self.n_seeds = len(specs)
         self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
         self._left = specs[len(self.earlier) :]
-        role = ROLES[queue.role]
+        role = self.section.role
         self.key = f"{role}-{self.slot:04d}" if self.arm is None else f"{role}-{self.arm}-s{specs[0].seed}"
         # With several seeds: the slot's own run, which holds the means.
         self.whole = RunJournal(around, self.key, self.title) if self.n_seeds > 1 else None
@@ -75,8 +79,7 @@ class Attempt:
         except SpecError as error:  # each value is right, but not all of them together
             self.error = error.message
             spec = self.around.spec.base
-        seeds = self.around.spec.trial_seeds() if self.queue.is_search else (spec.seed,)
-        return [replace(spec, seed=seed) for seed in seeds]
+        return [replace(spec, seed=seed) for seed in self.section.trial_seeds(spec.seed)]
 
     def _training(self) -> SeedTraining:
         """Of the next seed."""
@@ -85,6 +88,11 @@ class Attempt:
             return SeedTraining(spec, self.around, RunJournal(self.around, self.key, self.title))
         key, title = f"{self.key}-s{spec.seed}", f"{self.title}, seed {spec.seed}"
         return SeedTraining(spec, self.around, RunJournal(self.around, key, title, self.key))
+
+    @property
+    def section(self) -> AnySection:
+        """The section that the slot belongs to."""
+        return self.queue.section
 
     @property
     def title(self) -> str:
@@ -123,18 +131,23 @@ class Attempt:
         excess = self.spec.excess_steps(self.around.steps_per_epoch)
         total = self.spec.training.total.steps(self.around.steps_per_epoch)
         broken = self.error is not None
-        if self.queue.is_search:
+        if self.section.is_drawn:
             self._constrain("fits", 1.0 if broken else excess / total)
         if broken or excess > 0:
             self._finish("infeasible")
             return
+        if not retried(lambda: self.queue.admits(self.trial)):
+            self._finish("repeated")
+            return
+        if FIRST_SEED in self.trial.user_attrs and not self.earlier:
+            self._begin_with(self._specs())  # with other seeds than were expected
         if self.whole is not None:
-            seeds = ", ".join(str(seed) for seed in self.around.spec.trial_seeds())
-            self._announce(replace(self.whole, tags={"seed": seeds}), ROLES[self.queue.role])
+            seeds = ", ".join(str(spec.seed) for spec in (self.spec, *self._left))
+            self._announce(replace(self.whole, tags={"seed": seeds}), self.section.role)
         self._begin_seed()
 
     def _begin_seed(self) -> None:
-        self._announce(self.now.journal, ROLES[self.queue.role] if self.whole is None else "seed")
+        self._announce(self.now.journal, self.section.role if self.whole is None else "seed")
         self._guarded(partial(self.now.build, self.lease.must_stop))
 
     def _announce(self, journal: RunJournal, role: str) -> None:
@@ -147,7 +160,7 @@ class Attempt:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
         if self.outcome is not None or self.run is None:
             return None
-        if self.queue.is_search and retried(self.around.budget.is_used_up):
+        if self.section.is_drawn and retried(self.around.budget.is_used_up):
             self._finish_early("over-budget")
             return None
         update = self._train()
@@ -170,7 +183,7 @@ class Attempt:
         try:
             update: Update | None = self._guarded(self.now.advance)
         finally:  # also where a full disk ends it
-            if self.queue.is_search:
+            if self.section.is_drawn:
                 retried(partial(self.around.budget.add, *self.now.newly_spent()))
         return update
 
@@ -238,7 +251,7 @@ class Attempt:
         """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
         self._set_attr("rungs", self._seeded({"points": marks, "planned_gflops": self.now.planned_gflops()}))
         # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
-        if self.around.spec.objectives == (ERROR,) and self.queue.is_search and not self.earlier:
+        if self.section.objectives == (ERROR,) and self.section.is_drawn and not self.earlier:
             known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values
             for step, error in marks[self.now.n_marks :]:
                 if step not in known:
@@ -249,13 +262,15 @@ class Attempt:
         return rungs if self.n_seeds == 1 else {**rungs, "seed": self.spec.seed}
 
     def _is_hopeless(self, step: int) -> bool:
-        spec, run = self.around.spec, self.now.done
-        if not self.queue.is_search or not spec.stops_early:
+        search, run = self.around.spec.search, self.now.done
+        if not self.section.is_drawn or search is None or not search.stops_early:
             return False
-        several = len(spec.objectives) > 1
+        if REPEATS in self.trial.user_attrs:
+            return False  # nobody else has its seeds
+        several = len(search.objectives) > 1
         others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
         return should_stop(
-            spec.stop,
+            search.stop,
             step,
             run.live.points[-1].val_error,
             self.now.planned_gflops() if several else None,
@@ -269,7 +284,7 @@ class Attempt:
     def _finish_seed(self) -> None:
         """Go on with the next seed, or end after the last one."""
         if not self._left:
-            if self.queue.role == "confirmation":
+            if self.section.measures_test:
                 self._guarded(self.now.measure_test)
             if self.outcome is None:
                 self._finish("complete")
@@ -306,7 +321,7 @@ class Attempt:
         except UpdateFinishedTrialError:  # in this very moment
             self.outcome = "lost"
             return
-        if outcome != "infeasible":  # which was never announced
+        if outcome not in ("infeasible", "repeated"):  # which were never announced
             self._end_journals(outcome)
         self.now.close()
 
@@ -318,7 +333,7 @@ class Attempt:
             retried(lambda: self.queue.give_back(self.trial, result))
             return
         self._set_attr("result", {**result, **story})
-        if outcome == "diverged" and self.queue.is_search:
+        if outcome == "diverged" and self.section.is_drawn:
             self._constrain("finite", 1.0)
         self._tell(outcome)
 
@@ -345,8 +360,7 @@ class Attempt:
     def _values(self) -> list[float]:
         """The objectives: means over the seeds."""
         means = mean_values([*self.earlier, self.now.values()])
-        objectives = self.around.spec.objectives if self.queue.is_search else OF_ARMS
-        return [means[name] for name in objectives]
+        return [means[name] for name in self.section.objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
         result: dict[str, Any] = {

@@ -29,7 +29,7 @@ class Budget:
 
     @property
     def is_limited(self) -> bool:
-        return self._spec.max_seconds is not None or self._spec.max_gflops is not None
+        return self._spec.search is not None and self._spec.search.is_limited
 
     def add(self, seconds: float, gflops: float) -> None:
         """Write down what was spent on a trial of the search."""
@@ -43,8 +43,9 @@ class Budget:
 
     def is_used_up(self) -> bool:
         """Has the search, on all machines, spent what it may?"""
-        if self.is_limited and not self._used_up:
+        search = self._spec.search
+        if search is not None and search.is_limited and not self._used_up:
             accounts = read_spent(self._storage, self._spec.name).values()
             seconds, gflops = sum(a[0] for a in accounts), sum(a[1] for a in accounts)
-            self._used_up = self._spec.is_over_budget(seconds, gflops)
+            self._used_up = search.is_over_budget(seconds, gflops)
         return self._used_up

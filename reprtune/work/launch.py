@@ -19,8 +19,10 @@ from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
+from reprtune.study.queueing import refill
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.shipper import Shipper, ShipResult
@@ -34,7 +36,7 @@ from reprtune.work.process import (
     Report,
     worker_name,
 )
-from reprtune.work.queue import Queue, queues
+from reprtune.work.queue import queues
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
@@ -92,7 +94,6 @@ class Launcher:
         name: of the study. n_workers: processes. n_trials: begin at most so many slots; None = all.
         plot_page: a module-level function, for workers import it. finish_page: makes its pages whole.
         observe: called with (worker, what it reports). say: one sentence for a person.
-        confirms: work on the study's confirmation, which was queued (`study.confirm`), not on the study.
         accept_code: go on although the code here is not the study's.
     """
 
@@ -104,7 +105,6 @@ class Launcher:
     finish_page: Callable[[str], str]
     observe: Observer
     say: Callable[[str], None]
-    confirms: bool = False
     accept_code: bool = False
     _children: list[_Child] = field(default_factory=list)
     _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
@@ -124,27 +124,29 @@ class Launcher:
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
         store = StateStore(self.settings.states)
-        for queue in (rows := queues(storage, study.spec, confirms=self.confirms)):
+        view = StudyView(storage, self.name)
+        for queue in queues(view, study):
             for worker in retried(queue.reap):
                 store.release(worker)
-            retried(queue.requeue)
-        left = _pending(rows)
+        retried(partial(refill, view))
+        left = _pending(view)
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
         shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.finish_page, study.facts)
         with _shipping(shipper), self._signal_handlers():
             for index in range(min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
-            self._watch(context, tickets, rows)
+            self._watch(context, tickets, view)
         if self._fatal is not None:
             shipper.sync(seconds=60.0)
             raise self._fatal
-        pending = _pending(rows)
+        retried(partial(refill, view))  # should the last worker have died between its trial and this
+        pending = _pending(view)
         state = "running" if pending else "complete"
         Journal(self.settings.journal_dir, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
         study = read_study(storage, self.name)
-        if study.pending() == study.unconfirmed() == 0:  # a confirmation may go on from them elsewhere
+        if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
             raise self._unfinished(pending)
@@ -176,7 +178,6 @@ class Launcher:
                 tickets,
                 self.plot_page,
                 there,
-                self.confirms,
                 known,
                 self.accept_code,
             ),
@@ -187,7 +188,7 @@ class Launcher:
         there.close()
         self._children.append(_Child(index, process, here))
 
-    def _watch(self, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
+    def _watch(self, context: Any, tickets: Tickets, view: StudyView) -> None:
         while self._children:
             self._tell_of_signal()
             if self._signals == 1:
@@ -198,7 +199,7 @@ class Launcher:
                     message = child.pipe.recv()
                 except (EOFError, OSError):
                     self._children.remove(child)
-                    self._bury(child, context, tickets, rows)
+                    self._bury(child, context, tickets, view)
                     continue
                 self._hear(child, message)
 
@@ -212,27 +213,27 @@ class Launcher:
         else:
             self.observe(child.index, message)
 
-    def _bury(self, child: _Child, context: Any, tickets: Tickets, rows: list[Queue]) -> None:
+    def _bury(self, child: _Child, context: Any, tickets: Tickets, view: StudyView) -> None:
         """A worker has ended: by itself, with an error that stops all, because it had to, or it was killed."""
         child.process.join()
         if child.fatal is not None:
             self._fatal = self._fatal or child.fatal
             self._stop(signal.SIGTERM)
         elif child.left is not None or child.process.exitcode != 0:
-            self._inherit(child, tickets, rows)
+            self._inherit(child, tickets, view)
             if self._signals == 0 and self._fatal is None:
                 self._replace(child, context, tickets)
 
-    def _inherit(self, child: _Child, tickets: Tickets, rows: list[Queue]) -> None:
+    def _inherit(self, child: _Child, tickets: Tickets, view: StudyView) -> None:
         """Give the slots, tickets and claims of a dead worker to the others."""
         worker, busy = worker_name(child.index, child.process.pid), child.busy
-        if busy is not None and retried(partial(rows[0].storage.get_trial, busy)).state.is_finished():
+        if busy is not None and retried(partial(view.storage.get_trial, busy)).state.is_finished():
             busy = None  # it died between two trials
         StateStore(self.settings.states).release(worker)
-        for queue in rows:
+        for queue in queues(view):
             for _ in range(retried(partial(queue.release_worker, worker, busy))):
                 tickets.give_back()
-            retried(queue.requeue)
+        retried(partial(refill, view))
 
     def _replace(self, child: _Child, context: Any, tickets: Tickets) -> None:
         """Start another in its place, unless it has ended too often with nothing that bounds how often."""
@@ -295,7 +296,6 @@ def work(
     tickets: Tickets,
     plot_page: PlotPage,
     pipe: connection.Connection,
-    confirms: bool = False,
     known: Known | None = None,
     accept_code: bool = False,
 ) -> None:
@@ -317,7 +317,7 @@ def work(
     try:
         worker = Worker(
             settings, name, index, tickets, plot_page, report, leaving,
-            confirms=confirms, known=known, accept_code=accept_code,
+            known=known, accept_code=accept_code,
         )  # fmt: skip
         worker.run()
     except MustLeave as leave:
@@ -329,8 +329,8 @@ def work(
         raise SystemExit(1) from None
 
 
-def _pending(rows: list[Queue]) -> int:
-    return sum(retried(queue.pending) for queue in rows)
+def _pending(view: StudyView) -> int:
+    return retried(view.record).pending()
 
 
 def forget_beginnings(settings: Settings, digest: str) -> None:

@@ -1,9 +1,8 @@
-"""The queue of slots: taken by one worker at a time, given back when its worker is gone.
+"""The queue of a section's slots: taken by one worker at a time, given back when its worker is gone.
 
-Every slot of a study is queued in Optuna at create. Here a slot is taken (`take`), the slots of
-vanished workers are noticed (`reap`), a worker that has to leave gives its slot back (`give_back`), and
-whatever slot has no attempt that counts is queued again (`requeue`). All of it happens under one lock per
-database, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
+Every slot is queued in Optuna (`study.queueing`). Here a slot is taken (`take`), the slots of vanished workers are
+noticed (`reap`), and a worker that has to leave gives its slot back (`give_back`). All of it happens under one lock
+per database, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
 number of times.
 """
 
@@ -16,55 +15,50 @@ from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.errors import StudyError
 from reprtune.record.database import experimental_allowed
 from reprtune.record.locks import database_lock
-from reprtune.record.optuna_private.cached import TrialCache
-from reprtune.record.schema import OUTCOMES
-from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
+from reprtune.record.optuna_private.trials import suggest, trial_id
+from reprtune.record.schema import StudyRecord
+from reprtune.record.storage import section_study
+from reprtune.record.trials import outcome
+from reprtune.record.view import StudyView
+from reprtune.spec.codec import digest
 from reprtune.spec.edit import changed
 from reprtune.spec.older import as_today
-from reprtune.spec.study import StudySpec
-from reprtune.spec.trial import TrialSpec
+from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.stopping.rungs import Other
+from reprtune.spec.study import AnySection, StudySpec
+from reprtune.spec.trial import TrialSpec
+from reprtune.study.queueing import FAULT, holds_slot
 from reprtune.work.rivals import Rivals
 from reprtune.work.samplers import distribution, make_sampler
 
-MAX_LOST = 5  # a slot whose worker vanished so often is left alone
-SLOT_ATTRS = ("slot", "arm", "seed", "settings")  # of an attempt, the same for all at its slot
+MAX_REDRAWS = 10  # of a slot whose settings another slot has; then they are trained with other seeds
 PAUSED = "paused"  # attribute: result and curve of an interrupted attempt, for a slot that may not go on
-FAULT = "fault"  # attribute: what the device said when a lost attempt took it from its worker
 END_AT_ONCE = 50  # slots ended under one lock, that others need not wait for long
+SETTING, REPEATS, FIRST_SEED = "setting", "repeats", "first_seed"  # attributes of a slot that was admitted
 
 
 @dataclass
 class Queue:
-    """The slots of one Optuna study.
+    """The slots of one section.
 
     Args:
-        storage: opened with a heartbeat. name: of the Optuna study. n_slots: how many there are.
-        spec: the study; of its space the search's parameters are drawn.
-        role: `search`: parameters are drawn; `controls`; or `confirmation`: a slot's settings stand with it.
+        view: of the study. spec: the study; of its space parameters are drawn.
     """
 
-    storage: RDBStorage
-    name: str
-    n_slots: int
+    view: StudyView
     spec: StudySpec
-    role: str
+    section: AnySection
     _noticed: set[int] = field(default_factory=set)
-    _rivals: Rivals = field(init=False)
+    _digests: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._cached = TrialCache(self.storage)
-        self._rivals = Rivals(self.spec.objectives, self.spec.base.seed)
-
-    @property
-    def is_search(self) -> bool:
-        return self.role == "search"
+        self.storage = self.view.storage
+        self.name = section_study(self.spec, self.section)
+        self._rivals = Rivals(self.spec, self.section)
 
     def trial_spec(self, trial: optuna.Trial | FrozenTrial) -> TrialSpec:
         """What is trained in a slot that was taken; of several seeds, the first.
@@ -73,16 +67,24 @@ class Queue:
             SpecError: each value drawn is right, but not all of them together.
         """
         attrs = trial.user_attrs
-        if self.role == "search":
-            return self.spec.trial(trial.params)
-        if self.role == "controls":
-            return self.spec.control_cells()[attrs["slot"]][2]
-        return changed(self.spec.base, {**as_today(attrs["settings"]), "seed": attrs["seed"]})
+        if not self.section.is_drawn:
+            return changed(self.spec.base, {**self._settings(attrs), "seed": attrs["seed"]})
+        spec = self.spec.trial(trial.params)
+        return changed(spec, {"seed": attrs[FIRST_SEED]}) if FIRST_SEED in attrs else spec
+
+    def _settings(self, attrs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an arm changes; older versions left that to the study."""
+        if "settings" in attrs:
+            return dict(as_today(attrs["settings"]))
+        return next(arm.changes for arm in self.spec.arms if arm.name == attrs["arm"])
 
     def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
         """As Optuna's samplers see it, without histories."""
         return optuna.load_study(
-            study_name=self.name, storage=self._cached, sampler=sampler, pruner=optuna.pruners.NopPruner()
+            study_name=self.name,
+            storage=self.view.cached,
+            sampler=sampler,
+            pruner=optuna.pruners.NopPruner(),
         )
 
     def trials(self) -> list[FrozenTrial]:
@@ -91,21 +93,18 @@ class Queue:
         Raises:
             StudyError: the study is gone.
         """
-        try:
-            study_id = self.storage.get_study_id_from_name(self.name)
-        except KeyError:
-            raise StudyError(f"The study {self.spec.name!r} has been removed meanwhile.") from None
-        return [t for t in self._cached.get_all_trials(study_id, deepcopy=False) if "slot" in t.user_attrs]
+        return self.view.frozen(self.spec, self.section)
 
     def pending(self) -> int:
         """Slots that are not finished: waiting, running or to be queued again."""
         trials = self.trials()
-        done = {t.user_attrs["slot"] for t in trials if t.state.is_finished() and _holds_slot(t)}
-        return len(self._slots(trials) - done)
-
-    def _slots(self, trials: list[FrozenTrial]) -> set[int]:
-        """All of them: a confirmation may have got further ones since."""
-        return {*range(self.n_slots), *(t.user_attrs["slot"] for t in trials)}
+        repaired = self.view.repaired(self.section.name)
+        done = {
+            t.user_attrs["slot"]
+            for t in trials
+            if t.state.is_finished() and holds_slot(t) and t.number not in repaired
+        }
+        return len({t.user_attrs["slot"] for t in trials} - done)
 
     def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
         """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.
@@ -118,28 +117,72 @@ class Queue:
             if not waiting:
                 return None
             chosen = min(waiting, key=lambda t: (t.user_attrs["slot"], t.number))
-            trial_id, slot = chosen._trial_id, chosen.user_attrs["slot"]  # noqa: SLF001 - beats are by id
-            taken = (t for t in trials if t.state != TrialState.WAITING and t.user_attrs["slot"] == slot)
-            if any(map(_holds_slot, taken)):
-                self.storage.set_trial_user_attr(trial_id, "result", {"outcome": "duplicate"})
-                self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+            taken_id, slot = trial_id(chosen), chosen.user_attrs["slot"]
+            taken = [t for t in trials if t.state != TrialState.WAITING and t.user_attrs["slot"] == slot]
+            repaired = self.view.repaired(self.section.name) if taken else ()
+            if any(holds_slot(t) and t.number not in repaired for t in taken):
+                self.storage.set_trial_user_attr(taken_id, "result", {"outcome": "duplicate"})
+                self.storage.set_trial_state_values(taken_id, state=TrialState.FAIL)
                 return None
-            self.storage.record_heartbeat(trial_id)
-            self.storage.set_trial_user_attr(trial_id, "lease", {**lease, "worker": worker})
-            if not self.storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+            self.storage.record_heartbeat(taken_id)
+            self.storage.set_trial_user_attr(taken_id, "lease", {**lease, "worker": worker})
+            if not self.storage.set_trial_state_values(taken_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
-        return self._drawn(trial_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+        return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
 
-    def _drawn(self, trial_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
+    def _drawn(self, taken_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
-        if not self.is_search:
-            return optuna.Trial(self.study(), trial_id)
-        redraws = sum(t.user_attrs["slot"] == slot and outcome(t) == "infeasible" for t in trials)
+        if not self.section.is_drawn:
+            return optuna.Trial(self.study(), taken_id)
+        redraws = self._n_redraws(slot, trials)
         with experimental_allowed():
-            trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
-            suggest = trial._suggest  # noqa: SLF001 - what Study.ask does
-            self.spec.draw(lambda name, range_: suggest(name, distribution(range_)))
+            trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), taken_id)
+            self.spec.draw(lambda name, range_: suggest(trial, name, distribution(range_)))
         return trial
+
+    def _n_redraws(
+        self, slot: int, trials: list[FrozenTrial], why: tuple[str, ...] = ("infeasible", "repeated")
+    ) -> int:
+        return sum(t.user_attrs["slot"] == slot and outcome(t) in why for t in trials)
+
+    # -- settings that were drawn before ------------------------------------------------------------
+
+    def admits(self, trial: optuna.Trial) -> bool:
+        """Whether a slot that was drawn is to be trained. A setting that another slot has is drawn anew,
+        `MAX_REDRAWS` times; then it is trained with further seeds, which no confirmation ever has."""
+        if not self.section.is_drawn or SETTING in trial.user_attrs:
+            return True
+        own, slot = digest(self.spec.trial(trial.params)), trial.user_attrs["slot"]
+        with database_lock(self.storage):
+            trials = self.trials()
+            same = sorted(
+                {
+                    t.user_attrs["slot"]
+                    for t in trials
+                    if t.user_attrs["slot"] != slot and self._setting(t) == own
+                }
+            )
+            if same and self._n_redraws(slot, trials, ("repeated",)) < MAX_REDRAWS:
+                return False
+            if same:
+                first_seed = REPEATS_FROM + (len(same) - 1) * len(self.spec.trial_seeds())
+                trial.set_user_attr(REPEATS, same[0])
+                trial.set_user_attr(FIRST_SEED, first_seed)
+            trial.set_user_attr(SETTING, own)
+        return True
+
+    def _setting(self, trial: FrozenTrial) -> str:
+        """Digest of what an attempt that counts is trained with; empty where that is not known or admitted yet.
+        Older versions admitted everything."""
+        if not holds_slot(trial):
+            return ""
+        if SETTING in trial.user_attrs:
+            return str(trial.user_attrs[SETTING])
+        if not trial.state.is_finished() or not trial.params:
+            return ""
+        if trial.number not in self._digests:
+            self._digests[trial.number] = digest(self.spec.trial(trial.params))
+        return self._digests[trial.number]
 
     def others(self, slot: int, seed: int, with_cost: bool) -> list[Other]:
         """What a stop rule compares the trial in `slot` with: see `Rivals.others`."""
@@ -153,8 +196,8 @@ class Queue:
             UpdateFinishedTrialError: the slot was given to somebody else already.
         """
         with database_lock(self.storage):
-            now = self.storage.get_trial(trial._trial_id)  # noqa: SLF001 - as above
-            self.storage.check_trial_is_updatable(trial._trial_id, now.state)  # noqa: SLF001 - as above
+            now = self.storage.get_trial(trial_id(trial))
+            self.storage.check_trial_is_updatable(trial_id(trial), now.state)
             attempt = optuna.trial.create_trial(
                 state=TrialState.FAIL,
                 params=now.params,
@@ -164,7 +207,7 @@ class Queue:
             attempt.datetime_start = now.datetime_start
             self.study().add_trial(attempt)
             trial.set_user_attr("attempt", now.user_attrs.get("attempt", 0) + 1)
-            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.WAITING)  # noqa: SLF001
+            self.storage.set_trial_state_values(trial_id(trial), state=TrialState.WAITING)
 
     def end_waiting(self, outcome: str) -> int:
         """Give every slot that waits its outcome without training it; the curve of one that was
@@ -173,18 +216,18 @@ class Queue:
         while waiting := [t for t in self.trials() if t.state == TrialState.WAITING][:END_AT_ONCE]:
             with database_lock(self.storage):
                 for trial in waiting:
-                    n += self._end(trial._trial_id, outcome)  # noqa: SLF001 - as above
+                    n += self._end(trial_id(trial), outcome)
         return n
 
-    def _end(self, trial_id: int, outcome: str) -> bool:
-        now = self.storage.get_trial(trial_id)
+    def _end(self, waiting: int, outcome: str) -> bool:
+        now = self.storage.get_trial(waiting)
         if now.state != TrialState.WAITING:
             return False  # somebody else was first
         before = now.user_attrs.get(PAUSED, {})
         spent = {key: 0 for key in before if key.endswith("_spent")}  # by the attempt that was interrupted
         result = {**before, **spent, "outcome": outcome}
-        self.storage.set_trial_user_attr(trial_id, "result", result)
-        return self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+        self.storage.set_trial_user_attr(waiting, "result", result)
+        return self.storage.set_trial_state_values(waiting, state=TrialState.FAIL)
 
     def reap(self) -> set[str]:
         """Fail the trials whose worker has not been heard of for the grace period.
@@ -197,7 +240,7 @@ class Queue:
             if "lease" not in trial.user_attrs and trial.number not in self._noticed:
                 # Asked for by something else than `take`, maybe without a beat: from now on it can grow stale.
                 self._noticed.add(trial.number)
-                self.storage.record_heartbeat(trial._trial_id)  # noqa: SLF001 - heartbeats are by id
+                self.storage.record_heartbeat(trial_id(trial))
         if not running:
             return set()
         with experimental_allowed():
@@ -210,7 +253,7 @@ class Queue:
         """Fail a trial that took the device from its worker: as if the worker had vanished, but now."""
         with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             trial.set_user_attr(FAULT, fault)
-            self.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)  # noqa: SLF001
+            self.storage.set_trial_state_values(trial_id(trial), state=TrialState.FAIL)
 
     def release_worker(self, worker: str, busy: int | None = None) -> int:
         """Fail at once the trials of a worker that is known to be dead. Returns how many.
@@ -221,89 +264,21 @@ class Queue:
         """
         n = 0
         for trial in self.trials():
-            lease, trial_id = trial.user_attrs.get("lease", {}), trial._trial_id  # noqa: SLF001 - as above
+            lease, held = trial.user_attrs.get("lease", {}), trial_id(trial)
             if trial.state == TrialState.RUNNING and lease.get("worker") == worker:
                 with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    if busy is not None and trial_id != busy:
-                        self.storage.set_trial_user_attr(trial_id, "result", {"outcome": "interrupted"})
-                    self.storage.set_trial_state_values(trial_id, state=TrialState.FAIL)
+                    if busy is not None and held != busy:
+                        self.storage.set_trial_user_attr(held, "result", {"outcome": "interrupted"})
+                    self.storage.set_trial_state_values(held, state=TrialState.FAIL)
                     n += 1
         return n
 
-    def requeue(self) -> int:
-        """Queue again every slot that has no attempt which counts; a slot whose parameters were drawn
-        keeps them, and so continues from its last state. Returns how many."""
-        with database_lock(self.storage):
-            trials = self.trials()
-            study = self.study()
-            covered = {t.user_attrs["slot"] for t in trials if _holds_slot(t)}
-            missing = sorted(self._slots(trials) - covered)
-            for slot in missing:
-                attempts = sorted((t for t in trials if t.user_attrs["slot"] == slot), key=_ended)
-                if sum(outcome(t) == "lost" for t in attempts) >= MAX_LOST:
-                    study.add_trial(self._given_up(slot, self._whole(attempts[-1])))
-                    continue
-                last = self._whole(attempts[-1]) if attempts else None
-                keep = last is not None and outcome(last) != "infeasible"
-                params = dict(last.params) if last is not None and keep else {}
-                attrs = self._slot_attrs(slot, last, keep) | {"attempt": len(attempts)}
-                study.enqueue_trial(params, user_attrs=attrs)
-        return len(missing)
 
-    def _whole(self, trial: FrozenTrial) -> FrozenTrial:
-        """With the histories of the seeds it has finished."""
-        return self.storage.get_trial(trial._trial_id)  # noqa: SLF001 - as above
+def queues(view: StudyView, study: StudyRecord | None = None) -> list[Queue]:
+    """The queue of every section that has one, in the order in which they are worked on.
 
-    def _given_up(self, slot: int, last: FrozenTrial) -> FrozenTrial:
-        """An attempt that says why there will be no other."""
-        why = last.user_attrs.get(FAULT, "killed for memory?")
-        error = f"given up: its worker vanished {MAX_LOST} times ({why})"
-        result = {"outcome": "error", "error": error}
-        return optuna.trial.create_trial(
-            state=TrialState.FAIL,
-            params=last.params,
-            distributions=last.distributions,
-            user_attrs={
-                **self._slot_attrs(slot, last),
-                "lease": last.user_attrs.get("lease", {}),
-                "result": result,
-            },
-        )
-
-    def _slot_attrs(self, slot: int, last: FrozenTrial | None, keep_seeds: bool = True) -> dict[str, Any]:
-        """What says which slot an attempt is at, and the seeds that are finished; `last` is the one before."""
-        if last is not None:
-            attrs = last.user_attrs.items()
-            return {k: v for k, v in attrs if k in SLOT_ATTRS or (keep_seeds and k.startswith(SEED_PREFIX))}
-        if self.role == "search":
-            return {"slot": slot}
-        arm, seed, _ = self.spec.control_cells()[slot]
-        return {"slot": slot, "arm": arm, "seed": seed}
-
-
-def _holds_slot(trial: FrozenTrial) -> bool:
-    """Does the attempt use its slot up, or may it still do so?"""
-    return OUTCOMES[outcome(trial)][1]
-
-
-def _ended(trial: FrozenTrial) -> float:
-    """When; a trial that was given back has a smaller number than the copy that keeps its attempt."""
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
-
-
-def queues(storage: RDBStorage, spec: StudySpec, *, confirms: bool = False) -> list[Queue]:
-    """The controls first, for everything is compared with them, then the search; or the confirmation."""
-    if confirms:
-        return [confirmation_queue(storage, spec)]
-    n_controls = len(spec.control_cells())
-    return [
-        Queue(storage, controls_name(spec.name), n_controls, spec, "controls"),
-        Queue(storage, spec.name, spec.slots, spec, "search"),
-    ]
-
-
-def confirmation_queue(storage: RDBStorage, spec: StudySpec) -> Queue:
-    """The slots of a confirmation that was queued (`record.storage.queue_confirmation`)."""
-    name = confirmation_name(spec.name)
-    slots = {t.user_attrs["slot"] for t in optuna.load_study(study_name=name, storage=storage).trials}
-    return Queue(storage, name, len(slots), spec, "confirmation")
+    Args:
+        study: as it is now, where that is known.
+    """
+    spec = (study or view.header()).spec
+    return [Queue(view, spec, section) for section in spec.sections]

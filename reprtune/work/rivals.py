@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.schema import FINAL, TrialRecord
-from reprtune.record.storage import to_record
+from reprtune.record.trials import to_record
+from reprtune.spec.study import AnySection, StudySpec
 from reprtune.stopping.rungs import Other
 
 ALIVE = ("running", "complete", "stopped")  # outcomes whose last curve can be compared
@@ -17,11 +18,11 @@ class Rivals:
     """Reads every finished trial once, so that a decision costs the trials that still run.
 
     Args:
-        objectives: of the study. seed: the first of its trials' seeds.
+        spec: of the study. section: to which the trials belong.
     """
 
-    def __init__(self, objectives: tuple[str, ...], seed: int) -> None:
-        self._objectives, self._seed = objectives, seed
+    def __init__(self, spec: StudySpec, section: AnySection) -> None:
+        self._spec, self._section = spec, section
         self._finished: dict[int, Mapping[int, Other]] = {}  # trial number -> seed -> its curve
 
     def others(self, trials: Iterable[FrozenTrial], slot: int, seed: int, with_cost: bool) -> list[Other]:
@@ -40,7 +41,7 @@ class Rivals:
     def _curves(self, trial: FrozenTrial) -> Mapping[int, Other]:
         if trial.number in self._finished or trial.state == TrialState.WAITING:
             return self._finished.get(trial.number, {})
-        curves = by_seed(to_record(trial, self._objectives, self._seed, histories=False))
+        curves = by_seed(to_record(trial, self._spec, self._section, histories=False))
         if trial.state.is_finished():
             self._finished[trial.number] = curves
         return curves

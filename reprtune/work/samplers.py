@@ -42,14 +42,16 @@ def distribution(range_: Range) -> BaseDistribution:
 
 def make_sampler(spec: StudySpec, slot: int, n_redraws: int) -> BaseSampler:
     """The study's sampler, seeded by what it draws for, so that no two draws share a seed."""
-    seed = int(digest([spec.seed, slot, n_redraws])[:8], 16)
-    if spec.sampler == "random":
+    search = spec.search
+    assert search is not None
+    seed = int(digest([search.seed, slot, n_redraws])[:8], 16)
+    if search.sampler == "random":
         return RandomSampler(seed=seed)
-    if spec.sampler == "qmc":
-        return OneSequence(spec, slot + spec.slots * n_redraws, seed)
-    if spec.sampler == "nsga2":
-        return NSGAIISampler(population_size=population_size(spec.slots), seed=seed)
-    if spec.sampler == "gp":
+    if search.sampler == "qmc":
+        return OneSequence(spec, search.seed, slot + search.slots * n_redraws, seed)
+    if search.sampler == "nsga2":
+        return NSGAIISampler(population_size=population_size(search.slots), seed=seed)
+    if search.sampler == "gp":
         return GPSampler(seed=seed, deterministic_objective=False)  # another seed, another error
     if spec.is_conditional:  # else parameters that are not in every draw would be drawn one by one
         return TPESampler(seed=seed, multivariate=True, group=True)
@@ -70,12 +72,12 @@ class OneSequence(QMCSampler):
     hole. Here the first draws of the slots are the first points, and draws anew are points far behind.
 
     Args:
-        position: of the point in the sequence, from 0. seed: of parameters that are no part of it.
+        study_seed: of the sequence. position: of the point in the sequence, from 0. seed: of parameters that are no part of it.
     """
 
-    def __init__(self, spec: StudySpec, position: int, seed: int) -> None:
+    def __init__(self, spec: StudySpec, study_seed: int, position: int, seed: int) -> None:
         independent = RandomSampler(seed=seed)
-        sequence = int(digest([spec.seed, "qmc"])[:8], 16)
+        sequence = int(digest([study_seed, "qmc"])[:8], 16)
         super().__init__(scramble=True, seed=sequence, independent_sampler=independent)
         self._position = position
         ranges = {name: distribution(range_) for name, range_ in spec.params.items()}

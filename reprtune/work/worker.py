@@ -18,9 +18,11 @@ from reprtune.errors import ReprtuneError, StorageError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
 from reprtune.record.storage import read_header
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
+from reprtune.study.queueing import refill
 from reprtune.study.sameness import check_data, check_user_code, same_packages
 from reprtune.tracking.environment import machine_tags, packages
 from reprtune.tracking.journal import Journal
@@ -45,7 +47,7 @@ class Worker:
     Args:
         index: of the worker on its machine; chooses the GPU where there are several.
         report: called with what happens. leaving: True once it must stop.
-        confirms: work on the confirmation, not on the study. known: what workers before it have found out.
+        known: what workers before it have found out.
         accept_code: go on although the code here is not the study's.
 
     Raises:
@@ -64,7 +66,6 @@ class Worker:
         report: Callable[[Report], None],
         leaving: Callable[[], bool],
         *,
-        confirms: bool = False,
         known: Known | None = None,
         accept_code: bool = False,
     ) -> None:
@@ -100,7 +101,8 @@ class Worker:
             user_code = check_user_code(study, accept=accept_code)
             check_data(study, materials)
         self.around = replace(self.around, code=short_digest(code, user_code))
-        self.queues = queues(self.storage, study.spec, confirms=confirms)
+        self.view = StudyView(self.storage, name)
+        self.queues = queues(self.view, study)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
         self.lease["code"] = self.around.code
         self.beat_seconds, self.grace_seconds = lease_seconds()
@@ -195,7 +197,7 @@ class Worker:
         if not self.tickets.take():
             return False
         for queue in self.queues:
-            if queue.is_search and retried(self.around.budget.is_used_up):
+            if queue.section.is_drawn and retried(self.around.budget.is_used_up):
                 retried(partial(queue.end_waiting, "over-budget"))
                 continue
             trial = retried(partial(queue.take, self.worker, self.lease))
@@ -223,9 +225,9 @@ class Worker:
         self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:
-        if attempt.outcome in ("infeasible", "interrupted", "lost"):
+        self._refill()
+        if attempt.outcome in ("infeasible", "repeated", "interrupted", "lost"):
             self.tickets.give_back()
-            retried(attempt.queue.requeue)
             return
         self.report(
             Report(
@@ -267,7 +269,12 @@ class Worker:
             for queue in self.queues:
                 for worker in retried(queue.reap):
                     self.around.store.release(worker)
-                retried(queue.requeue)
+            self._refill()
+
+    def _refill(self) -> None:
+        """Queue what the sections want now; one that was added since is worked on too."""
+        retried(lambda: refill(self.view))
+        self.queues = queues(self.view)
 
     def _worth_waiting(self, idle_seconds: float) -> bool:
         """With nothing to take, stay for one grace period while others still train: should one of

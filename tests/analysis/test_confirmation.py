@@ -22,6 +22,7 @@ from reprtune.analysis.tables import (
     trial_columns,
 )
 from tests.confirmed import confirmed, searched
+from tests.flat import with_attempts
 
 CONTROLS = ("standard", "paper", "random-drop")
 
@@ -206,7 +207,9 @@ def test_an_attempt_that_was_lost_counts_once() -> None:
     """Its complete retry stands for the slot."""
     record = confirmed(searched(0.2, 0.1), several(4))
     lost = replace(record.confirmation[0], number=900, outcome="lost", result={}, values=None)
-    assert confirmation(replace(record, confirmation=(lost, *record.confirmation))) == confirmation(record)
+    assert confirmation(with_attempts(record, confirmation=(lost, *record.confirmation))) == confirmation(
+        record
+    )
 
 
 def test_tables_hold_every_attempt_and_comparison() -> None:

@@ -13,6 +13,7 @@ from dashboards.answer import answer
 from reprtune.analysis.controls import SeedValue, arm_summaries, best_of_search, expected_gain, paired
 from reprtune.record.schema import SeedRun, StudyRecord
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 
 def seeds(*values: float, start: int = 0) -> list[SeedValue]:
@@ -27,7 +28,7 @@ def with_errors(record: StudyRecord, errors: dict[tuple[str, int], float]) -> St
         else t
         for t in record.controls
     )
-    return replace(record, controls=controls)
+    return with_attempts(record, controls=controls)
 
 
 def test_paired_interval_is_the_paired_t_interval():
@@ -85,13 +86,13 @@ def test_a_retried_control_counts_once():
     record = make_study(1, extras=())
     first = record.controls[0]
     lost = replace(first, number=900, outcome="lost", values=None, history=None)
-    assert arm_summaries(replace(record, controls=(lost, *record.controls))) == arm_summaries(record)
+    assert arm_summaries(with_attempts(record, controls=(lost, *record.controls))) == arm_summaries(record)
 
 
 def test_without_a_standard_arm_nothing_is_compared():
     """Arms keep their means; differences and factors need the standard arm."""
     record = make_study(3, extras=())
-    record = replace(record, controls=tuple(t for t in record.controls if t.arm != "standard"))
+    record = with_attempts(record, controls=tuple(t for t in record.controls if t.arm != "standard"))
     paper = arm_summaries(record)[1]
     assert paper.mean is not None
     assert paper.difference is None and paper.cost_factor is None
@@ -116,7 +117,7 @@ def test_best_of_search_by_hand():
     )
     stopped = make_trial(record.spec, 99, "stopped")
     record = with_errors(
-        replace(record, trials=(*trials, stopped)), {("standard", s): 0.08 for s in range(3)}
+        with_attempts(record, trials=(*trials, stopped)), {("standard", s): 0.08 for s in range(3)}
     )
     best = best_of_search(record)
     assert (best.number, best.k) == (1, 5)  # the earlier of two equals; the stopped one is no candidate
@@ -146,7 +147,7 @@ def test_the_luck_of_a_mean_of_seeds_is_smaller_by_their_root():
     one = best_of_search(record)
     runs = tuple(SeedRun(seed=s, measured={"val_error": 0.1, "train_gflops": 1.0}) for s in range(3))
     four = best_of_search(
-        replace(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
+        with_attempts(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
     )
     assert (one.n_seeds, four.n_seeds) == (1, 4)
     assert one.luck == pytest.approx(0.01 * 1.2672, rel=1e-3), (
@@ -154,5 +155,5 @@ def test_the_luck_of_a_mean_of_seeds_is_smaller_by_their_root():
     )
     assert four.luck == pytest.approx(one.luck / 2)
     assert "Not confirmed: one seed" in " ".join(answer(record))
-    means = replace(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
+    means = with_attempts(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
     assert "Not confirmed: mean of 4 seeds" in " ".join(answer(means))

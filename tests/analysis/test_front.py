@@ -19,7 +19,13 @@ def trials(*points: tuple[float, float]) -> list[TrialRecord]:
     """Complete trials with these errors and costs."""
     return [
         TrialRecord(
-            number=i, slot=i, arm=None, seed=0, outcome="complete", values={"val_error": e, "train_gflops": c}
+            section="search",
+            number=i,
+            slot=i,
+            arm=None,
+            seed=0,
+            outcome="complete",
+            values={"val_error": e, "train_gflops": c},
         )
         for i, (e, c) in enumerate(points)
     ]

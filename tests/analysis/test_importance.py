@@ -12,6 +12,7 @@ from reprtune.analysis.importance import METHODS, importances
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests.factories import make_study
+from tests.flat import with_attempts
 
 
 def with_values(record: StudyRecord, value) -> StudyRecord:
@@ -20,7 +21,7 @@ def with_values(record: StudyRecord, value) -> StudyRecord:
         replace(t, values={**t.values, "val_error": value(t.params)}) if t.values else t
         for t in record.trials
     )
-    return replace(record, trials=trials)
+    return with_attempts(record, trials=trials)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -186,7 +187,7 @@ def test_a_parameter_that_never_varies_is_left_out_with_a_sentence():
     """It has no share, and the others' shares still add up to 1."""
     record = make_study(20, outcomes=("complete",), extras=())
     trials = tuple(replace(t, params={**t.params, "cycles": 2}) for t in record.trials)
-    for answer in importances(replace(record, trials=trials)).answers:
+    for answer in importances(with_attempts(record, trials=trials)).answers:
         assert set(answer.shares) == set(record.spec.params) - {"cycles"}
         assert math.isclose(sum(answer.shares.values()), 1)
         assert answer.left_out == {
@@ -201,7 +202,7 @@ def test_a_conditional_parameter_is_judged_by_ped_anova_alone():
         replace(t, params={k: v for k, v in t.params.items() if k != "s2_epochs" or i % 2})
         for i, t in enumerate(record.trials)
     )
-    for answer in importances(replace(record, trials=trials)).answers:
+    for answer in importances(with_attempts(record, trials=trials)).answers:
         assert answer.n == 30
         if answer.method == "fanova":
             assert "15 of 30 trials only" in answer.left_out["s2_epochs"]
@@ -213,7 +214,7 @@ def test_no_parameter_that_varies_gives_a_reason_instead():
     """When every trial has the same settings there is nothing to compare."""
     record = make_study(20, outcomes=("complete",), extras=())
     trials = tuple(replace(t, params=record.trials[0].params) for t in record.trials)
-    answers = importances(replace(record, trials=trials)).answers
+    answers = importances(with_attempts(record, trials=trials)).answers
     assert all(a.shares is None and "more than one value" in a.reason for a in answers)
 
 

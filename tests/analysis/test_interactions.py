@@ -16,6 +16,7 @@ from reprtune.analysis import interactions as module
 from reprtune.analysis.interactions import interactions
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 SPACE = {
     "training.lr": FloatRange(low=0.01, high=1.0, log=True),
@@ -39,7 +40,7 @@ def planted(n: int, error, seed: int = 0):
         v = SimpleNamespace(x=at[0], y=at[1], c=params["criterion"], e=rng.normal())
         value = float(0.3 + 0.01 * error(v))
         trials.append(replace(template, number=i, slot=i, params=params, values={"val_error": value}))
-    return replace(record, trials=tuple(trials))
+    return with_attempts(record, trials=tuple(trials))
 
 
 def by_pair(record) -> dict:

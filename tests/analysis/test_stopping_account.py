@@ -12,6 +12,7 @@ from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.study import StopRule
 from reprtune.stopping.rungs import Other, error_at, should_stop
 from tests.factories import FACTS, START, make_spec, make_study
+from tests.flat import with_attempts
 
 TOTAL = 100
 
@@ -39,7 +40,7 @@ def trial(number: int, outcome: str, errors: dict[int, float], begun: float, see
     last = story.points[-1]
     values = {"val_error": last.val_error, "train_gflops": last.gflops} if outcome == "complete" else None
     return TrialRecord(
-        number=number, slot=number, arm=None, seed=seed, outcome=outcome, history=story, values=values,
+        section="search", number=number, slot=number, arm=None, seed=seed, outcome=outcome, history=story, values=values,
         rungs=tuple(errors.items()), planned_gflops=200.0, started=begun, ended=last.time,
         result={"seconds_spent": last.seconds},
     )  # fmt: skip
@@ -48,7 +49,7 @@ def trial(number: int, outcome: str, errors: dict[int, float], begun: float, see
 def study(*trials: TrialRecord, rule: StopRule | None = None, **fields: object) -> StudyRecord:
     spec = make_spec(("val_error",), len(trials), stop=rule or StopRule(min_comparable=3), **fields)
     return StudyRecord(
-        spec=spec, digest="d", facts={**FACTS, "steps_per_epoch": 10}, created=START, version="0", trials=trials
+        spec=spec, digest="d", facts={**FACTS, "steps_per_epoch": 10}, created=START, version="0", attempts={"search": tuple(trials)}
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_who_came_later_was_not_compared_with() -> None:
     """At the moment of the stop only rungs that had been trained by then count."""
     record = three_and_one()
     late = replace(record.trials[0], started=23.9, history=history(dict(record.trials[0].rungs), 23.9))
-    (row,) = account(replace(record, trials=(late, *record.trials[1:]))).stopped
+    (row,) = account(with_attempts(record, trials=(late, *record.trials[1:]))).stopped
     assert (row.n_comparable, row.agrees) == (2, False)  # fewer than min_comparable
 
 
@@ -135,7 +136,7 @@ def lively() -> StudyRecord:
         trials.append(
             replace(t, history=story, rungs=tuple(marks), planned_gflops=cost, started=START + 3.0 * t.number, ended=ended)
         )  # fmt: skip
-    return replace(record, trials=tuple(trials))
+    return with_attempts(record, trials=tuple(trials))
 
 
 def test_replays_are_those_of_the_rule_asked_one_by_one() -> None:
@@ -184,12 +185,14 @@ def test_the_seeds_that_a_diverged_trial_had_finished_are_compared() -> None:
     record = three_and_one()
     bad = trial(4, "diverged", {40: 0.1}, 0.0, seed=1)
     first = SeedRun(seed=0, history=history({40: 0.45}, 0.0), rungs=((40, 0.45),), planned_gflops=200.0)
-    more = replace(record, trials=(*record.trials, replace(bad, earlier=(first,))))
+    more = with_attempts(record, trials=(*record.trials, replace(bad, earlier=(first,))))
     (row,) = account(more).stopped
     assert (row.n_comparable, row.place) == (4, 5)
     spec = replace(record.spec, seeds=2)
     mine = replace(record.trials[3], seed=1)
-    (row,) = account(replace(more, spec=spec, trials=(*record.trials[:3], mine, more.trials[4]))).stopped
+    (row,) = account(
+        with_attempts(more, spec=spec, trials=(*record.trials[:3], mine, more.trials[4]))
+    ).stopped
     assert row.n_comparable == 0
 
 
@@ -199,6 +202,6 @@ def test_an_attempt_that_was_lost_later_was_a_rival_then(ended: float, n: int) -
     record = three_and_one()
     assert record.trials[3].ended == 24.0
     lost = replace(trial(4, "lost", {40: 0.1}, 0.0), history=None, ended=ended)
-    found = account(replace(record, trials=(*record.trials, lost)))
+    found = account(with_attempts(record, trials=(*record.trials, lost)))
     assert found.stopped[0].n_comparable == n
     assert found.rungs == account(record).rungs, "asked now, it is not there"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reprtune.analysis.timeline import gaps, timeline
 from reprtune.record.schema import StudyRecord, TrialRecord
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 
 def at(number: int, worker: str, start: float, end: float | None, outcome: str = "complete") -> TrialRecord:
@@ -16,7 +17,7 @@ def at(number: int, worker: str, start: float, end: float | None, outcome: str =
 
 
 def study(*trials: TrialRecord) -> StudyRecord:
-    return replace(make_study(1, extras=(), control_seeds=()), trials=trials)
+    return with_attempts(make_study(1, extras=(), control_seeds=()), trials=trials)
 
 
 def test_a_worker_by_hand() -> None:

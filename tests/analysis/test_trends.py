@@ -14,6 +14,7 @@ from reprtune.analysis.trends import Trend, trends
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 SPACE = {
     "training.lr": FloatRange(low=0.001, high=1.0, log=True),
@@ -30,7 +31,7 @@ def study(rows: list[tuple[dict, float]]) -> StudyRecord:
         replace(template, number=i, slot=i, params=params, values={"val_error": error})
         for i, (params, error) in enumerate(rows)
     ]
-    return replace(record, trials=tuple(trials))
+    return with_attempts(record, trials=tuple(trials))
 
 
 def found(record: StudyRecord, param: str) -> Trend:
@@ -132,7 +133,7 @@ def test_a_parameter_with_one_value_and_a_constant_objective_have_no_trend():
 def test_only_complete_trials_enter():
     """Stopped trials change nothing."""
     record = make_study(30, outcomes=("complete", "stopped"), extras=())
-    without = replace(record, trials=tuple(record.complete()))
+    without = with_attempts(record, trials=tuple(record.complete()))
     assert trends(record) == trends(without)
     assert {t.n for t in trends(record)} == {15}
 

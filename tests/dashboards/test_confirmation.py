@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from scipy import stats
 
@@ -13,6 +11,7 @@ from dashboards.terminal import status
 from dashboards.units import points
 from reprtune.record.schema import StudyRecord
 from tests.confirmed import Errors, confirmed, searched
+from tests.flat import with_attempts
 
 BETTER: Errors = {
     "slot-1": [0.050, 0.051, 0.049, 0.0505, 0.0515],
@@ -45,7 +44,7 @@ def test_before_it_nothing_is_called_confirmed() -> None:
 def test_a_study_that_is_not_finished_is_finished_first() -> None:
     """The command stands there for later."""
     study = searched(0.2, 0.1)
-    study = replace(study, trials=study.trials[:1])
+    study = with_attempts(study, trials=study.trials[:1])
     assert "once the study is finished" in str(page.words(page.info(study)).missing)
 
 

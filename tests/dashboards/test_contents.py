@@ -14,6 +14,7 @@ from reprtune.history import Drop, History, Restore
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.study import StopRule
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 
 def test_the_answer_never_claims_more_than_it_has():
@@ -44,7 +45,7 @@ def test_the_verdict_on_an_arm_follows_its_interval(shift, verdict):
         )
         for t in record.controls
     )
-    sentence = next(s for s in answer(replace(record, controls=trials)) if s.startswith("Arm paper"))
+    sentence = next(s for s in answer(with_attempts(record, controls=trials)) if s.startswith("Arm paper"))
     assert verdict in sentence
 
 
@@ -52,7 +53,7 @@ def test_a_search_worse_than_standard_is_not_praised():
     """When the best of the search is above the standard's mean, no gain is spoken of."""
     record = make_study(4, outcomes=("complete",), extras=())
     trials = tuple(replace(t, values={"val_error": 0.5, "train_gflops": 1.0}) for t in record.trials)
-    text = " ".join(answer(replace(record, trials=trials)))
+    text = " ".join(answer(with_attempts(record, trials=trials)))
     assert "above that mean" in text
     assert "the gain seen" not in text
 
@@ -64,7 +65,7 @@ def test_settings_drawn_twice_are_said_to_be():
     values = {"val_error": 0.05, "train_gflops": 10.0}
     cheap = replace(third, values={"val_error": 0.06, "train_gflops": 9.0})
     twice = (replace(first, values=values), replace(second, values=values, params=first.params), cheap)
-    text = " ".join(answer(replace(record, trials=twice)))
+    text = " ".join(answer(with_attempts(record, trials=twice)))
     assert "holds 3 trials of 2 different settings, from 5.00 % at 10 GFLOP to 6.00 % at 9 GFLOP." in text
 
 
@@ -76,7 +77,7 @@ def test_a_front_of_three_is_told_by_its_ends():
     def said(*points):
         trials = zip(record.trials, points, strict=True)
         trials = tuple(replace(t, values=dict(zip(names, p, strict=True))) for t, p in trials)
-        return " ".join(answer(replace(record, trials=trials)))
+        return " ".join(answer(with_attempts(record, trials=trials)))
 
     assert (
         "The front of error, inference cost and network size holds 2 trials, from 5.00 % at 2,000 MFLOP and "
@@ -123,7 +124,7 @@ def test_the_last_epochs_can_be_told_apart():
 def test_curves_that_lie_on_each_other_take_one_colour():
     """A setting drawn twice is one coloured line."""
     record = make_study(2, outcomes=("complete",), extras=(), control_seeds=())
-    same = replace(record, trials=(record.trials[0], replace(record.trials[0], number=1, slot=1)))
+    same = with_attempts(record, trials=(record.trials[0], replace(record.trials[0], number=1, slot=1)))
     names = [trace.name for trace in curves.figure(curves.info(same)).data]
     assert names == ["1 other", "slot 0 (best)", "chosen: slot 0"]
 
@@ -154,7 +155,7 @@ def test_lowest_so_far_falls_only_with_complete_trials():
         replace(t, values={"val_error": next(values), "train_gflops": 1.0}) if t.outcome == "complete" else t
         for t in record.trials
     )
-    progress = history.info(replace(record, trials=trials)).progress[0]
+    progress = history.info(with_attempts(record, trials=trials)).progress[0]
     assert [(p.slot, p.value) for p in progress.lowest] == [(0, 0.3), (2, 0.3), (3, 0.1)]
 
 
@@ -162,7 +163,7 @@ def test_curves_put_the_best_first_and_shade_its_phases():
     """The menu opens on the best trial; 8 + 4 epochs are shaded from 8 to 12."""
     params = {"cycles": 1, "s1_epochs": 8, "s2_epochs": 4, "prune_ratio": 0.3, "criterion": "ortho"}
     record = make_study(1, outcomes=("complete",), extras=())
-    record = replace(record, trials=(make_trial(record.spec, 0, params=params),))
+    record = with_attempts(record, trials=(make_trial(record.spec, 0, params=params),))
     info = curves.info(record)
     assert info.curves[0].role == "best"
     assert [(s.start, s.end) for s in info.curves[0].sub] == [(8, 12)]

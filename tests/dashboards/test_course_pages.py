@@ -11,11 +11,12 @@ from dashboards import curves, history, overlap, stopping, timeline
 from reprtune.record.schema import SeedRun, StudyRecord
 from reprtune.spec.study import StopRule
 from tests.factories import make_study
+from tests.flat import with_attempts
 
 
 def with_seeds(record: StudyRecord) -> StudyRecord:
     """Every begun trial has finished seed 0 before, and is at seed 1."""
-    return replace(
+    return with_attempts(
         record,
         trials=tuple(
             replace(t, seed=1, earlier=(SeedRun(seed=0, history=t.history, state="x"),)) if t.history else t
@@ -114,7 +115,7 @@ def test_the_account_adds_up_its_table() -> None:
         replace(t, rungs=tuple(t.history.full_points()[:-1] or t.history.full_points())) if t.history else t
         for t in record.trials
     )
-    info = stopping.info(replace(record, trials=trials))
+    info = stopping.info(with_attempts(record, trials=trials))
     words = stopping.words(info)
     n = sum(t.outcome == "stopped" and bool(t.rungs) for t in trials)
     assert n > 3 and words.table is not None and len(words.table.rows) == n == len(info.account.stopped)
@@ -139,7 +140,7 @@ def test_too_many_workers_are_drawn_by_host() -> None:
     record = make_study(100, extras=(), control_seeds=())
     leases = [{"worker": f"w{i}", "host": f"h{i % 4}", "device": "cpu"} for i in range(100)]
     trials = tuple(replace(t, lease=lease) for t, lease in zip(record.trials, leases, strict=True))
-    info = timeline.info(replace(record, trials=trials))
+    info = timeline.info(with_attempts(record, trials=trials))
     words = timeline.words(info)
     assert info.by_host and sorted(info.lanes) == ["h0", "h1", "h2", "h3"]
     assert "A row is a host: 100 workers" in words.reading

@@ -18,6 +18,7 @@ from reprtune.spec.study import Arm
 from reprtune.study.recompute import compare_histories
 from reprtune.tracking.events import metrics_event
 from tests.factories import CONTROLS, EPOCHS, make_history, make_study, several
+from tests.flat import with_attempts
 
 PARAMS = {"cycles": 2, "prune_ratio": 0.3, "criterion": "ortho"}
 ONE = make_history(PARAMS, random.Random(0))
@@ -74,9 +75,9 @@ def test_the_drop_map_and_the_overlap_are_the_first_networks() -> None:
     words = dropmap.words(dropmap.DropMapInfo(maps=(two,), n_with_drops=1)).reading
     assert "Of a trial that trains several networks these are the first one's" in words
     study = make_study(4, outcomes=("complete",), extras=())
-    doubled = replace(
+    doubled = with_attempts(
         study,
-        trials=tuple(replace(t, history=several(t.history)) for t in study.trials if t.history),
+        trials=tuple(with_attempts(t, history=several(t.history)) for t in study.trials if t.history),
         controls=tuple(replace(t, history=several(t.history)) for t in study.controls if t.history),
     )
     ours, theirs = overlap.info(doubled), overlap.info(study)
@@ -137,7 +138,9 @@ def test_the_budget_factor_counts_the_steps_of_all_networks() -> None:
             points = tuple(p for p in history.points if p.step <= full // 2)
             trial = replace(trial, history=replace(history, points=points))  # noqa: PLW2901
         controls.append(trial)
-    found = {arm.arm: arm.budget_factor for arm in arm_summaries(replace(study, controls=tuple(controls)))}
+    found = {
+        arm.arm: arm.budget_factor for arm in arm_summaries(with_attempts(study, controls=tuple(controls)))
+    }
     assert found == {"standard": 1, "averaging": 2, "half": 1.5}
 
 

@@ -14,6 +14,7 @@ from dashboards.pages import PAGES
 from dashboards.report import report_files
 from dashboards.runs import run_addresses
 from tests.factories import make_study, make_trial
+from tests.flat import with_attempts
 
 FINISHED = make_study(4, outcomes=("complete",), extras=())
 
@@ -23,7 +24,7 @@ def confirmed(*outcomes: str):
         make_trial(FINISHED.spec, slot, outcome, arm="standard", seed=100 + slot)
         for slot, outcome in enumerate(outcomes)
     )
-    return replace(FINISHED, confirmation=trials)
+    return with_attempts(FINISHED, confirmation=trials)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_comparison_has_no_search_to_finish():
     record = make_study(0, extras=())
     record = replace(record, spec=replace(record.spec, slots=0, space={}))
     open_ = replace(record.controls[0], outcome="running", values=None, history=None)
-    found = progress(replace(record, controls=(open_, *record.controls[1:])))
+    found = progress(with_attempts(record, controls=(open_, *record.controls[1:])))
     assert found.state == "Unfinished: 8 of 9 controls"
     assert found.step.startswith("train the 1 slot still to be finished")
 

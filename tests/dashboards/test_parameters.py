@@ -16,6 +16,7 @@ from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from reprtune.spec.study import StopRule
 from tests.factories import make_study
+from tests.flat import with_attempts
 
 FOUR = make_study(24, objectives=tuple(OBJECTIVES), extras=(), stop=StopRule(rule="none"))
 FORTY = make_study(40, outcomes=("complete", "complete", "stopped"), extras=())
@@ -31,7 +32,7 @@ def test_stopped_trials_are_drawn_but_enter_no_trend():
     figure = slices.figure(info)
     assert len(traces(figure, "stopped early")) == 10
     assert {len(t.x) for t in traces(figure, "stopped early")} == {13}
-    without = replace(FORTY, trials=tuple(FORTY.complete()))
+    without = with_attempts(FORTY, trials=tuple(FORTY.complete()))
     assert slices.info(without).trends == info.trends
 
 
@@ -225,7 +226,7 @@ def test_several_seeds_have_bars_and_a_column():
         )
         for t in FORTY.trials
     )
-    info = pareto.info(replace(FORTY, trials=trials))
+    info = pareto.info(with_attempts(FORTY, trials=trials))
     assert list(pareto.figure(info).data[-1].error_y.array) == pytest.approx([2 / 2**0.5] * len(info.front))
     assert "sd over seeds, points" in pareto.words(info).table.header
     assert "mean of 2 seeds" in info.front[0].hover

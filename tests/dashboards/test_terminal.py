@@ -10,6 +10,7 @@ from dashboards.next_step import progress
 from dashboards.terminal import TrialProgress, next_step, status
 from reprtune.history import History, Point
 from tests.factories import make_study
+from tests.flat import with_attempts
 
 
 def test_every_evaluation_is_one_line(
@@ -36,7 +37,7 @@ def test_a_status_ends_with_the_command_for_the_next_step() -> None:
     """The report's own; none while somebody is at work, who must not be joined by mistake."""
     study = make_study(4, outcomes=("complete",), extras=())
     assert next_step(study) == f"  next: {progress(study).command}" != "  next: "
-    busy = replace(study, trials=(*study.trials[1:], replace(study.trials[0], outcome="running")))
+    busy = with_attempts(study, trials=(*study.trials[1:], replace(study.trials[0], outcome="running")))
     assert next_step(busy) == ""
 
 
@@ -44,5 +45,5 @@ def test_a_control_is_named_as_other_commands_take_it() -> None:
     """Arm and seed, not its place in the queue."""
     study = make_study(4, outcomes=("complete",), extras=())
     control = replace(study.controls[0], outcome="running", lease={"host": "h", "device": "cpu"})
-    said = status(replace(study, controls=(control, *study.controls[1:])))
+    said = status(with_attempts(study, controls=(control, *study.controls[1:])))
     assert f"running:  slot {control.arm}-s{control.seed} on h, cpu" in said

@@ -13,19 +13,20 @@ from dashboards.watch import is_over, log_line, milestones, moment_facts, screen
 from reprtune.analysis.pace import find_pace, share_done
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from tests.command import Command
+from tests.flat import with_attempts, with_fields
 from tests.stored import new_study, record
 from tests.tiny_study import STUDY
 
 
 def trial(slot: int, outcome: str, seconds: float | None = None, **more: object) -> TrialRecord:
     ended = None if seconds is None else 1000.0 + seconds
-    return TrialRecord(number=slot, slot=slot, arm=None, seed=0, outcome=outcome, started=1000.0, ended=ended,
+    return TrialRecord(section="search", number=slot, slot=slot, arm=None, seed=0, outcome=outcome, started=1000.0, ended=ended,
                        **more)  # type: ignore[arg-type]  # fmt: skip
 
 
 def study(*trials: TrialRecord, slots: int = 8) -> StudyRecord:
     """Of `slots` slots and no controls."""
-    return replace(record(replace(STUDY, slots=slots, controls=())), trials=trials)
+    return with_attempts(record(with_fields(STUDY, slots=slots, controls=())), trials=trials)
 
 
 HALF = {"step": 4, "total": 8, "steps": 4, "seconds": 2.0, "time": 1000.0, "val_error": 0.25}
@@ -80,7 +81,7 @@ def test_a_seed_of_several_is_named() -> None:
 def test_who_works_on_nothing_is_told_what_goes_on() -> None:
     """The search, or the confirmation once that alone is left."""
     waiting = replace(trial(0, "waiting"), arm="slot-0", settings={})
-    confirming = replace(study(*DONE, slots=3), confirmation=(waiting,))
+    confirming = with_attempts(study(*DONE, slots=3), confirmation=(waiting,))
     assert any("study confirm tiny" in line for line in screen(moment_facts(confirming, 0, 1.0), 200, 50))
     assert any("study resume tiny" in line for line in screen(moment_facts(study(*DONE), 0, 1.0), 200, 50))
 

@@ -11,6 +11,7 @@ from reprtune.record.measures import at_the_end
 from reprtune.record.schema import SeedRun, StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 from tests.confirmed import searched
+from tests.flat import with_attempts
 
 
 def with_costs(record: StudyRecord, *costs: float) -> StudyRecord:
@@ -18,7 +19,7 @@ def with_costs(record: StudyRecord, *costs: float) -> StudyRecord:
         replace(t, values={**(t.values or {}), "train_gflops": cost})
         for t, cost in zip(record.trials, costs, strict=True)
     )
-    return replace(record, trials=trials)
+    return with_attempts(record, trials=trials)
 
 
 def test_the_lowest_errors_lead_and_of_equals_the_cheapest() -> None:
@@ -32,7 +33,7 @@ def test_equal_settings_count_once() -> None:
     """A sampler may draw the same again; the better of the two stands for both."""
     record = searched(0.2, 0.1, 0.3)
     same = tuple(replace(t, params=record.trials[1].params) if t.slot == 0 else t for t in record.trials)
-    record = replace(record, trials=same)
+    record = with_attempts(record, trials=same)
     assert [t.slot for t in leaders(record, 3)] == [1, 2]
     assert [t.slot for t in ranked(record)] == [1, 0, 2]
 
@@ -42,7 +43,7 @@ def test_only_complete_trials_lead(outcome: str) -> None:
     """However low the error at which another one was ended."""
     record = searched(0.2, 0.1)
     trials = tuple(replace(t, outcome=outcome) if t.slot == 1 else t for t in record.trials)
-    assert [t.slot for t in leaders(replace(record, trials=trials), 3)] == [0]
+    assert [t.slot for t in leaders(with_attempts(record, trials=trials), 3)] == [0]
 
 
 def test_an_error_that_is_no_objective_is_read_from_the_histories() -> None:

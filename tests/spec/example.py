@@ -5,9 +5,10 @@ from __future__ import annotations
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
-from reprtune.spec.study import Arm, StudySpec
+from reprtune.spec.study import Arm
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
+from tests.flat import study_of
 
 
 def durations(low: str, high: str, step: str = "1ep") -> DurationRange:
@@ -25,7 +26,7 @@ METHOD = compose(
     restore="orthogonal",
 )
 TRIAL = TrialSpec(training=TrainingSpec(total=Duration.parse("100ep")), method=METHOD)
-STUDY = StudySpec(
+STUDY = study_of(
     name="example",
     question="q",
     decision="d",

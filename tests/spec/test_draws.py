@@ -18,8 +18,10 @@ from reprtune.spec.levels import levels
 from reprtune.spec.parts.criteria import OwnCriterion
 from reprtune.spec.parts.restores import Zero
 from reprtune.spec.presets import AVERAGING, STANDARD, compose
+from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.space import Choice, FloatRange, IntRange, Range
-from reprtune.spec.study import SAMPLERS, Arm, StudySpec
+from reprtune.spec.study import Arm, StudySpec
+from tests.flat import study_of
 from tests.spec.example import TRIAL, durations
 
 OWN = "python:mine.py:score"
@@ -48,7 +50,7 @@ PARTS: dict[str, Range] = {
 
 def study(space: Mapping[str, Range] = METHODS, **fields: Any) -> StudySpec:
     given: dict[str, Any] = {"name": "s", "question": "q", "decision": "d", "cost": "c", "base": TRIAL}
-    return StudySpec(**(given | {"space": space} | fields))
+    return study_of(**(given | {"space": space} | fields))
 
 
 def exist_of_methods(chosen: Mapping[str, Any]) -> set[str]:

@@ -65,7 +65,7 @@ def test_an_older_study_means_what_it_meant(name: str) -> None:
     """Its base, every arm and every draw, by the parameters that are stored with its trials."""
     study, stored = read(name), OLDER[name]
     check(study.base, stored["base"])
-    arms = {arm: trial for arm, seed, trial in study.control_cells() if seed == study.control_seeds[0]}
+    arms = {arm: trial for arm, seed, trial in study.arm_cells() if seed == study.control_seeds[0]}
     assert list(arms) == list(stored["arms"])
     for arm, trial in arms.items():
         check(trial, stored["arms"][arm])

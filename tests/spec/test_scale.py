@@ -18,6 +18,7 @@ from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE
+from tests.flat import study_of, with_fields
 from tests.spec.example import STUDY, TRIAL, durations
 
 
@@ -148,7 +149,7 @@ def test_choices_and_tables_are_rescaled_too() -> None:
     schedule = {"kind": "cycles", "cycles": 1, "s1": "20ep", "s2": "10ep"}
     method = {"schedule": schedule, "restore_rules": {"restore_lr": "restart"}}
     period = {"kind": "every", "period": "4ep"}
-    given = StudySpec(
+    given = study_of(
         name="s", question="q", decision="d", cost="c",
         space={"method.s1": Choice(options=("10ep", "20ep"))},
         controls=(
@@ -171,7 +172,7 @@ def test_nothing_and_other_schedules_are_rescaled_too() -> None:
     trial = scaled_trial(TRIAL, assignments=["method.s2=0ep"])
     assert cycle(scaled_trial(trial, total="50ep")) == ("10ep", "0ep")
     space = {"method.s2": durations("0ep", "20ep", "10ep")}
-    half = rescaled(dataclasses.replace(STUDY, space=space), Duration.parse("50ep"))
+    half = rescaled(with_fields(STUDY, space=space), Duration.parse("50ep"))
     assert half.space["method.schedule.s2"] == durations("0ep", "10ep", "5ep")
     averaging = scaled_trial(TRIAL, method="averaging", assignments=["method.period=10ep"])
     assert scaled_trial(averaging, total="50ep").method.schedule == Every(period=Duration.parse("5ep"))
@@ -184,7 +185,7 @@ def test_options_of_own_parts_are_left_alone() -> None:
         "method.criterion.s1": Choice(options=("a", "b")),
         "method.criterion.reach": durations("10ep", "20ep", "10ep"),
     }
-    half = rescaled(dataclasses.replace(STUDY, base=base, space=space), Duration.parse("50ep"))
+    half = rescaled(with_fields(STUDY, base=base, space=space), Duration.parse("50ep"))
     assert half.base.method.option("period") == "weekly"
     assert half.space["method.criterion.s1"] == space["method.criterion.s1"]
     assert half.space["method.criterion.reach"] == durations("5ep", "10ep", "5ep")

@@ -19,18 +19,14 @@ from reprtune.spec.levels import level
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.presets import STANDARD
+from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.stop_rule import STOP_RULES
-from reprtune.spec.study import (
-    MIN_FITTING_SHARE,
-    SAMPLERS,
-    Arm,
-    StopRule,
-    StudySpec,
-)
+from reprtune.spec.study import MIN_FITTING_SHARE, Arm, StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies import STUDIES
 from studies.repr_ablation import STUDY as ABLATION
+from tests.flat import study_of
 from tests.spec.example import STUDY, TRIAL
 
 CYCLES: dict[str, Range] = {"method.cycles": IntRange(low=1, high=2)}
@@ -38,7 +34,7 @@ CYCLES: dict[str, Range] = {"method.cycles": IntRange(low=1, high=2)}
 
 def study(**fields: Any) -> StudySpec:
     given: dict[str, Any] = {"name": "s", "question": "q", "decision": "d", "cost": "c", "space": CYCLES}
-    return StudySpec(**(given | fields))
+    return study_of(**(given | fields))
 
 
 def duration_range(low: int, high: int, unit: str = "ep") -> DurationRange:
@@ -57,13 +53,13 @@ def test_registered_studies(name: str) -> None:
     assert isinstance(spec, StudySpec)
     assert spec.name == name
     assert spec.fitting_share(17) > 2 * MIN_FITTING_SHARE
-    for _, _, trial in spec.control_cells():
+    for _, _, trial in spec.arm_cells():
         trial.check_fits(17)
 
 
 def test_ablation_controls() -> None:
     """The paper's settings keep S1 : S2 : total = 20 : 10 : 100; random drop has another criterion."""
-    cells = {(arm, seed): trial for arm, seed, trial in ABLATION.control_cells()}
+    cells = {(arm, seed): trial for arm, seed, trial in ABLATION.arm_cells()}
     assert set(cells) == {(a, s) for a in ("standard", "paper", "random-drop") for s in (0, 1, 2)}
     paper, random = cells["paper", 0], cells["random-drop", 0]
     total, schedule = paper.training.total.value, paper.method.cycles
@@ -204,8 +200,8 @@ def test_control_cells_in_order() -> None:
     spec = study(
         controls=(Arm(name="a"), Arm(name="b", changes={"method": "standard"})), control_seeds=(5, 3)
     )
-    assert [(arm, seed) for arm, seed, _ in spec.control_cells()] == [("a", 5), ("a", 3), ("b", 5), ("b", 3)]
-    assert [trial.seed for _, _, trial in spec.control_cells()] == [5, 3, 5, 3]
+    assert [(arm, seed) for arm, seed, _ in spec.arm_cells()] == [("a", 5), ("a", 3), ("b", 5), ("b", 3)]
+    assert [trial.seed for _, _, trial in spec.arm_cells()] == [5, 3, 5, 3]
 
 
 @given(
@@ -318,7 +314,7 @@ def test_seeds_of_a_trial_and_a_comparison_without_a_search() -> None:
     base = dataclasses.replace(STUDY.base, seed=4)
     assert study(base=base, seeds=3).trial_seeds() == (4, 5, 6)
     comparison = study(slots=0, space={}, controls=(Arm(name="a"),), control_seeds=(1,))
-    assert [arm for arm, _, _ in comparison.control_cells()] == ["a"]
+    assert [arm for arm, _, _ in comparison.arm_cells()] == ["a"]
     assert comparison.fitting_share(10) == 1.0
 
 

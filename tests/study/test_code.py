@@ -25,6 +25,7 @@ from reprtune.study.dry import dry_trials
 from reprtune.training import identity, sources
 from reprtune.training.run import Run
 from tests.factories import make_study
+from tests.flat import with_attempts, with_fields
 from tests.study.test_confirm import FITTING
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import MATERIALS, Counted, create, make_worker, read, work
@@ -75,7 +76,7 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(identity, "source_digest", spy)
     averaging = Arm(name="averaging", changes={"method": "averaging"})
-    spec = replace(STUDY, controls=(*STUDY.controls, averaging))
+    spec = with_fields(STUDY, controls=(*STUDY.controls, averaging))
     for trial in dry_trials(spec).values():
         Run(trial, MATERIALS)
     modules = code.code_here(spec)["modules"]
@@ -110,8 +111,8 @@ def test_a_module_that_no_trial_runs_does_not(module: str, other: Callable[[str]
 
 def test_a_default_counts_by_its_value() -> None:
     """Where what a word or an option not given stands for is another, it is said."""
-    spec = replace(STUDY, controls=(Arm(name="one", changes={"method.restore": "random"}),))
-    changed = replace(STUDY, controls=(Arm(name="one", changes={"method.restore": "zero"}),))
+    spec = with_fields(STUDY, controls=(Arm(name="one", changes={"method.restore": "random"}),))
+    changed = with_fields(STUDY, controls=(Arm(name="one", changes={"method.restore": "zero"}),))
     study = replace(record(spec), spec=changed)
     with pytest.raises(StudyError, match=r"reprtune\.spec \(the values .* differs"):
         code.check_code(study)
@@ -119,7 +120,7 @@ def test_a_default_counts_by_its_value() -> None:
 
 def test_the_order_of_the_space_does_not_count() -> None:
     """A stored study has it sorted."""
-    turned = replace(STUDY, space=dict(reversed(STUDY.space.items())))
+    turned = with_fields(STUDY, space=dict(reversed(STUDY.space.items())))
     assert code.code_here(turned) == code.code_here(STUDY)
 
 
@@ -193,8 +194,8 @@ def test_a_confirmation_is_not_queued_by_other_code(tmp_path: Path, other: Calla
     assert prepare_confirmation(storage, STUDY.name, 1, 1).n_new == 0
     storage.engine.dispose()
     with pytest.raises(StudyError, match="step"):
-        make_worker(settings, confirms=True)
-    make_worker(settings, confirms=True, accept_code=True).run()
+        make_worker(settings)
+    make_worker(settings, accept_code=True).run()
     study = read(settings)
     assert study.confirmation[0].codes != study.trials[0].codes
     assert list(other_code(study)) == list(study.confirmation[0].codes)
@@ -223,7 +224,7 @@ def test_several_codes_of_an_older_study_are_all_said() -> None:
 
     def under(first: str, second: str) -> StudyRecord:
         trials = (replace(one, result={"code": first}), replace(two, result={"code": second}))
-        return replace(study, trials=trials, controls=())
+        return with_attempts(study, trials=trials, controls=())
 
     assert other_code(under("a", "a")) == {} and list(other_code(under("a", "b"))) == ["a", "b"]
 
@@ -239,6 +240,6 @@ def test_a_damaged_fact_is_named(broken: Any) -> None:
 
 def test_a_choice_brings_its_modules() -> None:
     """Every option of the space counts, not the base alone."""
-    spec = replace(STUDY, space={**STUDY.space, "method.criterion": Choice(options=("ortho", "taylor"))})
+    spec = with_fields(STUDY, space={**STUDY.space, "method.criterion": Choice(options=("ortho", "taylor"))})
     modules = code.code_here(spec)["modules"]
     assert f"{TRAINING}criteria.taylor" in modules and f"{TRAINING}criteria.random" not in modules

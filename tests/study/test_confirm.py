@@ -23,12 +23,14 @@ from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
 from reprtune.study.confirm import fresh_seeds, plan_confirmation, prepare_confirmation
 from reprtune.study.export import slot_network
+from reprtune.study.queueing import refill
 from reprtune.tracking.journal import Journal
 from reprtune.training.run import Run
 from reprtune.work.launch import Launcher
 from reprtune.work.queue import confirmation_queue
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
+from tests.flat import with_attempts, with_fields
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import MATERIALS, Counted, Unlimited, create, page, read, work
 
@@ -45,9 +47,7 @@ def confirm(settings: Settings, *, tickets: Any = None, **options: Any) -> Study
 
 def confirm_on(settings: Settings, *, tickets: Any = None, leaving: Any = lambda: False) -> StudyRecord:
     """A worker on what is queued."""
-    worker = Worker(
-        settings, STUDY.name, 0, tickets or Unlimited(), page, lambda _: None, leaving, confirms=True
-    )
+    worker = Worker(settings, STUDY.name, 0, tickets or Unlimited(), page, lambda _: None, leaving)
     worker.run()
     worker.storage.engine.dispose()
     return read(settings)
@@ -69,9 +69,9 @@ def test_fresh_seeds_follow_the_largest_one_used() -> None:
     """Of the search's own and the controls'; more of them begin with the same."""
     assert fresh_seeds(STUDY, 3) == (2, 3, 4)
     assert fresh_seeds(STUDY, 5)[:3] == (2, 3, 4)
-    assert fresh_seeds(replace(STUDY, control_seeds=(9, 1)), 2) == (10, 11)
-    assert fresh_seeds(replace(STUDY, seeds=6), 2) == (6, 7)
-    assert fresh_seeds(replace(STUDY, controls=(), control_seeds=(50,)), 1) == (1,)
+    assert fresh_seeds(with_fields(STUDY, control_seeds=(9, 1)), 2) == (10, 11)
+    assert fresh_seeds(with_fields(STUDY, seeds=6), 2) == (6, 7)
+    assert fresh_seeds(with_fields(STUDY, controls=(), control_seeds=(50,)), 1) == (1,)
 
 
 def test_all_controls_and_the_leaders_get_every_seed() -> None:
@@ -141,7 +141,7 @@ def test_slots_that_cannot_be_confirmed(slot: str, said: str) -> None:
     record = searched(0.1, 0.2)
     trials = tuple(replace(t, outcome="stopped") if t.slot == 1 else t for t in record.trials)
     with pytest.raises(StudyError, match=said):
-        plan_confirmation(replace(record, trials=trials), slots=(slot,))
+        plan_confirmation(with_attempts(record, trials=trials), slots=(slot,))
 
 
 def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:
     record = searched(0.1, 0.2)
     trials = tuple(replace(t, outcome="running") if t.slot == 1 else t for t in record.trials)
     with pytest.raises(StudyError, match=r"1 of 2 slots of the search and 0 of 9 controls are left") as error:
-        plan_confirmation(replace(record, trials=trials))
+        plan_confirmation(with_attempts(record, trials=trials))
     assert "study resume synthetic" in str(error.value.hint)
     storage = open_storage(create(tmp_path).storage_url)
     with pytest.raises(StudyError, match="4 of 4 slots of the search and 4 of 4 controls"):
@@ -168,9 +168,9 @@ def test_without_test_images_there_is_nothing_to_confirm_on() -> None:
 def test_a_search_without_a_complete_trial() -> None:
     """Confirms its controls; without any there is nothing."""
     record = searched(0.1)
-    record = replace(record, trials=tuple(replace(t, outcome="diverged") for t in record.trials))
+    record = with_attempts(record, trials=tuple(replace(t, outcome="diverged") for t in record.trials))
     assert list(plan_confirmation(record).arms) == ["standard", "paper", "random-drop"]
-    without = replace(record, spec=replace(record.spec, controls=()), controls=())
+    without = with_attempts(record, spec=replace(record.spec, controls=()), controls=())
     with pytest.raises(StudyError, match="nothing to confirm"):
         plan_confirmation(without)
 
@@ -178,7 +178,7 @@ def test_a_search_without_a_complete_trial() -> None:
 def test_a_control_cannot_have_a_leaders_name() -> None:
     """It could not be told from one."""
     with pytest.raises(SpecError, match="cannot be named 'slot-3'"):
-        replace(STUDY, controls=(Arm(name="slot-3"),))
+        with_fields(STUDY, controls=(Arm(name="slot-3"),))
 
 
 # -- the queue ---------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path:
     assert queue.pending() == 6
     late = queue.trials()[5]
     storage.set_trial_state_values(late._trial_id, state=optuna.trial.TrialState.FAIL)
-    assert queue.pending() == 6 and queue.requeue() == 1, "its worker vanished"
+    assert queue.pending() == 6 and refill(queue.view) == 1, "its worker vanished"
     storage.engine.dispose()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from reprtune.study.create import create_study, find_facts
 from reprtune.study.dry import dry_trials
 from reprtune.training import dropping
 from studies.repr_ablation import STUDY as ABLATION
+from tests.flat import with_fields
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import MATERIALS
 
@@ -49,7 +49,7 @@ def test_every_choice_both_ends_of_every_range_and_every_control_is_tried() -> N
         "method.s1": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("3ep")),
         "method.cycles": IntRange(low=1, high=4),
     }
-    spec = replace(STUDY, space=space, controls=(Arm(name="standard", changes={"method": "standard"}),))
+    spec = with_fields(STUDY, space=space, controls=(Arm(name="standard", changes={"method": "standard"}),))
     assert sorted(tried(spec)) == [
         ("", "6it", 0.1, 0),  # standard
         ("l2", "6it", 0.1, 1),
@@ -103,7 +103,7 @@ def test_at_least_a_fifth_of_the_draws_must_fit() -> None:
 
     def up_to(high: int) -> Any:
         s1 = DurationRange(low=Duration.parse("1ep"), high=Duration.parse(f"{high}ep"))
-        return replace(STUDY, space={"method.s1": s1})
+        return with_fields(STUDY, space={"method.s1": s1})
 
     assert find_facts(up_to(15), MATERIALS)["fitting_share"] == pytest.approx(0.2)
     with pytest.raises(SpecError, match=r"Only 19% of the draws fit training\.total = 4ep; at least 20%"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -20,6 +19,7 @@ from reprtune.states.store import StateStore
 from reprtune.study.remove import delete_damaged
 from reprtune.tracking.journal import Journal
 from tests.command import Command
+from tests.flat import with_fields
 from tests.stored import foreign_study, new_study, record
 from tests.tiny_study import STUDY
 
@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
     """`tiny` in one storage with `worse`, a study whose specification was damaged; each has left a state."""
     settings = Settings(runs_dir=tmp_path)
     storage, _ = new_study(tmp_path / "reprtune.db")
-    new = record(replace(STUDY, name="worse"))
+    new = record(with_fields(STUDY, name="worse"))
     stored.create(storage, new)
     damage(storage, "worse", spec="{")
     store = StateStore(settings.states)

@@ -19,6 +19,7 @@ from reprtune.states.store import StateStore
 from reprtune.study.recompute import IN_USE, Recomputed, compare_histories, compare_tensors, recompute
 from reprtune.training.state import decode, encode
 from tests.command import Command
+from tests.flat import with_attempts
 from tests.study.test_confirm import FITTING, confirm
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import create, read, work
@@ -58,7 +59,7 @@ def detail(found: Recomputed, what: str) -> str:
 def altered(study: StudyRecord, slot: int, **fields: object) -> StudyRecord:
     """The study with another record of one trial of its search."""
     trials = tuple(replace(t, **fields) if t.slot == slot else t for t in study.trials)  # type: ignore[arg-type]
-    return replace(study, trials=trials)
+    return with_attempts(study, trials=trials)
 
 
 def history(study: StudyRecord, slot: int) -> History:

@@ -20,6 +20,7 @@ from reprtune.tracking.mlflow.connection import connect, prepare
 from reprtune.tracking.mlflow.shipper import Shipper
 from reprtune.work.queue import Queue
 from tests.command import Command
+from tests.flat import with_fields
 from tests.stored import empty_storage, record
 from tests.tracking.tracked import STUDY, begin
 
@@ -28,7 +29,7 @@ def made(settings: Settings, name: str = "s") -> StudyRecord:
     """A stored study with two slots in MLflow."""
     path = settings.runs_dir / "reprtune.db"
     storage = open_storage(settings.storage_url) if path.exists() else empty_storage(path)
-    study = record(replace(STUDY, name=name))
+    study = record(with_fields(STUDY, name=name))
     facts = {"experiment": prepare(settings, study.spec, study.instance)}
     study = replace(study, facts={**study.facts, **facts})
     stored.create(storage, study)
@@ -44,11 +45,11 @@ def test_a_study_is_not_deleted_under_its_workers(tmp_path: Path) -> None:
     """Whoever trains it is named, whichever part he is at; a worker whose beats are stale stops nobody."""
     settings = Settings.from_environment(runs_dir=str(tmp_path))
     storage = empty_storage(tmp_path / "reprtune.db")
-    spec = replace(STUDY, controls=(Arm(name="standard", changes={"method": "standard"}),))
+    spec = with_fields(STUDY, controls=(Arm(name="standard", changes={"method": "standard"}),))
     study = record(spec)
     stored.create(storage, study)
     check_idle(settings, study)
-    queue = Queue(storage, stored.controls_name(spec.name), len(spec.control_cells()), spec, "controls")
+    queue = Queue(storage, stored.controls_name(spec.name), len(spec.arm_cells()), spec, "controls")
     assert queue.take("host:1:0", {"host": "host", "device": "cpu"}) is not None
     with pytest.raises(StudyError, match="is being trained by host:1:0"):
         check_idle(settings, study)

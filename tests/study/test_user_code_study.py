@@ -15,6 +15,7 @@ from reprtune.study.create import find_user_code
 from reprtune.study.sameness import check_user_code
 from reprtune.training import user_code
 from tests.factories import make_study
+from tests.flat import with_fields
 from tests.tiny_study import STUDY
 from tests.training.own_code import Folder, folder
 from tests.work.tiny_worker import create, make_worker, read, work
@@ -77,7 +78,7 @@ def test_every_factory_a_study_may_use_is_found(folder: Folder) -> None:
     folder.write("sets.py", "def load(data_dir): pass\n")
     arms = (Arm(name="mine", changes={"model": {"name": NAME}}),)
     task = changed(STUDY.base, {"task": {"dataset": "python:sets:load"}})
-    spec: StudySpec = replace(STUDY, base=task, controls=arms)
+    spec: StudySpec = with_fields(STUDY, base=task, controls=arms)
     assert find_user_code(spec) == {
         NAME: user_code.load("nets:make", ModelError).digest,
         "python:sets:load": user_code.load("sets:load", DataError).digest,

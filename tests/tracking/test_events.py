@@ -13,11 +13,12 @@ from reprtune.record.schema import OUTCOMES
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.events import STATUSES, begin_event, end_event, factor_levels, identity, metrics_event
+from tests.flat import study_of, with_fields
 
-STUDY = StudySpec(
+STUDY = study_of(
     name="s", question="Why?", decision="If.", cost="Little.",
     space={
         "method.prune_ratio": FloatRange(low=0.1, high=0.5),
@@ -71,7 +72,7 @@ def test_statuses_cover_every_outcome() -> None:
 def test_factor_levels_have_the_names_of_the_search_for_searched_trials_and_controls() -> None:
     """A control has every factor that it has a value of, so that one filter finds both."""
     assert factor_levels(STUDY, TRIAL) == LEVELS
-    random_drop, standard = STUDY.control_cells()[3][2], STUDY.control_cells()[0][2]
+    random_drop, standard = STUDY.arm_cells()[3][2], STUDY.arm_cells()[0][2]
     assert factor_levels(STUDY, random_drop) == {
         "prune_ratio": 0.3, "s1_epochs": 20.0, "cycles": 3, "criterion": "random", "exclude_first": True,
     }  # fmt: skip
@@ -81,7 +82,7 @@ def test_factor_levels_have_the_names_of_the_search_for_searched_trials_and_cont
 def test_factor_levels_in_another_unit() -> None:
     """A duration in another unit than the range's stays a text."""
     steps = DurationRange(low=Duration.parse("50it"), high=Duration.parse("90it"), step=Duration.parse("1it"))
-    assert factor_levels(replace(STUDY, space={"method.s1": steps}), TRIAL) == {"s1_steps": "4ep"}
+    assert factor_levels(with_fields(STUDY, space={"method.s1": steps}), TRIAL) == {"s1_steps": "4ep"}
 
 
 def test_factor_levels_of_whole_methods() -> None:
@@ -122,7 +123,7 @@ def test_the_parameters_of_repr_are_those_they_were() -> None:
         "exclude", "drop", "restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next", "restore_lr",
     }  # fmt: skip
     others = {path for path in levels(TrialSpec()) if not path.startswith("method.")}
-    study = replace(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})
+    study = with_fields(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})
     params = begin_event(study, TrialSpec(), digest="d", key="k", name="n", role="search", slot=0, attempt=0)[
         "params"
     ]
@@ -138,7 +139,7 @@ def test_the_parameters_of_repr_are_those_they_were() -> None:
 
 def test_plain_training_has_no_parameters_of_a_method() -> None:
     """No criterion, ratio or cycles that nobody chose: neither as parameters, nor as tags or metrics."""
-    standard = STUDY.control_cells()[0][2]
+    standard = STUDY.arm_cells()[0][2]
     event = begin_event(STUDY, standard, digest="d", key="k", name="n", role="control", slot=0, attempt=0)
     assert LEVELS.keys().isdisjoint(event["params"])
     assert not [name for name in event["params"] if name.startswith("method")]

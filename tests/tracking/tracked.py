@@ -9,12 +9,13 @@ from typing import Any
 from reprtune.history import Drop, Point
 from reprtune.settings import Settings
 from reprtune.spec.codec import digest
-from reprtune.spec.study import IntRange, StudySpec
+from reprtune.spec.study import IntRange
 from reprtune.tracking.events import begin_event, end_event, metrics_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect
+from tests.flat import study_of
 
-STUDY = StudySpec(
+STUDY = study_of(
     name="s", question="Does it help?", decision="If not, stop.", cost="Minutes.",
     space={"method.cycles": IntRange(low=1, high=3)},
 )  # fmt: skip

@@ -10,7 +10,8 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from reprtune.record import storage as stored
+from reprtune.record.trials import outcome
+from reprtune.record.view import StudyView
 from reprtune.work.queue import Queue, queues
 from tests.stored import LEASE, new_study
 
@@ -19,7 +20,7 @@ VALUES = [0.5, 2.0]
 
 def search_queue(where: str | Path, **changes: Any) -> Queue:
     storage, spec = new_study(where, **changes)
-    return queues(storage, spec)[1]
+    return queues(StudyView(storage, spec.name))[1]
 
 
 def take(queue: Queue, worker: str = "w") -> optuna.Trial:
@@ -49,4 +50,4 @@ def fall_silent(storage: RDBStorage, trial: optuna.Trial, seconds: int = 3600) -
 
 def outcomes(queue: Queue) -> list[tuple[int, str]]:
     """(slot, outcome) of every attempt, in order."""
-    return [(t.user_attrs["slot"], stored.outcome(t)) for t in queue.trials()]
+    return [(t.user_attrs["slot"], outcome(t)) for t in queue.trials()]

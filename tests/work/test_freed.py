@@ -127,7 +127,7 @@ def test_a_trial_that_ended_leaves_no_network(
 def test_a_worker_has_only_the_networks_that_it_holds(tmp_path: Path, networks: Networks) -> None:
     """One that waits for a segment of somebody else, and one that is trained; and none after it has left."""
     settings = create(tmp_path, slots=1)
-    first = Run(read(settings).spec.control_cells()[0][2], MATERIALS).names[1]
+    first = Run(read(settings).spec.arm_cells()[0][2], MATERIALS).names[1]
     assert networks.n_alive == 0
     claim = StateStore(settings.states, "elsewhere:1:0").claim(first)
     assert claim is not None

@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from reprtune.training.run import Run
 from reprtune.work.launch import Launcher, Tickets
 from reprtune.work.process import PlotPage
 from tests.command import Command, used_up
+from tests.flat import with_fields
 from tests.postgres import PostgreSQL
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import MATERIALS, create
@@ -174,7 +174,7 @@ def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state
     result = done.user_attrs["result"]
     assert (outcome(lost), outcome(done)) == ("lost", "complete") and done.params == lost.params
     assert 0 < result["steps_spent"] < result["steps_alone"] == 800
-    run = Run(replace(STUDY, base=base).trial(done.params), MATERIALS)
+    run = Run(with_fields(STUDY, base=base).trial(done.params), MATERIALS)
     assert sum(1 for _ in run) > 0 and run.history.points[-1].val_error == done.values[0]
 
 

@@ -88,7 +88,7 @@ def test_what_a_worker_holds_beside_it_is_given_back_unharmed(
 ) -> None:
     """A slot that waited for somebody else's segment is interrupted, not lost, and is not saved on the way."""
     settings = create(tmp_path, slots=1)
-    first = Run(read(settings).spec.control_cells()[0][2], MATERIALS).names[1]
+    first = Run(read(settings).spec.arm_cells()[0][2], MATERIALS).names[1]
     assert StateStore(settings.states, "elsewhere:1:0").claim(first) is not None
     monkeypatch.setattr(live.Live, "evaluate", lambda *_: cuda.fail())
     assert left(settings).left.why == "device" and cuda.asked == ["synchronize"]

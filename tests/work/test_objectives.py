@@ -90,7 +90,7 @@ def test_what_is_not_minimised_is_recorded_too(found: tuple[Settings, StudyRecor
         r.history.points[-1].gflops for r in trial.runs if r.history
     )
     assert standard.values is not None and set(standard.values) == {"val_error"}
-    run = Run(study.spec.control_cells()[standard.slot][2], MATERIALS)
+    run = Run(study.spec.arm_cells()[standard.slot][2], MATERIALS)
     assert sum(1 for _ in run) and run.live.network.is_full
     assert {name: at_the_end(standard, name) for name in NAMES[1:]} == sizes(run)
     _, end = Journal(settings.journal_dir, STUDY.name).read("search-0003")[-1]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reprtune.errors import ReprtuneError
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.work.launch import Launcher, _Child
 from reprtune.work.process import EXIT_CODES, Left, Report, worker_name
@@ -42,8 +43,8 @@ class Replacing:
         self.said: list[str] = []
         self.launcher = Launcher(self.settings, "tiny", 1, None, page, str, lambda *_: None, self.said.append)
         self.started: list[tuple[int, str | None, dict[str, str]]] = []
-        self.storage, spec = new_study(folder / "reprtune.db")
-        self.queues = queues(self.storage, spec)
+        self.storage, _spec = new_study(folder / "reprtune.db")
+        self.queues = queues(StudyView(self.storage, "tiny"))
 
         def spawn(_context: Any, _tickets: Any, index: int, device: str | None = None) -> None:
             self.started.append((index, device, dict(self.launcher._uncapturable)))

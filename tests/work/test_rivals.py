@@ -16,7 +16,7 @@ def trial(outcome: str) -> TrialRecord:
     """At its second seed, after a whole first one."""
     first = SeedRun(seed=0, rungs=FIRST, planned_gflops=2.0)
     return TrialRecord(
-        number=0, slot=0, arm=None, seed=1, outcome=outcome, rungs=SECOND, planned_gflops=3.0, earlier=(first,)
+        section="search", number=0, slot=0, arm=None, seed=1, outcome=outcome, rungs=SECOND, planned_gflops=3.0, earlier=(first,)
     )  # fmt: skip
 
 
@@ -33,4 +33,4 @@ def test_a_seed_that_came_to_a_bad_end_is_no_rival_and_those_before_it_stay(outc
 
 def test_a_seed_without_a_rung_is_none() -> None:
     """It has nothing to compare yet."""
-    assert by_seed(TrialRecord(number=0, slot=0, arm=None, seed=0, outcome="running")) == {}
+    assert by_seed(TrialRecord(section="search", number=0, slot=0, arm=None, seed=0, outcome="running")) == {}

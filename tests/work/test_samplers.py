@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.space import Choice, FloatRange
-from reprtune.spec.study import SAMPLERS
+from reprtune.study.queueing import refill
 from reprtune.work.queue import Queue
 from reprtune.work.samplers import population_size
 from tests.work.queueing import end, search_queue, take
@@ -51,7 +52,7 @@ def test_a_resumed_study_draws_as_an_uninterrupted_one(tmp_path: Path, sampler: 
     queue.give_back(take(queue), {"outcome": "interrupted"})
     found += finish(queue, n - 10)
     take(queue, "gone")
-    assert queue.release_worker("gone") == 1 and queue.requeue() == 1
+    assert queue.release_worker("gone") == 1 and refill(queue.view) == 1
     found += finish(queue, 1)
     assert found == whole and queue.pending() == 0
 
@@ -76,7 +77,7 @@ def test_a_draw_that_does_not_fit_is_followed_by_another(tmp_path: Path, sampler
         drawn.append(trial.params["lr"])
         trial.set_constraint("fits", 0.5)
         end(queue, trial, "infeasible")
-        queue.requeue()
+        refill(queue.view)
     assert len(set(drawn)) == 5
 
 

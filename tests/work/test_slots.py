@@ -18,8 +18,10 @@ from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed, open_storage
 from reprtune.record.locks import database_lock
-from reprtune.record.storage import SEED_PREFIX
-from reprtune.work.queue import MAX_LOST, Queue, queues
+from reprtune.record.trials import SEED_PREFIX, outcome
+from reprtune.record.view import StudyView
+from reprtune.study.queueing import MAX_LOST, refill
+from reprtune.work.queue import Queue, queues
 from tests.postgres import PostgreSQL
 from tests.stored import LEASE, new_study
 from tests.work.queueing import VALUES, end, fall_silent, outcomes, search_queue, take
@@ -41,8 +43,8 @@ def test_slots_are_taken_in_order_each_once_until_none_waits(queue: Queue) -> No
 
 def test_controls_are_taken_before_the_search_and_draw_nothing(tmp_path: Path) -> None:
     """Everything is compared with them."""
-    storage, spec = new_study(tmp_path / "x.db")
-    controls, search = queues(storage, spec)
+    storage, _spec = new_study(tmp_path / "x.db")
+    controls, search = queues(StudyView(storage, "tiny"))
     assert (controls.name, controls.n_slots) == ("tiny.controls", 4) and search.n_slots == 4
     trial = take(controls)
     assert trial.user_attrs["arm"] == "standard" and trial.params == {}
@@ -59,11 +61,11 @@ def test_many_at_once_never_take_one_slot_twice(
         storage, spec = new_study(url, slots=40)
     else:
         url = f"sqlite:///{tmp_path}/x.db"
-        storage, spec = new_study(tmp_path / "x.db", slots=40)
+        storage, _spec = new_study(tmp_path / "x.db", slots=40)
     taken: list[int] = []
 
     def work(worker: str) -> None:
-        own = queues(open_storage(url), spec)[1]
+        own = queues(StudyView(open_storage(url), "tiny"))[1]
         while (trial := own.take(worker, LEASE)) is not None:
             taken.append(trial.user_attrs["slot"])
         own.storage.engine.dispose()
@@ -74,7 +76,7 @@ def test_many_at_once_never_take_one_slot_twice(
     for thread in threads:
         thread.join()
     assert sorted(taken) == list(range(40))
-    trials = queues(storage, spec)[1].trials()
+    trials = queues(StudyView(storage, "tiny"))[1].trials()
     assert len(trials) == 40 and {t.state for t in trials} == {TrialState.RUNNING}
     storage.engine.dispose()
 
@@ -89,7 +91,7 @@ def test_a_slot_that_was_queued_twice_runs_once(queue: Queue) -> None:
         (0, "duplicate"), (0, "running"), (1, "waiting"), (2, "waiting"), (3, "waiting")
     ]  # fmt: skip
     end(queue, first)
-    assert take(queue).user_attrs["slot"] == 1 and queue.requeue() == 0 and queue.pending() == 3
+    assert take(queue).user_attrs["slot"] == 1 and refill(queue.view) == 0 and queue.pending() == 3
 
 
 def test_a_trial_that_is_no_slot_is_left_alone(queue: Queue) -> None:
@@ -123,7 +125,7 @@ def test_a_slot_that_is_given_back_goes_on_as_the_same_trial(queue: Queue) -> No
     assert copy.datetime_start is not None and copy.user_attrs["lease"] == LEASE
     again = take(queue, "other")
     assert again.number == trial.number and again.params == params and again.user_attrs["attempt"] == 1
-    assert queue.requeue() == 0
+    assert refill(queue.view) == 0
 
 
 def test_a_slot_ended_while_it_waits_spends_nothing_twice(queue: Queue) -> None:
@@ -149,13 +151,13 @@ def test_a_slot_whose_worker_vanished_is_queued_with_its_parameters(queue: Queue
     """After the grace period, not before; the new attempt comes before slots that were never begun."""
     trial = take(queue)
     fall_silent(queue.storage, trial, seconds=10)
-    assert queue.reap() == set() and queue.requeue() == 0
+    assert queue.reap() == set() and refill(queue.view) == 0
     fall_silent(queue.storage, trial, seconds=40)
-    assert queue.reap() == {"w"} and queue.requeue() == 1
+    assert queue.reap() == {"w"} and refill(queue.view) == 1
     again = take(queue)
     assert again.user_attrs["slot"] == 0 and again.number == 4 and again.params == trial.params
     assert again.user_attrs["attempt"] == 1
-    assert queue.reap() == set() and queue.requeue() == 0
+    assert queue.reap() == set() and refill(queue.view) == 0
 
 
 def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
@@ -189,7 +191,7 @@ def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
                 sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-1 day')")
             )
         queue.reap()
-        queue.requeue()
+        refill(queue.view)
         trial = take(queue, "next")
         assert trial.user_attrs["slot"] == 0 and len(trial.params) == 4
         assert [o for _, o in outcomes(queue)].count("running") == 1
@@ -203,7 +205,7 @@ def test_a_trial_without_a_beat_is_noticed_and_reaped(queue: Queue) -> None:
     assert queue.reap() == set()  # from now on it can grow stale
     fall_silent(queue.storage, orphan)
     queue.reap()
-    assert outcomes(queue)[0] == (0, "lost") and queue.requeue() == 1
+    assert outcomes(queue)[0] == (0, "lost") and refill(queue.view) == 1
     assert take(queue).user_attrs["slot"] == 0
 
 
@@ -212,7 +214,7 @@ def test_the_slots_of_a_worker_that_is_known_to_be_dead_are_free_at_once(queue: 
     mine, others = take(queue, "dead"), take(queue, "alive")
     assert queue.release_worker("dead") == 1 and queue.release_worker("dead") == 0
     assert outcomes(queue)[:2] == [(0, "lost"), (1, "running")]
-    assert queue.requeue() == 1
+    assert refill(queue.view) == 1
     assert take(queue).params == mine.params and others.user_attrs["slot"] == 1
 
 
@@ -220,7 +222,7 @@ def test_a_worker_that_comes_back_cannot_write(queue: Queue) -> None:
     """Its trial was failed and its slot given to another: neither result nor outcome of it is taken."""
     trial = take(queue, "asleep")
     queue.release_worker("asleep")
-    queue.requeue()
+    refill(queue.view)
     take(queue, "other")
     for write in (
         lambda: queue.give_back(trial, {"outcome": "interrupted"}),
@@ -239,12 +241,10 @@ def test_a_slot_that_kills_its_workers_is_given_up_with_a_reason(queue: Queue) -
         queue.give_back(take(queue), {"outcome": "interrupted"})
         assert take(queue).user_attrs["slot"] == 0 and queue.pending() == 4
         queue.release_worker("w")
-        assert queue.requeue() == 1, i
-    assert queue.pending() == 3 and queue.requeue() == 0
+        assert refill(queue.view) == 1, i
+    assert queue.pending() == 3 and refill(queue.view) == 0
     last = queue.trials()[-1]
-    assert (
-        stored.outcome(last) == "error" and f"vanished {MAX_LOST} times" in last.user_attrs["result"]["error"]
-    )
+    assert outcome(last) == "error" and f"vanished {MAX_LOST} times" in last.user_attrs["result"]["error"]
     assert stored.read_study(queue.storage, "tiny").pending() == 7
     assert take(queue).user_attrs["slot"] == 1
 
@@ -257,14 +257,14 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
     trial.set_user_attr(f"{SEED_PREFIX}0", {"seed": 0})
     queue.give_up(trial, "CUDA error: no")
     assert outcomes(queue)[0] == (0, "lost") and outcomes(queue)[-1] == (0, "interrupted")
-    assert queue.requeue() == 1
+    assert refill(queue.view) == 1
     assert take(queue).user_attrs[f"{SEED_PREFIX}0"] == {"seed": 0}
     for _ in range(MAX_LOST - 1):
         trial = next(t for t in queue.trials() if t.state == TrialState.RUNNING)
         queue.give_up(optuna.Trial(queue.study(), trial._trial_id), "CUDA error: no")
-        queue.requeue()
+        refill(queue.view)
         queue.take("w", LEASE)
-    error = next(t.user_attrs["result"]["error"] for t in queue.trials() if stored.outcome(t) == "error")
+    error = next(t.user_attrs["result"]["error"] for t in queue.trials() if outcome(t) == "error")
     assert error == f"given up: its worker vanished {MAX_LOST} times (CUDA error: no)"
 
 
@@ -272,7 +272,7 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
 def test_a_slot_that_is_used_up_never_runs_again(queue: Queue, outcome: str) -> None:
     """Whatever the end was."""
     end(queue, take(queue), outcome)
-    assert queue.pending() == 3 and queue.requeue() == 0 and take(queue).user_attrs["slot"] == 1
+    assert queue.pending() == 3 and refill(queue.view) == 0 and take(queue).user_attrs["slot"] == 1
 
 
 def test_several_may_requeue_at_once(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_several_may_requeue_at_once(tmp_path: Path) -> None:
     queue = search_queue(tmp_path / "x.db")
     take(queue)
     queue.release_worker("w")
-    threads = [threading.Thread(target=queues(queue.storage, queue.spec)[1].requeue) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: refill(StudyView(queue.storage, "tiny"))) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

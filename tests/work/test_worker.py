@@ -69,7 +69,7 @@ def test_what_trials_share_is_trained_once_and_ends_as_if_alone(whole: Any) -> N
     spent = sum(t.result["steps_spent"] for t in trials)
     alone = sum(t.result["steps_alone"] for t in trials)
     assert alone == 8 * len(trials) and spent < alone
-    cells = study.spec.control_cells()
+    cells = study.spec.arm_cells()
     for trial in trials:
         spec = study.spec.trial(trial.params) if trial.arm is None else cells[trial.slot][2]
         run = Run(spec, MATERIALS)
@@ -206,7 +206,7 @@ def test_a_worker_takes_another_slot_while_one_is_blocked(tmp_path: Path) -> Non
     """Somebody else trains the first segment of seed 0: the seed-1 control goes on meanwhile."""
     settings = create(tmp_path, slots=1)
     spec = read(settings).spec
-    first = Run(spec.control_cells()[0][2], MATERIALS).names[1]
+    first = Run(spec.arm_cells()[0][2], MATERIALS).names[1]
     claim = StateStore(settings.states, "elsewhere:1:0").claim(first)
     assert claim is not None
     ended: list[str] = []

@@ -12,14 +12,17 @@ from typing import Any
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
 from reprtune.study.create import find_facts
+from reprtune.study.queueing import fill_new
 from reprtune.training.device import choose_device
 from reprtune.training.run import Materials
 from reprtune.work.process import Known, Report
 from reprtune.work.queue import Queue, queues
 from reprtune.work.worker import Worker
+from tests.flat import with_fields
 from tests.stored import empty_storage, record
 from tests.tiny_study import STUDY
 
@@ -51,10 +54,11 @@ class Counted:
 
 def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Settings:
     """A runs folder with the tiny study, some fields of it changed, and no MLflow; or that study in a storage."""
-    spec: StudySpec = replace(STUDY, **changes)
+    spec: StudySpec = with_fields(STUDY, **changes)
     settings = Settings(runs_dir=folder, storage=storage, device="cpu")
     database = empty_storage(folder / "reprtune.db") if storage is None else open_storage(storage)
-    stored.create(database, replace(record(spec), facts=find_facts(spec, MATERIALS)))
+    new = replace(record(spec), facts=find_facts(spec, MATERIALS))
+    stored.create(database, new, lambda: fill_new(StudyView(database, spec.name), new))
     database.engine.dispose()
     return settings
 
@@ -71,12 +75,11 @@ def make_worker(
     leaving: Callable[[], bool] = lambda: False,
     index: int = 0,
     known: Known | None = None,
-    confirms: bool = False,
     accept_code: bool = False,
 ) -> Worker:
     return Worker(
         settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving,
-        confirms=confirms, known=known, accept_code=accept_code,
+        known=known, accept_code=accept_code,
     )  # fmt: skip
 
 
@@ -120,7 +123,7 @@ def read(settings: Settings) -> StudyRecord:
 
 def both_queues(settings: Settings) -> list[Queue]:
     storage = open_storage(settings.storage_url)
-    return queues(storage, stored.read_study(storage, STUDY.name).spec)
+    return queues(StudyView(storage, "tiny"))
 
 
 def settled(study: StudyRecord) -> dict[tuple[str | None, int], tuple[Any, ...]]:

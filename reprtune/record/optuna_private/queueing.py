@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.storages import RDBStorage
@@ -18,15 +19,23 @@ from reprtune.record.optuna_private.reading import ATTRIBUTES, SYSTEM, TRIALS
 FIXED = "fixed_params"  # Optuna's name of the parameters that a queued trial comes with
 
 
-def enqueue(storage: RDBStorage, study_id: int, slots: Sequence[Mapping[str, Any]]) -> None:
-    """Queue a trial with these user attributes for each, in their order: all of them or none. Nobody else
-    may queue trials in the study meanwhile."""
-    if not slots:
+@dataclass(frozen=True)
+class Queued:
+    """A trial that is queued: its user attributes, and the parameters that it comes with."""
+
+    attrs: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def enqueue(storage: RDBStorage, study_id: int, trials: Sequence[Queued]) -> None:
+    """Queue trials, in their order: all of them or none. Nobody else may queue trials in the study meanwhile."""
+    if not trials:
         return
     with storage.engine.begin() as connection:
-        ids = _waiting(connection, study_id, len(slots))
-        connection.execute(insert(SYSTEM), [_cell(one, FIXED, {}) for one in ids])
-        cells = [_cell(one, *item) for one, attrs in zip(ids, slots, strict=True) for item in attrs.items()]
+        ids = _waiting(connection, study_id, len(trials))
+        both = list(zip(ids, trials, strict=True))
+        connection.execute(insert(SYSTEM), [_cell(one, FIXED, dict(trial.params)) for one, trial in both])
+        cells = [_cell(one, *item) for one, trial in both for item in trial.attrs.items()]
         if cells:
             connection.execute(insert(ATTRIBUTES), cells)
 

@@ -44,6 +44,8 @@ class Section:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        if "." in self.name:
+            raise SpecError(f"The name of a section holds no '.', but got {self.name!r}.")
         self.check()
 
     def check(self) -> None:

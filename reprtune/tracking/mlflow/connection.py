@@ -188,14 +188,10 @@ def _describe(
 ) -> None:
     from mlflow.entities import Param, RunTag
 
-    params = {
-        "sampler": study.sampler,
-        "slots": study.slots,
-        "seed": study.seed,
-        "objectives": ", ".join(study.objectives),
-        "stop.rule": study.stop.rule,
-        "stop.min_comparable": study.stop.min_comparable,
-    }
+    params: dict[str, Any] = {"objectives": ", ".join(study.objectives)}
+    if (search := study.search) is not None:
+        params |= {"sampler": search.sampler, "slots": search.slots, "seed": search.seed}
+        params |= {f"stop.{option}": value for option, value in to_plain(search.stop).items()}
     tags = {
         "reprtune.study": study.name,
         "reprtune.digest": digest,

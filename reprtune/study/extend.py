@@ -1,0 +1,72 @@
+"""More seeds for a section that has them: its next value is stored beside the study, and queued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from optuna.storages import RDBStorage
+
+from reprtune.errors import SpecError, StudyError
+from reprtune.record.locks import database_lock
+from reprtune.record.schema import StudyRecord
+from reprtune.record.storage import add_section, read_study
+from reprtune.record.view import StudyView
+from reprtune.spec.sections.arms import Arms
+from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.study.confirm import fresh_seeds
+from reprtune.study.queueing import refill_locked
+
+
+@dataclass(frozen=True)
+class Extended:
+    """What was added: `section` with its further `seeds`, and how many runs were queued."""
+
+    section: str
+    seeds: tuple[int, ...]
+    n_new: int
+
+
+def extend_study(
+    storage: RDBStorage, name: str, n_seeds: int, section: str | None = None, *, accept_code: bool = False
+) -> Extended:
+    """Give a section `n_seeds` further seeds, which nothing in the study has had.
+
+    Args:
+        section: its name; None = the arms, where the study has one section of them.
+        accept_code: also where the code here is not the study's.
+
+    Raises:
+        SpecError: the number is too small, or there is no such section.
+        StudyError: the section has no seeds that can be more, or the code here is not the study's.
+    """
+    if n_seeds < 1:
+        raise SpecError(f"seeds must be at least 1, but got {n_seeds}.", "It counts the further ones.")
+    with database_lock(storage):
+        study = read_study(storage, name, histories=False)
+        old = _chosen(study, section)
+        from reprtune.study.code import check_code  # loads torch
+
+        check_code(study, accept=accept_code)
+        new = replace(old, seeds=(*old.seeds, *fresh_seeds(study, n_seeds)))
+        add_section(storage, study, new)
+        return Extended(new.name, new.seeds[len(old.seeds) :], refill_locked(StudyView(storage, name)))
+
+
+def _chosen(study: StudyRecord, section: str | None) -> Arms | Confirmation:
+    spec = study.spec
+    if section is None:
+        if len(spec.comparisons) != 1:
+            names = [one.name for one in spec.comparisons]
+            raise StudyError(
+                f"{spec.name!r} has {len(names)} sections of arms, so that one must be named.",
+                f"They are: {', '.join(names)}." if names else "Only arms and confirmations have more seeds.",
+            )
+        return spec.comparisons[0]
+    found = spec.section(section)
+    if not isinstance(found, (Arms, Confirmation)):
+        raise StudyError(
+            f"The section {section!r} of {spec.name!r} cannot have more seeds: a search trains each setting with "
+            "as many as it was created with.",
+            "Confirm its leaders with more seeds: python cli.py study confirm " + spec.name,
+        )
+    return found

@@ -1,0 +1,133 @@
+"""The one place in which a cell becomes a trial in the queue.
+
+Every section is asked what it has to do; a cell of which no attempt counts is queued: one that was never queued, one
+whose worker has vanished or had to leave, one that failed and is to be repaired. A slot whose parameters were
+drawn keeps them, and so goes on from its last state. All of it happens under the database's lock, and may be done at
+any time, by anybody, any number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from reprtune.record.locks import database_lock
+from reprtune.record.optuna_private.queueing import Queued, enqueue
+from reprtune.record.optuna_private.trials import trial_id
+from reprtune.record.schema import OUTCOMES, StudyRecord
+from reprtune.record.storage import repaired, section_study
+from reprtune.record.trials import SEED_PREFIX, outcome
+from reprtune.record.view import StudyView
+from reprtune.spec.study import AnySection
+from reprtune.study.sections.cell import Cell, Key, key
+from reprtune.study.sections.next_work import next_work
+
+MAX_LOST = 5  # a slot whose worker vanished so often is left alone
+OF_SLOT = (
+    "slot",
+    "arm",
+    "seed",
+    "settings",
+    "setting",
+    "repeats",
+    "first_seed",
+)  # the same for all attempts at a slot
+FAULT = "fault"  # attribute: what the device said when a lost attempt took it from its worker
+
+
+def refill(view: StudyView) -> int:
+    """Queue what the sections want and no attempt is at; returns how many trials.
+
+    Raises:
+        StudyError: the study is gone, or damaged.
+    """
+    with database_lock(view.storage):
+        return refill_locked(view)
+
+
+def refill_locked(view: StudyView) -> int:
+    """The same, for who has the lock."""
+    study = view.record()
+    wanted = next_work(study)
+    return sum(_fill(view, study, section, wanted[section.name]) for section in study.spec.sections)
+
+
+def fill_new(view: StudyView, study: StudyRecord) -> None:
+    """Queue the first cells of a study that nobody sees yet."""
+    wanted = next_work(study)
+    for section in study.spec.sections:
+        _fill(view, study, section, wanted[section.name])
+
+
+def holds_slot(trial: FrozenTrial) -> bool:
+    """Does the attempt use its slot up, or may it still do so?"""
+    return OUTCOMES[outcome(trial)][1]
+
+
+def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Sequence[Cell]) -> int:
+    trials = view.frozen(study.spec, section)
+    gone = {*repaired(view.storage, study.spec.name).get(section.name, ())} if trials else set()
+    attempts: dict[Key, list[FrozenTrial]] = {}
+    for trial in trials:
+        attempts.setdefault(key(trial.user_attrs), []).append(trial)
+    covered = {
+        at for at, tried in attempts.items() if any(holds_slot(t) and t.number not in gone for t in tried)
+    }
+    missing = {cell.key: cell for cell in cells if cell.key not in covered}
+    if not missing:
+        return 0
+    free = 1 + max((trial.user_attrs["slot"] for trial in trials), default=-1)
+    study_id = view.storage.get_study_id_from_name(section_study(study.spec, section))
+    queued: list[Queued] = []
+    for at, cell in missing.items():
+        tried = sorted(attempts.get(at, ()), key=_ended)
+        if not tried:
+            slot = cell.slot if cell.slot is not None else free
+            free = max(free, slot + 1)
+            queued.append(Queued(cell.attrs(slot)))
+            continue
+        last = view.storage.get_trial(trial_id(tried[-1]))  # with the histories of the seeds it has finished
+        before = max((t.number for t in tried if t.number in gone), default=-1)
+        if sum(t.number > before and outcome(t) == "lost" for t in tried) >= MAX_LOST:
+            view.storage.create_new_trial(study_id, template_trial=_given_up(last))
+        else:
+            queued.append(_again(last, len(tried)))
+    enqueue(view.storage, study_id, queued)
+    return len(missing)
+
+
+def _again(last: FrozenTrial, n_attempts: int) -> Queued:
+    """A further attempt at a slot; `last` is the one before."""
+    keep = outcome(last) not in ("infeasible", "repeated")
+    attrs = _of_slot(last, keep_seeds=keep)
+    return Queued({**attrs, "attempt": n_attempts}, dict(last.params) if keep else {})
+
+
+def _of_slot(last: FrozenTrial, *, keep_seeds: bool = True) -> dict[str, Any]:
+    """What says which slot an attempt is at, and the seeds that are finished."""
+    attrs: Mapping[str, Any] = last.user_attrs
+    return {k: v for k, v in attrs.items() if k in OF_SLOT or (keep_seeds and k.startswith(SEED_PREFIX))}
+
+
+def _given_up(last: FrozenTrial) -> FrozenTrial:
+    """An attempt that says why there will be no other."""
+    why = last.user_attrs.get(FAULT, "killed for memory?")
+    error = f"given up: its worker vanished {MAX_LOST} times ({why})"
+    return optuna.trial.create_trial(
+        state=TrialState.FAIL,
+        params=last.params,
+        distributions=last.distributions,
+        user_attrs={
+            **_of_slot(last),
+            "lease": last.user_attrs.get("lease", {}),
+            "result": {"outcome": "error", "error": error},
+        },
+    )
+
+
+def _ended(trial: FrozenTrial) -> float:
+    """When; a trial that was given back has a smaller number than the copy that keeps its attempt."""
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0

@@ -1,0 +1,58 @@
+"""Slots that failed, queued again: the failed attempt stays in the record and counts no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.storages import RDBStorage
+
+from reprtune.errors import StudyError
+from reprtune.record.locks import database_lock
+from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.slots import find_slot, slot_name
+from reprtune.record.storage import mark_repaired, read_study
+from reprtune.record.view import StudyView
+from reprtune.study.queueing import refill_locked
+
+FAILURES = ("error", "out-of-memory")
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The names of the slots that were queued again."""
+
+    slots: tuple[str, ...]
+
+
+def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> Repaired:
+    """Queue the failed slots of a study again, or those that are named. A slot of a search keeps what was drawn
+    for it, and goes on from its last state.
+
+    Raises:
+        StudyError: there is no such study or slot, or a slot that is named has not failed.
+    """
+    with database_lock(storage):
+        study = read_study(storage, name, histories=False)
+        chosen = [_failed(study, slot) for slot in slots] if slots else failed(study)
+        for section in {trial.section for trial in chosen}:
+            mark_repaired(storage, name, section, [t.number for t in chosen if t.section == section])
+        if chosen:
+            refill_locked(StudyView(storage, name))
+    return Repaired(tuple(map(slot_name, chosen)))
+
+
+def failed(study: StudyRecord) -> list[TrialRecord]:
+    """The attempts by which a slot was used up without a result, for a reason that may be gone."""
+    return [trial for trial in study.everything if trial.is_final and trial.outcome in FAILURES]
+
+
+def _failed(study: StudyRecord, name: str) -> TrialRecord:
+    trial = find_slot(study, name)
+    if not (trial.is_final and trial.outcome in FAILURES):
+        said = ", ".join(map(slot_name, failed(study)))
+        raise StudyError(
+            f"Slot {name} of {study.spec.name!r} has not failed: it is {trial.outcome}.",
+            f"Failed have: {said}." if said else "None of its slots has failed.",
+        )
+    return trial
