@@ -23,8 +23,8 @@ from benchmarks.machine import describe
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.device import choose_device
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.platform.device import choose_device
 
 BASE = {
     "model.name": "convnet-3",

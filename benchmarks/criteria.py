@@ -35,13 +35,13 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.criteria import ScoreContext, score_filters
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.trial_networks import Live
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Part
-from reprtune.training.device import choose_device
-from reprtune.training.live import Live
-from reprtune.training.overlaps import detached
-from reprtune.training.run import Materials, Run
+from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.platform.device import choose_device
 
 Scores = Mapping[str, Tensor]
 MEASURES = ("pearson", "spearman", "spearman within a layer")

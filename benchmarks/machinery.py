@@ -27,8 +27,8 @@ from reprtune.spec.space import FloatRange
 from reprtune.spec.study import StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
-from reprtune.training.device import choose_device, keep_freed_memory
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.platform.device import choose_device, keep_freed_memory
 from reprtune.work.process import Report
 from reprtune.work.worker import Worker
 

@@ -23,8 +23,8 @@ from reprtune.spec.edit import changed
 from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import FloatRange, Range
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import keep_freed_memory
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.platform.device import keep_freed_memory
 from studies.repr_ablation import STUDY
 
 SPACE = {short_path(path): range_ for path, range_ in STUDY.space.items()}  # as the stored draws name them

@@ -26,8 +26,8 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import set_numerics
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.platform.device import set_numerics
 
 N_IMAGES, BATCH_SIZE = 10_000, 128
 SPARE = 0.004  # share of the images for the parts our trial sets aside: too few to cost time

@@ -56,9 +56,9 @@ def train(
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
     from dashboards.terminal import TrialProgress, trial_result
-    from reprtune.training.export import check_folder, files, from_run, write
-    from reprtune.training.run import Run
-    from reprtune.training.single import train_one
+    from reprtune.training.chain.chain import Run
+    from reprtune.training.chain.train_one import train_one
+    from reprtune.training.export.network import check_folder, files, from_run, write
 
     def keep(run: Run) -> None:
         if export is not None:

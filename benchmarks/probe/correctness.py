@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from benchmarks.probe.results import Results, Skipped
 from benchmarks.probe.trials import TINY_STEPS, Trials, distance, finish, tensors
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data.batches import evaluation_batches
-from reprtune.training.device import is_out_of_memory, release_cached_memory
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Run
+from reprtune.training.platform.device import is_out_of_memory, release_cached_memory
 
 ADAM = {"training.optimizer": "adam", "training.lr": 1e-3}
 BY_FILTER = {"training.bias_correction": "filter"}

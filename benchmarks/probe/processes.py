@@ -17,9 +17,9 @@ import torch
 from benchmarks.machine import ROOT
 from benchmarks.probe.results import Results
 from benchmarks.probe.trials import Trials, finish, tensors
-from reprtune.training.device import make_deterministic, set_numerics
-from reprtune.training.device_faults import fault
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.platform.device import make_deterministic, set_numerics
+from reprtune.training.platform.device_faults import fault
 
 LIMIT_SECONDS = 100.0  # for all of them together
 RESNET = {"model.name": "resnet-8", "model.width": 8}

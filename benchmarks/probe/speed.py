@@ -20,9 +20,9 @@ from benchmarks.plain_loop import PlainLoop, set_precision
 from benchmarks.probe.results import Results, Skipped
 from benchmarks.probe.trials import Trials
 from reprtune.spec.edit import changed
-from reprtune.training.device import set_numerics, threads
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.trial_networks import Live
+from reprtune.training.platform.device import set_numerics, threads
 
 MODELS = ("convnet-3", "resnet-20")
 KINDS = ("bf16", "tf32", "fp32")

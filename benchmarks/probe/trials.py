@@ -22,9 +22,10 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import graph, state
-from reprtune.training.device import set_numerics
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.descent import cuda_graph
+from reprtune.training.platform.device import set_numerics
 
 TINY_STEPS = 48
 N_CLASSES = 10
@@ -101,8 +102,8 @@ class Trials:
         elif how == "graph":
             capture = importlib.import_module("tests.training.recorded").Capture()
             with (
-                patch.object(graph, "why_eager", lambda *_: None),
-                patch.object(graph, "capture_on_cuda", capture),
+                patch.object(cuda_graph, "why_eager", lambda *_: None),
+                patch.object(cuda_graph, "capture_on_cuda", capture),
             ):
                 yield
         else:

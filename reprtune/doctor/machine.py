@@ -15,10 +15,10 @@ from reprtune.record.storage import read_study
 from reprtune.settings import Settings
 from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_user_code
-from reprtune.training import health, nvidia
+from reprtune.training.chain.chain import Materials
 from reprtune.training.data.memory import free_ram
-from reprtune.training.device import MEND, choose_device, describe
-from reprtune.training.run import Materials
+from reprtune.training.platform import health, nvidia
+from reprtune.training.platform.device import MEND, choose_device, describe
 
 GB = 1e9
 LITTLE_MEMORY = 1 * GB

@@ -31,9 +31,9 @@ from reprtune.spec.objectives import ERROR
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_user_code
-from reprtune.training.device import TORCH_VERSION, describe, open_device
-from reprtune.training.run import Materials, Run
-from reprtune.training.state import bits_equal, decode
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.state import bits_equal, decode
+from reprtune.training.platform.device import TORCH_VERSION, describe, open_device
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
 CURVES = (ERROR, "val_loss", "train_loss", "lr", "gflops")

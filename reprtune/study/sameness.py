@@ -7,9 +7,9 @@ from reprtune.importing import PREFIX
 from reprtune.record.schema import StudyRecord
 from reprtune.study.code import ACCEPT
 from reprtune.tracking.environment import packages_digest
-from reprtune.training import user_code
-from reprtune.training.device import is_out_of_memory
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import Materials
+from reprtune.training.platform import user_code
+from reprtune.training.platform.device import is_out_of_memory
 
 
 def same_packages(study: StudyRecord) -> bool:

@@ -21,11 +21,11 @@ from reprtune.record.storage import seed_attr, stored_seeds
 from reprtune.spec.objectives import ERROR, OF_CONTROLS
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.rungs import should_stop
-from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
-from reprtune.training.device_faults import fault, first_line
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Run, Update
+from reprtune.training.chain.chain import Run, Update
+from reprtune.training.chain.trial_networks import Interrupted
+from reprtune.training.descent.cuda_graph import CaptureFailed
+from reprtune.training.platform.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
+from reprtune.training.platform.device_faults import fault, first_line
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
 from reprtune.work.queue import PAUSED, Queue

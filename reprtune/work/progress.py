@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from reprtune.spec.objectives import ERROR
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
 
 
 def progress(run: Run, seed: int) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from reprtune.tracking import environment
 from reprtune.tracking.events import begin_event, end_event, metrics_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlmodel import as_mlflow_model
-from reprtune.training.export import files, from_run
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.export.network import files, from_run
 from reprtune.work.surroundings import Surroundings
 
 WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end

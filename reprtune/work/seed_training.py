@@ -9,8 +9,8 @@ from typing import Any
 from reprtune.record.pack import pack
 from reprtune.spec import objectives
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.run import Run, Update
-from reprtune.training.schedule import Segment
+from reprtune.training.chain.chain import Run, Update
+from reprtune.training.chain.plan import Segment
 from reprtune.work.progress import progress
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.surroundings import Surroundings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reprtune.spec.study import StudySpec
 from reprtune.states.store import StateStore
 from reprtune.tracking.journal import Journal
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import Materials
 from reprtune.work.budget import Budget
 from reprtune.work.process import PlotPage
 

@@ -24,9 +24,9 @@ from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_user_code, same_packages
 from reprtune.tracking.environment import machine_tags, packages
 from reprtune.tracking.journal import Journal
-from reprtune.training.device import Device, describe, open_device
-from reprtune.training.device_faults import DeviceError, check_computes, fault, first_line
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import Materials
+from reprtune.training.platform.device import Device, describe, open_device
+from reprtune.training.platform.device_faults import DeviceError, check_computes, fault, first_line
 from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
 from reprtune.work.lease import Heartbeat

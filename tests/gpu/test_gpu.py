@@ -17,14 +17,14 @@ from torch import Tensor
 from reprtune.settings import Settings
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import state
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.train_one import MEANINGS, train_one
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data.batches import Batches
-from reprtune.training.device import set_numerics, tf32
-from reprtune.training.graph import Eager, GraphStep, waiting_refused
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Materials, Run
-from reprtune.training.single import MEANINGS, train_one
-from reprtune.training.step import Step
+from reprtune.training.descent.cuda_graph import Eager, GraphStep, waiting_refused
+from reprtune.training.descent.step import Step
+from reprtune.training.platform.device import set_numerics, tf32
 from tests.conftest import ROOT
 from tests.training.hand_sliced import SmallConvNet, convnet_indices, cut, fill, outside, plain_sgd
 from tests.training.tiny import SPEC, STEPS, go, same_bits, spec, until
@@ -169,9 +169,9 @@ FAILED_CAPTURE = """
 import os
 from pathlib import Path
 import torch
-from reprtune.training.device import open_device
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.run import Materials, Run
+from reprtune.training.platform.device import open_device
+from reprtune.training.descent.cuda_graph import CaptureFailed
+from reprtune.training.chain.chain import Materials, Run
 from reprtune.settings import Settings
 from tests.training.tiny import SPEC, go
 run = Run(SPEC, Materials(Path("nowhere"), open_device(Settings(device="cuda"))))
@@ -225,8 +225,8 @@ import hashlib, sys
 from pathlib import Path
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
-from reprtune.training import state
-from reprtune.training.single import train_one
+from reprtune.training.chain import state
+from reprtune.training.chain.train_one import train_one
 from tests.training.tiny import spec
 trial = spec(**{"task.augment": "crop+flip", "model.name": "resnet-8", "model.width": 8})
 settings = Settings(runs_dir=Path(sys.argv[1]), device="cuda", deterministic=True)

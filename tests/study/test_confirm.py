@@ -24,7 +24,7 @@ from reprtune.states.store import StateStore
 from reprtune.study.confirm import fresh_seeds, plan_confirmation, prepare_confirmation
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
 from reprtune.work.launch import Launcher
 from reprtune.work.queue import confirmation_queue
 from reprtune.work.worker import Worker

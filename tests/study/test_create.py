@@ -21,7 +21,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
 from reprtune.study.create import create_study, find_facts
 from reprtune.study.dry import dry_trials
-from reprtune.training import dropping
+from reprtune.training.chain import dropping
 from studies.repr_ablation import STUDY as ABLATION
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import MATERIALS

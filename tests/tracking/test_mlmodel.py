@@ -32,8 +32,8 @@ def exported(folder: Path) -> Path:
     """The network of a short training, as MLflow gets it."""
     from reprtune.spec.edit import changed
     from reprtune.spec.trial import TrialSpec
-    from reprtune.training.export import files, from_run
-    from reprtune.training.run import Run
+    from reprtune.training.chain.chain import Run
+    from reprtune.training.export.network import files, from_run
     from tests.work.tiny_worker import MATERIALS
 
     run = Run(

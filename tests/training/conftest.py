@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reprtune.states.store import StateStore
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
 from tests.training.tiny import SPEC, finish
 
 

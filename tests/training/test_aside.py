@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reprtune.training import graph
-from reprtune.training.criteria import ScoreContext
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.live import Live
-from reprtune.training.overlaps import detached
-from reprtune.training.schedule import Event, Segment
-from reprtune.training.seeds import generator
-from reprtune.training.state import bits_equal, decode
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.state import bits_equal, decode
+from reprtune.training.chain.trial_networks import Live
+from reprtune.training.descent import cuda_graph
+from reprtune.training.parts.criteria import ScoreContext
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.dropping import shaken
 from tests.training.parts import DROPS, scored
 from tests.training.small_net import context, network
@@ -244,7 +244,7 @@ def test_holding_is_fast_in_a_graph(
 ) -> None:
     """Bounds are as their tensors are, also those of kernels in channels-last format and of Adam's counts; before
     and after steps in each phase, in their places."""
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
     one = live(spec(**{"model.name": name, "model.width": None, **optimizer}))
     held = one.network._held
     n_parameters = sum(1 for n in one.network.parameters if n != "fc.bias")

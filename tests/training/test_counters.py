@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reprtune.training import state
-from reprtune.training.counters import Counters
-from reprtune.training.filters import find_filters
-from reprtune.training.live import Interrupted, Live
-from reprtune.training.schedule import Event, Segment
+from reprtune.training.chain import state
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.descent.batch_counters import Counters
+from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images
 from tests.training.tiny import finish, live, spec
 from tests.training.toy_networks import conv

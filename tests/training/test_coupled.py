@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from reprtune.training.coupled import Group, Slot, coupled_groups
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.coupled_groups import Group, Slot, coupled_groups
 from tests.training.dropping import EXAMPLE
 from tests.training.gated_networks import NormedGate
 from tests.training.test_removal import built, own

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reprtune.errors import SpecError
-from reprtune.training.criteria.needs import check_needs
-from reprtune.training.overlaps import detached
+from reprtune.training.parts.criteria.requirements import check_needs
+from reprtune.training.parts.overlaps import detached
 from tests.training.parts import scored
 from tests.training.small_net import LAYERS, N_IMAGES, SmallNet, activations, context, images, network
 from tests.training.tiny import live, spec

@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from reprtune.spec.parts.restores import BATCH_NORMS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.restoring import _some_batches
+from reprtune.training.chain.trial_networks import Live
 from reprtune.training.data.task import Part
-from reprtune.training.filters import find_filters
-from reprtune.training.live import Live
 from reprtune.training.models import build_model
-from reprtune.training.restores.belongings import recalibrate, reset_channels
-from reprtune.training.restoring import _some_batches
-from reprtune.training.schedule import Event, Segment
-from reprtune.training.seeds import derive, generator
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts.restore_rules import recalibrate, reset_channels
+from reprtune.training.platform.seeds import derive, generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.parts import DROPS
 from tests.training.tiny import MATERIALS, assert_same_end, finish, live, same_bits, spec, stored
 

@@ -17,10 +17,10 @@ from reprtune.spec.codec import from_plain
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Run
 from reprtune.training.data.batches import evaluation_batches
-from reprtune.training.export import FILES, Network, Trained, files, from_run, from_state, write
+from reprtune.training.export.network import FILES, Network, Trained, files, from_run, from_state, write
 from reprtune.training.models import build_model
-from reprtune.training.run import Run
 from tests.training.tiny import finish, spec
 
 STANDARD = {"method": "standard", "training.total": "1ep"}

@@ -17,8 +17,8 @@ from benchmarks.probe import correctness, processes, speed
 from benchmarks.probe.results import Results
 from benchmarks.probe.trials import Trials
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.graph import Eager
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.descent.cuda_graph import Eager
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from reprtune.training import graph
-from reprtune.training.run import Run
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.chain.chain import Run
+from reprtune.training.descent import cuda_graph
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.own_code import Folder, folder
 from tests.training.recorded import Capture
 from tests.training.tiny import MATERIALS, assert_same_end, finish, names, spec
@@ -41,8 +41,8 @@ def test_half_the_gradients_are_half_the_learning_rate() -> None:
 def test_a_rule_is_part_of_a_captured_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replayed with the rest: the captured trial is the eager one."""
     eager = finish(spec(**HALF))
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-    monkeypatch.setattr(graph, "capture_on_cuda", capture := Capture())
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "capture_on_cuda", capture := Capture())
     captured = finish(spec(**HALF))
     assert capture.n_captures == 1
     assert_same_end(captured, eager)

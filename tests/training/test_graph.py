@@ -14,12 +14,12 @@ from torch import Tensor
 
 from reprtune.errors import SpecError
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import graph
-from reprtune.training.device import describe
-from reprtune.training.graph import Eager, GraphStep, Waits, undone, why_eager
-from reprtune.training.live import Interrupted, Live
-from reprtune.training.run import Run
-from reprtune.training.schedule import Segment
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.plan import Segment
+from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.descent import cuda_graph
+from reprtune.training.descent.cuda_graph import Eager, GraphStep, Waits, undone, why_eager
+from reprtune.training.platform.device import describe
 from tests.training.recorded import Capture, Recording
 from tests.training.tiny import (
     CPU,
@@ -63,16 +63,16 @@ TRIALS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def capture(monkeypatch: pytest.MonkeyPatch) -> Capture:
     """Every trial is captured, by a recording."""
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-    monkeypatch.setattr(graph, "capture_on_cuda", capture := Capture())
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "capture_on_cuda", capture := Capture())
     return capture
 
 
 def captured(trial: TrialSpec, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Run, Capture]:
     """The trial, to its end or until it is asked to stop, by a recording."""
     with monkeypatch.context() as patch:
-        patch.setattr(graph, "why_eager", lambda *_: None)
-        patch.setattr(graph, "capture_on_cuda", capture := Capture())
+        patch.setattr(cuda_graph, "why_eager", lambda *_: None)
+        patch.setattr(cuda_graph, "capture_on_cuda", capture := Capture())
         return finish(trial, **options), capture
 
 
@@ -220,8 +220,8 @@ def test_dropout_draws_the_numbers_of_an_eager_trial(monkeypatch: pytest.MonkeyP
         return everything(one)
 
     eager, without = trained(0.5), trained(0.0)
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-    monkeypatch.setattr(graph, "capture_on_cuda", Capture())
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "capture_on_cuda", Capture())
     replayed = trained(0.5)
     assert all(same_bits(tensor, replayed[key]) for key, tensor in eager.items())
     assert not torch.equal(eager["loss_sum"], without["loss_sum"])

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reprtune.training import graph
-from reprtune.training.live import Live
+from reprtune.training.chain.trial_networks import Live
+from reprtune.training.descent import cuda_graph
 from tests.training.tiny import live, spec
 
 RESERVES = ("aten::empty", "aten::new_empty")  # memory, and writes nothing
@@ -53,7 +53,7 @@ def test_a_step_starts_few_kernels_and_the_same_in_each_phase(
 ) -> None:
     """Forward, loss, backward, update and hold, of a network that one graph serves: full, as a sub-network, and
     full again."""
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
     changes, most = MOST[name]
     one = live(spec(**{"model.width": None, **changes}))
     everything = torch.ones(one.filters.n_filters, dtype=torch.bool)

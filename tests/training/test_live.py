@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from reprtune.errors import SpecError, StateError
 from reprtune.spec.training import PRECISIONS
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import state
-from reprtune.training.live import Live
+from reprtune.training.chain import state
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.trial_networks import Live
 from reprtune.training.models import build_model
-from reprtune.training.schedule import Event, Segment
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 from tests.training.tiny import MATERIALS, STEPS_PER_EPOCH, finish, live, same_bits, spec
 
 DROP, RESTORE = Event("drop", 8, 0), Event("restore", 16, 0)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import run as running
-from reprtune.training import state
-from reprtune.training.member import Interrupted
-from reprtune.training.run import Run
-from reprtune.training.seeds import derive
+from reprtune.training.chain import chain as running
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.member import Interrupted
+from reprtune.training.platform.seeds import derive
 from tests.training.tiny import (
     MATERIALS,
     SPEC,

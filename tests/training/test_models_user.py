@@ -11,8 +11,8 @@ import torch
 from reprtune.errors import ModelError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Run
 from reprtune.training.models import build_model
-from reprtune.training.run import Run
 from tests.conftest import ROOT
 from tests.training.own_code import Folder, folder
 from tests.training.tiny import MATERIALS, assert_same_end, finish, names, spec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reprtune.training.numbers import network_numbers
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.chain.network_numbers import network_numbers
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.test_subnetwork import SPECS, build, by_hand, choose, count_flops, kept_rows
 
 

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from reprtune.spec.task import AUGMENTATIONS
 from reprtune.training.data.pictures import PIECE, Pictures
 from reprtune.training.data.task import Part
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 from tests.training.tiny import MATERIALS, spec
 
 MEAN, STD = [0.5] * 3, [0.25] * 3

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from reprtune.states.store import StateStore
-from reprtune.training import run as module
-from reprtune.training.live import Interrupted, Live
-from reprtune.training.member import Member
-from reprtune.training.run import Keep, Run, Update
+from reprtune.training.chain import chain as module
+from reprtune.training.chain.chain import Keep, Run, Update
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Interrupted, Live
 from tests.training.tiny import (
     MATERIALS,
     SPEC,

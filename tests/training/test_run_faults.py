@@ -12,9 +12,9 @@ import torch
 
 from reprtune.errors import StateError
 from reprtune.states.store import StateStore
-from reprtune.training.live import Interrupted, Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Interrupted, Live
 from tests.training.tiny import MATERIALS, SPEC, STEPS, assert_same_end, finish, go, spec, stored, until
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

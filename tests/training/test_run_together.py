@@ -8,9 +8,9 @@ import pytest
 
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import run as module
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Keep, Run
+from reprtune.training.chain import chain as module
+from reprtune.training.chain.chain import Keep, Run
+from reprtune.training.chain.trial_networks import Interrupted
 from tests.training.tiny import MATERIALS, SPEC, STEPS, assert_same_end, finish, go, spec, until
 
 

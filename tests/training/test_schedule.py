@@ -16,7 +16,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
 from reprtune.spec.training import LR_SCHEDULES, TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.schedule import Event, Item, Segment, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import Event, Item, Segment, learning_rates, plan, restarts, rungs
 
 STEPS_PER_EPOCH = 4
 

@@ -12,8 +12,8 @@ from torch import fx
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.selections import SCOPES, Share
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.select import candidates, n_dropped, select
+from reprtune.training.parts.selections.share import candidates, n_dropped, select
+from reprtune.training.surgery.filter_map import FilterMap
 
 
 def network(*sizes: int, shortcuts: str = "") -> FilterMap:

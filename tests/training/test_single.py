@@ -10,9 +10,9 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training.live import Live
-from reprtune.training.run import Materials, Run
-from reprtune.training.single import MEANINGS, train_one
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.train_one import MEANINGS, train_one
+from reprtune.training.chain.trial_networks import Live
 from tests.training.tiny import SPEC, STEPS
 
 FULL = RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried")

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reprtune.spec.training import PRECISIONS
-from reprtune.training.loss_scale import LossScale
-from reprtune.training.seeds import generator
-from reprtune.training.step import AUTOCAST
+from reprtune.training.descent.loss_scale import LossScale
+from reprtune.training.descent.step import AUTOCAST
+from reprtune.training.platform.seeds import generator
 from tests.training.tiny import live, same_bits, spec
 
 CPU = torch.device("cpu")

@@ -20,14 +20,14 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.task import AUGMENTATIONS, ModelSpec, TaskSpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data import memory
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.streams import n_loaders
 from reprtune.training.data.task import Task, load_task
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Materials, Run
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 from tests.conftest import ROOT
 from tests.training.images import make_folder
 from tests.training.tiny import SPEC
@@ -227,7 +227,7 @@ from reprtune.spec.task import TaskSpec
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import load_task
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 
 asked = []
 for number in (signal.SIGINT, signal.SIGTERM):

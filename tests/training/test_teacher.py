@@ -15,11 +15,11 @@ from torch import nn
 from reprtune.errors import SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
-from reprtune.training import export
 from reprtune.training.data.task import Task
+from reprtune.training.descent.teacher import load_teacher
+from reprtune.training.export import network as export
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.teacher import load_teacher
+from reprtune.training.platform.seeds import generator
 from tests.training.dropping import shaken
 from tests.training.tiny import CPU, MATERIALS, SPEC, assert_same_end, finish, live, names, spec
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from reprtune.states.store import StateStore
-from reprtune.training import graph
-from reprtune.training.device import set_numerics
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.trial_networks import Live
+from reprtune.training.descent import cuda_graph
+from reprtune.training.platform.device import set_numerics
 from tests.training.recorded import Capture
 from tests.training.tiny import CPU, MATERIALS, STEPS, assert_same_end, finish, go, spec
 
@@ -68,8 +68,8 @@ def test_every_pass_of_a_trial_in_tf32_sees_it_and_no_event(
     """Forward and backward, also while a step is warmed up and captured, and evaluations. Scores by gradients
     and statistics that are measured anew are in float32."""
     if captured:
-        monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-        monkeypatch.setattr(graph, "capture_on_cuda", Capture())
+        monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+        monkeypatch.setattr(cuda_graph, "capture_on_cuda", Capture())
     run = Run(TF32, MATERIALS, store)
     seen = Seen(run, monkeypatch)
     go(run)

@@ -22,10 +22,10 @@ import cli
 from reprtune.spec.scale import scaled_trial
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import MAGIC, StateStore
-from reprtune.training import state
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Live
 from tests.conftest import ROOT
 from tests.training.processes import Train
 from tests.training.tiny import MATERIALS, same_bits
@@ -173,7 +173,7 @@ def test_a_device_out_of_memory(train: Invoke, monkeypatch: pytest.MonkeyPatch) 
         real(live, index)
 
     monkeypatch.setattr(Member, "advance", advance)
-    monkeypatch.setattr("reprtune.training.run.STORE_SECONDS", 0.0)
+    monkeypatch.setattr("reprtune.training.chain.chain.STORE_SECONDS", 0.0)
     first = train()
     assert first.exit_code == 1, first.output
     assert "out-of-memory: the device had too little memory; lower training.batch_size" in first.output

@@ -17,10 +17,10 @@ from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import state
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.trial_networks import Live
 from reprtune.training.data.batches import Batches
-from reprtune.training.live import Live
-from reprtune.training.run import Materials, Run
 
 CPU = torch.device("cpu")
 STEPS_PER_EPOCH = 8

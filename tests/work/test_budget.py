@@ -16,9 +16,9 @@ from reprtune.record.storage import read_spent, write_spent
 from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import Arm
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Live
 from reprtune.work.budget import Budget
 from reprtune.work.process import Report, worker_name
 from tests.stored import new_study

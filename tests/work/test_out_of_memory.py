@@ -9,8 +9,8 @@ import pytest
 
 from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.trial_networks import Live
 from reprtune.work.process import Report
 from tests.work.tiny_worker import Counted, create, work
 

@@ -22,8 +22,8 @@ from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StopRule
 from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.journal import Journal
-from reprtune.training import dropping
-from reprtune.training.live import Live
+from reprtune.training.chain import dropping
+from reprtune.training.chain.trial_networks import Live
 from reprtune.work.process import Report
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (

@@ -23,9 +23,9 @@ from reprtune.states.store import StateStore
 from reprtune.stopping.rungs import Other
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Live
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import Report, worker_name
 from reprtune.work.seed_training import SeedTraining
