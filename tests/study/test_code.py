@@ -23,12 +23,12 @@ from reprtune.study import code
 from reprtune.study.confirm import prepare_confirmation
 from reprtune.study.dry import dry_trials
 from reprtune.training.chain import identity
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.platform import sources
 from tests.factories import make_study
 from tests.study.test_confirm import FITTING
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, Counted, create, make_worker, read, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, create, make_worker, read, work
 
 TRAINING = "reprtune.training."
 UNUSED = (
@@ -85,7 +85,7 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
     averaging = Arm(name="averaging", changes={"method": "averaging"})
     spec = replace(STUDY, controls=(*STUDY.controls, averaging))
     for trial in dry_trials(spec).values():
-        Run(trial, MATERIALS)
+        Chain(trial, LOADED_DATA)
     modules = code.code_here(spec)["modules"]
     assert len(named) > 30 and named < modules.keys()
     assert f"{TRAINING}parts.exchanges.average" in named

@@ -9,10 +9,10 @@ import pytest
 
 from reprtune.spec.levels import levels
 from reprtune.training.chain import identity
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Event
 from reprtune.training.platform import sources
-from tests.training.tiny import MATERIALS, SPEC, names, spec
+from tests.training.tiny import LOADED_DATA, SPEC, names, spec
 
 # SPEC: S1 = S2 = 1 epoch, so names[1] is the state after epoch 1, names[2] the drop, names[3] epoch 2 and so on.
 CHANGES_ALL = {
@@ -160,7 +160,7 @@ def test_learning_rates_count_only_so_far(one: dict[str, Any], other: dict[str, 
 
 def test_the_same_trial_has_the_same_names() -> None:
     """All of them differ from each other, and there is one before and one after every item of the plan."""
-    run = Run(SPEC, MATERIALS)
+    run = Chain(SPEC, LOADED_DATA)
     assert run.names == names(SPEC)
     assert len(set(run.names)) == len(run.names) == len(run.items) + 1
     assert sum(isinstance(item, Event) for item in run.items) == 4

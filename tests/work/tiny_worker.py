@@ -15,7 +15,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
 from reprtune.study.create import find_facts
-from reprtune.training.chain.chain import Materials
+from reprtune.training.chain.chain import LoadedData
 from reprtune.training.platform.device import choose_device
 from reprtune.work.process import Known, Report
 from reprtune.work.queue import Queue, queues
@@ -23,7 +23,7 @@ from reprtune.work.worker import Worker
 from tests.stored import empty_storage, record
 from tests.tiny_study import STUDY
 
-MATERIALS = Materials(Path("nowhere"), choose_device("cpu"))
+LOADED_DATA = LoadedData(Path("nowhere"), choose_device("cpu"))
 
 
 class Unlimited:
@@ -54,7 +54,7 @@ def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Setti
     spec: StudySpec = replace(STUDY, **changes)
     settings = Settings(runs_dir=folder, storage=storage, device="cpu")
     database = empty_storage(folder / "reprtune.db") if storage is None else open_storage(storage)
-    stored.create(database, replace(record(spec), facts=find_facts(spec, MATERIALS)))
+    stored.create(database, replace(record(spec), facts=find_facts(spec, LOADED_DATA)))
     database.engine.dispose()
     return settings
 

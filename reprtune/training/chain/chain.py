@@ -1,6 +1,6 @@
 """One trial as a chain of states: continue from the deepest one there is, train the rest.
 
-for update in Run(spec, materials, store):
+for advance in Chain(spec, loaded_data, store):
     ...   # after every segment and event; leave the loop to stop the trial there
 """
 
@@ -24,7 +24,7 @@ from reprtune.training.chain.evaluation import Evaluation
 from reprtune.training.chain.identity import next_name, root_name
 from reprtune.training.chain.plan import Event, Item, learning_rates, plan, restarts, rungs
 from reprtune.training.chain.state import decode
-from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Task, load_task
@@ -37,7 +37,7 @@ BEAT_SECONDS = 10.0
 Keep = Literal["last", "beginnings", "all"]
 
 
-class Materials:
+class LoadedData:
     """The data sets of a process on its device, loaded once however many trials use them.
 
     What is large, the images and the pictures that batches are drawn from, is kept once per task; trials of one
@@ -57,7 +57,7 @@ class Materials:
         return self._tasks[spec]
 
     def batches(self, spec: TrialSpec) -> Batches:
-        """Of the train part.
+        """The batches of the train part, as the trial draws them.
 
         Raises:
             SpecError: the batch is larger than it.
@@ -77,8 +77,8 @@ class Materials:
 
 
 @dataclass(frozen=True)
-class Update:
-    """What just happened.
+class Advance:
+    """What the last step of an iteration over a chain did.
 
     Attributes:
         kind: `found` = continued from a stored state; `segment` = trained one; `event` = a drop or
@@ -91,15 +91,15 @@ class Update:
     rung: bool = False
 
 
-class Run:
-    """See the module's text.
+class Chain:
+    """A trial as a chain of states; iterating it trains one segment, or does one event, at a time.
 
     Args:
-        spec: the trial. materials: the data. store: None = keep no states.
+        spec: the trial. loaded_data: its data. store: None = keep no states.
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
         shared_steps: the beginnings that others can begin from; None = all.
-        should_stop: asked before every step; True saves a state there and raises `Interrupted`. The run keeps
+        should_stop: asked before every step; True saves a state there and raises `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
 
@@ -110,7 +110,7 @@ class Run:
     def __init__(
         self,
         spec: TrialSpec,
-        materials: Materials,
+        loaded_data: LoadedData,
         store: StateStore | None = None,
         *,
         keep: Keep = "last",
@@ -121,15 +121,15 @@ class Run:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
         self.shared_steps = shared_steps
         with threads(spec.training.threads):
-            task, batches = materials.task(spec.task), materials.batches(spec)
+            task, batches = loaded_data.task(spec.task), loaded_data.batches(spec)
             spe = batches.steps_per_epoch
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
-            self.live = Live(spec, task, batches, materials.device, eager)
-        self.names = [root_name(spec, task.digest, kind(materials.device), self.live.teacher_digest)]
+            self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
+        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.teacher_digest)]
         for item in self.items:
-            self.names.append(next_name(self.names[-1], item, spec, self.live.n_drop, self.lrs))
+            self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
         self.pause_name = digest([self.names[-1], "pause"])
@@ -144,11 +144,11 @@ class Run:
 
     @property
     def history(self) -> History:
-        return self.live.history(self.total_steps, self.rungs)
+        return self.networks.history(self.total_steps, self.rungs)
 
     @property
     def diverged(self) -> bool:
-        return self.live.diverged_at is not None
+        return self.networks.diverged_at is not None
 
     @property
     def finished(self) -> bool:
@@ -166,26 +166,26 @@ class Run:
     def test(self) -> Evaluation:
         """Error on the test part, as the network stands."""
         with threads(self.spec.training.threads):
-            return self.live.evaluate(self.live.task.test)
+            return self.networks.evaluate(self.networks.task.test)
 
-    def __iter__(self) -> Generator[Update, None, None]:
+    def __iter__(self) -> Generator[Advance, None, None]:
         try:
             if self._find() | self._find_pause():
-                yield self._update("found")
+                yield self._advanced("found")
             while not self.finished:
                 with threads(self.spec.training.threads):
                     kind = self._advance()
-                yield self._update(kind)
+                yield self._advanced(kind)
         finally:
-            self.live.batches.close()
+            self.networks.batches.close()
             self._release()
 
-    def _update(self, kind: Literal["found", "segment", "event", "blocked"]) -> Update:
-        step = self.live.step_done
-        rung = kind in ("segment", "found") and step in self.rungs and self.live.network.is_full
+    def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:
+        step = self.networks.step_done
+        rung = kind in ("segment", "found") and step in self.rungs and self.networks.network.is_full
         last = self.items[self.done - 1] if self.done > 0 else None
         is_changed = isinstance(last, Event) and last.kind != "exchange"
-        return Update(kind, step, rung and not is_changed and not self.finished)
+        return Advance(kind, step, rung and not is_changed and not self.finished)
 
     def _find(self) -> bool:
         """Load the deepest state there is beyond where we are."""
@@ -206,9 +206,9 @@ class Run:
             _, notes = decode(payload)
         except StateError:
             return False
-        if notes["items_done"] < self.done or sum(notes["steps"]) <= self.live.steps_trained:
+        if notes["items_done"] < self.done or sum(notes["steps"]) <= self.networks.steps_trained:
             return False
-        self.live.load(payload)
+        self.networks.load(payload)
         self.done = notes["items_done"]
         return True
 
@@ -219,7 +219,7 @@ class Run:
         if payload is None:
             return None
         try:
-            return self.live.load(payload)
+            return self.networks.load(payload)
         except StateError:  # whole, but no state of ours: as good as absent
             self.store.delete([name])
             return None
@@ -261,20 +261,20 @@ class Run:
             self._claim = None
 
     def _do(self, item: Item) -> None:
-        begun, first = time.perf_counter(), self.live.steps_trained
+        begun, first = time.perf_counter(), self.networks.steps_trained
         self._next_pause = time.monotonic() + PAUSE_SECONDS
         try:
             if isinstance(item, Event):
-                self.live.happen(item)
+                self.networks.apply_event(item)
             else:
-                self.live.train(item, self.lrs, self._tick)
+                self.networks.train(item, self.lrs, self._tick)
         except Interrupted:
             self._save_pause()
             raise
         finally:
-            spent = self.live.steps_trained - first
+            spent = self.networks.steps_trained - first
             self.steps_spent += spent
-            self.gflops_spent += self.live.gflops_per_step * spent / len(self.live.members)
+            self.gflops_spent += self.networks.gflops_per_step * spent / len(self.networks.members)
             self.seconds_spent += time.perf_counter() - begun
 
     def _tick(self) -> bool:
@@ -289,8 +289,8 @@ class Run:
         return self.should_stop()
 
     def _save_pause(self) -> None:
-        if self.store is not None and self.live.steps_trained > 0:
-            self.store.put(self.pause_name, self.live.save(pause_after=self.done), replace=True)
+        if self.store is not None and self.networks.steps_trained > 0:
+            self.store.put(self.pause_name, self.networks.save(pause_after=self.done), replace=True)
 
     def _keep(self) -> None:
         """Store the state just reached, where it is worth it.
@@ -307,7 +307,7 @@ class Run:
         if self.store is None or self._stored == self.done:
             return
         name = self.names[self.done]
-        payload = self.live.save(end=self.finished)
+        payload = self.networks.save(end=self.finished)
         if not self.store.put(name, payload) and self._load(name) is None:
             self.store.put(name, payload)  # another worker was first, but its file was damaged
         before, self._stored = self._stored, self.done

@@ -16,14 +16,14 @@ from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import ScoreContext, score_filters
-from reprtune.training.parts.criteria.requirements import check_needs
+from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.overlaps import overlaps
 from reprtune.training.parts.selections.share import candidates, n_dropped, select
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
-def check(method: MethodSpec, filters: FilterMap) -> int:
+def count_to_drop(method: MethodSpec, filters: FilterMap) -> int:
     """How many filters each drop takes; 0 where the method drops none.
 
     Raises:
@@ -44,14 +44,14 @@ def check(method: MethodSpec, filters: FilterMap) -> int:
             "that may be dropped.",
             "Raise them, or take method standard for standard training.",
         )
-    check_needs(method.criterion.name, layers, filters)
+    check_requirements(method.criterion.name, layers, filters)
     return n
 
 
 def drop(member: Member, task: Task, event: Event) -> Drop:
     """What a drop does to a member."""
     batches = partial(evaluation_batches, task.score, task.mean, task.std)
-    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.which)
+    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.number)
     return drop_filters(member.network, member.spec, context, event.stop)
 
 

@@ -28,13 +28,13 @@ from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, d
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
 
-ROOT = (
+SEGMENT_CODE = (
     f"{PACKAGE}.chain.member",
     f"{PACKAGE}.chain.evaluation",
     f"{PACKAGE}.chain.state",
 )  # what runs a segment, and stores it
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
-HAPPENING = {  # kind of event -> what runs it, and the places of the method that act in it
+EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
     "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
     "exchange": (f"{PACKAGE}.chain.exchanging", ("exchange",)),
@@ -90,7 +90,7 @@ def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[
 def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
     """Values and code of what acts in an event."""
     values: list[Any] = [n_drop if kind == "drop" else None]
-    for place in HAPPENING[kind][1]:
+    for place in EVENT_CODE[kind][1]:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)
         left_out = () if isinstance(part, Own) else DECIDED
@@ -117,12 +117,12 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
 def _segment_modules(spec: TrialSpec) -> list[str]:
     """What names the state before the first step; they and what they import run every segment."""
     network = catalog.find("models", spec.model.name).target.partition(":")[0]
-    return [*ROOT, network, *map(module_of, _in_segments(spec))]
+    return [*SEGMENT_CODE, network, *map(module_of, _in_segments(spec))]
 
 
 def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
     """What names the state after an event; they and what they import run it."""
-    runs, places = HAPPENING[kind]
+    runs, places = EVENT_CODE[kind]
     parts = (getattr(spec.method, place) for place in places)
     return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
 

@@ -32,13 +32,13 @@ from reprtune.training.surgery.subnetwork import SubNetwork
 
 
 class Interrupted(Exception):  # noqa: N818 - nothing went wrong
-    """Training was asked to stop between two steps; the live network is whole and can be saved."""
+    """Training was asked to stop between two steps; the networks of the trial are whole and can be saved."""
 
 
-def new_network(spec: TrialSpec, task: Task, seed: int, which: int) -> nn.Module:
+def new_network(spec: TrialSpec, task: Task, seed: int, number: int) -> nn.Module:
     """A new network of the specification, on the CPU."""
     channels, height, width = task.input_shape
-    return build_model(spec.model, channels, (height, width), task.n_classes, seed, which)
+    return build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
 
 
 class Member:
@@ -48,7 +48,7 @@ class Member:
     depend neither on the other members nor on when they are trained.
 
     Args:
-        which: its number among the members of the trial.
+        number: its place, from 0, among the members of the trial.
         batches: of the train part; may be shared, for each segment begins by drawing its epoch again.
         eager: why steps must not be captured as a graph; None = the device decides.
     """
@@ -56,15 +56,15 @@ class Member:
     def __init__(
         self,
         spec: TrialSpec,
-        which: int,
+        number: int,
         task: Task,
         batches: Batches,
         device: torch.device,
         teacher: Teacher | None = None,
         eager: str | None = None,
     ) -> None:
-        self.spec, self.which, self.batches = spec, which, batches
-        model = new_network(spec, task, spec.seed, which)
+        self.spec, self.number, self.batches = spec, number, batches
+        model = new_network(spec, task, spec.seed, number)
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
@@ -97,7 +97,7 @@ class Member:
         if self.step_done == segment.start:
             self.step.loss_sum.zero_()
             self.seconds = 0.0
-            torch.manual_seed(derive(self.spec.seed, "layers", self.which, segment.start))  # dropout's
+            torch.manual_seed(derive(self.spec.seed, "layers", self.number, segment.start))  # dropout's
         self.model.train()
         epoch = -1
         while self.step_done < segment.stop:
@@ -124,30 +124,30 @@ class Member:
         self.stepper(index)
 
     def seconds_spent(self) -> float:
-        """In the segment so far."""
+        """Seconds that this member was trained in the segment so far."""
         return self.seconds + (time.perf_counter() - self._begun if self._begun else 0.0)
 
     def _order(self, epoch: int) -> torch.Generator:
         networks = self.spec.method.networks
-        which = 0 if networks is not None and networks.same_order else self.which
-        return generator(self.spec.seed, "epoch", which, epoch)
+        number = 0 if networks is not None and networks.same_order else self.number
+        return generator(self.spec.seed, "epoch", number, epoch)
 
     # -- states -----------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to continue between two segments, by name."""
         self.counters.put_back(self.step_done)
-        own = {f"net{self.which}/{name}": t for name, t in self.network.whole_state().items()}
-        own |= {f"step{self.which}/{name}": t for name, t in self.step.tensors().items()}
-        return own | {f"keep{self.which}": self.network.keep, f"loss_sum{self.which}": self.step.loss_sum}
+        own = {f"net{self.number}/{name}": t for name, t in self.network.whole_state().items()}
+        own |= {f"step{self.number}/{name}": t for name, t in self.step.tensors().items()}
+        return own | {f"keep{self.number}": self.network.keep, f"loss_sum{self.number}": self.step.loss_sum}
 
     def load(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
         """Continue from what `tensors` returned, `step` steps done, `seconds` of them in this segment."""
         self.network.set_keep(torch.ones_like(self.network.keep))  # what is aside is of the network that was
-        self.model.load_state_dict(_below(f"net{self.which}/", tensors))
-        self.step.load(_below(f"step{self.which}/", tensors))
-        self.network.set_keep(tensors[f"keep{self.which}"])
-        self.step.loss_sum.copy_(tensors[f"loss_sum{self.which}"])
+        self.model.load_state_dict(_below(f"net{self.number}/", tensors))
+        self.step.load(_below(f"step{self.number}/", tensors))
+        self.network.set_keep(tensors[f"keep{self.number}"])
+        self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
         self.step_done, self.seconds = step, seconds
 
 

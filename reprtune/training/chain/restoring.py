@@ -37,14 +37,14 @@ class RestoreContext:
     """What a restore may need besides the network.
 
     Attributes:
-        cycle: its number, from 0. which: of the trial's networks, for its draws.
+        cycle: its number, from 0. number: of the member, for its draws.
         build: a new network like this one, on the CPU, from a seed.
         batches: images of the train part without augmentation, in training batches of all classes, as (x, y)
             on the device; the same at every restore; the last may be smaller.
     """
 
     cycle: int
-    which: int
+    number: int
     build: Callable[[int], nn.Module]
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
@@ -52,19 +52,21 @@ class RestoreContext:
 def restore(member: Member, task: Task, event: Event) -> Restore:
     """What a restore does to a member."""
     build = functools.partial(_build, member, task)
-    context = RestoreContext(event.cycle, member.which, build, functools.partial(_some_batches, member, task))
+    context = RestoreContext(
+        event.cycle, member.number, build, functools.partial(_some_batches, member, task)
+    )
     return restore_dropped(member.network, member.spec, context, event.stop)
 
 
 def _build(member: Member, task: Task, seed: int) -> nn.Module:
-    return new_network(member.spec, task, seed, member.which)
+    return new_network(member.spec, task, seed, member.number)
 
 
 def _some_batches(member: Member, task: Task) -> Iterator[tuple[Tensor, Tensor]]:
     """The train part in the order of a generator of its own: that of a folder is by class."""
     size = member.spec.training.batch_size
     order = torch.randperm(
-        len(task.train), generator=generator(member.spec.seed, "recalibrate", member.which)
+        len(task.train), generator=generator(member.spec.seed, "recalibrate", member.number)
     )
     some = task.train.select(order[: RECALIBRATION_BATCHES * size])
     return evaluation_batches(some, task.mean, task.std, size)
@@ -83,14 +85,14 @@ def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContex
         if rules.restore_bn != "keep":
             reset_channels(network)
         if rules.restore_next != "keep":
-            draw = functools.partial(generator, spec.seed, "next", context.which, context.cycle)
+            draw = functools.partial(generator, spec.seed, "next", context.number, context.cycle)
             rewrite_readers(network, rules.restore_next, draw)
         levels = _new_weights(network, spec, context)
     network.set_keep(torch.ones_like(network.keep))
     if rules.restore_bn == "recalibrate":
         recalibrate(network, _whole_batches(context))
     return Restore(
-        step=step, cycle=context.cycle, levels=levels, overlap=overlaps(network), member=context.which
+        step=step, cycle=context.cycle, levels=levels, overlap=overlaps(network), member=context.number
     )
 
 
@@ -98,14 +100,14 @@ def _new_weights(network: SubNetwork, spec: TrialSpec, context: RestoreContext) 
     """Written into the network; layer -> level -> number of filters."""
     rule, dropped = spec.method.restore or Old(), ~network.keep
     new_network = functools.cache(
-        lambda: context.build(derive(spec.seed, "restore", context.which, context.cycle))
+        lambda: context.build(derive(spec.seed, "restore", context.number, context.cycle))
     )
     levels: dict[str, dict[str, int]] = {}
     for name, numbers in network.filters.slices().items():
         if not dropped[numbers].any():
             continue
         weight = network.parameters[f"{name}.weight"]
-        draw = generator(spec.seed, "restore", context.which, context.cycle, name)
+        draw = generator(spec.seed, "restore", context.number, context.cycle, name)
         initial = functools.partial(_weight_of, new_network, name)
         new = restore_filters(rule, weight.detach(), dropped[numbers], RuleContext(draw, initial))
         weight[dropped[numbers].to(weight.device)] = new.weight.to(weight)

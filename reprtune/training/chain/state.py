@@ -40,7 +40,7 @@ def decode(payload: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def bits_equal(a: Tensor, b: Tensor) -> bool:
-    """Of one shape and type, and the same bits: NaN equals itself, and -0 is not 0."""
+    """Are both of one shape and type, with the same bits? NaN equals itself, and -0 is not 0."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return torch.equal(a.contiguous().view(-1).view(torch.uint8), b.contiguous().view(-1).view(torch.uint8))

@@ -16,7 +16,7 @@ from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, OBJECTIVES
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.platform.device import (
     Device,
@@ -43,12 +43,12 @@ def train_one(
     observe: Callable[[History, str], None],
     *,
     test: bool,
-    finish: Callable[[Run], None] = lambda _: None,
+    finish: Callable[[Chain], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train to the end, until SIGINT or SIGTERM, or until the loss is no longer finite.
 
     Args:
-        observe: called with the history so far and what just happened (`Update.kind`).
+        observe: called with the history so far and what just happened (`Advance.kind`).
         test: measure the test error of a complete trial.
         finish: called with a trial that is complete.
 
@@ -57,7 +57,7 @@ def train_one(
         `history`, `state` and more.
 
     Raises:
-        SpecError, DataError, ModelError, StateError: as `Run` does.
+        SpecError, DataError, ModelError, StateError: as `Chain` does.
         DeviceError: nothing can be computed on the device any more; the last state stays.
         ReprtuneError: the device is not there, or cannot train this network deterministically.
     """
@@ -69,8 +69,8 @@ def train_one(
     with faults_in_words(device):
         with _stop_on_signal() as stop:
             outcome = trial.attempt(stop, observe, test=test)
-        if trial.run is not None and outcome == "complete":
-            finish(trial.run)
+        if trial.chain is not None and outcome == "complete":
+            finish(trial.chain)
         return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
 
 
@@ -79,17 +79,17 @@ class _Trial:
 
     def __init__(self, spec: TrialSpec, settings: Settings, device: Device, store: StateStore) -> None:
         self.spec, self.settings, self.device, self.store = spec, settings, device, store
-        self.run: Run | None = None
+        self.chain: Chain | None = None
         self.test_error: float | None = None
 
     def attempt(self, stop: _Stop, observe: Callable[[History, str], None], *, test: bool) -> str:
         """Load, train and test; the outcome."""
         try:
-            materials = Materials(self.settings.data_dir, self.device)
-            self.run = Run(self.spec, materials, self.store, should_stop=lambda: stop.asked)
-            outcome = _train(self.run, stop, observe)
+            loaded_data = LoadedData(self.settings.data_dir, self.device)
+            self.chain = Chain(self.spec, loaded_data, self.store, should_stop=lambda: stop.asked)
+            outcome = _train(self.chain, stop, observe)
             if test and outcome == "complete":
-                self.test_error = self.run.test().error
+                self.test_error = self.chain.test().error
         except (RuntimeError, MemoryError) as error:
             if words := refused(error):
                 raise words from error
@@ -101,37 +101,39 @@ class _Trial:
         return outcome
 
     def account(self) -> dict[str, Any]:
-        """What was trained, so far as it came to that."""
-        run, steps = self.run, {"steps": 0, "steps_spent": 0}
-        points = run.history.points if run else ()
-        if run is not None:
-            steps = {"steps": run.live.step_done, "steps_spent": run.steps_spent}
+        """What was trained, as far as it came to that."""
+        chain, steps = self.chain, {"steps": 0, "steps_spent": 0}
+        points = chain.history.points if chain else ()
+        if chain is not None:
+            steps = {"steps": chain.networks.step_done, "steps_spent": chain.steps_spent}
         result = {
             **dict.fromkeys(OBJECTIVES),
             COST: 0.0,
-            **(objectives.read(run.live.measured()) if run else {}),
+            **(objectives.read(chain.networks.measured()) if chain else {}),
             **steps,
             "seconds": points[-1].seconds if points else 0.0,
-            "device": describe(self.device, run.live.how if run else ""),
-            "state": str(self.store.path(run.last_name)) if run and self.store.has(run.last_name) else None,
+            "device": describe(self.device, chain.networks.how if chain else ""),
+            "state": str(self.store.path(chain.last_name))
+            if chain and self.store.has(chain.last_name)
+            else None,
             "spec": to_plain(self.spec),
-            "history": to_plain(run.history) if run else None,
+            "history": to_plain(chain.history) if chain else None,
         }
         return result if self.test_error is None else {**result, "test_error": self.test_error}
 
 
-def _train(run: Run, stop: _Stop, observe: Callable[[History, str], None]) -> str:
-    """The outcome."""
+def _train(chain: Chain, stop: _Stop, observe: Callable[[History, str], None]) -> str:
+    """Train to the end of the chain; the outcome."""
     try:
-        for update in run:  # asks `stop` before each step, and saves a state when it is to stop there
-            observe(run.history, update.kind)
-            if update.kind == "blocked":  # another process trains the same trial
+        for advance in chain:  # asks `stop` before each step, and saves a state when it is to stop there
+            observe(chain.history, advance.kind)
+            if advance.kind == "blocked":  # another process trains the same trial
                 if stop.asked:
                     return "interrupted"
                 time.sleep(WAIT_SECONDS)
     except Interrupted:
         return "interrupted"
-    return "diverged" if run.diverged else "complete"
+    return "diverged" if chain.diverged else "complete"
 
 
 @dataclass

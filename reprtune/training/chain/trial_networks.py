@@ -1,4 +1,4 @@
-"""A trial at one moment: its members, its history, its state as bytes."""
+"""The networks of a trial while they are trained: members, data and history, and all of it as bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reprtune.history import CURVES, Drop, Exchange, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import state
-from reprtune.training.chain.dropping import check, drop
+from reprtune.training.chain.dropping import count_to_drop, drop
 from reprtune.training.chain.evaluation import Evaluation, evaluate
 from reprtune.training.chain.exchanging import exchange
 from reprtune.training.chain.member import Interrupted, Member
@@ -31,11 +31,13 @@ from reprtune.training.descent.teacher import load_teacher
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork
 
-__all__ = ["Interrupted", "Live"]
+__all__ = ["Interrupted", "TrialNetworks"]
 
 
-class Live:
-    """See the module's text. What speaks of one network is of the first member.
+class TrialNetworks:
+    """The networks of a trial while it is trained, with its data and its history so far.
+
+    Where an attribute speaks of one network, that of the first member is meant.
 
     Args:
         spec: the trial. task: its data. batches: of the train part; may be shared by several trials
@@ -53,10 +55,10 @@ class Live:
         teacher = load_teacher(folder, task, device) if folder is not None else None
         self.teacher_digest = teacher.digest if teacher is not None else None
         self.members = [
-            Member(spec, which, task, batches, device, teacher, eager)
-            for which in range(spec.method.n_members)
+            Member(spec, number, task, batches, device, teacher, eager)
+            for number in range(spec.method.n_members)
         ]
-        self.n_drop = check(spec.method, self.filters)
+        self.n_drop = count_to_drop(spec.method, self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -93,7 +95,7 @@ class Live:
 
     @property
     def steps_trained(self) -> int:
-        """Of all members together."""
+        """Steps of all members together."""
         return sum(member.step_done for member in self.members)
 
     @property
@@ -130,9 +132,9 @@ class Live:
         """
         for member in self.members:
             member.train(segment, lrs, tick)
-        self._close(segment, float(lrs[segment.stop - 1]))
+        self._record_segment(segment, float(lrs[segment.stop - 1]))
 
-    def _close(self, segment: Segment, lr: float) -> None:
+    def _record_segment(self, segment: Segment, lr: float) -> None:
         n_steps = segment.stop - segment.start
         losses = [float(member.step.loss_sum) / n_steps for member in self.members]  # waits for the device
         val = self.evaluate(self.task.val)
@@ -167,7 +169,7 @@ class Live:
 
     # -- events -----------------------------------------------------------------------------------
 
-    def happen(self, event: Event) -> None:
+    def apply_event(self, event: Event) -> None:
         """A drop or restore in every member, or an exchange between them; the members are then evaluated anew,
         and their last point is that of what they are from now on."""
         if event.kind == "exchange":

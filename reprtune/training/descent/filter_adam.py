@@ -66,7 +66,7 @@ class FilterAdam:
         self._update(weights, m, v, n, go)
 
     def _decay(self, weights: list[Tensor], gradients: list[Tensor], go: Tensor) -> list[Tensor]:
-        """In the weights for `adamw`, in the gradients for `adam`."""
+        """Apply weight decay: to the weights for `adamw`, to the gradients for `adam`."""
         if self.spec.optimizer == "adamw":
             torch._foreach_mul_(weights, 1 - go * self.lr * self.spec.weight_decay)
             return gradients

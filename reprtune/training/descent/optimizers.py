@@ -54,7 +54,7 @@ class Optimizer:
             parameter.grad = None
 
     def gradients(self) -> list[Tensor]:
-        """Of the loss, as the last backward pass left them."""
+        """The gradients of the loss, as the last backward pass left them."""
         return list(self.named_gradients().values())
 
     def named_gradients(self) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.state import decode
 from reprtune.training.export.load_script import load_script
 from reprtune.training.models import build_model
@@ -84,22 +84,22 @@ class Trained:
     ensemble_error: float | None = None
 
 
-def from_run(run: Run, **origin: Any) -> Trained:
-    """The networks of a run that has come to its end."""
-    live, task = run.live, run.live.task
+def from_chain(chain: Chain, **origin: Any) -> Trained:
+    """The networks of a chain that has come to its end."""
+    trial, task = chain.networks, chain.networks.task
     values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
-    networks = [(m.model.state_dict(), int((~m.network.keep).sum())) for m in live.members]
+    networks = [(m.model.state_dict(), int((~m.network.keep).sum())) for m in trial.members]
     return Trained(
-        spec=run.spec,
+        spec=chain.spec,
         networks=tuple(Network(weights=weights, n_absent=n_absent) for weights, n_absent in networks),
         facts=dict(zip(FACTS, values, strict=True)),
-        points=live.points,
-        drops=live.drops,
-        restores=live.restores,
-        state=run.last_name,
+        points=trial.points,
+        drops=trial.drops,
+        restores=trial.restores,
+        state=chain.last_name,
         origin=origin,
-        member_errors=live.member_errors[-1] if live.member_errors else (),
-        ensemble_error=live.ensemble_errors[-1] if live.ensemble_errors else None,
+        member_errors=trial.member_errors[-1] if trial.member_errors else (),
+        ensemble_error=trial.ensemble_errors[-1] if trial.ensemble_errors else None,
     )
 
 
@@ -130,9 +130,9 @@ def from_state(
     )
 
 
-def _stored(spec: TrialSpec, tensors: Mapping[str, Tensor], which: int, facts: Mapping[str, Any]) -> Network:
+def _stored(spec: TrialSpec, tensors: Mapping[str, Tensor], number: int, facts: Mapping[str, Any]) -> Network:
     """One of the members in a state."""
-    start, keep = f"net{which}/", tensors[f"keep{which}"]
+    start, keep = f"net{number}/", tensors[f"keep{number}"]
     weights = {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
     if not bool(keep.all()):
         weights = _sub_network(spec, weights, keep, facts).model.state_dict()
@@ -164,22 +164,22 @@ def files(trained: Trained) -> dict[str, bytes]:
     if len(trained.networks) == 1:
         return _files_of(trained, 0)
     content = {"description.json": _json(_description(trained))}
-    for which in range(len(trained.networks)):
-        of_member = _files_of(trained, which).items()
-        content |= {f"member-{which}/{name}": data for name, data in of_member}
+    for number in range(len(trained.networks)):
+        of_member = _files_of(trained, number).items()
+        content |= {f"member-{number}/{name}": data for name, data in of_member}
     return content
 
 
-def _files_of(trained: Trained, which: int) -> dict[str, bytes]:
+def _files_of(trained: Trained, number: int) -> dict[str, bytes]:
     """One network as a whole."""
-    weights = {name: t.detach().cpu().contiguous() for name, t in trained.networks[which].weights.items()}
+    weights = {name: t.detach().cpu().contiguous() for name, t in trained.networks[number].weights.items()}
     shape, n_classes = tuple(trained.facts["input_shape"]), trained.facts["n_classes"]
     program = traced(trained.spec.model, shape, n_classes)
     content = {"weights.pt": _saved(weights)}
     why = program if isinstance(program, str) else None
     if not isinstance(program, str):
         content[PROGRAM] = _filled(program, weights)
-    content["description.json"] = _json(_description_of(trained, which, why))
+    content["description.json"] = _json(_description_of(trained, number, why))
     content["load.py"] = load_script(trained.spec.model, shape, n_classes, why).encode()
     return content
 
@@ -222,7 +222,7 @@ def _saved(weights: Mapping[str, Tensor]) -> bytes:
 
 
 def _description(trained: Trained) -> dict[str, Any]:
-    """Of a trial as a whole; its costs are sums, its error the mean over the members."""
+    """The description of a trial as a whole; its costs are sums, its error the mean over the members."""
     spec, last = trained.spec, trained.points[-1] if trained.points else None
     shape = " x ".join(["N", *map(str, trained.facts["input_shape"])])
     several = len(trained.networks) > 1
@@ -247,20 +247,20 @@ def _description(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _description_of(trained: Trained, which: int, why: str | None) -> dict[str, Any]:
-    """Of one network; of one among several with its number and its own error."""
+def _description_of(trained: Trained, number: int, why: str | None) -> dict[str, Any]:
+    """The description of one network; one among several has its number and its own error."""
     about = _description(trained)
     own = {
-        "filters_absent_at_the_end": trained.networks[which].n_absent,
+        "filters_absent_at_the_end": trained.networks[number].n_absent,
         "dropped_at": {
-            str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops if d.member == which
+            str(d.step): sum(map(len, d.dropped.values())) for d in trained.drops if d.member == number
         },
-        "restored_at": [r.step for r in trained.restores if r.member == which],
+        "restored_at": [r.step for r in trained.restores if r.member == number],
     }
     if "members" in about:
         about = {k: v for k, v in about.items() if k not in ("members", "ensemble_error")}
-        error = trained.member_errors[which] if trained.member_errors else None
-        about |= {"member": which, ERROR: error}
+        error = trained.member_errors[number] if trained.member_errors else None
+        about |= {"member": number, ERROR: error}
         about["history"] = {"steps": about["history"]["steps"]}  # the others are of all together
     about["history"] |= own
     return {**about, "program": None if why else PROGRAM, "no_program_because": why}

@@ -1,4 +1,7 @@
-"""What else belongs to a restored filter: optimizer state, bias and BatchNorm, the kernels that read it."""
+"""The restore rules: what becomes of all else that belongs to a restored filter.
+
+That is the state of the optimizer, bias and BatchNorm, and the kernels that read the filter.
+"""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def describe(device: torch.device, how: str = "") -> str:
     """The device and why, for people and records.
 
     Args:
-        how: steps are run there (`Live.how`).
+        how: steps are run there (`TrialNetworks.how`).
     """
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)

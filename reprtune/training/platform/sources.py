@@ -154,7 +154,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 @functools.cache
 def source_digest(*modules: str) -> str:
-    """Of modules of `reprtune.training` and all that they import from there.
+    """The digest of modules of `reprtune.training` and all that they import from there.
 
     Args:
         modules: names, such as `reprtune.training.chain.member`; of any other package they are left out.
@@ -166,7 +166,7 @@ def source_digest(*modules: str) -> str:
 
 
 def alone_digest(module: str) -> str:
-    """Of one module of ours, without what it imports."""
+    """The digest of one module of ours, without what it imports."""
     path = file_of(module)
     assert path is not None, module
     return digest_of(path)

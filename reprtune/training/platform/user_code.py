@@ -218,13 +218,13 @@ def _spec(name: str, top: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _spec_on_path(name: str) -> importlib.machinery.ModuleSpec | None:
-    """As `importlib.util.find_spec`, whatever has been imported already."""
+    """The same as `importlib.util.find_spec`, whatever has been imported already."""
     found = (finder.find_spec(name, None) for finder in sys.meta_path)
     return next((spec for spec in found if spec is not None), None)
 
 
 def _is_foreign(name: str, spec: importlib.machinery.ModuleSpec) -> bool:
-    """Of Python, of an installed package, or ours."""
+    """Is the module of Python, of an installed package, or ours?"""
     if name == OURS or (spec.origin in ("built-in", "frozen")):
         return True
     places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or [])

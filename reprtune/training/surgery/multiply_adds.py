@@ -23,7 +23,7 @@ Arguments = tuple[Any, ...]
 
 
 def _product(first: int) -> Callable[[Arguments, Any], int]:
-    """Of the matrices (..., m, k) and (..., k, n) or (..., k) at `first` and after it."""
+    """Multiply-adds of the matrices (..., m, k) and (..., k, n) or (..., k) at `first` and after it."""
 
     def count(args: Arguments, _: Any) -> int:
         a, b = args[first].shape, args[first + 1].shape

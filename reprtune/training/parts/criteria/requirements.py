@@ -8,7 +8,7 @@ from reprtune.errors import SpecError
 from reprtune.training.surgery.filter_map import FilterMap
 
 
-def check_needs(criterion: str, layers: Iterable[str], filters: FilterMap) -> None:
+def check_requirements(criterion: str, layers: Iterable[str], filters: FilterMap) -> None:
     """Can `criterion` rank these layers?
 
     Raises:

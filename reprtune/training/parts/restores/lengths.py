@@ -37,6 +37,6 @@ def rescale(new: Tensor, weight: Tensor, dropped: Tensor, scale: str, generator:
 
 
 def mean_norm(rows: Tensor, dropped: Tensor) -> float:
-    """Of the survivors among the rows (J, d); of all where the survivors are 0, and 1 where all are."""
+    """The mean norm of the survivors among the rows (J, d); of all where the survivors are 0, and 1 where all are."""
     norms = torch.linalg.vector_norm(rows, dim=1)
     return norms[~dropped].mean().item() or norms.mean().item() or 1.0

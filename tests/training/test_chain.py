@@ -10,11 +10,11 @@ import pytest
 
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as module
-from reprtune.training.chain.chain import Keep, Run, Update
+from reprtune.training.chain.chain import Advance, Chain, Keep
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from tests.training.tiny import (
-    MATERIALS,
+    LOADED_DATA,
     SPEC,
     STEPS,
     Killed,
@@ -36,7 +36,7 @@ def _store_seconds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("_store_seconds")
 @pytest.mark.parametrize("keep", ["last", "beginnings", "all"])
-def test_a_store_changes_nothing(store: StateStore, alone: Run, keep: Keep) -> None:
+def test_a_store_changes_nothing(store: StateStore, alone: Chain, keep: Keep) -> None:
     """With states, and whichever of them are kept, the trial is the one without."""
     run = finish(SPEC, store, keep=keep)
     assert_same_end(run, alone)
@@ -55,11 +55,11 @@ def test_what_a_finished_trial_leaves(store: StateStore, monkeypatch: pytest.Mon
         assert own.has(run.last_name)
 
 
-def test_running_again_does_nothing(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_again_does_nothing(store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second run finds the last state and takes no step."""
     finish(SPEC, store)
     monkeypatch.setattr(Member, "advance", None)
-    again = Run(SPEC, MATERIALS, store)
+    again = Chain(SPEC, LOADED_DATA, store)
     assert [update.kind for update in again] == ["found"]
     assert (again.steps_spent, again.finished) == (0, True)
     assert_same_end(again, alone)
@@ -67,14 +67,14 @@ def test_running_again_does_nothing(store: StateStore, alone: Run, monkeypatch: 
 
 @pytest.mark.parametrize(("store_seconds", "every"), [(0.0, 1), (1e9, 1), (0.0, 5), (0.5, 8), (1e9, 11)])
 def test_interrupted_again_and_again(
-    store: StateStore, alone: Run, store_seconds: float, every: int, monkeypatch: pytest.MonkeyPatch
+    store: StateStore, alone: Chain, store_seconds: float, every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked to stop after so many steps, each time in a new process's shoes, until it is done: at every step
     of the trial, at the ends of segments, before and after events. Not one step is trained twice."""
     monkeypatch.setattr(module, "STORE_SECONDS", store_seconds)
     spent = 0
     for _ in range(STEPS + 2):
-        run = Run(SPEC, MATERIALS, store, should_stop=until(every))
+        run = Chain(SPEC, LOADED_DATA, store, should_stop=until(every))
         try:
             go(run)
         except Interrupted:
@@ -90,14 +90,14 @@ def test_interrupted_again_and_again(
 def test_stopped_before_the_first_step(store: StateStore) -> None:
     """Nothing is trained and nothing stored."""
     with pytest.raises(Interrupted):
-        go(Run(SPEC, MATERIALS, store, should_stop=lambda: True))
+        go(Chain(SPEC, LOADED_DATA, store, should_stop=lambda: True))
     assert stored(store) == []
 
 
-def test_the_same_object_goes_on(store: StateStore, alone: Run) -> None:
+def test_the_same_object_goes_on(store: StateStore, alone: Chain) -> None:
     """Interrupted, it can simply be iterated again."""
     asked = iter(range(1000))
-    run = Run(SPEC, MATERIALS, store, should_stop=lambda: next(asked) in (3, 20, 37))
+    run = Chain(SPEC, LOADED_DATA, store, should_stop=lambda: next(asked) in (3, 20, 37))
     for _ in range(3):
         with pytest.raises(Interrupted):
             go(run)
@@ -109,11 +109,11 @@ def test_the_same_object_goes_on(store: StateStore, alone: Run) -> None:
 @pytest.mark.parametrize("store_seconds", [0.0, 1e9])
 @pytest.mark.parametrize("n_updates", range(1, N_ITEMS))
 def test_killed_between_two_items(
-    store: StateStore, alone: Run, n_updates: int, store_seconds: float, monkeypatch: pytest.MonkeyPatch
+    store: StateStore, alone: Chain, n_updates: int, store_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is gone after any segment, drop or restore: another continues from what it stored."""
     monkeypatch.setattr(module, "STORE_SECONDS", store_seconds)
-    updates: Iterator[Update] = iter(Run(SPEC, MATERIALS, store))
+    updates: Iterator[Advance] = iter(Chain(SPEC, LOADED_DATA, store))
     for _ in range(n_updates):
         next(updates)
     del updates
@@ -126,7 +126,7 @@ def test_killed_between_two_items(
     ("n_writes", "when"), [*((n, "before") for n in range(N_ITEMS)), *((n, "after") for n in (0, 1, 5, 9))]
 )
 def test_killed_while_storing(
-    store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch, n_writes: int, when: str
+    store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch, n_writes: int, when: str
 ) -> None:
     """Just before or just after a state appears, so that the one before it is still there."""
     monkeypatch.setattr(module, "STORE_SECONDS", 0.0)
@@ -154,17 +154,19 @@ def epochs_done(n_items: int) -> int:
     return [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6][n_items]
 
 
-def test_a_pause_inside_long_segments(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_inside_long_segments(
+    store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """States are saved within a segment too, so that a kill loses little of it."""
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
     steps: list[int] = []
     real = Member.advance
 
-    def advance(live: Live, index: int) -> None:
-        steps.append(live.step_done)
+    def advance(networks: TrialNetworks, index: int) -> None:
+        steps.append(networks.step_done)
         if len(steps) == 22:
             raise Killed
-        real(live, index)
+        real(networks, index)
 
     monkeypatch.setattr(Member, "advance", advance)
     with pytest.raises(Killed):

@@ -9,9 +9,9 @@ import pytest
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as module
-from reprtune.training.chain.chain import Keep, Run
+from reprtune.training.chain.chain import Chain, Keep
 from reprtune.training.chain.trial_networks import Interrupted
-from tests.training.tiny import MATERIALS, SPEC, STEPS, assert_same_end, finish, go, spec, until
+from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, go, spec, until
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_seconds_are_those_of_the_chain(store: StateStore) -> None:
     assert second.seconds_spent < first.seconds_spent
 
 
-def test_a_second_run_waits_for_the_first(store: StateStore, alone: Run) -> None:
+def test_a_second_run_waits_for_the_first(store: StateStore, alone: Chain) -> None:
     """While the first trains a segment the second is blocked; then it goes on from the deepest state."""
     kinds: list[str] = []
-    second = Run(SPEC, MATERIALS, StateStore(store.folder, "you"))
+    second = Chain(SPEC, LOADED_DATA, StateStore(store.folder, "you"))
     updates = iter(second)
 
     def look() -> bool:
@@ -68,7 +68,7 @@ def test_a_second_run_waits_for_the_first(store: StateStore, alone: Run) -> None
             kinds.append(next(updates).kind)
         return False
 
-    first = Run(SPEC, MATERIALS, store, should_stop=look)
+    first = Chain(SPEC, LOADED_DATA, store, should_stop=look)
     go(first)
     kinds += [update.kind for update in updates]
     assert kinds[:8] == ["blocked"] * 8
@@ -79,9 +79,9 @@ def test_a_second_run_waits_for_the_first(store: StateStore, alone: Run) -> None
         assert_same_end(run, alone)
 
 
-def test_two_runs_in_turns(store: StateStore, alone: Run) -> None:
+def test_two_runs_in_turns(store: StateStore, alone: Chain) -> None:
     """Item by item in turn: each finds what the other did, so that everything is done once."""
-    runs = [Run(SPEC, MATERIALS, StateStore(store.folder, who), keep="all") for who in ("me", "you")]
+    runs = [Chain(SPEC, LOADED_DATA, StateStore(store.folder, who), keep="all") for who in ("me", "you")]
     waiting = [iter(run) for run in runs]
     while waiting:
         waiting = [updates for updates in waiting if next(updates, None) is not None]
@@ -93,7 +93,7 @@ def test_two_runs_in_turns(store: StateStore, alone: Run) -> None:
 def test_an_interrupted_run_leaves_no_claim(store: StateStore) -> None:
     """Whoever comes next need not wait."""
     with pytest.raises(Interrupted):
-        go(Run(SPEC, MATERIALS, store, should_stop=until(20)))
+        go(Chain(SPEC, LOADED_DATA, store, should_stop=until(20)))
     assert not list((store.folder / "claims").iterdir())
 
 
@@ -109,5 +109,5 @@ def test_a_claim_is_kept_alive(store: StateStore, monkeypatch: pytest.MonkeyPatc
         return len(ages) == 5
 
     with pytest.raises(Interrupted):
-        go(Run(SPEC, MATERIALS, store, should_stop=look))
+        go(Chain(SPEC, LOADED_DATA, store, should_stop=look))
     assert all(age > 0 for age in ages)

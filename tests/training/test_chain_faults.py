@@ -12,10 +12,10 @@ import torch
 
 from reprtune.errors import StateError
 from reprtune.states.store import StateStore
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.trial_networks import Interrupted, Live
-from tests.training.tiny import MATERIALS, SPEC, STEPS, assert_same_end, finish, go, spec, stored, until
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
+from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, go, spec, stored, until
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda b: b[: len(b) // 2],
@@ -26,7 +26,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_damaged_states_are_trained_again(store: StateStore, alone: Run, how: str) -> None:
+def test_damaged_states_are_trained_again(store: StateStore, alone: Chain, how: str) -> None:
     """From the state before, or from the start; the end is the same."""
     first = finish(SPEC, store, keep="all")
     for index in (10, 9, 7):
@@ -37,7 +37,7 @@ def test_damaged_states_are_trained_again(store: StateStore, alone: Run, how: st
     assert_same_end(run, alone)
 
 
-def test_a_whole_file_that_is_no_state(store: StateStore, alone: Run) -> None:
+def test_a_whole_file_that_is_no_state(store: StateStore, alone: Chain) -> None:
     """A pickle with the right checksum: refused without running anything, and trained again."""
     first = finish(SPEC, store)
     for name in (first.names[-1], first.pause_name):
@@ -48,11 +48,11 @@ def test_a_whole_file_that_is_no_state(store: StateStore, alone: Run) -> None:
     assert finish(SPEC, store).steps_spent == 0
 
 
-def test_a_damaged_pause(store: StateStore, alone: Run) -> None:
+def test_a_damaged_pause(store: StateStore, alone: Chain) -> None:
     """The trial continues from the last whole state."""
     with pytest.raises(Interrupted):
-        go(Run(SPEC, MATERIALS, store, should_stop=until(20)))
-    run = Run(SPEC, MATERIALS, store)
+        go(Chain(SPEC, LOADED_DATA, store, should_stop=until(20)))
+    run = Chain(SPEC, LOADED_DATA, store)
     store.path(run.pause_name).write_bytes(b"")
     go(run)
     assert run.steps_spent == STEPS - 16
@@ -60,7 +60,7 @@ def test_a_damaged_pause(store: StateStore, alone: Run) -> None:
 
 
 def test_a_full_disk_stops_the_trial_in_words(
-    store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch
+    store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error is ours, no file is half-written, the claim is released, and with space it goes on."""
     real, writes = os.replace, iter(range(100))
@@ -83,29 +83,29 @@ def test_a_full_disk_stops_the_trial_in_words(
 
 def test_rungs_are_announced_once_each() -> None:
     """S1 = S2 = 8 steps: before the second drop at 24, then every 16: 40; not at the end, 48."""
-    marks = [(update.kind, update.step) for update in Run(SPEC, MATERIALS) if update.rung]
+    marks = [(update.kind, update.step) for update in Chain(SPEC, LOADED_DATA) if update.rung]
     assert marks == [("segment", 24), ("segment", 40)]
 
 
 def test_a_rung_is_announced_when_it_is_found(store: StateStore) -> None:
     """A trial that is taken up again at a rung is compared there."""
-    updates = iter(Run(SPEC, MATERIALS, store))
+    updates = iter(Chain(SPEC, LOADED_DATA, store))
     while next(updates).step < 24:
         pass
-    first = next(iter(Run(SPEC, MATERIALS, store)))
+    first = next(iter(Chain(SPEC, LOADED_DATA, store)))
     assert (first.kind, first.step, first.rung) == ("found", 24, True)
 
 
 def test_divergence_ends_the_trial(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing more is trained, no rung is announced, and a second run knows it."""
     trial = spec(training__lr=1e6)
-    run = Run(trial, MATERIALS, store)
+    run = Chain(trial, LOADED_DATA, store)
     updates = list(run)
     assert run.diverged and run.finished and not any(update.rung for update in updates)
     assert run.history.diverged_at == run.steps_spent == updates[-1].step < STEPS
     assert len(run.history.points) == run.steps_spent // 8 - 1
     monkeypatch.setattr(Member, "advance", None)
-    again = Run(trial, MATERIALS, store)
+    again = Chain(trial, LOADED_DATA, store)
     assert [update.kind for update in again] == ["found"]
     assert again.diverged and again.history.diverged_at == run.history.diverged_at
 
@@ -114,25 +114,27 @@ def test_divergence_at_a_rung_is_no_rung(monkeypatch: pytest.MonkeyPatch) -> Non
     """There is nothing to compare."""
     real = Member.advance
 
-    def advance(live: Live, index: int) -> None:
-        real(live, index)
-        if live.step_done == 20:
-            live.step.loss_sum += float("nan")
+    def advance(networks: TrialNetworks, index: int) -> None:
+        real(networks, index)
+        if networks.step_done == 20:
+            networks.step.loss_sum += float("nan")
 
     monkeypatch.setattr(Member, "advance", advance)
-    run = Run(SPEC, MATERIALS)
+    run = Chain(SPEC, LOADED_DATA)
     assert [update.rung for update in run][-1] is False
     assert run.history.diverged_at == 24
 
 
-def test_out_of_memory_loses_nothing(store: StateStore, alone: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_loses_nothing(
+    store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error comes through, the claim is released; with memory the trial goes on from its last state."""
     real = Member.advance
 
-    def advance(live: Live, index: int) -> None:
-        if live.step_done == 19:
+    def advance(networks: TrialNetworks, index: int) -> None:
+        if networks.step_done == 19:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        real(live, index)
+        real(networks, index)
 
     monkeypatch.setattr(Member, "advance", advance)
     with pytest.raises(torch.OutOfMemoryError):
@@ -152,8 +154,8 @@ def test_threads_are_those_of_the_trial() -> None:
         seen.add(torch.get_num_threads())
         return False
 
-    for _ in Run(
-        spec(training__threads=2, training__total="1ep", method__cycles=0), MATERIALS, should_stop=look
+    for _ in Chain(
+        spec(training__threads=2, training__total="1ep", method__cycles=0), LOADED_DATA, should_stop=look
     ):
         assert torch.get_num_threads() == before
     assert seen == {2}

@@ -17,29 +17,29 @@ from reprtune.spec.training import PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import state
 from reprtune.training.chain.plan import Event, Segment
-from reprtune.training.chain.trial_networks import Live
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.models import build_model
 from reprtune.training.platform.seeds import generator
-from tests.training.tiny import MATERIALS, STEPS_PER_EPOCH, finish, live, same_bits, spec
+from tests.training.tiny import LOADED_DATA, STEPS_PER_EPOCH, finish, same_bits, spec, trial_networks
 
 DROP, RESTORE = Event("drop", 8, 0), Event("restore", 16, 0)
 FIRST, SUB = Segment(0, 8, "full", 0), Segment(8, 16, "sub", 0)
 RATES = np.full(48, 0.0625)  # exact in any precision
 
 
-def train(network: Live, *items: Segment | Event) -> None:
+def train(network: TrialNetworks, *items: Segment | Event) -> None:
     for item in items:
         if isinstance(item, Event):
-            network.happen(item)
+            network.apply_event(item)
         else:
             network.train(item, RATES, lambda: False)
 
 
-def momentum_of(network: Live) -> dict[str, Tensor]:
+def momentum_of(network: TrialNetworks) -> dict[str, Tensor]:
     return network.network.state.get("momentum", {})
 
 
-def tensors(network: Live) -> dict[str, Tensor]:
+def tensors(network: TrialNetworks) -> dict[str, Tensor]:
     """Parameters, statistics and momentum, copied; numbers of dropped filters as they keep them."""
     found = {name: value.clone() for name, value in network.network.whole_state().items()}
     return found | {f"{name}, momentum": value.clone() for name, value in momentum_of(network).items()}
@@ -50,9 +50,9 @@ def test_an_epoch_is_one_of_plain_sgd(momentum: float) -> None:
     """Weights, statistics and losses after 8 steps are those of a plain loop with torch.optim.SGD over the
     same batches."""
     trial = spec(training__momentum=momentum, training__weight_decay=0.01)
-    network = live(trial)
+    network = trial_networks(trial)
     train(network, FIRST)
-    task, batches = MATERIALS.task(trial.task), MATERIALS.batches(trial)
+    task, batches = LOADED_DATA.task(trial.task), LOADED_DATA.batches(trial)
     model = build_model(trial.model, 1, (8, 8), 10, trial.seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0625, momentum=momentum, weight_decay=0.01)
     losses = []
@@ -80,7 +80,7 @@ def test_an_epoch_is_one_of_plain_sgd(momentum: float) -> None:
 def test_the_loss_of_a_segment_is_its_own() -> None:
     """The mean over the second epoch's steps, from where the first has ended, by a plain loop."""
     trial = spec(training__momentum=0.0, training__weight_decay=0.0)
-    network, batches = live(trial), MATERIALS.batches(trial)
+    network, batches = trial_networks(trial), LOADED_DATA.batches(trial)
     train(network, FIRST)
     model = copy.deepcopy(network.model)
     train(network, Segment(8, 16, "full", 0))
@@ -99,7 +99,7 @@ def test_the_loss_of_a_segment_is_its_own() -> None:
 
 def test_cost_counts_dropped_filters_as_absent() -> None:
     """By hand: convnet-3 of width 6 on 8x8 grey images, 16 images a step, 6 operations a multiply-add."""
-    network = live()
+    network = trial_networks()
     train(network, FIRST, DROP, SUB)
     full, sub = network.points
     per_image = 9 * 64 * (1 * 6 + 6 * 6 + 6 * 6) + 6 * 10
@@ -121,7 +121,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
 def test_restored_filters_are_new_and_the_rest_is_not_touched(criterion: str, batch_norm: bool) -> None:
     """|cos| < 1e-5 to every survivor and to the old value; BatchNorm and bias as in a new network; no
     momentum, also of the kernels that read them, which keep their values; all else bit for bit."""
-    network = live(
+    network = trial_networks(
         spec(
             method__criterion=criterion, method__prune_ratio=0.4, model__batch_norm=batch_norm, model__width=8
         )
@@ -159,7 +159,7 @@ def test_restored_filters_are_new_and_the_rest_is_not_touched(criterion: str, ba
 def test_a_drop_is_what_the_scores_say() -> None:
     """l2: the filters of conv2 and conv3 with the smallest norm relative to their layer's mean, worked out
     from the weights; first layer left out; nothing moves at the drop itself."""
-    network = live(spec(method__criterion="l2", method__prune_ratio=0.3))
+    network = trial_networks(spec(method__criterion="l2", method__prune_ratio=0.3))
     train(network, FIRST)
     before = tensors(network)
     relative = []
@@ -179,7 +179,7 @@ def test_a_drop_is_what_the_scores_say() -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_weights_and_momentum_are_float32(precision: str) -> None:
     """Also with bf16 and fp16, in the sub-network phase too; and it does compute in them."""
-    network = live(spec(training__precision=precision))
+    network = trial_networks(spec(training__precision=precision))
     seen = set()
     network.model.conv2.register_forward_hook(lambda _m, _x, y: seen.add(y.dtype))  # type: ignore[union-attr]
     train(network, FIRST, DROP, SUB)
@@ -193,19 +193,21 @@ def test_weights_and_momentum_are_float32(precision: str) -> None:
 @pytest.mark.parametrize("criterion", ["ortho", "ortho-dim", "l2", "random"])
 def test_precision_has_no_part_in_the_choice(criterion: str) -> None:
     """For equal weights bf16 drops the filters that fp32 drops, and restores the same."""
-    one, other = (live(spec(method__criterion=criterion, training__precision=p)) for p in ("fp32", "bf16"))
+    one, other = (
+        trial_networks(spec(method__criterion=criterion, training__precision=p)) for p in ("fp32", "bf16")
+    )
     train(one, FIRST)
     other.load(one.save())
     for network in (one, other):
         train(network, DROP)
-        network.happen(RESTORE)
+        network.apply_event(RESTORE)
     assert one.drops == other.drops and one.restores == other.restores
     assert all(torch.equal(a, b) for a, b in zip(tensors(one).values(), tensors(other).values(), strict=True))
 
 
 def test_a_state_holds_everything() -> None:
     """Loaded into a new network it gives the same bytes again, in the middle of a sub-network phase."""
-    network, other = live(), live(spec())
+    network, other = trial_networks(), trial_networks(spec())
     train(network, FIRST, DROP, SUB)
     payload = network.save()
     other.load(payload)
@@ -220,7 +222,7 @@ def test_a_state_holds_everything() -> None:
 
 def test_the_fast_layout_survives_a_state() -> None:
     """Kernels and their momentum stay channels-last, or a continued trial would be slower than a new one."""
-    network = live()
+    network = trial_networks()
     network.load(network.save())
     kernels = [m.weight for m in network.model.modules() if isinstance(m, nn.Conv2d) and m.in_channels > 1]
     momentum = [momentum_of(network)[f"conv{i}.weight"] for i in (2, 3)]
@@ -230,7 +232,7 @@ def test_the_fast_layout_survives_a_state() -> None:
 @pytest.mark.parametrize("payload", [b"", b"x" * 100, pickle.dumps({"a": 1}), state.encode({}, 1)[:-1]])
 def test_other_bytes_are_refused_unchanged(payload: bytes) -> None:
     """A pickle, a fragment, nothing: an error, and the network is as before."""
-    network = live()
+    network = trial_networks()
     before = tensors(network)
     with pytest.raises(StateError, match="training state"):
         network.load(payload)
@@ -240,12 +242,12 @@ def test_other_bytes_are_refused_unchanged(payload: bytes) -> None:
 @pytest.mark.parametrize("trial", [spec(), spec(method__cycles=0)], ids=["repr", "standard"])
 def test_a_loss_that_is_not_finite_ends_the_trial(trial: TrialSpec) -> None:
     """No point is made of it; the step by which it happened is known; states keep it."""
-    network = live(trial)
+    network = trial_networks(trial)
     network.train(FIRST, np.full(48, 1e6), lambda: False)
     network.train(Segment(8, 40, "full", 0), np.full(48, 1e6), lambda: False)
     assert network.diverged_at in (8, 40)
     assert all(math.isfinite(p.train_loss) and math.isfinite(p.val_loss) for p in network.points)
-    other = live(trial)
+    other = trial_networks(trial)
     other.load(network.save())
     assert other.diverged_at == network.diverged_at
 
@@ -254,8 +256,8 @@ def test_a_loss_that_is_not_finite_ends_the_trial(trial: TrialSpec) -> None:
 def test_cycles_that_drop_nothing_are_refused(changes: dict[str, float]) -> None:
     """Of 12 filters: 0.01 is none, and neither is a tenth of each layer's 6. Without cycles nothing is asked."""
     with pytest.raises(SpecError, match="drop none of the 12 filters"):
-        live(spec(**changes))
-    live(spec(**changes, method__cycles=0))
+        trial_networks(spec(**changes))
+    trial_networks(spec(**changes, method__cycles=0))
 
 
 def test_a_drop_knows_its_cycle() -> None:

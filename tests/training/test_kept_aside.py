@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from reprtune.training.chain.plan import Event, Segment
 from reprtune.training.chain.state import bits_equal, decode
-from reprtune.training.chain.trial_networks import Live
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.descent import cuda_graph
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.overlaps import detached
@@ -27,7 +27,7 @@ from tests.training.parts import DROPS, scored
 from tests.training.small_net import context, network
 from tests.training.test_dropping import AFTER, DROP, FIRST, RESTORE, SUB, method, train
 from tests.training.test_subnetwork import SGD, batch, build, choose
-from tests.training.tiny import live, spec
+from tests.training.tiny import spec, trial_networks
 
 NAMES = ("convnet-3", "convnet-3-bias", "resnet-8")
 Bits = dict[str, Tensor]
@@ -176,7 +176,7 @@ def tensors_of(payload: bytes) -> Bits:
     return {name: t for name, t in sorted(decode(payload)[0].items()) if name.startswith(("net", "step"))}
 
 
-def tensors_in(one: Live) -> Bits:
+def tensors_in(one: TrialNetworks) -> Bits:
     return tensors_of(one.save())
 
 
@@ -245,7 +245,7 @@ def test_holding_is_fast_in_a_graph(
     """Bounds are as their tensors are, also those of kernels in channels-last format and of Adam's counts; before
     and after steps in each phase, in their places."""
     monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
-    one = live(spec(**{"model.name": name, "model.width": None, **optimizer}))
+    one = trial_networks(spec(**{"model.name": name, "model.width": None, **optimizer}))
     held = one.network._held
     n_parameters = sum(1 for n in one.network.parameters if n != "fc.bias")
     assert len(held.tensors) >= n_each * n_parameters

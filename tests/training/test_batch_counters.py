@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from reprtune.training.chain import state
 from reprtune.training.chain.plan import Event, Segment
-from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.descent.batch_counters import Counters
 from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images
-from tests.training.tiny import finish, live, spec
+from tests.training.tiny import finish, spec, trial_networks
 from tests.training.toy_networks import conv
 
 COUNT = "num_batches_tracked"
@@ -31,12 +31,12 @@ def counts(tensors: dict[str, Tensor]) -> list[int]:
 def test_all_steps_of_a_trial_are_counted() -> None:
     """Those of both phases and no others: batches that measure statistics anew, and evaluations, are none."""
     run = finish(spec(method__restore_bn="recalibrate", method__criterion="taylor"))
-    assert counts(run.live.model.state_dict()) == [48, 48, 48]
+    assert counts(run.networks.model.state_dict()) == [48, 48, 48]
 
 
 def test_in_a_step_there_is_no_counter() -> None:
     """And after it, in what is saved and in what is loaded, it is right; in its place in memory."""
-    one, other = live(), live()
+    one, other = trial_networks(), trial_networks()
     places = [b.data_ptr() for n, b in one.model.named_buffers() if n.endswith(COUNT)]
     seen: list[object] = []
     stepper = one.stepper
@@ -64,9 +64,9 @@ def test_in_a_step_there_is_no_counter() -> None:
     assert [b.data_ptr() for n, b in one.model.named_buffers() if n.endswith(COUNT)] == places
 
 
-def train(network: Live, *items: Segment | Event) -> None:
+def train(network: TrialNetworks, *items: Segment | Event) -> None:
     for item in items:
-        network.happen(item) if isinstance(item, Event) else network.train(item, RATES, lambda: False)
+        network.apply_event(item) if isinstance(item, Event) else network.train(item, RATES, lambda: False)
 
 
 class Net(nn.Module):

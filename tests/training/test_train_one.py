@@ -10,9 +10,9 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.train_one import MEANINGS, train_one
-from reprtune.training.chain.trial_networks import Live
+from reprtune.training.chain.trial_networks import TrialNetworks
 from tests.training.tiny import SPEC, STEPS
 
 FULL = RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried")
@@ -32,7 +32,8 @@ def failing(error: Exception) -> Any:
 
 @pytest.mark.parametrize("error", [FULL, MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
 @pytest.mark.parametrize(
-    ("where", "method", "steps"), [(Materials, "task", 0), (Live, "__init__", 0), (Live, "evaluate", 8)]
+    ("where", "method", "steps"),
+    [(LoadedData, "task", 0), (TrialNetworks, "__init__", 0), (TrialNetworks, "evaluate", 8)],
 )
 def test_too_little_memory_is_an_outcome_wherever_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: type, method: str, steps: int, error: Exception
@@ -47,7 +48,7 @@ def test_too_little_memory_is_an_outcome_wherever_it_shows(
 def test_too_little_memory_in_the_test_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trained network is stored; with memory the same call only tests."""
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "test", failing(FULL))
+        patch.setattr(Chain, "test", failing(FULL))
         first = train(tmp_path, test=True)
     assert first["outcome"] == "out-of-memory" and "test_error" not in first
     assert first["steps"] == STEPS and Path(first["state"]).exists()
@@ -59,17 +60,17 @@ def test_too_little_memory_in_the_test_loses_nothing(tmp_path: Path, monkeypatch
 def test_the_next_trial_of_the_process_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the one that had too little memory stands in its way."""
     with monkeypatch.context() as patch:
-        patch.setattr(Live, "__init__", failing(FULL))
+        patch.setattr(TrialNetworks, "__init__", failing(FULL))
         assert train(tmp_path)["outcome"] == "out-of-memory"
     assert train(tmp_path)["outcome"] == "complete"
 
 
 def test_another_error_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect keeps its traceback; an operation that --deterministic refuses is named."""
-    monkeypatch.setattr(Live, "__init__", failing(RuntimeError("a kernel is missing")))
+    monkeypatch.setattr(TrialNetworks, "__init__", failing(RuntimeError("a kernel is missing")))
     with pytest.raises(RuntimeError, match="a kernel is missing"):
         train(tmp_path)
     text = "max_unpool2d does not have a deterministic implementation, but you set"
-    monkeypatch.setattr(Live, "__init__", failing(RuntimeError(text)))
+    monkeypatch.setattr(TrialNetworks, "__init__", failing(RuntimeError(text)))
     with pytest.raises(ReprtuneError, match="cannot be trained with --deterministic: max_unpool2d"):
         train(tmp_path)

@@ -14,24 +14,24 @@ from torch import Tensor
 
 from reprtune.errors import SpecError
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Segment
-from reprtune.training.chain.trial_networks import Interrupted, Live
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.descent import cuda_graph
 from reprtune.training.descent.cuda_graph import Eager, GraphStep, Waits, undone, why_eager
 from reprtune.training.platform.device import describe
 from tests.training.recorded import Capture, Recording
 from tests.training.tiny import (
     CPU,
-    MATERIALS,
+    LOADED_DATA,
     SPEC,
     STEPS,
     assert_same_end,
     finish,
     go,
-    live,
     same_bits,
     spec,
+    trial_networks,
     until,
 )
 
@@ -68,7 +68,7 @@ def capture(monkeypatch: pytest.MonkeyPatch) -> Capture:
     return capture
 
 
-def captured(trial: TrialSpec, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Run, Capture]:
+def captured(trial: TrialSpec, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Chain, Capture]:
     """The trial, to its end or until it is asked to stop, by a recording."""
     with monkeypatch.context() as patch:
         patch.setattr(cuda_graph, "why_eager", lambda *_: None)
@@ -85,7 +85,7 @@ def test_one_recording_trains_all_phases_as_eager_steps_do(
     trial = spec(**TRIALS[name])
     run, capture = captured(trial, monkeypatch)
     assert (capture.n_captures, capture.n_replays) == (1, STEPS)
-    assert run.live.how == "CUDA graph"
+    assert run.networks.how == "CUDA graph"
     assert [point.phase for point in run.history.points] == ["full", "sub", "full", "sub", "full", "full"]
     assert_same_end(run, finish(trial))
 
@@ -95,7 +95,7 @@ def test_an_interrupted_trial_is_captured_again_and_ends_the_same(
 ) -> None:
     """From a state in the middle of the sub-network phase, in a new network with a graph of its own."""
     with pytest.raises(Interrupted):
-        go(Run(SPEC, MATERIALS, store, should_stop=until(12)))
+        go(Chain(SPEC, LOADED_DATA, store, should_stop=until(12)))
     run = finish(SPEC, store)
     assert capture.n_captures == 2 and run.steps_spent == STEPS - 12
     monkeypatch.undo()
@@ -124,7 +124,7 @@ def test_recording_refuses_what_waits() -> None:
         float(torch.ones(()) + 1)
 
 
-def everything(one: Live) -> dict[str, Tensor]:
+def everything(one: TrialNetworks) -> dict[str, Tensor]:
     tensors = {**one.model.state_dict(), **one.step.tensors(), "loss_sum": one.step.loss_sum}
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
@@ -133,7 +133,7 @@ def everything(one: Live) -> dict[str, Tensor]:
 def test_what_warms_up_is_undone(name: str) -> None:
     """Weights, statistics, optimizer, scale, sum of losses and torch's random numbers are as before, in the
     same places."""
-    one = live(spec(**TRIALS[name]))
+    one = trial_networks(spec(**TRIALS[name]))
     one.step.lr.fill_(0.1)
     x, y = torch.randn(16, *one.task.input_shape), torch.arange(16) % 10
     one.step(x, y)
@@ -157,7 +157,7 @@ def test_a_step_that_waits_is_run_eagerly_and_says_so() -> None:
         body()
         raise Waits("a step of this network waits for the device")
 
-    one, other = live(), live()
+    one, other = trial_networks(), trial_networks()
     one.members[0].stepper = GraphStep(one.step, one.batches, refuse)
     for which in (one, other):
         which.batches.start_epoch(torch.Generator().manual_seed(0))
@@ -205,7 +205,7 @@ def test_a_switch_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_on_a_cpu_steps_are_eager_and_masks_are_not_static() -> None:
     """The full network is computed without masks, and the device's text tells of no graph."""
-    one = live()
+    one = trial_networks()
     assert isinstance(one.stepper, Eager) and not one.network.static
     assert one.how == "" and "graph" not in describe(CPU, one.how)
 
@@ -214,7 +214,7 @@ def test_dropout_draws_the_numbers_of_an_eager_trial(monkeypatch: pytest.MonkeyP
     """A replay draws from the generator as it stands, which each segment seeds anew."""
 
     def trained(dropout: float) -> dict[str, Tensor]:
-        one = live()
+        one = trial_networks()
         one.model.register_forward_hook(lambda model, _, out: F.dropout(out, dropout, model.training))
         one.train(Segment(0, 8, "full", 0), np.full(8, 0.05), lambda: False)
         return everything(one)
@@ -240,7 +240,7 @@ def waits(body: Any, device: torch.device) -> Any:
 def test_a_network_that_nobody_needs_is_gone_at_once(capture: Any) -> None:
     """Captured or not: its memory on the device is free for the next trial without the garbage collector, which
     may come late, for it counts objects and not bytes."""
-    one = live()
+    one = trial_networks()
     one.members[0].stepper = GraphStep(one.step, one.batches, capture)
     one.batches.start_epoch(torch.Generator().manual_seed(0))
     for index in range(3):
