@@ -23,8 +23,8 @@ from benchmarks.machine import describe
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.device import choose_device
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.platform.device import choose_device
 
 BASE = {
     "model.name": "convnet-3",
@@ -61,9 +61,9 @@ def trial(options: argparse.Namespace, arm: str, augment: str, seed: int) -> Tri
     return changed(TrialSpec(), {**BASE, **data, **given, **own})
 
 
-def finish(spec: TrialSpec, materials: Materials, store: StateStore) -> End:
+def finish(spec: TrialSpec, loaded_data: LoadedData, store: StateStore) -> End:
     """Train to the end, or find it done."""
-    run = Run(spec, materials, store, keep="beginnings")
+    run = Chain(spec, loaded_data, store, keep="beginnings")
     for _ in run:
         pass
     last = run.history.points[-1]
@@ -118,12 +118,12 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     device = choose_device(options.device)
-    materials, store = Materials(options.data_dir, device), StateStore(options.states)
+    loaded_data, store = LoadedData(options.data_dir, device), StateStore(options.states)
     for augment in options.augment:
         ends: dict[str, list[End]] = {arm: [] for arm in options.arms}
         for seed in range(options.seeds):
             for arm in options.arms:
-                end = finish(trial(options, arm, augment, seed), materials, store)
+                end = finish(trial(options, arm, augment, seed), loaded_data, store)
                 ends[arm].append(end)
                 print(f"{augment}, {arm}, seed {seed}: {end.val_error:.4f}", file=sys.stderr, flush=True)
         print(f"\n{options.dataset}, augmentation {augment}, {options.seeds} seeds\n\n{table(ends)}")

@@ -35,13 +35,13 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.criteria import ScoreContext, score_filters
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Part
-from reprtune.training.device import choose_device
-from reprtune.training.live import Live
-from reprtune.training.overlaps import detached
-from reprtune.training.run import Materials, Run
+from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.platform.device import choose_device
 
 Scores = Mapping[str, Tensor]
 MEASURES = ("pearson", "spearman", "spearman within a layer")
@@ -63,10 +63,10 @@ def specification(options: argparse.Namespace, seed: int) -> TrialSpec:
     )  # fmt: skip
 
 
-def context(live: Live, part: Part) -> ScoreContext:
+def context(networks: TrialNetworks, part: Part) -> ScoreContext:
     """As a drop gives it, with images of `part`."""
-    batches = partial(evaluation_batches, part, live.task.mean, live.task.std)
-    return ScoreContext(live.spec.seed, 0, live.network, batches)
+    batches = partial(evaluation_batches, part, networks.task.mean, networks.task.std)
+    return ScoreContext(networks.spec.seed, 0, networks.network, batches)
 
 
 def agreement(scores: Scores, others: Scores) -> dict[str, float]:
@@ -77,20 +77,20 @@ def agreement(scores: Scores, others: Scores) -> dict[str, float]:
     return {name: float(value) for name, value in zip(MEASURES, values, strict=True)}
 
 
-def measure(options: argparse.Namespace, seed: int, materials: Materials) -> list[dict[str, object]]:
+def measure(options: argparse.Namespace, seed: int, loaded_data: LoadedData) -> list[dict[str, object]]:
     """One row per criterion; `seconds` is for one ranking of the whole network."""
-    run = Run(specification(options, seed), materials)
+    run = Chain(specification(options, seed), loaded_data)
     for _ in run:
         pass
-    live = run.live
-    weights, error = detached(live.network), run.history.points[-1].val_error
-    oracle = score_filters(Oracle(), weights, context(live, live.task.val))
+    networks = run.networks
+    weights, error = detached(networks.network), run.history.points[-1].val_error
+    oracle = score_filters(Oracle(), weights, context(networks, networks.task.val))
     rows: list[dict[str, object]] = []
     found: dict[str, Scores] = {}
     for name in catalog.names("criteria"):
         begun = time.perf_counter()
         found[name] = score_filters(
-            Criterion.read(name, "criterion"), weights, context(live, live.task.score)
+            Criterion.read(name, "criterion"), weights, context(networks, networks.task.score)
         )
         seconds = time.perf_counter() - begun
         rows.append({"criterion": name, "seed": seed, "seconds": seconds, **agreement(found[name], oracle)})
@@ -138,8 +138,8 @@ def main() -> None:
     options = parser.parse_args()
     device = choose_device(options.device)
     torch.set_num_threads(1)
-    materials = Materials(options.data_dir, device)
-    rows = [row for seed in range(options.seeds) for row in measure(options, seed, materials)]
+    loaded_data = LoadedData(options.data_dir, device)
+    rows = [row for seed in range(options.seeds) for row in measure(options, seed, loaded_data)]
     if options.json:
         options.json.write_text(json.dumps({"machine": describe(device), "rows": rows}, indent=1))
     print(table(rows))

@@ -29,7 +29,7 @@ import torch
 from benchmarks.machine import cores, describe
 from benchmarks.rounds import Found, measure, spread
 from benchmarks.sides import BATCH_SIZE, Side
-from reprtune.training.device import choose_device
+from reprtune.training.platform.device import choose_device
 
 EPOCH = 50_000  # images
 SIZES = {"convnet-3": 32, "resnet-20": 32, "torchvision:resnet50": 64}

@@ -33,10 +33,10 @@ from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.prepare import prepare
 from reprtune.training.data.task import Task, load_task
-from reprtune.training.device import choose_device
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.torchvision_import import datasets, transforms
+from reprtune.training.platform.device import choose_device
+from reprtune.training.platform.seeds import generator
+from reprtune.training.platform.torchvision_import import datasets, transforms
 
 BATCH_SIZE = 64
 N_CLASSES = 10

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import reprtune
-from reprtune.training import mps
+from reprtune.training.platform import mps
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -28,8 +28,8 @@ from reprtune.spec.space import FloatRange
 from reprtune.spec.study import StopRule, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
-from reprtune.training.device import choose_device, keep_freed_memory
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.platform.device import choose_device, keep_freed_memory
 from reprtune.work.process import Report
 from reprtune.work.worker import Worker
 
@@ -58,7 +58,7 @@ def study(epochs: int, rounds: int) -> StudySpec:
 def work(settings: Settings) -> list[tuple[float, float]]:
     """(seconds from the beginning of a slot to that of the next, seconds of training and evaluating) of
     every slot but the first, in which a process pays what it pays once, and the last."""
-    runs: list[Run] = []
+    runs: list[Chain] = []
     begun: list[float] = []
 
     def note(what: Report) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-import reprtune.training.torchvision_import  # noqa: F401  (lets torchvision load beside any torch)
+import reprtune.training.platform.torchvision_import  # noqa: F401  (lets torchvision load beside any torch)
 
 from torchvision import models, transforms  # isort: skip
 

@@ -23,8 +23,8 @@ from reprtune.spec.edit import changed
 from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import FloatRange, Range
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import keep_freed_memory
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.platform.device import keep_freed_memory
 from studies.repr_ablation import STUDY
 
 SPACE = {short_path(path): range_ for path, range_ in STUDY.space.items()}  # as the stored draws name them
@@ -61,13 +61,13 @@ def _value(range_: Range, rng: random.Random) -> Any:
     return float(f"{range_.low * (range_.high / range_.low) ** rng.random():.4g}")
 
 
-def train(name: str, index: int, materials: Materials) -> dict[str, Any]:
+def train(name: str, index: int, loaded_data: LoadedData) -> dict[str, Any]:
     """The whole run of a draw, as plain values."""
-    task = materials.task(STUDY.base.task)
-    spe = materials.batches(STUDY.base).steps_per_epoch
+    task = loaded_data.task(STUDY.base.task)
+    spe = loaded_data.batches(STUDY.base).steps_per_epoch
     changes, spec = draw(name, index, spe)
     begun = time.process_time()
-    run = Run(spec, materials)
+    run = Chain(spec, loaded_data)
     for _ in run:
         pass
     points, n_val = run.history.points, len(task.val)
@@ -95,14 +95,14 @@ def record(n: int, path: Path, data_dir: Path) -> list[dict[str, Any]]:
     there are not trained again. Returns all that are there."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    materials = Materials(data_dir, torch.device("cpu"))
+    loaded_data = LoadedData(data_dir, torch.device("cpu"))
     lines = path.read_text().splitlines() if path.exists() else []
     known = {(run["set"], run["index"]) for run in map(json.loads, lines)}
     for index in range(n):
         for name in SETS:
             if (name, index) in known:
                 continue
-            run = train(name, index, materials)
+            run = train(name, index, loaded_data)
             with path.open("a") as file:
                 file.write(json.dumps(run) + "\n")
             print(f"{name} {index + 1} of {n}: {run['seconds']} s", file=sys.stderr)

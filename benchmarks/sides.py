@@ -26,8 +26,8 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.device import set_numerics
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.platform.device import set_numerics
 
 N_IMAGES, BATCH_SIZE = 10_000, 128
 SPARE = 0.004  # share of the images for the parts our trial sets aside: too few to cost time
@@ -104,7 +104,7 @@ def our_rounds(
             prune_ratio=PRUNE_RATIO,
         ),
     )  # fmt: skip
-    for update in Run(spec, Materials(data.parent, device)):
+    for update in Chain(spec, LoadedData(data.parent, device)):
         if update.kind == "segment":
             yield
 

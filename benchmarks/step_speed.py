@@ -28,7 +28,7 @@ import torch
 from benchmarks.machine import cores, describe
 from benchmarks.rounds import Found, measure, spread
 from benchmarks.sides import BATCH_SIZE, N_IMAGES, Side
-from reprtune.training.device import choose_device
+from reprtune.training.platform.device import choose_device
 
 BASELINE = "plain fp32"
 BUSY = 0.3  # processes running beside us, mean over the last minute

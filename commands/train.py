@@ -56,13 +56,13 @@ def train(
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
     from dashboards.terminal import TrialProgress, trial_result
-    from reprtune.training.export import check_folder, files, from_run, write
-    from reprtune.training.run import Run
-    from reprtune.training.single import train_one
+    from reprtune.training.chain.chain import Chain
+    from reprtune.training.chain.train_one import train_one
+    from reprtune.training.export.network import check_folder, files, from_chain, write
 
-    def keep(run: Run) -> None:
+    def keep(run: Chain) -> None:
         if export is not None:
-            content = files(from_run(run, outcome="complete"))
+            content = files(from_chain(run, outcome="complete"))
             write(content, Path(export), force=force)
             warn_of_missing_program(content)
 

@@ -65,7 +65,7 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
     slot = seed_name(record, found, run.seed)
     target = Path(folder) if folder else settings.runs_dir / "networks" / name / slot
     from reprtune.study.export import slot_network
-    from reprtune.training.export import check_folder, files, write
+    from reprtune.training.export.network import check_folder, files, write
 
     check_folder(target, force=force)
     trained = slot_network(settings, record, slot)

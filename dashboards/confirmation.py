@@ -34,7 +34,9 @@ class ConfirmationInfo:
 
 
 def info(record: StudyRecord) -> ConfirmationInfo:
-    return ConfirmationInfo(name=record.spec.name, finished=record.unsettled() == 0, found=confirmation(record))
+    return ConfirmationInfo(
+        name=record.spec.name, finished=record.unsettled() == 0, found=confirmation(record)
+    )
 
 
 def figure(info: ConfirmationInfo) -> go.Figure:

@@ -21,7 +21,7 @@ from reprtune.record.storage import read_study
 from reprtune.states.store import StateStore
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
-from reprtune.training.export import files
+from reprtune.training.export.network import files
 from tests.command import Command
 from tests.members_study import METHODS, STUDY
 from tests.work.tiny_worker import create, work

@@ -25,7 +25,7 @@ from reprtune.spec.scale import scaled_trial
 from reprtune.spec.study import Arm, Choice, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
-from reprtune.training import single
+from reprtune.training.chain import train_one
 from tests.command import Command
 from tests.conftest import ROOT
 from tests.flat import with_fields
@@ -109,7 +109,7 @@ def test_train_says_which_part_is_missing_before_data_are_read(
     line: Line, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With exit code 2, and nothing is made."""
-    monkeypatch.setattr(single, "Materials", None)
+    monkeypatch.setattr(train_one, "LoadedData", None)
     place, part = next(line.trial().method.missing())
     done = command.quick("train", *typed(line), code=2)
     assert (
@@ -136,7 +136,7 @@ def test_a_study_says_which_part_is_missing(
     study: StudySpec, part: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whichever of its trials has it, before data are read; nothing is made."""
-    monkeypatch.setattr(creating, "Materials", None)
+    monkeypatch.setattr(creating, "LoadedData", None)
     with pytest.raises(SpecError) as caught:
         creating.create_study(study, Settings(runs_dir=tmp_path / "runs"))
     assert caught.value.message == (

@@ -32,16 +32,21 @@ def checkouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for part in CODE:
             shutil.copytree(ROOT / part, folder / name / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "cli.py", folder / name / "cli.py")
-    harmless, rounding = folder / "harmless" / TRAINING, folder / "rounding" / TRAINING / "select.py"
-    for file in ("select.py", "restores/simple.py"):
+    harmless, rounding = (
+        folder / "harmless" / TRAINING,
+        folder / "rounding" / TRAINING / "parts/selections/share.py",
+    )
+    for file in ("parts/selections/share.py", "parts/restores/simple.py"):
         _replace(
             harmless / file,
             "from __future__ import annotations\n",
             "from __future__ import annotations\n# A comment.\n",
         )
-    _replace(harmless / "select.py", '"""Which filters are dropped', '"""Those which are dropped')
-    _replace(harmless / "restores/simple.py", "\n\n\n", "\n\nUNUSED = 1\n\n\n")
-    (harmless / "criteria/mine.py").write_text("def score(filters, context):\n    return filters\n")
+    _replace(
+        harmless / "parts/selections/share.py", '"""Which filters are dropped', '"""Those which are dropped'
+    )
+    _replace(harmless / "parts/restores/simple.py", "\n\n\n", "\n\nUNUSED = 1\n\n\n")
+    (harmless / "parts/criteria/mine.py").write_text("def score(filters, context):\n    return filters\n")
     _replace(rounding, "wanted = round(", "wanted = math.floor(")
     return folder
 
@@ -80,7 +85,7 @@ def test_one_study_one_code(command: Command, checkouts: Path) -> None:
         command("study", "run", "tiny", "--workers", "2", code=1),
         command("trial", "run", "tiny", "standard-s0", code=1),
     ]
-    differs = f"reprtune.training.select ({checkouts / 'rounding' / TRAINING / 'select.py'}) differs"
+    differs = f"reprtune.training.parts.selections.share ({checkouts / 'rounding' / TRAINING / 'parts/selections/share.py'}) differs"
     for done in refused:
         assert f"the study 'tiny' was created with: {differs}. What" in done.stderr
         assert "--accept-code" in done.stderr

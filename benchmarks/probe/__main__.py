@@ -32,8 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 from benchmarks.machine import describe
 from benchmarks.probe import stand_ins
 from reprtune.errors import ReprtuneError
-from reprtune.training.device import choose_device
-from reprtune.training.nvidia import why_unused
+from reprtune.training.platform.device import choose_device
+from reprtune.training.platform.nvidia import why_unused
 
 
 def parse() -> argparse.Namespace:

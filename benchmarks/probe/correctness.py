@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from benchmarks.probe.results import Results, Skipped
 from benchmarks.probe.trials import TINY_STEPS, Trials, distance, finish, tensors
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data.batches import evaluation_batches
-from reprtune.training.device import is_out_of_memory, release_cached_memory
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Run
+from reprtune.training.platform.device import is_out_of_memory, release_cached_memory
 
 ADAM = {"training.optimizer": "adam", "training.lr": 1e-3}
 BY_FILTER = {"training.bias_correction": "filter"}
@@ -80,8 +80,10 @@ def _compare_one(results: Results, trials: Trials, name: str, changes: dict[str,
     same_drops = [d.dropped for d in graph.history.drops] == [d.dropped for d in eager.history.drops]
     loss = graph.history.points[-1].train_loss
     ok = far <= ROUNDING.get(spec.training.precision, COARSE) and same_drops and 0 < loss < 10
-    detail = f"distance {far:.1e} ({where}), the same drops: {same_drops}, loss {loss:.3f}, {graph.live.how}"
-    results.check(f"graph = eager: {name}", ok and graph.live.how == "CUDA graph", detail)
+    detail = (
+        f"distance {far:.1e} ({where}), the same drops: {same_drops}, loss {loss:.3f}, {graph.networks.how}"
+    )
+    results.check(f"graph = eager: {name}", ok and graph.networks.how == "CUDA graph", detail)
 
 
 def held(results: Results, trials: Trials) -> None:
@@ -90,16 +92,16 @@ def held(results: Results, trials: Trials) -> None:
     for update in run:
         if update.kind == "event":
             break
-    live, network = run.live, run.live.network
+    networks, network = run.networks, run.networks.network
     groups = {"": {**network.parameters, **network.buffers}, **network.state}
     masks = network.absent_regions()
     places = [(kind, name) for kind, group in groups.items() for name in masks if name in group]
     before = {place: groups[place[0]][place[1]].detach().clone() for place in places}
-    live.model.train()
-    live.members[0].step.lr.fill_(0.05)
-    live.batches.start_epoch(torch.Generator().manual_seed(1))
+    networks.model.train()
+    networks.members[0].step.lr.fill_(0.05)
+    networks.batches.start_epoch(torch.Generator().manual_seed(1))
     for index in range(6):
-        live.members[0].stepper(index)
+        networks.members[0].stepper(index)
     trials.wait()
     still, moved = [], []
     for place, old in before.items():
@@ -143,7 +145,7 @@ def dropout(results: Results, trials: Trials) -> None:
 
 def _losses(trials: Trials, how: str, share: float) -> list[float]:
     run = trials.run(trials.tiny(), how)
-    run.live.model.register_forward_hook(lambda model, _, out: F.dropout(out, share, model.training))
+    run.networks.model.register_forward_hook(lambda model, _, out: F.dropout(out, share, model.training))
     return [point.train_loss for point in finish(run).history.points]
 
 
@@ -162,14 +164,16 @@ def precisions(results: Results, trials: Trials) -> None:
 
 
 @torch.no_grad()
-def _error_of_logits(trials: Trials, run: Run) -> float:
+def _error_of_logits(trials: Trials, run: Chain) -> float:
     """Of a batch in the precision of the trial, to float64 on the CPU."""
-    live = run.live
-    x, _ = next(evaluation_batches(live.task.val, live.task.mean, live.task.std, trials.batch_size))
-    live.model.eval()
-    with live.members[0].step.autocast():
-        found = live.network.forward(x).double().cpu()
-    exact = copy.deepcopy(live.model).cpu().double()(x.cpu().double())
+    networks = run.networks
+    x, _ = next(
+        evaluation_batches(networks.task.val, networks.task.mean, networks.task.std, trials.batch_size)
+    )
+    networks.model.eval()
+    with networks.members[0].step.autocast():
+        found = networks.network.forward(x).double().cpu()
+    exact = copy.deepcopy(networks.model).cpu().double()(x.cpu().double())
     return float((found - exact).norm() / exact.norm())
 
 

@@ -17,9 +17,9 @@ import torch
 from benchmarks.machine import ROOT
 from benchmarks.probe.results import Results
 from benchmarks.probe.trials import Trials, finish, tensors
-from reprtune.training.device import make_deterministic, set_numerics
-from reprtune.training.device_faults import fault
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.platform.device import make_deterministic, set_numerics
+from reprtune.training.platform.device_faults import fault
 
 LIMIT_SECONDS = 100.0  # for all of them together
 RESNET = {"model.name": "resnet-8", "model.width": 8}
@@ -99,7 +99,7 @@ def deterministic(trials: Trials) -> Said:
     whole = hashlib.sha256()
     for name, tensor in sorted(tensors(run).items()):
         whole.update(name.encode() + tensor.numpy().tobytes())
-    return {"sha256": whole.hexdigest(), "how": run.live.how}
+    return {"sha256": whole.hexdigest(), "how": run.networks.how}
 
 
 def warned(trials: Trials) -> Said:
@@ -124,7 +124,7 @@ def capture(trials: Trials) -> Said:
     return {"first": first, "on the default stream": on_default, "second": second}
 
 
-def _uncapturable(trials: Trials) -> Run:
+def _uncapturable(trials: Trials) -> Chain:
     """It waits for the device, but only while it is captured."""
 
     def wait_while_capturing(_module: Any, _inputs: Any, out: Any) -> Any:
@@ -133,7 +133,7 @@ def _uncapturable(trials: Trials) -> Run:
         return out
 
     run = trials.run(trials.tiny())
-    run.live.model.register_forward_hook(wait_while_capturing)
+    run.networks.model.register_forward_hook(wait_while_capturing)
     return run
 
 
@@ -152,7 +152,7 @@ def second(trials: Trials) -> Said:
     torch.cuda.set_device(1 - (trials.device.index or 0))
     other = finish(trials.run(trials.tiny()))
     losses = [[point.train_loss for point in run.history.points] for run in (current, other)]
-    return {"how": [current.live.how, other.live.how], "losses": losses}
+    return {"how": [current.networks.how, other.networks.how], "losses": losses}
 
 
 def _error_of(call: Any) -> str:

@@ -14,7 +14,7 @@ import torch
 from benchmarks.probe import correctness, processes, speed
 from benchmarks.probe.results import Results, Skipped
 from benchmarks.probe.trials import Trials
-from reprtune.training.device_faults import fault
+from reprtune.training.platform.device_faults import fault
 
 ON_CPU_SECONDS = 5.0  # of any section
 

@@ -20,9 +20,9 @@ from benchmarks.plain_loop import PlainLoop, set_precision
 from benchmarks.probe.results import Results, Skipped
 from benchmarks.probe.trials import Trials
 from reprtune.spec.edit import changed
-from reprtune.training.device import set_numerics, threads
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.trial_networks import TrialNetworks
+from reprtune.training.platform.device import set_numerics, threads
 
 MODELS = ("convnet-3", "resnet-20")
 KINDS = ("bf16", "tf32", "fp32")
@@ -32,23 +32,23 @@ TOP = 14  # kernels that are named
 EPOCH_STEPS = 351  # of nine tenths of 50,000 images: the rest is for validation
 
 
-def count_outside(live: Live) -> None:
+def count_outside(networks: TrialNetworks) -> None:
     """As a trial does it: BatchNorms count their batches outside of the step."""
-    live.members[0].counters.set_aside(0)
+    networks.members[0].counters.set_aside(0)
 
 
-def count_inside(_live: Live) -> None:
+def count_inside(_networks: TrialNetworks) -> None:
     """As torch does it."""
 
 
-def without_hold(live: Live) -> None:
-    count_outside(live)
-    live.network.hold = lambda: None  # type: ignore[method-assign]
+def without_hold(networks: TrialNetworks) -> None:
+    count_outside(networks)
+    networks.network.hold = lambda: None  # type: ignore[method-assign]
 
 
-def compiled(live: Live) -> None:
-    count_outside(live)
-    live.network.forward = torch.compile(live.model)  # type: ignore[method-assign]
+def compiled(networks: TrialNetworks) -> None:
+    count_outside(networks)
+    networks.network.forward = torch.compile(networks.model)  # type: ignore[method-assign]
 
 
 LEVERS = {"as it is": count_outside, "without hold": without_hold, "counting in the step": count_inside}
@@ -65,11 +65,13 @@ class Timer:
         first_seconds: the first steps took: choice of algorithms, warm-up, capture.
     """
 
-    def __init__(self, trials: Trials, run: Run, prepare: Callable[[Live], None] = count_outside) -> None:
-        self.trials, self.live, self.host = trials, run.live, 0.0
-        self.live.model.train()
-        prepare(self.live)
-        self.live.batches.start_epoch(torch.Generator().manual_seed(0))
+    def __init__(
+        self, trials: Trials, run: Chain, prepare: Callable[[TrialNetworks], None] = count_outside
+    ) -> None:
+        self.trials, self.networks, self.host = trials, run.networks, 0.0
+        self.networks.model.train()
+        prepare(self.networks)
+        self.networks.batches.start_epoch(torch.Generator().manual_seed(0))
         begun = time.perf_counter()
         self.steps(3)
         trials.wait()
@@ -77,8 +79,8 @@ class Timer:
 
     def steps(self, n: int) -> None:
         for i in range(n):
-            self.live.members[0].step.lr.fill_(0.01)
-            self.live.members[0].stepper(i % self.live.batches.steps_per_epoch)
+            self.networks.members[0].step.lr.fill_(0.01)
+            self.networks.members[0].stepper(i % self.networks.batches.steps_per_epoch)
 
     def best(self, n: int, repeats: int = 3) -> float:
         """Of `repeats` rounds of `n` steps."""
@@ -124,7 +126,7 @@ def _graph_and_eager(results: Results, trials: Trials, model: str, kind: str) ->
     timer = Timer(trials, trials.run(spec))
     graph = timer.best(n)
     seconds = _note(results, trials, model, f"graph {kind}", graph, timer)
-    results.say(f"      {timer.live.how}; its first steps took {timer.first_seconds:.2f} s")
+    results.say(f"      {timer.networks.how}; its first steps took {timer.first_seconds:.2f} s")
     if trials.on_cuda and f"graph {kind}" == TOLD:
         wanted = f"estimated {ESTIMATED_SECONDS[model]:g}, goal with fused kernels {GOAL_SECONDS[model]:g}"
         results.say(f"      {seconds:.3f} s on this GPU; on an H200: {wanted}")
@@ -184,7 +186,9 @@ def compile_(results: Results, trials: Trials) -> None:
         except Exception as error:  # noqa: BLE001 - a compiler may be missing; nothing here depends on it
             results.leave_out(model, f"{type(error).__name__}: {error}"[:200])
             continue
-        results.say(f"      {model}: compiled and captured in {timer.first_seconds:.0f} s; {timer.live.how}")
+        results.say(
+            f"      {model}: compiled and captured in {timer.first_seconds:.0f} s; {timer.networks.how}"
+        )
         _note(results, trials, model, "lever: compiled", timer.best(200), timer)
 
 
@@ -275,6 +279,6 @@ def _on_streams(trials: Trials, timers: list[Timer], n: int) -> float:
     for i in range(n):
         for timer, stream in zip(timers, own, strict=True):
             with torch.cuda.stream(stream):
-                timer.live.members[0].stepper(i % timer.live.batches.steps_per_epoch)
+                timer.networks.members[0].stepper(i % timer.networks.batches.steps_per_epoch)
     trials.wait()
     return (time.perf_counter() - begun) / n

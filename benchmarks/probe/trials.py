@@ -22,9 +22,10 @@ from reprtune.spec.presets import compose
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training import graph, state
-from reprtune.training.device import set_numerics
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.descent import cuda_graph
+from reprtune.training.platform.device import set_numerics
 
 TINY_STEPS = 48
 N_CLASSES = 10
@@ -45,7 +46,7 @@ class Trials:
         if self.on_cuda:
             torch.cuda.set_device(device)
         set_numerics(device)
-        self.materials = Materials(self.folder, device)
+        self.loaded_data = LoadedData(self.folder, device)
 
     def images(self, n: int, size: int, channels: int) -> Path:
         """Classes that can be learned: a pattern each, under noise; made unless they are there."""
@@ -87,10 +88,10 @@ class Trials:
             method=compose(cycles=1, s1=part, s2=part, prune_ratio=0.3),
         )  # fmt: skip
 
-    def run(self, spec: TrialSpec, how: str = "graph", store: Any = None, **options: Any) -> Run:
+    def run(self, spec: TrialSpec, how: str = "graph", store: Any = None, **options: Any) -> Chain:
         """A trial whose steps run as a `graph` or `eager`."""
         with self._steps(how):
-            return Run(spec, self.materials, store, **options)
+            return Chain(spec, self.loaded_data, store, **options)
 
     @contextlib.contextmanager
     def _steps(self, how: str) -> Iterator[None]:
@@ -101,8 +102,8 @@ class Trials:
         elif how == "graph":
             capture = importlib.import_module("tests.training.recorded").Capture()
             with (
-                patch.object(graph, "why_eager", lambda *_: None),
-                patch.object(graph, "capture_on_cuda", capture),
+                patch.object(cuda_graph, "why_eager", lambda *_: None),
+                patch.object(cuda_graph, "capture_on_cuda", capture),
             ):
                 yield
         else:
@@ -121,16 +122,16 @@ class Trials:
             torch.cuda.synchronize(self.device)
 
 
-def finish(run: Run) -> Run:
+def finish(run: Chain) -> Chain:
     """Train to the end."""
     for _ in run:
         pass
     return run
 
 
-def tensors(run: Run) -> dict[str, Tensor]:
+def tensors(run: Chain) -> dict[str, Tensor]:
     """Everything in the state of a trial, by name, on the CPU."""
-    return state.decode(run.live.save())[0]
+    return state.decode(run.networks.save())[0]
 
 
 def distance(a: dict[str, Tensor], b: dict[str, Tensor]) -> tuple[float, str]:

@@ -164,7 +164,9 @@ def account(record: StudyRecord) -> Account:
     first = [t for t in complete if t.number in on_front]
     others = [t for t in complete if t.number not in on_front]
     replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
-    replays = {t.number: _replay(record, t, fields) for t in replayed if search is not None and search.stops_early}
+    replays = {
+        t.number: _replay(record, t, fields) for t in replayed if search is not None and search.stops_early
+    }
     return Account(
         rule="none" if search is None else search.stop.rule,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training import mps
-from reprtune.training.device import choose_device
+from reprtune.training.platform import mps
+from reprtune.training.platform.device import choose_device
 
 
 def sharing(settings: Settings) -> Iterator[Finding]:

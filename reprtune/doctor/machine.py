@@ -15,10 +15,10 @@ from reprtune.record.storage import read_study
 from reprtune.settings import Settings
 from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_user_code
-from reprtune.training import health, nvidia
+from reprtune.training.chain.chain import LoadedData
 from reprtune.training.data.memory import free_ram
-from reprtune.training.device import MEND, choose_device, describe
-from reprtune.training.run import Materials
+from reprtune.training.platform import health, nvidia
+from reprtune.training.platform.device import MEND, choose_device, describe
 
 GB = 1e9
 LITTLE_MEMORY = 1 * GB
@@ -118,7 +118,7 @@ def study(settings: Settings, name: str) -> Iterator[Finding]:
             mend = f"python cli.py data prepare {dataset}, or name their folder with --data-dir."
             yield Finding(check, "warning", f"its data {dataset} are not in {settings.data_dir} yet", mend)
             return
-        check_data(record, Materials(settings.data_dir, choose_device("cpu")))
+        check_data(record, LoadedData(settings.data_dir, choose_device("cpu")))
         yield Finding(check, "ok", f"its data {dataset} are those it was created with")
     except ReprtuneError as error:
         yield Finding(check, "problem", error.message, error.hint or "")

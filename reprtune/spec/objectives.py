@@ -8,7 +8,7 @@ Two kinds of numbers must not be mixed up:
   the seeds. Samplers see it, trials are ranked by it, and pages draw it over parameters.
 
 An objective is read from a field of the last point, or from a number of the network as it stood there: `source`
-is that name among all that an evaluation measures (`Live.measured` in training). So whatever is in the table
+is that name among all that an evaluation measures (`TrialNetworks.measured` in training). So whatever is in the table
 below is recorded for each seed, averaged, told to Optuna, sent to MLflow, written in tables, drawn on every page
 and completed by Tab, and nothing else names it.
 

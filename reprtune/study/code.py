@@ -21,9 +21,9 @@ from reprtune.spec.codec import digest
 from reprtune.spec.study import StudySpec
 from reprtune.study.dry import dry_trials
 from reprtune.tracking.environment import git_dirty, git_sha
-from reprtune.training import identity
-from reprtune.training.schedule import plan
-from reprtune.training.sources import alone_digest, file_of
+from reprtune.training.chain import identity
+from reprtune.training.chain.plan import plan
+from reprtune.training.platform.sources import alone_digest, file_of
 
 DIGITS = 16  # that are kept of a digest
 SHOWN = 6  # modules in an error message
@@ -42,8 +42,8 @@ BESIDE_NAMES = (
     "reprtune.spec.edit",
     "reprtune.spec.parts.schedules",
     "reprtune.spec.space",
-    "reprtune.training.run",
-    "reprtune.training.schedule",
+    "reprtune.training.chain.chain",
+    "reprtune.training.chain.plan",
     "reprtune.work.seeds",
 )
 PACKAGES = ("torch", "torchvision")

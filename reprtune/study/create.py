@@ -30,9 +30,9 @@ from reprtune.tracking.events import STUDY_KEY, tags_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow import connection as tracking
 from reprtune.tracking.mlflow.shipper import Shipper
-from reprtune.training import user_code
-from reprtune.training.device import open_device
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.platform import user_code
+from reprtune.training.platform.device import open_device
 
 
 def check_built(spec: StudySpec) -> None:

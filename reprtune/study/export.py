@@ -9,7 +9,7 @@ from reprtune.record.schema import OUTCOMES, StudyRecord
 from reprtune.record.slots import find_seed, seed_name, slot_key, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
-from reprtune.training.export import Trained, from_state
+from reprtune.training.export.network import Trained, from_state
 
 EXPORTED = ("complete", "stopped")
 

@@ -31,9 +31,9 @@ from reprtune.spec.objectives import ERROR
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_user_code
-from reprtune.training.device import TORCH_VERSION, describe, open_device
-from reprtune.training.run import Materials, Run
-from reprtune.training.state import bits_equal, decode
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.state import bits_equal, decode
+from reprtune.training.platform.device import TORCH_VERSION, describe, open_device
 
 ENDED = ("complete", "stopped", "diverged", "over-budget")
 CURVES = (ERROR, "val_loss", "train_loss", "lr", "gflops")
@@ -104,17 +104,17 @@ def recompute(
     trial, runs = _chosen(study, name)
     code = check_code(study, accept=accept_code)
     device = open_device(settings)
-    materials = Materials(settings.data_dir, device)
+    loaded_data = LoadedData(settings.data_dir, device)
     here = short_digest(code, check_user_code(study, accept=accept_code))
-    check_data(study, materials)
+    check_data(study, loaded_data)
     with _scratch(settings, keep=keep) as folder:
         store = StateStore(folder)
         found, how = [], ""
         for recorded in runs:
-            training = Run(replace(trial_spec(study, trial), seed=recorded.seed), materials, store)
+            training = Chain(replace(trial_spec(study, trial), seed=recorded.seed), loaded_data, store)
             _train(training, trial, recorded, observe)
             found.append(_compared(training, trial, recorded, store, settings.states))
-            how = training.live.how
+            how = training.networks.how
     return Recomputed(
         study=study.spec.name,
         slot=slot_name(trial),
@@ -145,7 +145,7 @@ def _ended_somewhere(history: History) -> bool:
     return bool(history.points) or history.diverged_at is not None
 
 
-def _train(run: Run, trial: TrialRecord, recorded: SeedRun, observe: Observe) -> None:
+def _train(run: Chain, trial: TrialRecord, recorded: SeedRun, observe: Observe) -> None:
     """To the end, or to where a trial that was ended early stood."""
     assert recorded.history is not None
     early = trial.outcome in ("stopped", "over-budget") and recorded.seed == trial.seed
@@ -157,7 +157,9 @@ def _train(run: Run, trial: TrialRecord, recorded: SeedRun, observe: Observe) ->
     run.keep_state()
 
 
-def _compared(run: Run, trial: TrialRecord, recorded: SeedRun, store: StateStore, states: Path) -> SeedChecks:
+def _compared(
+    run: Chain, trial: TrialRecord, recorded: SeedRun, store: StateStore, states: Path
+) -> SeedChecks:
     assert recorded.history is not None
     checks = compare_histories(run.history, recorded.history)
     checks += _states(run.last_name, store, recorded.state, states)
@@ -166,7 +168,7 @@ def _compared(run: Run, trial: TrialRecord, recorded: SeedRun, store: StateStore
         checks.append(_number("test_error", test.error, recorded.test_error))
         if (loss := trial.result.get("test_loss")) is not None:
             checks.append(_number("test_loss", test.loss, float(loss)))
-    return SeedChecks(seed=recorded.seed, steps=run.live.step_done, checks=tuple(checks))
+    return SeedChecks(seed=recorded.seed, steps=run.networks.step_done, checks=tuple(checks))
 
 
 # -- histories ---------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from reprtune.importing import PREFIX
 from reprtune.record.schema import StudyRecord
 from reprtune.study.code import ACCEPT
 from reprtune.tracking.environment import packages_digest
-from reprtune.training import user_code
-from reprtune.training.device import is_out_of_memory
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import LoadedData
+from reprtune.training.platform import user_code
+from reprtune.training.platform.device import is_out_of_memory
 
 
 def same_packages(study: StudyRecord) -> bool:
@@ -34,15 +34,15 @@ def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, st
     return found
 
 
-def check_data(study: StudyRecord, materials: Materials) -> None:
+def check_data(study: StudyRecord, loaded_data: LoadedData) -> None:
     """The data here must be those the study was created with."""
     try:
-        found = materials.task(study.spec.base.task).digest
+        found = loaded_data.task(study.spec.base.task).digest
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise DataError(
-            f"The data {study.spec.base.task.dataset} do not fit in the memory of {materials.device} "
+            f"The data {study.spec.base.task.dataset} do not fit in the memory of {loaded_data.device} "
             f"({type(error).__name__}).",
             "Free memory there, run fewer workers on it, or create a study with fewer task.train_images.",
         ) from error

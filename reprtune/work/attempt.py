@@ -23,11 +23,11 @@ from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import AnySection
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.rungs import should_stop
-from reprtune.training.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
-from reprtune.training.device_faults import fault, first_line
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Run, Update
+from reprtune.training.chain.chain import Advance, Chain
+from reprtune.training.chain.trial_networks import Interrupted
+from reprtune.training.descent.cuda_graph import CaptureFailed
+from reprtune.training.platform.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
+from reprtune.training.platform.device_faults import fault, first_line
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
 from reprtune.work.queue import FIRST_SEED, PAUSED, REPEATS, Queue
@@ -113,7 +113,7 @@ class Attempt:
         return self.now.spec
 
     @property
-    def run(self) -> Run | None:
+    def run(self) -> Chain | None:
         """Of the seed that is trained; None where it could not be built."""
         return self.now.run
 
@@ -124,7 +124,7 @@ class Attempt:
     def steps(self) -> tuple[int, int]:
         """Done, and all there are, of its seeds together, which are equally long."""
         run = self.now.done
-        return len(self.earlier) * run.total_steps + run.live.step_done, self.n_seeds * run.total_steps
+        return len(self.earlier) * run.total_steps + run.networks.step_done, self.n_seeds * run.total_steps
 
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""
@@ -156,7 +156,7 @@ class Attempt:
             self.spec, role=role, slot=self.slot, attempt=attempt, arm=self.arm, number=self.trial.number
         )
 
-    def advance(self) -> Update | None:
+    def advance(self) -> Advance | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
         if self.outcome is not None or self.run is None:
             return None
@@ -179,9 +179,9 @@ class Attempt:
             self._finish_early("stopped")
         return update
 
-    def _train(self) -> Update | None:
+    def _train(self) -> Advance | None:
         try:
-            update: Update | None = self._guarded(self.now.advance)
+            update: Advance | None = self._guarded(self.now.advance)
         finally:  # also where a full disk ends it
             if self.section.is_drawn:
                 retried(partial(self.around.budget.add, *self.now.newly_spent()))
@@ -215,7 +215,7 @@ class Attempt:
         except CaptureFailed as error:
             raise self._must_leave("capture", first_line(error.__cause__ or error)) from error
         except Exception as error:  # whatever training raises is this trial's outcome
-            if (reason := fault(self.around.materials.device)) is not None:
+            if (reason := fault(self.around.loaded_data.device)) is not None:
                 raise self._must_leave("device", reason) from error
             full = is_out_of_memory(error)
             text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
@@ -227,33 +227,35 @@ class Attempt:
         return None
 
     def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
-        device, network = str(self.around.materials.device), network_key(self.spec)
+        device, network = str(self.around.loaded_data.device), network_key(self.spec)
         return MustLeave(Left(why, reason, device, network, began=True))
 
     # -- what others see --------------------------------------------------------------------------
 
-    def _record(self, update: Update | None) -> None:
+    def _record(self, update: Advance | None) -> None:
         """Write down what is new: the journal gets every point, Optuna the points to compare."""
         if update is None or update.kind == "blocked":
             return
         run = self.now.done
-        marks = self.now.new_marks(update)
-        if marks and not run.finished:
+        comparable_points = self.now.new_comparable_points(update)
+        if comparable_points and not run.finished:
             try:
-                self._show(marks)
+                self._show(comparable_points)
             except UpdateFinishedTrialError:
                 self.lease.lost = True
                 return
-            self.now.n_marks = len(marks)
+            self.now.n_recorded_points = len(comparable_points)
         self.now.journal.write_points(run, at_once=run.finished)
 
-    def _show(self, marks: list[tuple[int, float]]) -> None:
+    def _show(self, comparable_points: list[tuple[int, float]]) -> None:
         """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
-        self._set_attr("rungs", self._seeded({"points": marks, "planned_gflops": self.now.planned_gflops()}))
+        self._set_attr(
+            "rungs", self._seeded({"points": comparable_points, "planned_gflops": self.now.planned_gflops()})
+        )
         # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
         if self.section.objectives == (ERROR,) and self.section.is_drawn and not self.earlier:
             known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values
-            for step, error in marks[self.now.n_marks :]:
+            for step, error in comparable_points[self.now.n_recorded_points :]:
                 if step not in known:
                     retried(partial(self.trial.report, error, step))
 
@@ -272,7 +274,7 @@ class Attempt:
         return should_stop(
             search.stop,
             step,
-            run.live.points[-1].val_error,
+            run.networks.points[-1].val_error,
             self.now.planned_gflops() if several else None,
             others,
             earlier=[rung for rung in run.rungs if rung < step],
@@ -340,7 +342,7 @@ class Attempt:
     def _story(self) -> dict[str, Any]:
         """Curve and points to compare; before anything was trained or found, those of an earlier attempt."""
         story = self.now.story()
-        if not story or not self.now.done.live.points:
+        if not story or not self.now.done.networks.points:
             before = self.trial.user_attrs.get(PAUSED, {})
             return {key: before[key] for key in ("history", "rungs") if key in before} or story
         return {**story, "rungs": self._seeded(story["rungs"])}
@@ -366,7 +368,9 @@ class Attempt:
         result: dict[str, Any] = {
             "outcome": outcome,
             "host": platform.node(),
-            "device": ", ".join(filter(None, (self.around.device, self.run.live.how if self.run else ""))),
+            "device": ", ".join(
+                filter(None, (self.around.device, self.run.networks.how if self.run else ""))
+            ),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
             "code": self.around.code,
         }
@@ -390,7 +394,7 @@ class Attempt:
             histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
             self.whole.write_metrics(mean_points(histories))
         tags = {"error": self.error} if self.error else {}
-        step = self.run.live.step_done if self.run else 0
+        step = self.run.networks.step_done if self.run else 0
         self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
 
     def _set_attr(self, key: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import os
 from typing import Any
 
-from reprtune.training.nvidia import visible_uuids
+from reprtune.training.platform.nvidia import visible_uuids
 
 MB = 1e6
 

@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 from reprtune.spec.objectives import ERROR
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
 
 
-def progress(run: Run, seed: int) -> dict[str, Any]:
+def progress(run: Chain, seed: int) -> dict[str, Any]:
     """Where a run is now (see `TrialRecord.progress`); may be called from any thread."""
-    points = run.live.points
+    points = run.networks.points
     return {
-        "step": run.live.step_done,
+        "step": run.networks.step_done,
         "total": run.total_steps,
         "seed": seed,
         "steps": run.steps_spent,

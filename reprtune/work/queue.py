@@ -28,9 +28,9 @@ from reprtune.spec.codec import digest
 from reprtune.spec.edit import changed
 from reprtune.spec.older import as_today
 from reprtune.spec.sections.section import REPEATS_FROM
-from reprtune.stopping.rungs import Other
 from reprtune.spec.study import AnySection, StudySpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.stopping.rungs import Other
 from reprtune.study.queueing import FAULT, holds_slot
 from reprtune.work.rivals import Rivals
 from reprtune.work.samplers import distribution, make_sampler

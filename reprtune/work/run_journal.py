@@ -14,8 +14,8 @@ from reprtune.tracking import environment
 from reprtune.tracking.events import begin_event, end_event, metrics_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlmodel import as_mlflow_model
-from reprtune.training.export import files, from_run
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.export.network import files, from_chain
 from reprtune.work.surroundings import Surroundings
 
 WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
@@ -53,32 +53,34 @@ class RunJournal:
         if packages is not None:
             self._keep(lambda journal: journal.artifact(self.key, environment.FILE, packages))
 
-    def write_points(self, run: Run, *, at_once: bool = False) -> None:
+    def write_points(self, run: Chain, *, at_once: bool = False) -> None:
         """Give the journal what it does not have yet, unless it got something a moment ago."""
-        live, (n_points, n_drops) = run.live, self._sent
+        networks, (n_points, n_drops) = run.networks, self._sent
         recently = time.monotonic() - self._wrote <= WRITE_SECONDS
-        if (recently and not at_once) or (len(live.points) == n_points and len(live.drops) == n_drops):
+        if (recently and not at_once) or (
+            len(networks.points) == n_points and len(networks.drops) == n_drops
+        ):
             return
-        points, drops = live.points[n_points:], live.drops[n_drops:]
+        points, drops = networks.points[n_points:], networks.drops[n_drops:]
         times = {drop.step for drop in drops} - {p.step for p in points}
-        at_drops = [p for p in live.points[:n_points] if p.step in times]  # a drop has its point's time
-        both = zip(live.member_errors[n_points:], live.ensemble_errors[n_points:], strict=True)
-        members = {p.step: errors for p, errors in zip(points, both, strict=bool(live.member_errors))}
+        at_drops = [p for p in networks.points[:n_points] if p.step in times]  # a drop has its point's time
+        both = zip(networks.member_errors[n_points:], networks.ensemble_errors[n_points:], strict=True)
+        members = {p.step: errors for p, errors in zip(points, both, strict=bool(networks.member_errors))}
         self.write(metrics_event([*at_drops, *points], drops, members))
-        self._sent = (len(live.points), len(live.drops))
+        self._sent = (len(networks.points), len(networks.drops))
         self._wrote = time.monotonic()
 
     def write_metrics(self, points: Iterable[Point]) -> None:
         self.write(metrics_event(points))
 
-    def write_results(self, run: Run, outcome: str) -> None:
+    def write_results(self, run: Chain, outcome: str) -> None:
         """The page of plots; of a complete trial its network too."""
         title = f"{self.around.spec.name}: {self.title}"
         page = self.around.plot_page(run.history, title)
         self._keep(lambda journal: journal.artifact(self.key, "plots.html", page))
         if outcome == "complete":
             origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
-            network = as_mlflow_model(files(from_run(run, **origin)))
+            network = as_mlflow_model(files(from_chain(run, **origin)))
             self._keep(lambda journal: journal.artifacts(self.key, "network", network))
 
     def end(

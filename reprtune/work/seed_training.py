@@ -9,8 +9,8 @@ from typing import Any
 from reprtune.record.pack import pack
 from reprtune.spec import objectives
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.run import Run, Update
-from reprtune.training.schedule import Segment
+from reprtune.training.chain.chain import Advance, Chain
+from reprtune.training.chain.plan import Segment
 from reprtune.work.progress import progress
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.surroundings import Surroundings
@@ -18,39 +18,40 @@ from reprtune.work.uncapturable import network_key
 
 
 class SeedTraining:
-    """See the module's text.
+    """One seed of a trial, from its network to what is recorded of it.
 
     Attributes:
         run: the chain of states; None until `build`. test: `test_error` and `test_loss` after
-            `measure_test`. n_marks: how many points to compare are in the record.
+            `measure_test`. n_recorded_points: how many points to compare
+            are in the record.
     """
 
     def __init__(self, spec: TrialSpec, around: Surroundings, journal: RunJournal) -> None:
         self.spec, self.around, self.journal = spec, around, journal
-        self.run: Run | None = None
+        self.run: Chain | None = None
         self.test: dict[str, float] = {}
-        self.n_marks = 0
-        self._updates: Generator[Update, None, None] | None = None
+        self.n_recorded_points = 0
+        self._advances: Generator[Advance, None, None] | None = None
         self._paid = (0.0, 0.0)
 
     def build(self, should_stop: Callable[[], bool]) -> None:
         gc.collect()  # networks of before that only refer to themselves: their graphs hold memory of the device
         reason = self.around.uncapturable.get(network_key(self.spec))
-        self.run = Run(
+        self.run = Chain(
             self.spec,
-            self.around.materials,
+            self.around.loaded_data,
             self.around.store,
             keep="beginnings",
             shared_steps=self.around.shared_steps,
             should_stop=should_stop,
             eager=None if reason is None else f"a graph of it could not be captured: {reason}",
         )
-        self._updates = iter(self.run)
+        self._advances = iter(self.run)
 
-    def advance(self) -> Update | None:
+    def advance(self) -> Advance | None:
         """Train one segment, or do one event."""
-        assert self._updates is not None
-        return next(self._updates, None)
+        assert self._advances is not None
+        return next(self._advances, None)
 
     def progress(self) -> dict[str, Any] | None:
         """Where it is now, for any thread; None before the network is built."""
@@ -58,8 +59,8 @@ class SeedTraining:
 
     def close(self) -> None:
         """Let go of what others may wait for; asks nothing of the device."""
-        if self._updates is not None:
-            self._updates.close()
+        if self._advances is not None:
+            self._advances.close()
 
     def newly_spent(self) -> tuple[float, float]:
         """Seconds and GFLOPs trained here since the last call."""
@@ -69,7 +70,7 @@ class SeedTraining:
         return self._paid[0] - before[0], self._paid[1] - before[1]
 
     @property
-    def done(self) -> Run:
+    def done(self) -> Chain:
         """The run, where it is known to be built."""
         assert self.run is not None
         return self.run
@@ -81,18 +82,18 @@ class SeedTraining:
 
     # -- what is recorded ---------------------------------------------------------------------------
 
-    def new_marks(self, update: Update) -> list[tuple[int, float]]:
+    def new_comparable_points(self, update: Advance) -> list[tuple[int, float]]:
         """(step, error) of all points to compare, if there is one more than the record has."""
         if not update.rung and update.kind == "segment":
             return []  # points are marked at rungs, and by drops
-        marks = self.done.history.full_points()
-        return marks if len(marks) > self.n_marks else []
+        comparable_points = self.done.history.full_points()
+        return comparable_points if len(comparable_points) > self.n_recorded_points else []
 
     def planned_gflops(self) -> float | None:
         """Cost at the end: so far, and the rest at the rates of the phases seen so far; None while a phase
         of another rate is still to come, and before the first point."""
         run = self.done
-        points, total = run.live.points, run.total_steps
+        points, total = run.networks.points, run.total_steps
         if not points:
             return None
         rates: dict[str, float] = {}
@@ -122,18 +123,18 @@ class SeedTraining:
         """What was spent here, and what the trial would have cost alone."""
         if self.run is None:
             return {}
-        points = self.run.live.points
+        points = self.run.networks.points
         return {
             "seconds_spent": round(self.run.seconds_spent, 3),
             "seconds_alone": round(points[-1].seconds, 3) if points else 0.0,
             "steps_spent": self.run.steps_spent,
-            "steps_alone": self.run.live.steps_trained,
+            "steps_alone": self.run.networks.steps_trained,
             "gflops_spent": self.run.gflops_spent,
         }
 
     def values(self) -> dict[str, float]:
         """Every objective at the last evaluation; empty before the first."""
-        return objectives.read(self.run.live.measured()) if self.run is not None else {}
+        return objectives.read(self.run.networks.measured()) if self.run is not None else {}
 
     def stored(self) -> dict[str, Any]:
         """The whole seed, as the record keeps it once it is finished."""
@@ -163,4 +164,4 @@ class SeedTraining:
             self.journal.write_results(self.run, outcome)
         metrics = {**self.costs(), **self.values(), **self.test}
         tags = {"state": self.run.last_name, **tags}
-        self.journal.end(outcome, step=self.run.live.step_done, metrics=metrics, tags=tags)
+        self.journal.end(outcome, step=self.run.networks.step_done, metrics=metrics, tags=tags)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reprtune.spec.study import StudySpec
 from reprtune.states.store import StateStore
 from reprtune.tracking.journal import Journal
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import LoadedData
 from reprtune.work.budget import Budget
 from reprtune.work.process import PlotPage
 
@@ -31,7 +31,7 @@ class Surroundings:
     instance: str
     steps_per_epoch: int
     shared_steps: frozenset[int]
-    materials: Materials
+    loaded_data: LoadedData
     store: StateStore
     journal: Journal
     worker: str

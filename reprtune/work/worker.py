@@ -26,9 +26,9 @@ from reprtune.study.queueing import refill
 from reprtune.study.sameness import check_data, check_user_code, same_packages
 from reprtune.tracking.environment import machine_tags, packages
 from reprtune.tracking.journal import Journal
-from reprtune.training.device import Device, describe, open_device
-from reprtune.training.device_faults import DeviceError, check_computes, fault, first_line
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import LoadedData
+from reprtune.training.platform.device import Device, describe, open_device
+from reprtune.training.platform.device_faults import DeviceError, check_computes, fault, first_line
 from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
 from reprtune.work.lease import Heartbeat
@@ -78,14 +78,14 @@ class Worker:
         self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
         known = known or Known()
         device = usable_device(settings, index, known)
-        materials, described = Materials(settings.data_dir, device), describe(device)
+        loaded_data, described = LoadedData(settings.data_dir, device), describe(device)
         self.around = Surroundings(
             spec=study.spec,
             digest=study.digest,
             instance=study.instance,
             steps_per_epoch=study.facts["steps_per_epoch"],
             shared_steps=study.spec.first_drops(study.facts["steps_per_epoch"]),
-            materials=materials,
+            loaded_data=loaded_data,
             store=StateStore(settings.states, self.worker),
             journal=Journal(settings.journal_dir, name),
             worker=self.worker,
@@ -99,7 +99,7 @@ class Worker:
         )
         with self._faults_end_it():
             user_code = check_user_code(study, accept=accept_code)
-            check_data(study, materials)
+            check_data(study, loaded_data)
         self.around = replace(self.around, code=short_digest(code, user_code))
         self.view = StudyView(self.storage, name)
         self.queues = queues(self.view, study)
@@ -112,7 +112,7 @@ class Worker:
     @contextmanager
     def _faults_end_it(self) -> Iterator[None]:
         """Whatever goes wrong, also between two trainings: can this process go on?"""
-        device = self.around.materials.device
+        device = self.around.loaded_data.device
         try:
             yield
         except MustLeave as leave:
@@ -182,7 +182,7 @@ class Worker:
                 return moved
             moved = True
             assert attempt.run is not None
-            points = attempt.run.live.points
+            points = attempt.run.networks.points
             self.report(
                 Report(
                     "progress", attempt.title, *attempt.steps(),
@@ -221,7 +221,7 @@ class Worker:
 
     def _turn_to(self, attempt: Attempt) -> None:
         self._busy = attempt.trial_id
-        device = str(self.around.materials.device)
+        device = str(self.around.loaded_data.device)
         self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:

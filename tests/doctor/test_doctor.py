@@ -238,7 +238,7 @@ def test_how_workers_share_a_gpu_is_said_where_there_is_one(
 ) -> None:
     """One finding, never a warning; without MPS with the command that starts it."""
     monkeypatch.setattr(doctor_gpu, "choose_device", lambda _: torch.device("cuda:0"))
-    monkeypatch.setattr("reprtune.training.mps.is_running", lambda: runs)
+    monkeypatch.setattr("reprtune.training.platform.mps.is_running", lambda: runs)
     [found] = doctor_gpu.sharing(Settings())
     assert found.verdict == "ok" and text in found.text and len(found.text) < 110
     assert ("nvidia-cuda-mps-control -d" in found.mend) is not runs

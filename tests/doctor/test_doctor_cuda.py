@@ -8,7 +8,7 @@ import torch
 from reprtune.doctor import machine as doctor_machine
 from reprtune.doctor.findings import Finding
 from reprtune.settings import Settings
-from reprtune.training import nvidia
+from reprtune.training.platform import nvidia
 from tests.training.driver import Machine
 
 

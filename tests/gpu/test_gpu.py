@@ -17,14 +17,14 @@ from torch import Tensor
 from reprtune.settings import Settings
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import state
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.train_one import MEANINGS, train_one
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data.batches import Batches
-from reprtune.training.device import set_numerics, tf32
-from reprtune.training.graph import Eager, GraphStep, waiting_refused
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Materials, Run
-from reprtune.training.single import MEANINGS, train_one
-from reprtune.training.step import Step
+from reprtune.training.descent.cuda_graph import Eager, GraphStep, waiting_refused
+from reprtune.training.descent.step import Step
+from reprtune.training.platform.device import set_numerics, tf32
 from tests.conftest import ROOT
 from tests.training.hand_sliced import SmallConvNet, convnet_indices, cut, fill, outside, plain_sgd
 from tests.training.tiny import SPEC, STEPS, go, same_bits, spec, until
@@ -53,10 +53,10 @@ TRIALS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def materials() -> Materials:
+def loaded_data() -> LoadedData:
     set_numerics(DEVICE)
     torch.backends.cudnn.benchmark = False  # which algorithm wins must not differ between two sides
-    return Materials(Path("nowhere"), DEVICE)
+    return LoadedData(Path("nowhere"), DEVICE)
 
 
 @pytest.fixture
@@ -64,18 +64,18 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRTUNE_GRAPH", "off")
 
 
-def trained(trial: TrialSpec, materials: Materials, store: StateStore | None = None) -> Run:
-    run = Run(trial, materials, store)
+def trained(trial: TrialSpec, loaded_data: LoadedData, store: StateStore | None = None) -> Chain:
+    run = Chain(trial, loaded_data, store)
     go(run)
     assert run.finished and not run.diverged
     return run
 
 
-def tensors(run: Run) -> dict[str, Tensor]:
-    return state.decode(run.live.save())[0]
+def tensors(run: Chain) -> dict[str, Tensor]:
+    return state.decode(run.networks.save())[0]
 
 
-def assert_close_end(run: Run, other: Run, tolerance: float) -> None:
+def assert_close_end(run: Chain, other: Chain, tolerance: float) -> None:
     """The same filters were dropped and restored, and no tensor is further away than rounding explains."""
     assert [d.dropped for d in run.history.drops] == [d.dropped for d in other.history.drops]
     a, b = tensors(run), tensors(other)
@@ -91,33 +91,33 @@ def assert_close_end(run: Run, other: Run, tolerance: float) -> None:
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_a_captured_trial_is_the_eager_one(
-    materials: Materials, monkeypatch: pytest.MonkeyPatch, name: str
+    loaded_data: LoadedData, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Full network, sub-network, full, sub, full: one graph, within rounding of one kernel after another."""
     trial = spec(**TRIALS[name])
-    run = trained(trial, materials)
-    assert run.live.how == "CUDA graph" and isinstance(run.live.stepper, GraphStep)
+    run = trained(trial, loaded_data)
+    assert run.networks.how == "CUDA graph" and isinstance(run.networks.stepper, GraphStep)
     monkeypatch.setenv("REPRTUNE_GRAPH", "off")
-    other = trained(trial, materials)
-    assert other.live.how == "eager: REPRTUNE_GRAPH is off" and isinstance(other.live.stepper, Eager)
+    other = trained(trial, loaded_data)
+    assert other.networks.how == "eager: REPRTUNE_GRAPH is off" and isinstance(other.networks.stepper, Eager)
     half = trial.training.precision != "fp32"
     assert_close_end(run, other, tolerance=0.1 if half else 0.01)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
 def test_a_captured_trial_on_the_last_gpu_is_the_eager_one(
-    materials: Materials, monkeypatch: pytest.MonkeyPatch
+    loaded_data: LoadedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the first is the current one, which it stays."""
     last = torch.device("cuda", torch.cuda.device_count() - 1)
-    there = Materials(Path("nowhere"), last)
+    there = LoadedData(Path("nowhere"), last)
     run = trained(SPEC, there)
-    assert run.live.how == "CUDA graph" and torch.cuda.current_device() == 0
+    assert run.networks.how == "CUDA graph" and torch.cuda.current_device() == 0
     monkeypatch.setenv("REPRTUNE_GRAPH", "off")
     assert_close_end(run, trained(SPEC, there), tolerance=0.01)
 
 
-def test_tf32_rounds_what_is_multiplied_and_fp32_does_not(materials: Materials) -> None:
+def test_tf32_rounds_what_is_multiplied_and_fp32_does_not(loaded_data: LoadedData) -> None:
     """To 10 bits after the point, in matrix products and in convolutions, against float64."""
     draw = torch.Generator().manual_seed(0)
     x, w = (torch.randn(size, generator=draw) for size in ((16, 64, 32, 32), (64, 64, 3, 3)))
@@ -139,12 +139,14 @@ def test_tf32_rounds_what_is_multiplied_and_fp32_does_not(materials: Materials) 
     assert all(1e-5 < value < 1e-2 for value in inside.values()), inside
 
 
-def test_dropout_is_drawn_as_in_eager_steps(materials: Materials, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_is_drawn_as_in_eager_steps(loaded_data: LoadedData, monkeypatch: pytest.MonkeyPatch) -> None:
     """The generator's seed and offset are those of each replay; without dropout the losses differ."""
 
     def losses(dropout: float) -> list[float]:
-        run = Run(SPEC, materials)
-        run.live.model.register_forward_hook(lambda model, _, out: F.dropout(out, dropout, model.training))
+        run = Chain(SPEC, loaded_data)
+        run.networks.model.register_forward_hook(
+            lambda model, _, out: F.dropout(out, dropout, model.training)
+        )
         go(run)
         return [point.train_loss for point in run.history.points]
 
@@ -154,32 +156,32 @@ def test_dropout_is_drawn_as_in_eager_steps(materials: Materials, monkeypatch: p
     assert captured != pytest.approx(without, rel=1e-2)
 
 
-def test_a_network_that_waits_is_trained_eagerly(materials: Materials) -> None:
+def test_a_network_that_waits_is_trained_eagerly(loaded_data: LoadedData) -> None:
     """Reading a number in the forward pass rules a graph out, and the trial says so."""
-    run = Run(SPEC, materials)
-    run.live.model.register_forward_hook(
+    run = Chain(SPEC, loaded_data)
+    run.networks.model.register_forward_hook(
         lambda _m, _i, out: out * (1.0 if float(out.detach().sum()) < 1e30 else 0.0)
     )
     go(run)
     assert run.finished
-    assert run.live.how == "eager: a step of this network waits for the device"
+    assert run.networks.how == "eager: a step of this network waits for the device"
 
 
 FAILED_CAPTURE = """
 import os
 from pathlib import Path
 import torch
-from reprtune.training.device import open_device
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.run import Materials, Run
+from reprtune.training.platform.device import open_device
+from reprtune.training.descent.cuda_graph import CaptureFailed
+from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.settings import Settings
 from tests.training.tiny import SPEC, go
-run = Run(SPEC, Materials(Path("nowhere"), open_device(Settings(device="cuda"))))
+run = Chain(SPEC, LoadedData(Path("nowhere"), open_device(Settings(device="cuda"))))
 def synchronize(_model, _x, y):
     if torch.cuda.is_current_stream_capturing():
         torch.cuda.synchronize()
     return y
-run.live.model.register_forward_hook(synchronize)
+run.networks.model.register_forward_hook(synchronize)
 before = torch.cuda.current_stream()
 try:
     go(run)
@@ -198,11 +200,11 @@ def test_a_capture_that_fails_says_so() -> None:
     assert said.startswith("True Set REPRTUNE_GRAPH=off") and "captur" in said.split("CUDA graph:")[1]
 
 
-def test_a_finished_trial_gives_its_memory_back(materials: Materials) -> None:
+def test_a_finished_trial_gives_its_memory_back(loaded_data: LoadedData) -> None:
     """Weights, optimizer and graph; only what the process keeps for all of them stays."""
     sizes = []
     for seed in range(4):
-        trained(spec(**{"model.name": "resnet-8", "model.width": 32, "seed": seed}), materials)
+        trained(spec(**{"model.name": "resnet-8", "model.width": 32, "seed": seed}), loaded_data)
         gc.collect()
         torch.cuda.empty_cache()
         sizes.append(torch.cuda.memory_reserved())
@@ -210,14 +212,14 @@ def test_a_finished_trial_gives_its_memory_back(materials: Materials) -> None:
 
 
 @pytest.mark.parametrize("steps", [4, 12, 20])
-def test_a_trial_goes_on_from_a_stored_state(materials: Materials, tmp_path: Path, steps: int) -> None:
+def test_a_trial_goes_on_from_a_stored_state(loaded_data: LoadedData, tmp_path: Path, steps: int) -> None:
     """Interrupted in a full phase, a sub-network phase, and after a restore."""
     store = StateStore(tmp_path, "me")
     with pytest.raises(Interrupted):
-        go(Run(SPEC, materials, store, should_stop=until(steps)))
-    run = trained(SPEC, materials, store)
+        go(Chain(SPEC, loaded_data, store, should_stop=until(steps)))
+    run = trained(SPEC, loaded_data, store)
     assert run.steps_spent == STEPS - steps
-    assert_close_end(run, trained(SPEC, materials), tolerance=0.01)
+    assert_close_end(run, trained(SPEC, loaded_data), tolerance=0.01)
 
 
 DETERMINISTIC = """
@@ -225,8 +227,8 @@ import hashlib, sys
 from pathlib import Path
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
-from reprtune.training import state
-from reprtune.training.single import train_one
+from reprtune.training.chain import state
+from reprtune.training.chain.train_one import train_one
 from tests.training.tiny import spec
 trial = spec(**{"task.augment": "crop+flip", "model.name": "resnet-8", "model.width": 8})
 settings = Settings(runs_dir=Path(sys.argv[1]), device="cuda", deterministic=True)
@@ -282,31 +284,33 @@ def test_too_little_memory_has_its_outcome_and_the_next_trial_works(
     assert train_one(SPEC, settings, lambda *_: None, test=True)["outcome"] == "complete"
 
 
-def test_the_sub_network_is_the_one_built_by_hand(materials: Materials) -> None:
+def test_the_sub_network_is_the_one_built_by_hand(loaded_data: LoadedData) -> None:
     """Captured steps on the sub-network against a network of the kept filters alone, trained by plain SGD on
     the same batches; of the dropped filters not a bit moves."""
     trial = spec(**{"training.weight_decay": 0.01})
-    run = Run(trial, materials)
+    run = Chain(trial, loaded_data)
     for update in run:
         if update.kind == "event":
             break
-    live, batches = run.live, run.live.batches
-    assert not live.network.is_full
-    keep = {name: live.network.keep[numbers] for name, numbers in live.filters.slices().items()}
+    networks, batches = run.networks, run.networks.batches
+    assert not networks.network.is_full
+    keep = {name: networks.network.keep[numbers] for name, numbers in networks.filters.slices().items()}
     kept = [mask.nonzero().flatten() for mask in keep.values()]
     indices = convnet_indices(kept, bn=True)
     widths = [len(rows) for rows in kept]
-    small = SmallConvNet(live.task.input_shape[0], widths, live.task.n_classes, True, set()).to(DEVICE)
-    fill(small, live.model, indices)
+    small = SmallConvNet(networks.task.input_shape[0], widths, networks.task.n_classes, True, set()).to(
+        DEVICE
+    )
+    fill(small, networks.model, indices)
     rates = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01}
-    optimizer = plain_sgd(small, live.network.state["momentum"], indices, **rates)
-    whole = live.model.state_dict()
+    optimizer = plain_sgd(small, networks.network.state["momentum"], indices, **rates)
+    whole = networks.model.state_dict()
     frozen = {name: outside(whole[name], index).clone() for name, index in indices.items()}
-    live.step.lr.fill_(0.05)
-    live.model.train()
+    networks.step.lr.fill_(0.05)
+    networks.model.train()
     for index in range(STEPS // 8):
         train_by_hand(small, optimizer, batches, index)
-        live.stepper(index)
+        networks.stepper(index)
         for name, where in indices.items():
             torch.testing.assert_close(
                 cut(whole[name], where), small.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name
@@ -323,11 +327,11 @@ def train_by_hand(
     optimizer.step()
 
 
-def test_a_step_does_not_wait_for_the_device(materials: Materials, eager: None) -> None:
+def test_a_step_does_not_wait_for_the_device(loaded_data: LoadedData, eager: None) -> None:
     """In torch's sync debug mode, which raises at every wait: eager steps of each optimizer and precision."""
     for changes in TRIALS.values():
-        run = Run(spec(**changes), materials)
-        step, batches = run.live.step, run.live.batches
+        run = Chain(spec(**changes), loaded_data)
+        step, batches = run.networks.step, run.networks.batches
         assert isinstance(step, Step)
         batches.start_epoch(torch.Generator().manual_seed(0))
         step(*batches.batch(0))  # what is set up only once may wait

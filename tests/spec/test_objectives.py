@@ -13,7 +13,12 @@ from tests.conftest import ROOT
 from tests.test_house import PROJECT
 
 # A person writes names in studies; benchmarks have columns of their own; numbers.py gives numbers of networks.
-NAMING = ("reprtune/spec/objectives.py", "reprtune/training/numbers.py", "studies/", "benchmarks/")
+NAMING = (
+    "reprtune/spec/objectives.py",
+    "reprtune/training/chain/network_numbers.py",
+    "studies/",
+    "benchmarks/",
+)
 
 
 def test_names_that_people_see() -> None:

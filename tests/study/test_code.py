@@ -22,25 +22,33 @@ from reprtune.spec.study import Arm, StudySpec
 from reprtune.study import code
 from reprtune.study.confirm import prepare_confirmation
 from reprtune.study.dry import dry_trials
-from reprtune.training import identity, sources
-from reprtune.training.run import Run
+from reprtune.training.chain import identity
+from reprtune.training.chain.chain import Chain
+from reprtune.training.platform import sources
 from tests.factories import make_study
 from tests.flat import with_attempts, with_fields
 from tests.study.test_confirm import FITTING
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, Counted, create, make_worker, read, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, create, make_worker, read, work
 
 TRAINING = "reprtune.training."
-UNUSED = ("restores.simple", "criteria.taylor", "exchanging", "exchanges.average", "export", "models.resnet")
+UNUSED = (
+    "parts.restores.simple",
+    "parts.criteria.taylor",
+    "chain.exchanging",
+    "parts.exchanges.average",
+    "export.network",
+    "models.resnet",
+)
 USED = (
-    "select",
-    "schedule",
-    "run",
-    "live",
-    "restores.orthogonal",
-    "criteria.norm",
-    "criteria.random",
-    "step",
+    "parts.selections.share",
+    "chain.plan",
+    "chain.chain",
+    "chain.trial_networks",
+    "parts.restores.orthogonal",
+    "parts.criteria.norm",
+    "parts.criteria.random",
+    "descent.step",
 )
 
 
@@ -78,10 +86,10 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
     averaging = Arm(name="averaging", changes={"method": "averaging"})
     spec = with_fields(STUDY, controls=(*STUDY.controls, averaging))
     for trial in dry_trials(spec).values():
-        Run(trial, MATERIALS)
+        Chain(trial, LOADED_DATA)
     modules = code.code_here(spec)["modules"]
     assert len(named) > 30 and named < modules.keys()
-    assert f"{TRAINING}exchanges.average" in named
+    assert f"{TRAINING}parts.exchanges.average" in named
     assert modules.keys() - named == {identity.ALONE, code.VALUES, *code.BESIDE_NAMES}
 
 
@@ -144,7 +152,9 @@ def test_versions(package: str, here: str, refused: bool, monkeypatch: pytest.Mo
 def test_modules_that_come_and_go_are_named_and_many_are_counted() -> None:
     """Six are named; the commit that made a study is said where it is known."""
     made = code.code_fact(STUDY)
-    modules = {k: v for k, v in made["modules"].items() if k != f"{TRAINING}step"} | {"reprtune.gone": "0"}
+    modules = {k: v for k, v in made["modules"].items() if k != f"{TRAINING}descent.step"} | {
+        "reprtune.gone": "0"
+    }
     with pytest.raises(StudyError) as error:
         code.check_code(record(modules=modules, commit="abc"))
     assert "reprtune.gone is missing" in error.value.message and "it was commit abc" in str(error.value.hint)
@@ -169,8 +179,8 @@ def test_a_worker_refuses_before_it_takes_anything(tmp_path: Path, other: Callab
     settings = create(tmp_path, space=FITTING, slots=2, controls=())
     work(settings, tickets=Counted(1))
     before = read(settings)
-    other(f"{TRAINING}select")
-    with pytest.raises(StudyError, match="select"):
+    other(f"{TRAINING}parts.selections.share")
+    with pytest.raises(StudyError, match="share"):
         make_worker(settings)
     assert read(settings) == before
     study = work(settings, accept_code=True)
@@ -186,7 +196,7 @@ def test_a_confirmation_is_not_queued_by_other_code(tmp_path: Path, other: Calla
     settings = create(tmp_path, space=FITTING, slots=1, controls=())
     work(settings)
     storage = open_storage(settings.storage_url)
-    other(f"{TRAINING}step")
+    other(f"{TRAINING}descent.step")
     with pytest.raises(StudyError, match="step"):
         prepare_confirmation(storage, STUDY.name, 1, 1)
     assert read(settings).confirmation == ()
@@ -207,7 +217,7 @@ def test_every_seed_says_its_code(tmp_path: Path, other: Callable[[str], None]) 
     worker = make_worker(settings, leaving=lambda: bool(seeds_done(settings)))
     worker.run()
     worker.storage.engine.dispose()
-    other(f"{TRAINING}step")
+    other(f"{TRAINING}descent.step")
     study = work(settings, accept_code=True)
     done = next(t for t in study.trials if t.outcome == "complete")
     assert done.codes == (of_study(study), done.result["code"]) and len(set(done.codes)) == 2
@@ -242,4 +252,4 @@ def test_a_choice_brings_its_modules() -> None:
     """Every option of the space counts, not the base alone."""
     spec = with_fields(STUDY, space={**STUDY.space, "method.criterion": Choice(options=("ortho", "taylor"))})
     modules = code.code_here(spec)["modules"]
-    assert f"{TRAINING}criteria.taylor" in modules and f"{TRAINING}criteria.random" not in modules
+    assert f"{TRAINING}parts.criteria.taylor" in modules and f"{TRAINING}parts.criteria.random" not in modules

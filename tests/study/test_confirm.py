@@ -25,14 +25,14 @@ from reprtune.study.confirm import fresh_seeds, plan_confirmation, prepare_confi
 from reprtune.study.export import slot_network
 from reprtune.study.queueing import refill
 from reprtune.tracking.journal import Journal
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher
 from reprtune.work.queue import confirmation_queue
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
 from tests.flat import with_attempts, with_fields
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, Counted, Unlimited, create, page, read, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, page, read, work
 
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
 
@@ -196,7 +196,7 @@ def test_every_run_is_trained_once_and_tested(done: Settings) -> None:
     )
     assert {(t.seed, t.outcome) for t in study.confirmation} == {(2, "complete"), (3, "complete")}
     for trial in study.confirmation:
-        run = Run(trial_spec(study, trial), MATERIALS)
+        run = Chain(trial_spec(study, trial), LOADED_DATA)
         assert sum(1 for _ in run) > 0
         test = run.test()
         assert (trial.result["test_error"], trial.result["test_loss"]) == (test.error, test.loss)

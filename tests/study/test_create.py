@@ -20,11 +20,11 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
 from reprtune.study.create import create_study, find_facts
 from reprtune.study.dry import dry_trials
-from reprtune.training import dropping
+from reprtune.training.chain import dropping
 from studies.repr_ablation import STUDY as ABLATION
 from tests.flat import with_fields
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS
+from tests.work.tiny_worker import LOADED_DATA
 
 # mlflow 3.17 on SQLAlchemy 2.1 warns of itself
 
@@ -90,7 +90,7 @@ def test_a_choice_that_fails_is_named_and_nothing_is_stored(
 
 def test_facts_are_what_the_data_say() -> None:
     """128 train images in batches of 64; digits has 1,797 of 8x8 in 10 classes, a fifth of them for val."""
-    facts = find_facts(STUDY, MATERIALS)
+    facts = find_facts(STUDY, LOADED_DATA)
     assert (facts["steps_per_epoch"], facts["total_steps"], facts["n_train"]) == (2, 8, 128)
     assert (facts["n_classes"], facts["input_shape"]) == (10, [1, 8, 8])
     assert len(facts["data_digest"]) == 64
@@ -105,9 +105,9 @@ def test_at_least_a_fifth_of_the_draws_must_fit() -> None:
         s1 = DurationRange(low=Duration.parse("1ep"), high=Duration.parse(f"{high}ep"))
         return with_fields(STUDY, space={"method.s1": s1})
 
-    assert find_facts(up_to(15), MATERIALS)["fitting_share"] == pytest.approx(0.2)
+    assert find_facts(up_to(15), LOADED_DATA)["fitting_share"] == pytest.approx(0.2)
     with pytest.raises(SpecError, match=r"Only 19% of the draws fit training\.total = 4ep; at least 20%"):
-        find_facts(up_to(16), MATERIALS)
+        find_facts(up_to(16), LOADED_DATA)
 
 
 def test_a_create_that_was_cut_short_is_completed_by_the_next(

@@ -17,7 +17,7 @@ from reprtune.settings import Settings
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
 from reprtune.study.recompute import IN_USE, Recomputed, compare_histories, compare_tensors, recompute
-from reprtune.training.state import decode, encode
+from reprtune.training.chain.state import decode, encode
 from tests.command import Command
 from tests.flat import with_attempts
 from tests.study.test_confirm import FITTING, confirm

@@ -13,7 +13,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.study import Arm, StudySpec
 from reprtune.study.create import find_user_code
 from reprtune.study.sameness import check_user_code
-from reprtune.training import user_code
+from reprtune.training.platform import user_code
 from tests.factories import make_study
 from tests.flat import with_fields
 from tests.tiny_study import STUDY

@@ -32,18 +32,18 @@ def exported(folder: Path) -> Path:
     """The network of a short training, as MLflow gets it."""
     from reprtune.spec.edit import changed
     from reprtune.spec.trial import TrialSpec
-    from reprtune.training.export import files, from_run
-    from reprtune.training.run import Run
-    from tests.work.tiny_worker import MATERIALS
+    from reprtune.training.chain.chain import Chain
+    from reprtune.training.export.network import files, from_chain
+    from tests.work.tiny_worker import LOADED_DATA
 
-    run = Run(
+    run = Chain(
         changed(TrialSpec(), {"method": "standard", "training.total": "4it", "training.segment": "4it"}),
-        MATERIALS,
+        LOADED_DATA,
     )
     for _ in run:
         pass
     folder.mkdir()
-    for name, data in as_mlflow_model(files(from_run(run))).items():
+    for name, data in as_mlflow_model(files(from_chain(run))).items():
         (folder / name).write_bytes(data)
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reprtune.states.store import StateStore
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
 from tests.training.tiny import SPEC, finish
 
 
@@ -17,6 +17,6 @@ def store(tmp_path: Path) -> StateStore:
 
 
 @pytest.fixture(scope="session")
-def alone() -> Run:
+def alone() -> Chain:
     """The trial without any store."""
     return finish(SPEC)

@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from reprtune.training import nvidia
+from reprtune.training.platform import nvidia
 
 OLD = (  # c10/cuda/CUDAFunctions.cpp
     "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver by "

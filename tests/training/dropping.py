@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.seeds import generator
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.subnetwork import SubNetwork
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reprtune.training import sources, user_code
+from reprtune.training.platform import sources, user_code
 
 
 class Folder:

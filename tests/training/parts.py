@@ -9,8 +9,8 @@ from torch import Tensor
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.parts.selections import Drop
-from reprtune.training.criteria import ScoreContext, score_filters
-from reprtune.training.restores import Restored, RuleContext, restore_filters
+from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
 
 DROPS = tuple(part.kind for part in Drop.kinds if part.card.code)
 

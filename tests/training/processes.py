@@ -19,9 +19,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = [
-    __name__, "cli", "dashboards.terminal", "tqdm", "sklearn.datasets", "torch._dynamo", "reprtune.training.single",
-    "torch.fx.experimental.symbolic_shapes", "reprtune.training.criteria.ortho",
-    "reprtune.training.data.digits", "reprtune.training.models.convnet", "reprtune.training.restores.orthogonal",
+    __name__, "cli", "dashboards.terminal", "tqdm", "sklearn.datasets", "torch._dynamo", "reprtune.training.chain.train_one",
+    "torch.fx.experimental.symbolic_shapes", "reprtune.training.parts.criteria.ortho",
+    "reprtune.training.data.digits", "reprtune.training.models.convnet", "reprtune.training.parts.restores.orthogonal",
 ]  # fmt: skip
 SECONDS = 100.0
 

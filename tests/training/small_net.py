@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reprtune.training.criteria import ScoreContext
-from reprtune.training.filters import find_filters
-from reprtune.training.seeds import generator
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts.criteria import ScoreContext
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.dropping import EXAMPLE, shaken
 from tests.training.toy_networks import conv
 

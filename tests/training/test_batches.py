@@ -12,8 +12,8 @@ from reprtune.training.data.augment import Augment
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Part
-from reprtune.training.seeds import generator
-from reprtune.training.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
+from reprtune.training.platform.seeds import generator
+from reprtune.training.platform.torchvision_import import datasets  # noqa: F401  torchvision becomes importable
 
 CUTOUT = 3
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from reprtune.errors import ModelError
-from reprtune.training import graph
-from reprtune.training.graph import CaptureFailed, Waits, capture_on_cuda, waiting_refused
+from reprtune.training.descent import cuda_graph
+from reprtune.training.descent.cuda_graph import CaptureFailed, Waits, capture_on_cuda, waiting_refused
 from tests.training.recorded import Recording
 
 FIRST, SECOND = torch.device("cuda:0"), torch.device("cuda:1")
@@ -64,7 +64,7 @@ class FakeCuda:
         }
         for name, fake in fakes.items():
             patch.setattr(torch.cuda, name, fake)
-        patch.setattr(graph, "side_stream", functools.cache(graph.side_stream.__wrapped__))
+        patch.setattr(cuda_graph, "side_stream", functools.cache(cuda_graph.side_stream.__wrapped__))
 
     def set_mode(self, mode: Any) -> None:
         """As torch: the mode is set when its notice, which comes once, is raised."""

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reprtune.training.channels import (
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.channels import (
     EACH_CHANNEL_FUNCTIONS,
     EACH_CHANNEL_MODULES,
     ZERO_KEEPING_FUNCTIONS,
@@ -17,8 +18,7 @@ from reprtune.training.channels import (
     shape_of,
     treats_each_channel,
 )
-from reprtune.training.seeds import generator
-from reprtune.training.tracing import trace
+from reprtune.training.surgery.tracing import trace
 
 WITH_NUMBER = {
     nn.MaxPool2d: 2, nn.AvgPool2d: 3, nn.AdaptiveAvgPool2d: 1, nn.AdaptiveMaxPool2d: 2, nn.Upsample: 12,

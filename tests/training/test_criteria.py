@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from reprtune.spec import catalog
-from reprtune.training.criteria import ScoreContext
-from reprtune.training.criteria.ortho import overlap
-from reprtune.training.seeds import generator
+from reprtune.training.parts.criteria import ScoreContext
+from reprtune.training.parts.criteria.ortho import overlap
+from reprtune.training.platform.seeds import generator
 from tests.training.parts import scored
 
 CONTEXT = ScoreContext(5, 1, None, list)  # type: ignore[arg-type]  # these look at weights only

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from reprtune.spec import catalog
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.training import dropping
-from reprtune.training.criteria import ScoreContext, reading, score_filters
-from reprtune.training.criteria import hessian as hessian_module
-from reprtune.training.filters import find_filters
-from reprtune.training.overlaps import detached
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.chain import dropping
+from reprtune.training.parts.criteria import ScoreContext, reading, score_filters
+from reprtune.training.parts.criteria import hessian as hessian_module
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training import parts
 from tests.training.dropping import EXAMPLE
 from tests.training.small_net import LAYERS, N_IMAGES, context, network

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reprtune.errors import SpecError
-from reprtune.training.criteria.needs import check_needs
-from reprtune.training.overlaps import detached
+from reprtune.training.parts.criteria.requirements import check_requirements
+from reprtune.training.parts.overlaps import detached
 from tests.training.parts import scored
 from tests.training.small_net import LAYERS, N_IMAGES, SmallNet, activations, context, images, network
-from tests.training.tiny import live, spec
+from tests.training.tiny import spec, trial_networks
 from tests.training.toy_networks import TOYS
 
 Scores = dict[str, Tensor]
@@ -133,17 +133,17 @@ def test_bn_gamma_refuses_layers_without_batch_norm() -> None:
     net = network()
     with pytest.raises(SpecError, match=r"but conv2 has none\.\n.*method\.exclude"):
         scored("bn-gamma", detached(net), context(net))
-    check_needs("bn-gamma", ["conv1", "conv3"], net.filters)
-    check_needs("l1", LAYERS, net.filters)
+    check_requirements("bn-gamma", ["conv1", "conv3"], net.filters)
+    check_requirements("l1", LAYERS, net.filters)
 
 
 def test_what_a_criterion_lacks_is_said_before_training() -> None:
     """Of the trial's own layers: all but the first are ranked; standard training asks for nothing."""
     plain = spec(method__criterion="bn-gamma", model__batch_norm=False)
     with pytest.raises(SpecError, match="conv2, conv3 have none"):
-        live(plain)
-    live(spec(method__criterion="bn-gamma", model__batch_norm=False, method__cycles=0))
-    live(spec(method__criterion="bn-gamma"))
+        trial_networks(plain)
+    trial_networks(spec(method__criterion="bn-gamma", model__batch_norm=False, method__cycles=0))
+    trial_networks(spec(method__criterion="bn-gamma"))
 
 
 @pytest.mark.parametrize("name", REFERENCES)

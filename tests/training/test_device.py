@@ -10,8 +10,8 @@ import torch
 
 from reprtune.errors import ReprtuneError, SpecError
 from reprtune.settings import Settings
-from reprtune.training import device
-from reprtune.training.device import (
+from reprtune.training.platform import device
+from reprtune.training.platform.device import (
     choose_device,
     describe,
     is_out_of_memory,

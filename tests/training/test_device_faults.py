@@ -10,11 +10,18 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training import dropping
-from reprtune.training.device_faults import BROKEN, LOST, DeviceError, check_computes, fault, faults_in_words
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.live import Live
-from reprtune.training.single import train_one
+from reprtune.training.chain import dropping
+from reprtune.training.chain.train_one import train_one
+from reprtune.training.chain.trial_networks import TrialNetworks
+from reprtune.training.descent.cuda_graph import CaptureFailed
+from reprtune.training.platform.device_faults import (
+    BROKEN,
+    LOST,
+    DeviceError,
+    check_computes,
+    fault,
+    faults_in_words,
+)
 from tests.command import Command
 from tests.training.broken_cuda import SAID, TEXT, BrokenCuda
 from tests.training.tiny import CPU, SPEC, STEPS
@@ -119,7 +126,7 @@ def test_training_one_network_says_that_the_device_is_lost(
         if where in ("drop", "memory"):
             patch.setattr(dropping, "drop_filters", fail)
         elif where == "test":
-            patch.setattr("reprtune.training.run.Run.test", fail)
+            patch.setattr("reprtune.training.chain.chain.Chain.test", fail)
         with pytest.raises(DeviceError) as raised:
             train(tmp_path, **options)
     assert raised.value.message == f"Nothing can be computed on cpu in this process: {SAID}"
@@ -142,7 +149,7 @@ def test_train_ends_with_exit_code_1_and_no_traceback(
     command: Command, monkeypatch: pytest.MonkeyPatch, cuda: BrokenCuda
 ) -> None:
     """On the command line."""
-    monkeypatch.setattr(Live, "evaluate", lambda *_: cuda.fail())
+    monkeypatch.setattr(TrialNetworks, "evaluate", lambda *_: cuda.fail())
     small = ("--total", "2ep", "--set", "model.width=2", "--set", "task.train_images=128")
     result = command.quick("train", "--device", "cpu", "--method", "standard", *small, code=1)
     assert SAID in result.stderr and "last state stays" in result.stderr and "Traceback" not in result.stderr

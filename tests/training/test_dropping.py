@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from reprtune.spec.parts.restores import BATCH_NORMS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.restoring import _some_batches
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.data.task import Part
-from reprtune.training.filters import find_filters
-from reprtune.training.live import Live
 from reprtune.training.models import build_model
-from reprtune.training.restores.belongings import recalibrate, reset_channels
-from reprtune.training.restoring import _some_batches
-from reprtune.training.schedule import Event, Segment
-from reprtune.training.seeds import derive, generator
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts.restore_rules import recalibrate, reset_channels
+from reprtune.training.platform.seeds import derive, generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.parts import DROPS
-from tests.training.tiny import MATERIALS, assert_same_end, finish, live, same_bits, spec, stored
+from tests.training.tiny import LOADED_DATA, assert_same_end, finish, same_bits, spec, stored, trial_networks
 
 FIRST, DROP, SUB = Segment(0, 8, "full", 0), Event("drop", 8, 0), Segment(8, 16, "sub", 0)
 RESTORE, AFTER = Event("restore", 16, 0), Segment(16, 24, "full", 1)
@@ -33,24 +33,24 @@ OWN = {i: [f"bn{i}.{key}" for key in ("weight", "bias", "running_mean", "running
 READERS = ((1, "conv2"), (2, "conv3"), (3, "fc"))
 
 
-def train(network: Live, *items: Segment | Event) -> Live:
+def train(network: TrialNetworks, *items: Segment | Event) -> TrialNetworks:
     for item in items:
         if isinstance(item, Event):
-            network.happen(item)
+            network.apply_event(item)
         else:
             network.train(item, RATES, lambda: False)
     return network
 
 
-def method(**changes: Any) -> Live:
+def method(**changes: Any) -> TrialNetworks:
     """Every layer loses filters; momentum and weight decay would move what is not held."""
     changes = {"exclude_first": False, "prune_ratio": 0.45, "criterion": "random", **changes}
     fields = {f"method__{name}": value for name, value in changes.items() if "__" not in name}
     others = {name: value for name, value in changes.items() if "__" in name}
-    return live(spec(model__width=8, training__weight_decay=0.01, **fields, **others))
+    return trial_networks(spec(model__width=8, training__weight_decay=0.01, **fields, **others))
 
 
-def tensors(network: Live) -> dict[str, Tensor]:
+def tensors(network: TrialNetworks) -> dict[str, Tensor]:
     """Parameters, statistics and the optimizer's state, copied; numbers of dropped filters as they keep them."""
     found = {name: value.clone() for name, value in network.network.whole_state().items()}
     for kind, group in network.network.state.items():
@@ -58,7 +58,7 @@ def tensors(network: Live) -> dict[str, Tensor]:
     return found
 
 
-def kept(network: Live) -> dict[int, Tensor]:
+def kept(network: TrialNetworks) -> dict[int, Tensor]:
     """Number of the convolution -> which of its filters are there."""
     keep = network.network.keep
     rows = {int(name[-1]): keep[numbers] for name, numbers in network.filters.slices().items()}
@@ -246,9 +246,9 @@ def test_random_weights_are_those_of_a_new_network() -> None:
 # -- statistics measured anew ----------------------------------------------------------------------
 
 
-def statistics_by_hand(network: Live, n_batches: int, size: int) -> dict[str, Tensor]:
+def statistics_by_hand(network: TrialNetworks, n_batches: int, size: int) -> dict[str, Tensor]:
     """Mean over batches of what each BatchNorm reads: per channel mean and unbiased variance, in float64."""
-    task = MATERIALS.task(network.spec.task)
+    task = LOADED_DATA.task(network.spec.task)
     model = build_model(network.spec.model, 1, (8, 8), 10, seed=9).double()
     model.load_state_dict(network.model.state_dict())
     model.train()
@@ -355,8 +355,8 @@ def test_a_trial_continued_after_any_drop_or_restore_is_the_same(
         assert counts == {name: len(rows) for name, rows in drop.dropped.items()}
     assert len(stored(StateStore(tmp_path))) >= 8
     for event in (DROP, RESTORE):
-        one = train(live(trial), *((FIRST, DROP) if event is DROP else (FIRST, DROP, SUB, RESTORE)))
-        other = live(trial)
+        one = train(trial_networks(trial), *((FIRST, DROP) if event is DROP else (FIRST, DROP, SUB, RESTORE)))
+        other = trial_networks(trial)
         other.load(one.save())
         rest = (SUB, RESTORE, AFTER) if event is DROP else (AFTER,)
         train(one, *rest)

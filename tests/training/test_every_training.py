@@ -15,8 +15,8 @@ from reprtune.spec.parts.restores import LEARNING_RATES
 from reprtune.spec.training import LR_SCHEDULES, OPTIMIZERS, PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.schedule import Event, Segment
-from tests.training.tiny import assert_same_end, finish, live, names, spec
+from reprtune.training.chain.plan import Event, Segment
+from tests.training.tiny import assert_same_end, finish, names, spec, trial_networks
 
 RULES: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "lr": 0.05},
@@ -106,10 +106,10 @@ def test_every_schedule_reaches_the_steps(schedule: str, restore_lr: str, tmp_pa
 def test_all_state_of_a_restored_filter_is_reset(rule: str) -> None:
     """Every average and count of a restored filter, and of the kernels that read it, is 0 after the restore;
     while it was dropped they stood still, and the others' counts went on."""
-    network = live(trial(rule, "fp32", "convnet-2", **{"method.scope": "layer"}))
+    network = trial_networks(trial(rule, "fp32", "convnet-2", **{"method.scope": "layer"}))
     rates = np.full(48, 0.003)
     network.train(Segment(0, 8, "full", 0), rates, lambda: False)
-    network.happen(Event("drop", 8, 0))
+    network.apply_event(Event("drop", 8, 0))
     dropped = {n: ~network.network.keep[r] for n, r in network.filters.slices().items()}
     states = network.network.state
     before = {kind: {n: t.clone() for n, t in group.items()} for kind, group in states.items()}
@@ -120,7 +120,7 @@ def test_all_state_of_a_restored_filter_is_reset(rule: str) -> None:
         assert torch.equal(group["conv2.weight"][absent], before[kind]["conv2.weight"][absent])
         assert torch.equal(group["fc.weight"][:, absent], before[kind]["fc.weight"][:, absent])
         assert not torch.equal(group["conv2.weight"][~absent], before[kind]["conv2.weight"][~absent])
-    network.happen(Event("restore", 16, 0))
+    network.apply_event(Event("restore", 16, 0))
     assert states
     for kind, group in states.items():
         for region in (

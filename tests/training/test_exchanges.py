@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reprtune.spec.parts.members import Average, Exchange
-from reprtune.training.behaviour import behaviour
+from reprtune.training.parts.behaviour import behaviour
 from tests.training.tiny import same_bits
 
 Entries = dict[str, Tensor]

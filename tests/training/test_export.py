@@ -17,10 +17,10 @@ from reprtune.spec.codec import from_plain
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Chain
 from reprtune.training.data.batches import evaluation_batches
-from reprtune.training.export import FILES, Network, Trained, files, from_run, from_state, write
+from reprtune.training.export.network import FILES, Network, Trained, files, from_chain, from_state, write
 from reprtune.training.models import build_model
-from reprtune.training.run import Run
 from tests.training.tiny import finish, spec
 
 STANDARD = {"method": "standard", "training.total": "1ep"}
@@ -53,9 +53,9 @@ def run_elsewhere(code: str, *words: object, cwd: Path) -> subprocess.CompletedP
     return done
 
 
-def exported(run: Run, tmp_path: Path) -> Path:
+def exported(run: Chain, tmp_path: Path) -> Path:
     folder = tmp_path / "network"
-    write(files(from_run(run)), folder)
+    write(files(from_chain(run)), folder)
     return folder
 
 
@@ -64,16 +64,16 @@ def test_load_answers_as_the_trained_network_without_reprtune(tmp_path: Path) ->
     as a script it prints a line that says so."""
     runs = {"convnet-3": finish(spec()), "resnet-8": finish(spec(**{"model.name": "resnet-8", **STANDARD}))}
     for name, run in runs.items():
-        write(files(from_run(run)), tmp_path / name)
-        torch.save(run.live.task.val.x, tmp_path / f"{name}.pixels")
+        write(files(from_chain(run)), tmp_path / name)
+        torch.save(run.networks.task.val.x, tmp_path / f"{name}.pixels")
     said = run_elsewhere(ELSEWHERE, *(tmp_path / name for name in runs), cwd=tmp_path).stdout.splitlines()
     for (name, run), line in zip(runs.items(), said, strict=True):
-        task = run.live.task
+        task = run.networks.task
         x = torch.cat([x for x, _ in evaluation_batches(task.val, task.mean, task.std)])
-        run.live.model.eval()
+        run.networks.model.eval()
         found = torch.load(tmp_path / f"{name}.logits")
         for theirs, n in zip(found, (1, 7, len(x)), strict=True):
-            ours = run.live.model(x[:n]).detach()
+            ours = run.networks.model(x[:n]).detach()
             torch.testing.assert_close(theirs, ours, rtol=1e-6, atol=1e-5)
         error = float((found[-1].argmax(1) != task.val.y).double().mean())
         assert error == run.history.points[-1].val_error
@@ -86,13 +86,13 @@ def test_the_weights_alone_fit_the_network_they_come_from(tmp_path: Path) -> Non
     weights = torch.load(exported(run, tmp_path) / "weights.pt", weights_only=True)
     model = build_model(run.spec.model, 1, (8, 8), 10, seed=5)
     model.load_state_dict(weights, strict=True)
-    trained = run.live.model.state_dict()
+    trained = run.networks.model.state_dict()
     assert all(torch.equal(tensor, trained[name]) for name, tensor in model.state_dict().items())
 
 
 def test_two_trials_of_one_network_keep_their_own_weights(tmp_path: Path) -> None:
     """The traced program is shared, its weights are not."""
-    contents = [files(from_run(finish(spec(seed=seed, **STANDARD)))) for seed in (1, 2)]
+    contents = [files(from_chain(finish(spec(seed=seed, **STANDARD)))) for seed in (1, 2)]
     for content, name in zip(contents, "ab", strict=True):
         write(content, tmp_path / name)
     programs = [torch.export.load(tmp_path / name / "network.pt2").state_dict for name in "ab"]
@@ -105,8 +105,8 @@ def test_two_trials_of_one_network_keep_their_own_weights(tmp_path: Path) -> Non
 def test_the_description_says_what_the_network_is() -> None:
     """Specification, images, error, cost, what was dropped, where it comes from."""
     run = finish(spec())
-    about = json.loads(files(from_run(run, study="s", slot="3"))["description.json"])
-    task, last = run.live.task, run.history.points[-1]
+    about = json.loads(files(from_chain(run, study="s", slot="3"))["description.json"])
+    task, last = run.networks.task, run.history.points[-1]
     assert from_plain(TrialSpec, about["spec"]) == run.spec
     assert (about["input_shape"], about["n_classes"]) == ([1, 8, 8], 10)
     assert (about["mean"], about["std"]) == (list(task.mean), list(task.std))
@@ -124,7 +124,7 @@ def test_a_stored_state_gives_the_network_of_its_run(tmp_path: Path) -> None:
     store = StateStore(tmp_path / "states")
     run = finish(spec(), store)
     payload = store.get(run.last_name)
-    direct = from_run(run)
+    direct = from_chain(run)
     assert payload is not None
     stored = from_state(payload, run.spec, direct.facts, run.last_name)
     ours, theirs = files(direct), files(stored)
@@ -143,16 +143,16 @@ def test_a_trial_that_ends_as_a_sub_network_gives_that(tmp_path: Path, drop: str
     """Two cycles that fill the total: what is exported answers as the network with its filters dropped."""
     store = StateStore(tmp_path)
     run = finish(spec(training__total="4ep", method__drop=drop), store)
-    assert not run.live.network.is_full
-    payload, x = store.get(run.last_name), run.live.task.val.x.float() / 255
+    assert not run.networks.network.is_full
+    payload, x = store.get(run.last_name), run.networks.task.val.x.float() / 255
     assert payload is not None
-    run.live.model.eval()
-    direct = from_run(run)
+    run.networks.model.eval()
+    direct = from_chain(run)
     stored = from_state(payload, run.spec, direct.facts, run.last_name)
     assert_same_weights(direct, stored)
     write(files(stored), tmp_path / "n")
     program = torch.export.load(tmp_path / "n" / "network.pt2").module()
-    torch.testing.assert_close(program(x), run.live.network.forward(x), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(program(x), run.networks.network.forward(x), rtol=1e-6, atol=1e-6)
     about = json.loads((tmp_path / "n" / "description.json").read_text())
     n_absent = sum(map(len, run.history.drops[-1].dropped.values()))
     assert about["history"]["filters_absent_at_the_end"] == n_absent > 0
@@ -164,10 +164,10 @@ def test_a_trial_that_ends_as_a_sub_network_gives_that(tmp_path: Path, drop: str
 def test_each_of_several_networks_is_a_whole_export(tmp_path: Path) -> None:
     """Loaded without reprtune each makes the error that is recorded of it; the description beside them lists them."""
     run = finish(spec(method="ensemble", **{"training.total": "2ep"}))
-    write(files(from_run(run)), tmp_path / "both")
+    write(files(from_chain(run)), tmp_path / "both")
     assert {p.name for p in (tmp_path / "both").iterdir()} == {"description.json", "member-0", "member-1"}
     folders = [tmp_path / "both" / f"member-{k}" for k in (0, 1)]
-    task = run.live.task
+    task = run.networks.task
     for folder in folders:
         assert {p.name for p in folder.iterdir()} == {*FILES}
         torch.save(task.val.x, f"{folder}.pixels")
@@ -192,7 +192,7 @@ def test_a_stored_state_gives_every_network(tmp_path: Path, total: str) -> None:
     run = finish(spec(**{"method.n_members": 2, "training.total": total}), store)
     payload = store.get(run.last_name)
     assert payload is not None
-    direct = from_run(run)
+    direct = from_chain(run)
     stored = from_state(payload, run.spec, direct.facts, run.last_name)
     assert_same_weights(direct, stored)
     ours, theirs = files(direct), files(stored)

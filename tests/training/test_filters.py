@@ -13,10 +13,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprtune.errors import ModelError
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.filters import find_filters
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images, inputs_of_mixing_layers, shaken, without
 from tests.training.test_subnetwork import SPECS
 from tests.training.toy_networks import TOYS, Reads, conv

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reprtune.training.filters import find_filters
-from reprtune.training.restores.belongings import reset_channels, reset_optimizer
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts.restore_rules import reset_channels, reset_optimizer
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.dropping import images, shaken, without
 from tests.training.gated_networks import MixedGate, NormedGate, OwnGate, ReadGate
 from tests.training.test_removal import built, choice

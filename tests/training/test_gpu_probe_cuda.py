@@ -17,8 +17,8 @@ from benchmarks.probe import correctness, processes, speed
 from benchmarks.probe.results import Results
 from benchmarks.probe.trials import Trials
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.graph import Eager
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.descent.cuda_graph import Eager
 
 CPU = torch.device("cpu")
 
@@ -165,7 +165,7 @@ def test_too_little_memory_must_say_so(
     """By torch's error; another one, or none, is a failure."""
     whole = correctness.finish
 
-    def finish(run: Run) -> Run:
+    def finish(run: Chain) -> Chain:
         if run.spec.model.width == 128:
             if error is not None:
                 raise error

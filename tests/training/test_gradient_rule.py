@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from reprtune.training import graph
-from reprtune.training.run import Run
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.chain.chain import Chain
+from reprtune.training.descent import cuda_graph
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.own_code import Folder, folder
 from tests.training.recorded import Capture
-from tests.training.tiny import MATERIALS, assert_same_end, finish, names, spec
+from tests.training.tiny import LOADED_DATA, assert_same_end, finish, names, spec
 
 __all__ = ["folder"]
 
@@ -41,8 +41,8 @@ def test_half_the_gradients_are_half_the_learning_rate() -> None:
 def test_a_rule_is_part_of_a_captured_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replayed with the rest: the captured trial is the eager one."""
     eager = finish(spec(**HALF))
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-    monkeypatch.setattr(graph, "capture_on_cuda", capture := Capture())
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "capture_on_cuda", capture := Capture())
     captured = finish(spec(**HALF))
     assert capture.n_captures == 1
     assert_same_end(captured, eager)
@@ -56,10 +56,10 @@ def test_a_rule_sees_the_gradients_of_the_loss_itself() -> None:
     def see(_: SubNetwork, gradients: dict[str, Tensor]) -> None:
         seen.append(max(float(g.abs().max()) for g in gradients.values()))
 
-    run = Run(spec(**{**PLAIN, "training.precision": "fp16"}), MATERIALS)
-    run.live.step.rule = see
-    run.live.batches.start_epoch(torch.Generator().manual_seed(0))
-    run.live.step(*run.live.batches.batch(0))
+    run = Chain(spec(**{**PLAIN, "training.precision": "fp16"}), LOADED_DATA)
+    run.networks.step.rule = see
+    run.networks.batches.start_epoch(torch.Generator().manual_seed(0))
+    run.networks.step(*run.networks.batches.batch(0))
     assert 0 < seen[0] < 10
 
 
@@ -75,7 +75,7 @@ def test_a_rule_is_in_the_name_of_every_state(rule: Folder) -> None:
     assert not set(names(spec(**HALF))) & set(before)
 
 
-def assert_same_weights(one: Run, other: Run) -> None:
-    a, b = ({**run.live.model.state_dict()} for run in (one, other))
+def assert_same_weights(one: Chain, other: Chain) -> None:
+    a, b = ({**run.networks.model.state_dict()} for run in (one, other))
     assert a.keys() == b.keys()
     assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())

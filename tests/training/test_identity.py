@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from reprtune.spec.levels import levels
-from reprtune.training import identity, sources
-from reprtune.training.run import Run
-from reprtune.training.schedule import Event
-from tests.training.tiny import MATERIALS, SPEC, names, spec
+from reprtune.training.chain import identity
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.plan import Event
+from reprtune.training.platform import sources
+from tests.training.tiny import LOADED_DATA, SPEC, names, spec
 
 # SPEC: S1 = S2 = 1 epoch, so names[1] is the state after epoch 1, names[2] the drop, names[3] epoch 2 and so on.
 CHANGES_ALL = {
@@ -159,7 +160,7 @@ def test_learning_rates_count_only_so_far(one: dict[str, Any], other: dict[str, 
 
 def test_the_same_trial_has_the_same_names() -> None:
     """All of them differ from each other, and there is one before and one after every item of the plan."""
-    run = Run(SPEC, MATERIALS)
+    run = Chain(SPEC, LOADED_DATA)
     assert run.names == names(SPEC)
     assert len(set(run.names)) == len(run.names) == len(run.items) + 1
     assert sum(isinstance(item, Event) for item in run.items) == 4
@@ -178,7 +179,7 @@ def test_another_machine_makes_other_states(name: str, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """`edited("select")`: that module of `reprtune.training` says something else."""
+    """`edited("parts.selections.share")`: that module of `reprtune.training` says something else."""
     digest_of = sources.digest_of
 
     def edit(module: str) -> None:
@@ -195,13 +196,17 @@ def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 @pytest.mark.parametrize(
     ("module", "first"),
     [
-        ("step", 0), ("subnetwork", 0), ("filters", 0), ("losses", 0), ("data.batches", 0), ("optimizers", 0),
-        ("models.convnet", 0), ("models.layers", 0), ("member", 0), ("evaluation", 0), ("live", 0),
-        ("select", 2), ("criteria.ortho", 2), ("dropping", 2), ("criteria.needs", 2),
-        ("restoring", 4), ("restores.orthogonal", 4), ("restores.lengths", 4), ("restores.belongings", 4),
-        ("criteria.norm", None), ("criteria.oracle", None), ("restores.simple", None), ("models.resnet", None),
-        ("exchanges.average", None), ("exchanging", None), ("schedule", None), ("run", None), ("export", None),
-        ("identity", None), ("single", None), ("health", None),
+        ("descent.step", 0), ("surgery.subnetwork", 0), ("surgery.filters", 0), ("descent.losses", 0),
+        ("data.batches", 0), ("descent.optimizers", 0), ("models.convnet", 0), ("models.layers", 0),
+        ("chain.member", 0), ("chain.evaluation", 0), ("chain.trial_networks", 0),
+        ("parts.selections.share", 2), ("parts.criteria.ortho", 2), ("chain.dropping", 2),
+        ("parts.criteria.requirements", 2),
+        ("chain.restoring", 4), ("parts.restores.orthogonal", 4), ("parts.restores.lengths", 4),
+        ("parts.restore_rules", 4),
+        ("parts.criteria.norm", None), ("parts.criteria.oracle", None), ("parts.restores.simple", None),
+        ("models.resnet", None), ("parts.exchanges.average", None), ("chain.exchanging", None),
+        ("chain.plan", None), ("chain.chain", None), ("export.network", None), ("chain.identity", None),
+        ("chain.train_one", None), ("platform.health", None),
     ],
 )  # fmt: skip
 def test_a_changed_line_renames_what_it_can_change(
@@ -231,5 +236,5 @@ def test_an_exchange_is_named_by_its_rule(edited: Callable[[str], None]) -> None
     averaging, ensemble = spec(method="averaging"), spec(method="ensemble")
     before, others = names(averaging), names(ensemble)
     assert common(before, others) == 2, "they share all before the first exchange"
-    edited("exchanges.average")
+    edited("parts.exchanges.average")
     assert common(before, names(averaging)) == 2 and names(ensemble) == others

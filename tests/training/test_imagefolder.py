@@ -16,7 +16,7 @@ from reprtune.errors import DataError
 from reprtune.training.data import imagefolder
 from reprtune.training.data.files import as_rgb, scaled
 from reprtune.training.data.imagefolder import Folder, load
-from reprtune.training.torchvision_import import datasets, transforms
+from reprtune.training.platform.torchvision_import import datasets, transforms
 from tests.training.images import CLASSES, make_folder, picture, save
 
 CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reprtune.training import graph
-from reprtune.training.live import Live
-from tests.training.tiny import live, spec
+from reprtune.training.chain.trial_networks import TrialNetworks
+from reprtune.training.descent import cuda_graph
+from tests.training.tiny import spec, trial_networks
 
 RESERVES = ("aten::empty", "aten::new_empty")  # memory, and writes nothing
 # Trial -> the most operations of a step. Convolution, BatchNorm and ReLU are two each, forward and backward.
@@ -38,7 +38,7 @@ class Kernels(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def kernels(one: Live) -> int:
+def kernels(one: TrialNetworks) -> int:
     """Of a step on four images, after one before it."""
     x, y = torch.randn(4, *one.task.input_shape), torch.arange(4)
     one.step(x, y)
@@ -53,9 +53,9 @@ def test_a_step_starts_few_kernels_and_the_same_in_each_phase(
 ) -> None:
     """Forward, loss, backward, update and hold, of a network that one graph serves: full, as a sub-network, and
     full again."""
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
     changes, most = MOST[name]
-    one = live(spec(**{"model.width": None, **changes}))
+    one = trial_networks(spec(**{"model.width": None, **changes}))
     everything = torch.ones(one.filters.n_filters, dtype=torch.bool)
     some = everything.clone()
     some[::3] = False

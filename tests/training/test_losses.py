@@ -12,12 +12,12 @@ from torch import Tensor
 from reprtune.spec.edit import changed
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.training import TrainingSpec
-from reprtune.training.filters import find_filters
-from reprtune.training.losses import Loss, distillation, penalty
+from reprtune.training.descent.losses import Loss, distillation, penalty
+from reprtune.training.descent.teacher import Teacher
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.subnetwork import SubNetwork
-from reprtune.training.teacher import Teacher
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.hand_sliced import SmallConvNet, convnet_indices, cut, fill, outside
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.25, -3.0]])

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import run as running
-from reprtune.training import state
-from reprtune.training.member import Interrupted
-from reprtune.training.run import Run
-from reprtune.training.seeds import derive
+from reprtune.training.chain import chain as running
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Interrupted
+from reprtune.training.platform.seeds import derive
 from tests.training.tiny import (
-    MATERIALS,
+    LOADED_DATA,
     SPEC,
     STEPS,
     Killed,
@@ -32,9 +32,9 @@ AVERAGING = spec(**{"method": "averaging", "method.period": "1ep"})
 ENSEMBLE = spec(method="ensemble")
 
 
-def network(run: Run, which: int) -> dict[str, Tensor]:
+def network(run: Chain, which: int) -> dict[str, Tensor]:
     """Parameters and statistics of a member at the end."""
-    tensors, _ = state.decode(run.live.save())
+    tensors, _ = state.decode(run.networks.save())
     return {k.partition("/")[2]: t for k, t in tensors.items() if k.startswith(f"net{which}/")}
 
 
@@ -53,8 +53,8 @@ def test_members_of_an_ensemble_see_orders_of_their_own_unless_they_are_to_share
     """Only then is a member with the same weights the same network in the end."""
 
     def ends(**changes: Any) -> list[Tensor]:
-        run = Run(spec(method="ensemble", **changes), MATERIALS)
-        first, second = run.live.members
+        run = Chain(spec(method="ensemble", **changes), LOADED_DATA)
+        first, second = run.networks.members
         second.model.load_state_dict(first.model.state_dict())
         go(run)
         return [network(run, k)["conv1.weight"] for k in (0, 1)]
@@ -67,12 +67,12 @@ def test_random_layers_draw_anew_for_every_member_and_segment() -> None:
     """Networks with dropout that are equal and see the same images in the same order end differently; and a
     trial interrupted between two segments draws in the second what it would have drawn."""
     drawn: list[tuple[int, int, float]] = []
-    run = Run(spec(method="ensemble", **{"method.same_order": True}), MATERIALS)
-    for which, member in enumerate(run.live.members):
+    run = Chain(spec(method="ensemble", **{"method.same_order": True}), LOADED_DATA)
+    for which, member in enumerate(run.networks.members):
 
         def draw(model: nn.Module, *_: Any, which: int = which) -> None:
             if model.training:
-                drawn.append((which, run.live.members[which].step_done, float(torch.rand(()))))
+                drawn.append((which, run.networks.members[which].step_done, float(torch.rand(()))))
 
         member.model.register_forward_hook(draw)
     go(run)
@@ -85,9 +85,9 @@ def test_random_layers_draw_anew_for_every_member_and_segment() -> None:
 
 def test_averaged_members_are_equal_at_the_end_of_every_period() -> None:
     """And between two exchanges they are not; the last exchange is after the last step."""
-    run, unequal = Run(AVERAGING, MATERIALS), 0
+    run, unequal = Chain(AVERAGING, LOADED_DATA), 0
     for _ in run:
-        one, two = ({**m.model.state_dict()} for m in run.live.members)
+        one, two = ({**m.model.state_dict()} for m in run.networks.members)
         assert all(same_bits(t, two[name]) for name, t in one.items() if t.is_floating_point())
     assert [e.step for e in run.history.exchanges] == list(range(8, STEPS + 1, 8))
     for told in run.history.exchanges:
@@ -111,7 +111,7 @@ def test_what_is_recorded_of_a_trial_is_the_mean_after_the_exchange() -> None:
 def test_an_ensemble_is_wrong_where_the_mean_of_its_probabilities_is() -> None:
     """By hand from the members' logits over the validation part."""
     run = finish(ENSEMBLE)
-    task, members = run.live.task, run.live.members
+    task, members = run.networks.task, run.networks.members
     x = (task.val.x.float() / 255 - task.mean[0]) / task.std[0]
     with torch.no_grad():
         logits = [m.model.eval()(x).double() for m in members]
@@ -127,7 +127,7 @@ def test_an_ensemble_is_wrong_where_the_mean_of_its_probabilities_is() -> None:
 def test_an_interrupted_trial_ends_in_the_same_bits(store: StateStore, trial: TrialSpec, asked: int) -> None:
     """In the first member's segment, in the second's, and between the two."""
     with pytest.raises(Interrupted):
-        go(Run(trial, MATERIALS, store, should_stop=until(asked)))
+        go(Chain(trial, LOADED_DATA, store, should_stop=until(asked)))
     assert_same_end(finish(trial, store), finish(trial))
 
 
@@ -139,23 +139,23 @@ def test_a_killed_trial_ends_in_the_same_bits(
     what the members are after it is ever stored."""
     monkeypatch.setattr(running, "STORE_SECONDS", 0.0)
     happened = iter(range(n_items))
-    do = Run._do
+    do = Chain._do
 
-    def killed(self: Run, item: Any) -> None:
+    def killed(self: Chain, item: Any) -> None:
         do(self, item)
         if next(happened, None) is None:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "_do", killed)
+        patch.setattr(Chain, "_do", killed)
         with pytest.raises(Killed):
-            go(Run(AVERAGING, MATERIALS, store))
+            go(Chain(AVERAGING, LOADED_DATA, store))
     assert_same_end(finish(AVERAGING, store), finish(AVERAGING))
 
 
 def test_another_worker_goes_on_from_every_exchange(store: StateStore) -> None:
     """Two that train the same trial take turns, and neither trains again what the other has stored."""
-    one, other = iter(Run(AVERAGING, MATERIALS, store)), iter(Run(AVERAGING, MATERIALS, store))
+    one, other = iter(Chain(AVERAGING, LOADED_DATA, store)), iter(Chain(AVERAGING, LOADED_DATA, store))
     found = [next(one), next(other), next(other), next(one), next(one), next(other)]
     assert [(u.kind, u.step) for u in found] == [
         ("segment", 8), ("found", 8), ("segment", 16), ("found", 16), ("segment", 24), ("found", 24),

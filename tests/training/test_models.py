@@ -16,7 +16,7 @@ from reprtune.training.models import build_model
 from reprtune.training.models.densenet import DenseNet
 from reprtune.training.models.layers import global_average
 from reprtune.training.models.vgg import pooled_stages
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 
 SPECS = [
     ModelSpec(name="convnet-1"),

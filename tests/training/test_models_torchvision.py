@@ -7,9 +7,9 @@ import torch
 
 from reprtune.errors import ModelError, SpecError
 from reprtune.spec.task import ModelSpec
-from reprtune.training.filters import find_filters
 from reprtune.training.models import build_model, from_torchvision
-from reprtune.training.torchvision_import import models
+from reprtune.training.platform.torchvision_import import models
+from reprtune.training.surgery.filters import find_filters
 
 LARGE = 100_000_000  # parameters; building more takes longer than it teaches
 

@@ -11,11 +11,11 @@ import torch
 from reprtune.errors import ModelError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
+from reprtune.training.chain.chain import Chain
 from reprtune.training.models import build_model
-from reprtune.training.run import Run
 from tests.conftest import ROOT
 from tests.training.own_code import Folder, folder
-from tests.training.tiny import MATERIALS, assert_same_end, finish, names, spec
+from tests.training.tiny import LOADED_DATA, assert_same_end, finish, names, spec
 
 __all__ = ["folder"]
 
@@ -128,12 +128,12 @@ def test_an_own_network_resumes_exactly(folder: Folder, store: StateStore) -> No
     """Dropout included: stopped after three segments or events and continued, it ends in the same bits."""
     folder.write("nets.py", NET)
     trial = spec(model={"name": SPEC.name})
-    run = Run(trial, MATERIALS, store)
+    run = Chain(trial, LOADED_DATA, store)
     updates: Any = iter(run)
     for _ in range(3):
         next(updates)
     updates.close()
-    assert run.live.filters.layers == {"body.0": 4, "body.4": 4}
+    assert run.networks.filters.layers == {"body.0": 4, "body.4": 4}
     assert_same_end(finish(trial, store), finish(trial))
 
 
@@ -149,4 +149,4 @@ def test_the_example_of_the_documentation_trains(folder: Folder) -> None:
         method__cycles=1,
     )  # fmt: skip
     run = finish(trial)
-    assert run.live.drops and run.live.restores
+    assert run.networks.drops and run.networks.restores

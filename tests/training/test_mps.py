@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reprtune.training import mps
+from reprtune.training.platform import mps
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.filters import find_filters
-from reprtune.training.multiply_adds import FORMULAS
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.multiply_adds import FORMULAS
 from tests.training.costly_networks import COSTLY, Functional
 from tests.training.dropping import EXAMPLE, shaken
 from tests.training.test_removal import QUICK, built

@@ -13,9 +13,9 @@ import torch
 
 from reprtune.errors import ReprtuneError
 from reprtune.settings import Settings
-from reprtune.training import nvidia
-from reprtune.training.device import choose_device, describe, open_device
-from reprtune.training.nvidia import cuda_works, has_driver, visible_uuids, why_unused
+from reprtune.training.platform import nvidia
+from reprtune.training.platform.device import choose_device, describe, open_device
+from reprtune.training.platform.nvidia import cuda_works, has_driver, visible_uuids, why_unused
 from tests.conftest import ROOT
 from tests.training.driver import OLD, Machine
 
@@ -106,8 +106,8 @@ def test_other_warnings_come_through(monkeypatch: pytest.MonkeyPatch) -> None:
 SAY = """
 import torch
 from reprtune.settings import Settings
-from reprtune.training import nvidia
-from reprtune.training.device import open_device
+from reprtune.training.platform import nvidia
+from reprtune.training.platform.device import open_device
 torch.version.cuda, nvidia.has_driver, torch.cuda.is_available = "13.0", lambda: True, lambda: False
 def init(): raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040). Please")
 torch.cuda.init = init

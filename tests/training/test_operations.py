@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reprtune.errors import ModelError
-from reprtune.training.filters import find_filters
+from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images, inputs_of_mixing_layers, shaken, without
 from tests.training.toy_networks import conv
 

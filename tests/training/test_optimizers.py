@@ -15,11 +15,11 @@ from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
 from reprtune.spec.task import ModelSpec
 from reprtune.spec.training import TrainingSpec
-from reprtune.training.filters import find_filters
+from reprtune.training.descent.optimizers import Optimizer
 from reprtune.training.models import build_model
-from reprtune.training.optimizers import Optimizer
-from reprtune.training.seeds import generator
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.hand_sliced import (
     Index,
     SmallConvNet,

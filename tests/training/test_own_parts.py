@@ -14,12 +14,12 @@ from reprtune.errors import PartError, SpecError
 from reprtune.spec.parts.criteria import L2, Criterion
 from reprtune.spec.parts.members import Average, Exchange
 from reprtune.spec.parts.restores import Old, Restore
-from reprtune.training import behaviour as behaviour_module
-from reprtune.training.behaviour import behaviour, module_of
-from reprtune.training.criteria import ScoreContext, score_filters
-from reprtune.training.overlaps import detached
-from reprtune.training.restores import Restored, RuleContext, restore_filters
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts import behaviour as behaviour_module
+from reprtune.training.parts.behaviour import behaviour, module_of
+from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.own_code import Folder, folder
 from tests.training.small_net import LAYERS, context, network
 
@@ -49,7 +49,7 @@ def scored(folder: Folder, body: str, net: SubNetwork | None = None) -> dict[str
 
 def restored(folder: Folder, returned: str, seed: int = 0) -> Restored:
     """New weights of filters 1 and 3 of a layer of 4, whose weights are 0, 1, 2, ..."""
-    folder.write("part.py", "import torch\nfrom reprtune.training.restores import Restored\n\n"
+    folder.write("part.py", "import torch\nfrom reprtune.training.parts.restores import Restored\n\n"
                  f"def f(weight, dropped, context, *, size=1.0):\n    return {returned}\n")  # fmt: skip
     weight = torch.arange(4 * 3 * 2 * 2).reshape(4, 3, 2, 2).float()
     dropped = torch.tensor([False, True, False, True])
@@ -152,11 +152,11 @@ def test_parts_of_ours_have_the_code_that_their_card_names() -> None:
     """With their options, but for those that somebody else sees to."""
     found = behaviour(Average(own_share=0.25))
     assert (found.func.__module__, found.keywords) == (
-        "reprtune.training.exchanges.average",
+        "reprtune.training.parts.exchanges.average",
         {"own_share": 0.25},
     )  # type: ignore[attr-defined]
     assert behaviour(Old(restore_scale="old"), "restore_scale").__name__ == "restore_old"
-    assert module_of(L2()) == "reprtune.training.criteria.norm"
+    assert module_of(L2()) == "reprtune.training.parts.criteria.norm"
     assert module_of(Criterion.read(NAME, "c")) == behaviour_module.OWN_PARTS
 
 

@@ -13,16 +13,16 @@ from reprtune.spec.parts.criteria import L1, Criterion
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.criteria import score_filters
-from reprtune.training.overlaps import detached
-from reprtune.training.restores import RuleContext, restore_filters
-from reprtune.training.schedule import Event
+from reprtune.training.chain.plan import Event
+from reprtune.training.parts.criteria import score_filters
+from reprtune.training.parts.overlaps import detached
+from reprtune.training.parts.restores import RuleContext, restore_filters
 from studies.load import load
 from tests.conftest import ROOT
 from tests.documented import blocks, lines
 from tests.training.own_code import Folder, folder
 from tests.training.small_net import context, network
-from tests.training.tiny import MATERIALS, SPEC, Run, finish
+from tests.training.tiny import LOADED_DATA, SPEC, Chain, finish
 
 __all__ = ["folder"]
 
@@ -132,12 +132,12 @@ def test_a_changed_part_shares_what_comes_before_it(
     page: Folder, file: str, old: str, new: str, kind: str | None
 ) -> None:
     """States are named anew from the first event that the part acts in; by a comment or docstring, none."""
-    before = Run(typed(), MATERIALS)
+    before = Chain(typed(), LOADED_DATA)
     page.forget()
     text = (page.path / file).read_text()
     assert old in text
     page.write(file, text.replace(old, new))
-    after = Run(typed(), MATERIALS)
+    after = Chain(typed(), LOADED_DATA)
     kinds = [item.kind if isinstance(item, Event) else None for item in before.items]
     first = kinds.index(kind) if kind else len(kinds)
     same = [a == b for a, b in zip(before.names, after.names, strict=True)]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.filters import find_filters
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images, shaken
 from tests.training.test_removal import NETWORKS
 from tests.training.toy_networks import TOYS, conv

@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 from reprtune.spec.task import AUGMENTATIONS
 from reprtune.training.data.pictures import PIECE, Pictures
 from reprtune.training.data.task import Part
-from reprtune.training.seeds import generator
-from tests.training.tiny import MATERIALS, spec
+from reprtune.training.platform.seeds import generator
+from tests.training.tiny import LOADED_DATA, spec
 
 MEAN, STD = [0.5] * 3, [0.25] * 3
 
@@ -77,12 +77,14 @@ def test_nothing_large_is_made_beside_what_is_stored(augment: str) -> None:
 def test_batch_sizes_share_the_pictures_of_a_task() -> None:
     """One storage for two sizes, and trials of one size share their batches; another augmentation has its own."""
     small, large = (
-        MATERIALS.batches(spec(**{"training.batch_size": n, "task.augment": "crop"})) for n in (16, 32)
+        LOADED_DATA.batches(spec(**{"training.batch_size": n, "task.augment": "crop"})) for n in (16, 32)
     )
     assert small is not large and small.pictures is large.pictures
-    again = MATERIALS.batches(spec(**{"training.batch_size": 16, "task.augment": "crop", "training.lr": 0.1}))
+    again = LOADED_DATA.batches(
+        spec(**{"training.batch_size": 16, "task.augment": "crop", "training.lr": 0.1})
+    )
     assert again is small
-    other = MATERIALS.batches(spec(**{"task.augment": "flip"}))
+    other = LOADED_DATA.batches(spec(**{"task.augment": "flip"}))
     assert small.pictures.stored is not None and other.pictures.stored is not None
     assert small.pictures.stored.data_ptr() != other.pictures.stored.data_ptr()
 
@@ -90,7 +92,7 @@ def test_batch_sizes_share_the_pictures_of_a_task() -> None:
 def test_batch_sizes_that_share_pictures_draw_on_their_own() -> None:
     """An epoch begun by one leaves the epoch of the other as it was, and gives the images that its own would."""
     trials = [spec(**{"training.batch_size": n, "task.augment": "crop+flip"}) for n in (16, 32)]
-    small, large = (MATERIALS.batches(trial) for trial in trials)
+    small, large = (LOADED_DATA.batches(trial) for trial in trials)
     small.start_epoch(generator(1, "epoch"))
     expected = [t.clone() for t in small.batch(1)]
     large.start_epoch(generator(2, "epoch"))

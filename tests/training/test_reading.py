@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reprtune.training.criteria.reading import Reader
-from reprtune.training.filters import find_filters
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.parts.criteria.reading import Reader
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.dropping import EXAMPLE, images
 from tests.training.toy_networks import conv
 

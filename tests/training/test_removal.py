@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprtune.spec.task import ModelSpec
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.filters import find_filters
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.subnetwork import SubNetwork
-from reprtune.training.torchvision_import import models
+from reprtune.training.platform.seeds import generator
+from reprtune.training.platform.torchvision_import import models
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.costly_networks import Functional
 from tests.training.gated_networks import NormedGate
 from tests.training.removed import Removed

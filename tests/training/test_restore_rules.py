@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from reprtune.spec.parts.restores import SCALES
-from reprtune.training.restores import Restored, RuleContext
-from reprtune.training.seeds import generator
+from reprtune.training.parts.restores import Restored, RuleContext
+from reprtune.training.platform.seeds import generator
 from tests.training.parts import restored
 
 RULES = ("orthogonal", "as-released", "random", "old")  # those that have a norm to scale

@@ -8,8 +8,8 @@ import torch
 from scipy.linalg import null_space
 from torch import Tensor
 
-from reprtune.training.restores import Restored, RuleContext
-from reprtune.training.seeds import generator
+from reprtune.training.parts.restores import Restored, RuleContext
+from reprtune.training.platform.seeds import generator
 from tests.training.parts import restored
 
 LIMIT = 1e-5

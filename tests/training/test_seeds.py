@@ -7,7 +7,7 @@ import hashlib
 import pytest
 import torch
 
-from reprtune.training.seeds import derive, generator
+from reprtune.training.platform.seeds import derive, generator
 
 
 def test_a_derived_seed_is_the_start_of_the_sha256_of_the_purpose_as_json() -> None:

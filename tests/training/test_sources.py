@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from reprtune.training import sources
+from reprtune.training.platform import sources
 from tests.conftest import ROOT
 
-SOURCES = ROOT / "reprtune" / "training" / "sources.py"
+SOURCES = ROOT / "reprtune" / "training" / "platform" / "sources.py"
 PYTHONS = ("python3.10", "python3.11", "python3.12", "python3.13", "python3.14")
 PROGRAM = """import json, runpy, sys
 from pathlib import Path
@@ -264,7 +264,7 @@ def test_every_python_reads_the_same(python: str, tmp_path: Path) -> None:
 def test_the_closure_of_a_module_is_all_it_imports_of_training() -> None:
     """The oracle is Python itself: the modules of training that are there after importing it alone. Imports
     inside functions come on top, values and torch do not."""
-    name = f"{sources.PACKAGE}.criteria.activation"
+    name = f"{sources.PACKAGE}.parts.criteria.activation"
     program = f"import sys, {name}; print(*(m for m in sys.modules if m.startswith({sources.PACKAGE!r})))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
@@ -272,10 +272,10 @@ def test_the_closure_of_a_module_is_all_it_imports_of_training() -> None:
     found = sources.closure(name)
     loaded = set(done.stdout.split())
     assert loaded - sources.VALUES <= set(found)
-    assert f"{sources.PACKAGE}.criteria.taylor" not in found and sources.PACKAGE in found
+    assert f"{sources.PACKAGE}.parts.criteria.taylor" not in found and sources.PACKAGE in found
     for module, path in found.items():
         assert path.is_relative_to(ROOT / "reprtune" / "training") and module.startswith(sources.PACKAGE)
-    assert sources.closure("torch", "reprtune.spec.trial", f"{sources.PACKAGE}.sources") == {}
+    assert sources.closure("torch", "reprtune.spec.trial", f"{sources.PACKAGE}.platform.sources") == {}
 
 
 def test_the_digest_of_a_module_changes_with_what_it_imports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,12 +287,12 @@ def test_the_digest_of_a_module_changes_with_what_it_imports(monkeypatch: pytest
         return true(path) + ("!" if path.as_posix().endswith(changed) and changed else "")
 
     monkeypatch.setattr(sources, "digest_of", digest_of)
-    names = [f"{sources.PACKAGE}.criteria.{name}" for name in ("norm", "random")]
+    names = [f"{sources.PACKAGE}.parts.criteria.{name}" for name in ("norm", "random")]
     found = {}
     for changed in (
         "",
         "criteria/norm.py",
-        "rows.py",
+        "filter_rows.py",
         "criteria/__init__.py",
         "training/__init__.py",
         "criteria/fpgm.py",

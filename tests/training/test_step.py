@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from reprtune.spec.training import PRECISIONS
-from reprtune.training.loss_scale import LossScale
-from reprtune.training.seeds import generator
-from reprtune.training.step import AUTOCAST
-from tests.training.tiny import live, same_bits, spec
+from reprtune.training.descent.loss_scale import LossScale
+from reprtune.training.descent.step import AUTOCAST
+from reprtune.training.platform.seeds import generator
+from tests.training.tiny import same_bits, spec, trial_networks
 
 CPU = torch.device("cpu")
 ADAM = {"training__optimizer": "adam", "training__lr": 0.003}
@@ -84,7 +84,7 @@ def as_it_is(network: Any) -> dict[str, Tensor]:
 def test_a_step_that_overflows_changes_nothing_but_the_scale(optimizer: str, dropped: bool) -> None:
     """With a scale of 2^120 the gradients are infinite: weights, averages and counts stay bit for bit, and the
     scale is halved; with the old scale the next step moves them."""
-    network = live(spec(training__precision="fp16", **OPTIMIZERS[optimizer]))
+    network = trial_networks(spec(training__precision="fp16", **OPTIMIZERS[optimizer]))
     step, scale = network.step, network.step.loss_scale
     assert scale is not None
     if dropped:
@@ -113,7 +113,7 @@ def test_scaled_gradients_are_those_of_the_loss(optimizer: str) -> None:
     updates = []
     x, y = batch()
     for precision in ("fp32", "fp16"):
-        network = live(spec(training__precision=precision, training__eps=1e-3, **OPTIMIZERS[optimizer])
+        network = trial_networks(spec(training__precision=precision, training__eps=1e-3, **OPTIMIZERS[optimizer])
                        if optimizer != "sgd" else spec(training__precision=precision))  # fmt: skip
         network.step.lr.fill_(0.0625)
         before = network.model.fc.weight.detach().clone()  # type: ignore[union-attr,operator]
@@ -126,14 +126,14 @@ def test_scaled_gradients_are_those_of_the_loss(optimizer: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_only_float16_scales_its_loss(precision: str) -> None:
     """And says so in what it saves."""
-    step = live(spec(training__precision=precision)).step
+    step = trial_networks(spec(training__precision=precision)).step
     assert ({"scale", "growth"} <= set(step.tensors())) == (precision == "fp16")
     assert (step.loss_scale is not None) == (precision == "fp16")
 
 
 def test_the_scale_is_loaded_with_a_state() -> None:
     """Scale and count of growth, bit for bit."""
-    one, other = (live(spec(training__precision="fp16")) for _ in range(2))
+    one, other = (trial_networks(spec(training__precision="fp16")) for _ in range(2))
     assert one.step.loss_scale is not None and other.step.loss_scale is not None
     one.step.loss_scale.scale.fill_(2.0**9)
     one.step.loss_scale.growth.fill_(77)
@@ -146,7 +146,7 @@ def test_the_scale_is_loaded_with_a_state() -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_an_evaluation_has_the_precision_of_training(precision: str) -> None:
     """The convolutions compute in the same type in both."""
-    network = live(spec(training__precision=precision))
+    network = trial_networks(spec(training__precision=precision))
     seen = []
     network.model.conv2.register_forward_hook(lambda _m, _x, y: seen.append(y.dtype))  # type: ignore[union-attr]
     network.step(*batch())
@@ -174,7 +174,7 @@ class Layouts(TorchDispatchMode):
 def test_gradients_keep_the_fast_layout(name: str, precision: str) -> None:
     """Of every operation on images, also where the shortcuts of a ResNet change the shape: one that comes in
     another order of numbers takes ten times as long."""
-    network = live(spec(**{"model.name": name, "model.width": 4, "training.precision": precision}))
+    network = trial_networks(spec(**{"model.name": name, "model.width": 4, "training.precision": precision}))
     x, y = batch()
     with Layouts() as layouts:
         network.step(x.contiguous(memory_format=torch.channels_last), y)

@@ -20,14 +20,14 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.task import AUGMENTATIONS, ModelSpec, TaskSpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.data import memory
 from reprtune.training.data.batches import Batches, evaluation_batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.streams import n_loaders
 from reprtune.training.data.task import Task, load_task
-from reprtune.training.live import Interrupted
-from reprtune.training.run import Materials, Run
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 from tests.conftest import ROOT
 from tests.training.images import make_folder
 from tests.training.tiny import SPEC
@@ -119,11 +119,11 @@ def trial(augment: str) -> TrialSpec:
     )
 
 
-def trained(run: Run) -> dict[str, torch.Tensor]:
+def trained(run: Chain) -> dict[str, torch.Tensor]:
     for _ in run:
         pass
     assert run.finished and not run.diverged
-    return {k: v.clone() for k, v in run.live.model.state_dict().items()}
+    return {k: v.clone() for k, v in run.networks.model.state_dict().items()}
 
 
 def test_a_trial_is_the_same_resident_and_streamed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_a_trial_is_the_same_resident_and_streamed(place: Path, monkeypatch: pyt
     ends = []
     for limit in (RESIDENT, STREAMED):
         monkeypatch.setenv("REPRTUNE_RESIDENT_BYTES", limit)
-        run = Run(trial("crop+flip+cutout"), Materials(place, CPU))
+        run = Chain(trial("crop+flip+cutout"), LoadedData(place, CPU))
         weights = trained(run)
         points = [replace(p, seconds=0.0, time=0.0) for p in run.history.points]
         ends.append((weights, points, run.names, run.test()))
@@ -148,14 +148,14 @@ def test_a_streamed_trial_interrupted_within_an_epoch_goes_on_there(
     monkeypatch.setenv("REPRTUNE_LOADERS", "1")
     monkeypatch.setenv("REPRTUNE_RESIDENT_BYTES", STREAMED)
     spec = trial("crop")
-    expected = trained(Run(spec, Materials(place, CPU)))
-    materials = Materials(place, CPU)
-    run: Run
-    run = Run(spec, materials, store, should_stop=lambda: run.live.step_done == 10)  # type: ignore[arg-type]
+    expected = trained(Chain(spec, LoadedData(place, CPU)))
+    loaded_data = LoadedData(place, CPU)
+    run: Chain
+    run = Chain(spec, loaded_data, store, should_stop=lambda: run.networks.step_done == 10)  # type: ignore[arg-type]
     with pytest.raises(Interrupted):
         trained(run)
-    assert run.live.step_done == 10 and not multiprocessing.active_children()
-    again = Run(spec, materials, store)  # type: ignore[arg-type]
+    assert run.networks.step_done == 10 and not multiprocessing.active_children()
+    again = Chain(spec, loaded_data, store)  # type: ignore[arg-type]
     found = trained(again)
     assert again.steps_spent == 14 and not multiprocessing.active_children()
     assert all(torch.equal(expected[k], found[k]) for k in expected)
@@ -227,7 +227,7 @@ from reprtune.spec.task import TaskSpec
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import load_task
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 
 asked = []
 for number in (signal.SIGINT, signal.SIGTERM):

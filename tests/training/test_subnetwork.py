@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reprtune.spec.task import ModelSpec
-from reprtune.training.filter_map import FilterMap
-from reprtune.training.filters import find_filters
+from reprtune.training.chain.state import bits_equal
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.state import bits_equal
-from reprtune.training.subnetwork import SubNetwork
+from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.hand_sliced import (
     Index,
     SmallConvNet,

@@ -15,13 +15,13 @@ from torch import nn
 from reprtune.errors import SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
-from reprtune.training import export
 from reprtune.training.data.task import Task
+from reprtune.training.descent.teacher import load_teacher
+from reprtune.training.export import network as export
 from reprtune.training.models import build_model
-from reprtune.training.seeds import generator
-from reprtune.training.teacher import load_teacher
+from reprtune.training.platform.seeds import generator
 from tests.training.dropping import shaken
-from tests.training.tiny import CPU, MATERIALS, SPEC, assert_same_end, finish, live, names, spec
+from tests.training.tiny import CPU, LOADED_DATA, SPEC, assert_same_end, finish, names, spec, trial_networks
 
 MEAN, STD = [0.25], [0.5]
 TEACHER = ModelSpec(name="convnet-2", width=5)
@@ -53,7 +53,7 @@ def folder(original: Path, tmp_path: Path) -> Path:
 
 
 def task() -> Task:
-    return MATERIALS.task(SPEC.task)
+    return LOADED_DATA.task(SPEC.task)
 
 
 def load(folder: Path) -> Any:
@@ -151,7 +151,7 @@ def test_a_trial_learns_from_it(original: Path, tmp_path: Path) -> None:
 def test_it_does_not_learn(original: Path) -> None:
     """After an epoch of its student it answers as before."""
     x = torch.rand(3, 1, 8, 8, generator=generator(0, "x"))
-    student = live(taught(original))
+    student = trial_networks(taught(original))
     teacher = student.step.loss.teacher
     assert teacher is not None
     before = teacher(x)
@@ -207,7 +207,7 @@ def test_what_is_no_teacher_is_refused(folder: Path, what: str) -> None:
     act, message = WRONG[what]
     act(folder)
     with pytest.raises(SpecError) as caught:
-        live(taught(folder))
+        trial_networks(taught(folder))
     assert caught.value.message.startswith("training.teacher must ")
     assert message.format(folder=folder) in caught.value.message
     assert str(folder) in caught.value.message and caught.value.hint
@@ -216,18 +216,18 @@ def test_what_is_no_teacher_is_refused(folder: Path, what: str) -> None:
 def test_an_exported_trial_is_a_teacher(tmp_path: Path) -> None:
     """What the export writes of a finished trial answers as that trial's network does."""
     run = finish(SPEC)
-    export.write(export.files(export.from_run(run)), tmp_path / "exported")
+    export.write(export.files(export.from_chain(run)), tmp_path / "exported")
     teacher = load(tmp_path / "exported")
     x = torch.rand(5, 1, 8, 8, generator=generator(0, "x"))
     with torch.no_grad():
-        expected = run.live.model.eval()(x)
+        expected = run.networks.model.eval()(x)
     torch.testing.assert_close(teacher(x), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_folder_of_several_networks_is_no_teacher_but_each_of_them_is(tmp_path: Path) -> None:
     """The hint names one."""
     run = finish(spec(method="ensemble", **{"training.total": "1ep"}))
-    export.write(export.files(export.from_run(run)), tmp_path / "both")
+    export.write(export.files(export.from_chain(run)), tmp_path / "both")
     with pytest.raises(SpecError) as caught:
         load(tmp_path / "both")
     assert caught.value.message == (

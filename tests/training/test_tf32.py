@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from reprtune.states.store import StateStore
-from reprtune.training import graph
-from reprtune.training.device import set_numerics
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.trial_networks import TrialNetworks
+from reprtune.training.descent import cuda_graph
+from reprtune.training.platform.device import set_numerics
 from tests.training.recorded import Capture
-from tests.training.tiny import CPU, MATERIALS, STEPS, assert_same_end, finish, go, spec
+from tests.training.tiny import CPU, LOADED_DATA, STEPS, assert_same_end, finish, go, spec
 
 TF32 = spec(training__precision="tf32", method__criterion="taylor", method__restore_bn="recalibrate")
 ON, OFF = (True, True), (False, False)
@@ -38,19 +38,19 @@ class Seen:
     """Where a convolution of a run computes -> the flags it saw: `train`, `backward`, `evaluate` and `event`,
     which is all that is computed for drops and restores."""
 
-    def __init__(self, run: Run, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, run: Chain, patch: pytest.MonkeyPatch) -> None:
         self.by_place: dict[str, list[tuple[bool, bool]]] = {}
         self.place = ""
-        conv = run.live.model.get_submodule("conv2")
+        conv = run.networks.model.get_submodule("conv2")
         conv.register_forward_hook(lambda module, _x, y: self.pass_of(module.training, y))
-        happen = Live.happen
+        apply_event = TrialNetworks.apply_event
 
-        def watched(live: Live, event: Any) -> None:
+        def watched(networks: TrialNetworks, event: Any) -> None:
             self.place = "event"
-            happen(live, event)
+            apply_event(networks, event)
             self.place = ""
 
-        patch.setattr(Live, "happen", watched)
+        patch.setattr(TrialNetworks, "apply_event", watched)
 
     def pass_of(self, training: bool, y: torch.Tensor) -> None:
         self.note(self.place or ("train" if training else "evaluate"))
@@ -68,13 +68,13 @@ def test_every_pass_of_a_trial_in_tf32_sees_it_and_no_event(
     """Forward and backward, also while a step is warmed up and captured, and evaluations. Scores by gradients
     and statistics that are measured anew are in float32."""
     if captured:
-        monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-        monkeypatch.setattr(graph, "capture_on_cuda", Capture())
-    run = Run(TF32, MATERIALS, store)
+        monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+        monkeypatch.setattr(cuda_graph, "capture_on_cuda", Capture())
+    run = Chain(TF32, LOADED_DATA, store)
     seen = Seen(run, monkeypatch)
     go(run)
     run.test()
-    assert run.finished and run.live.how == ("CUDA graph" if captured else "")
+    assert run.finished and run.networks.how == ("CUDA graph" if captured else "")
     n = 4 if captured else STEPS  # a replay calls no module
     assert seen.by_place["train"] == seen.by_place["backward"] == [ON] * n
     assert set(seen.by_place["evaluate"]) == {ON} and len(seen.by_place["evaluate"]) >= 7
@@ -85,7 +85,7 @@ def test_every_pass_of_a_trial_in_tf32_sees_it_and_no_event(
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_trial_beside_it_does_not_see_it(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """A worker holds two attempts at once: here each trains a segment in turn."""
-    one, other = Run(TF32, MATERIALS), Run(spec(training__precision=precision), MATERIALS)
+    one, other = Chain(TF32, LOADED_DATA), Chain(spec(training__precision=precision), LOADED_DATA)
     seen = [Seen(run, monkeypatch) for run in (one, other)]
     updates = [iter(run) for run in (one, other)]
     while not (one.finished and other.finished):
@@ -104,15 +104,15 @@ def test_what_fails_does_not_leave_it_on(where: str) -> None:
     def fail(*_: Any) -> None:
         raise MemoryError
 
-    live = Run(TF32, MATERIALS).live
-    x, y = torch.randn(16, *live.task.input_shape), torch.arange(16) % 10
-    fc = live.model.get_submodule("fc")
+    networks = Chain(TF32, LOADED_DATA).networks
+    x, y = torch.randn(16, *networks.task.input_shape), torch.arange(16) % 10
+    fc = networks.model.get_submodule("fc")
     if where == "backward":
         fc.register_full_backward_hook(fail)
     else:
         fc.register_forward_hook(fail)
     with pytest.raises(MemoryError):
-        _ = live.evaluate(live.task.val) if where == "evaluate" else live.step(x, y)
+        _ = networks.evaluate(networks.task.val) if where == "evaluate" else networks.step(x, y)
     assert flags() == OFF
 
 

@@ -20,7 +20,7 @@ from scipy.io import savemat
 
 from reprtune.errors import DataError
 from reprtune.training.data import download, torchvision_sets
-from reprtune.training.torchvision_import import datasets
+from reprtune.training.platform.torchvision_import import datasets
 
 RAW = Path("FashionMNIST", "raw")
 RNG = np.random.default_rng(0)

@@ -22,13 +22,13 @@ import cli
 from reprtune.spec.scale import scaled_trial
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import MAGIC, StateStore
-from reprtune.training import state
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import TrialNetworks
 from tests.conftest import ROOT
 from tests.training.processes import Train
-from tests.training.tiny import MATERIALS, same_bits
+from tests.training.tiny import LOADED_DATA, same_bits
 
 KILLS, SEED = 20, 20
 SETTINGS = (
@@ -36,14 +36,14 @@ SETTINGS = (
     "training.batch_size=32",
 )  # fmt: skip
 STEPS = 24 * 33
-Whole = tuple[Run, float]
+Whole = tuple[Chain, float]
 OPTIONS = ("--total", "24ep", *(word for text in SETTINGS for word in ("--set", text)))
 
 
 def uninterrupted(seed: int) -> Whole:
     """The same trial in this process, without states; and the seconds it took."""
     trial = scaled_trial(TrialSpec(), total="24ep", seed=seed, assignments=SETTINGS)
-    run, begun = Run(trial, MATERIALS), time.monotonic()
+    run, begun = Chain(trial, LOADED_DATA), time.monotonic()
     for _ in run:
         pass
     return run, time.monotonic() - begun
@@ -54,11 +54,11 @@ def whole() -> Whole:
     return uninterrupted(0)
 
 
-def assert_same_state(path: str, run: Run) -> None:
+def assert_same_state(path: str, run: Chain) -> None:
     """The stored weights, statistics and momentum are the run's, bit for bit, and so is the history."""
     payload = Path(path).read_bytes()[len(MAGIC) + 32 :]
     found, notes = state.decode(payload)
-    expected, _ = state.decode(run.live.save())
+    expected, _ = state.decode(run.networks.save())
     assert set(found) == set(expected) and len(found) > 20
     assert all(same_bits(found[name], expected[name]) for name in found)
     assert [p["val_error"] for p in notes["points"]] == [p.val_error for p in run.history.points]
@@ -167,13 +167,13 @@ def test_a_device_out_of_memory(train: Invoke, monkeypatch: pytest.MonkeyPatch) 
     """Exit code 1 and a way out; with memory the same command goes on from the last state."""
     real = Member.advance
 
-    def advance(live: Live, index: int) -> None:
-        if live.step_done == 2:
+    def advance(networks: TrialNetworks, index: int) -> None:
+        if networks.step_done == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
-        real(live, index)
+        real(networks, index)
 
     monkeypatch.setattr(Member, "advance", advance)
-    monkeypatch.setattr("reprtune.training.run.STORE_SECONDS", 0.0)
+    monkeypatch.setattr("reprtune.training.chain.chain.STORE_SECONDS", 0.0)
     first = train()
     assert first.exit_code == 1, first.output
     assert "out-of-memory: the device had too little memory; lower training.batch_size" in first.output
@@ -218,7 +218,7 @@ def test_a_second_command_waits_for_the_first(train: Invoke, tmp_path: Path) -> 
         TrialSpec(), total="3ep", method="standard", assignments=["model.width=4", "task.train_images=64"]
     )
     other = StateStore(tmp_path / "states", "somebody")
-    claims = [other.claim(name) for name in Run(trial, MATERIALS).names[1:]]
+    claims = [other.claim(name) for name in Chain(trial, LOADED_DATA).names[1:]]
     threading.Timer(0.5, lambda: [claim.release() for claim in claims if claim is not None]).start()
     begun = time.monotonic()
     assert train().exit_code == 0

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from reprtune.errors import DataError, ModelError, ReprtuneError
-from reprtune.training import user_code
-from reprtune.training.sources import digest_of
+from reprtune.training.platform import user_code
+from reprtune.training.platform.sources import digest_of
 from tests.conftest import ROOT
 from tests.training.own_code import Folder, folder
 
@@ -78,7 +78,7 @@ def test_the_digest_does_not_depend_on_place_or_process(project: Folder) -> None
         (copy / name).write_text(text)
     program = (
         "import sys; sys.path.insert(0, ''); import late\n"
-        "from reprtune.training import user_code\n"
+        "from reprtune.training.platform import user_code\n"
         "print(user_code.load('lab.nets:make', user_code.ModelError).digest)"
     )
     found = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from reprtune.errors import DataError, ModelError, PartError, ReprtuneError, SpecError
-from reprtune.training import user_code
+from reprtune.training.platform import user_code
 from tests.training.own_code import Folder, folder
 from tests.training.tiny import spec
 

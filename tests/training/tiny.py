@@ -17,10 +17,10 @@ from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training import state
+from reprtune.training.chain import state
+from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.data.batches import Batches
-from reprtune.training.live import Live
-from reprtune.training.run import Materials, Run
 
 CPU = torch.device("cpu")
 STEPS_PER_EPOCH = 8
@@ -31,7 +31,7 @@ SPEC = TrialSpec(
     training=TrainingSpec(total=Duration.parse("6ep"), batch_size=16, lr=0.05, lr_schedule="constant"),
     method=compose(cycles=2, s1=Duration.parse("1ep"), s2=Duration.parse("1ep")),
 )
-MATERIALS = Materials(Path("nowhere"), CPU)  # one process loads the digits once
+LOADED_DATA = LoadedData(Path("nowhere"), CPU)  # one process loads the digits once
 
 
 def spec(**changes: Any) -> TrialSpec:
@@ -39,18 +39,18 @@ def spec(**changes: Any) -> TrialSpec:
     return changed(SPEC, {path.replace("__", "."): value for path, value in changes.items()})
 
 
-def live(trial: TrialSpec = SPEC) -> Live:
-    batches: Batches = MATERIALS.batches(trial)
-    return Live(trial, MATERIALS.task(trial.task), batches, CPU)
+def trial_networks(trial: TrialSpec = SPEC) -> TrialNetworks:
+    batches: Batches = LOADED_DATA.batches(trial)
+    return TrialNetworks(trial, LOADED_DATA.task(trial.task), batches, CPU)
 
 
 def names(trial: TrialSpec) -> list[str]:
-    return Run(trial, MATERIALS).names
+    return Chain(trial, LOADED_DATA).names
 
 
-def finish(trial: TrialSpec, store: StateStore | None = None, **options: Any) -> Run:
+def finish(trial: TrialSpec, store: StateStore | None = None, **options: Any) -> Chain:
     """Train to the end."""
-    run = Run(trial, MATERIALS, store, **options)
+    run = Chain(trial, LOADED_DATA, store, **options)
     kinds = [update.kind for update in run]
     assert run.finished and "blocked" not in kinds
     return run
@@ -62,9 +62,9 @@ def timeless(history: History) -> History:
     return replace(history, points=points)
 
 
-def assert_same_end(one: Run, other: Run) -> None:
+def assert_same_end(one: Chain, other: Chain) -> None:
     """Weights, statistics, momentum and filters kept are the same bit for bit, and so is the history."""
-    (a, _), (b, _) = (state.decode(run.live.save()) for run in (one, other))
+    (a, _), (b, _) = (state.decode(run.networks.save()) for run in (one, other))
     assert set(a) == set(b)
     different = [name for name in a if not same_bits(a[name], b[name])]
     assert not different
@@ -85,7 +85,7 @@ def until(n_steps: int) -> Callable[[], bool]:
     return lambda: next(asked, 0) == 0
 
 
-def go(run: Run) -> None:
+def go(run: Chain) -> None:
     for _ in run:
         pass
 

@@ -16,14 +16,14 @@ from reprtune.record.storage import read_spent, write_spent
 from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import Arm
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.budget import Budget
 from reprtune.work.process import Report, worker_name
 from tests.stored import new_study
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
+from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {"training.lr": FloatRange(low=0.001, high=0.1, log=True)}
@@ -33,7 +33,7 @@ PARTS: dict[str, Any] = {"space": SPACE, "slots": 6, "controls": ()}
 @pytest.fixture(scope="module")
 def cost() -> tuple[float, float]:
     """GFLOPs of a trial and of its dearest segment, trained alone."""
-    run = Run(STUDY.base, MATERIALS)
+    run = Chain(STUDY.base, LOADED_DATA)
     assert sum(1 for _ in run) > 0
     totals = [0.0, *(point.gflops for point in run.history.points)]
     return totals[-1], max(after - before for before, after in pairwise(totals))
@@ -107,7 +107,7 @@ def leave_after(n: int, monkeypatch: pytest.MonkeyPatch) -> Callable[[], bool]:
     steps = 0
     original = Member.advance
 
-    def advance(self: Live, index: int) -> None:
+    def advance(self: TrialNetworks, index: int) -> None:
         nonlocal steps
         steps += 1
         original(self, index)

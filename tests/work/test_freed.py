@@ -17,9 +17,10 @@ from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
-from reprtune.training import dropping, graph, member, run
-from reprtune.training.run import Run
-from reprtune.training.single import train_one
+from reprtune.training.chain import chain, dropping, member
+from reprtune.training.chain.chain import Run
+from reprtune.training.chain.train_one import train_one
+from reprtune.training.descent import cuda_graph
 from reprtune.work.process import Report
 from tests.training.recorded import Capture
 from tests.training.tiny import spec
@@ -79,7 +80,7 @@ def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of `random` fail: when their name is made, at a drop, for want of memory, in turn; the errors are
     kept by somebody. Of the others every second is hopeless."""
-    drop, name = dropping.drop_filters, run.root_name
+    drop, name = dropping.drop_filters, chain.root_name
     errors = [ValueError("no name"), OutOfMemoryError("CUDA out of memory."), RuntimeError("no kernel")]
 
     def drop_filters(network: Any, trial: Any, *rest: Any) -> Any:
@@ -95,7 +96,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
         return name(trial, *rest)
 
     monkeypatch.setattr(dropping, "drop_filters", drop_filters)
-    monkeypatch.setattr(run, "root_name", root_name)
+    monkeypatch.setattr(chain, "root_name", root_name)
     hopeless = itertools.cycle([False, True])
     monkeypatch.setattr("reprtune.work.attempt.Attempt._is_hopeless", lambda *_: next(hopeless))
 
@@ -107,8 +108,8 @@ def test_a_trial_that_ended_leaves_no_network(
 ) -> None:
     """Whatever its outcome, by counting references alone; and before another is built, of its next seed too."""
     if captured:
-        monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-        monkeypatch.setattr(graph, "capture_on_cuda", Capture())
+        monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+        monkeypatch.setattr(cuda_graph, "capture_on_cuda", Capture())
     controls = (Arm(name="base"),)
     settings = create(
         tmp_path, space=SPACE, slots=14, seeds=seeds, controls=controls, control_seeds=(0,),

@@ -19,7 +19,7 @@ from reprtune.errors import ReprtuneError, TrackingError
 from reprtune.record.storage import outcome
 from reprtune.spec.edit import changed
 from reprtune.spec.space import IntRange
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
 from reprtune.work.launch import Launcher, Tickets
 from reprtune.work.process import PlotPage
 from tests.command import Command, used_up

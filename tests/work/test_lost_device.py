@@ -13,9 +13,10 @@ from reprtune.settings import Settings
 from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
-from reprtune.training import dropping, graph, live
-from reprtune.training.graph import CaptureFailed
-from reprtune.training.run import Run
+from reprtune.training.chain import dropping, trial_networks
+from reprtune.training.chain.chain import Run
+from reprtune.training.descent import cuda_graph
+from reprtune.training.descent.cuda_graph import CaptureFailed
 from reprtune.work.process import Known, MustLeave, Report
 from reprtune.work.queue import FAULT
 from reprtune.work.uncapturable import network_key
@@ -90,7 +91,7 @@ def test_what_a_worker_holds_beside_it_is_given_back_unharmed(
     settings = create(tmp_path, slots=1)
     first = Run(read(settings).spec.arm_cells()[0][2], MATERIALS).names[1]
     assert StateStore(settings.states, "elsewhere:1:0").claim(first) is not None
-    monkeypatch.setattr(live.Live, "evaluate", lambda *_: cuda.fail())
+    monkeypatch.setattr(trial_networks.Live, "evaluate", lambda *_: cuda.fail())
     assert left(settings).left.why == "device" and cuda.asked == ["synchronize"]
     slots = {(t.slot, t.outcome) for t in read(settings).controls}
     assert {(0, "interrupted"), (0, "waiting"), (1, "lost"), (1, "waiting")} <= slots
@@ -194,8 +195,8 @@ def test_a_step_that_cannot_be_captured_gives_its_slot_back_and_is_eager_elsewhe
             "operation not permitted\nmore"
         )
 
-    monkeypatch.setattr(graph, "why_eager", lambda *_: None)
-    monkeypatch.setattr(graph, "capture_on_cuda", refuse)
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda *_: None)
+    monkeypatch.setattr(cuda_graph, "capture_on_cuda", refuse)
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
     tickets = Counted(9)
     leave = left(settings, tickets=tickets).left

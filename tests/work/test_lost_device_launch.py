@@ -29,7 +29,7 @@ import multiprocessing
 from pathlib import Path
 
 from torch import Tensor, nn
-from reprtune.training import graph
+from reprtune.training.descent import cuda_graph
 from reprtune.work import queue as slots
 from tests.training.broken_cuda import BrokenCuda
 
@@ -59,7 +59,7 @@ def poison(c, size, n):
     return Net(c, n, True)
 """
 CAPTURE = """
-from reprtune.training.graph import CaptureFailed
+from reprtune.training.descent.cuda_graph import CaptureFailed
 
 def refuse(*_):
     raise CaptureFailed("cannot be captured", "Hint.") from RuntimeError("operation not permitted")

@@ -26,7 +26,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import FloatRange
 from reprtune.tracking.journal import Journal
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Run
 from tests.conftest import ROOT
 from tests.test_recompute import recompute
 from tests.tiny_study import STUDY

@@ -9,8 +9,8 @@ import pytest
 
 from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
-from reprtune.training.live import Live
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.process import Report
 from tests.work.tiny_worker import Counted, create, work
 
@@ -24,15 +24,15 @@ def test_memory_that_runs_out_is_that_trials_outcome(
 ) -> None:
     """While the network is built and while it is evaluated, also on a CPU, whose allocator raises a
     RuntimeError: used up, with the first line as the reason; the other trials are complete."""
-    real = getattr(Live, method)
+    real = getattr(TrialNetworks, method)
 
-    def fail(self: Live, first: Any, *rest: Any) -> Any:
+    def fail(self: TrialNetworks, first: Any, *rest: Any) -> Any:
         spec = first if method == "__init__" else self.spec
         if level(spec, "method.criterion") == "random":
             raise RuntimeError(FULL)
         return real(self, first, *rest)
 
-    monkeypatch.setattr(Live, method, fail)
+    monkeypatch.setattr(TrialNetworks, method, fail)
     space = {"method.criterion": Choice(options=("l2", "random"))}
     study = work(create(tmp_path, slots=4, controls=(), space=space))
     ends = {(t.params["criterion"], t.outcome) for t in study.final()}
@@ -46,12 +46,12 @@ def test_memory_that_runs_out_while_a_stopped_trial_is_saved_is_its_outcome(
 ) -> None:
     """Once: it is told so, and its ticket is used."""
 
-    def full(_: Run) -> None:
+    def full(_: Chain) -> None:
         raise RuntimeError(FULL)
 
     monkeypatch.setattr("reprtune.work.attempt.Attempt._is_hopeless", lambda *_: True)
-    monkeypatch.setattr(Run, "_keep", lambda _: None)
-    monkeypatch.setattr(Run, "keep_state", full)
+    monkeypatch.setattr(Chain, "_keep", lambda _: None)
+    monkeypatch.setattr(Chain, "keep_state", full)
     settings = create(tmp_path, slots=2, controls=(), space={"method.criterion": Choice(options=("l2",))})
     heard: list[Report] = []
     tickets = Counted(2)

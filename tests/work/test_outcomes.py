@@ -22,8 +22,8 @@ from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm, StopRule
 from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.journal import Journal
-from reprtune.training import dropping
-from reprtune.training.live import Live
+from reprtune.training.chain import dropping
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.process import Report
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (
@@ -99,14 +99,14 @@ def test_a_network_that_cannot_be_built_is_that_trials_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It appears in the journal too, as failed."""
-    original = Live.__init__
+    original = TrialNetworks.__init__
 
-    def build(self: Live, spec: Any, *args: Any) -> None:
+    def build(self: TrialNetworks, spec: Any, *args: Any) -> None:
         if level(spec, "method.criterion") == "random":
             raise ValueError("no such layer")
         original(self, spec, *args)
 
-    monkeypatch.setattr(Live, "__init__", build)
+    monkeypatch.setattr(TrialNetworks, "__init__", build)
     settings = create(tmp_path, slots=5, controls=(), space=CRITERIA)
     study = work(settings)
     failed = [t for t in study.final() if t.outcome == "error"]

@@ -23,14 +23,14 @@ from reprtune.states.store import StateStore
 from reprtune.stopping.rungs import Other
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Run
+from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import Report, worker_name
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points
-from tests.work.tiny_worker import MATERIALS, both_queues, create, read, work, work_together
+from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {
@@ -62,7 +62,7 @@ def test_every_seed_is_the_run_it_would_be_alone_and_the_objectives_are_means(
     _, study = whole
     assert study.counts() == {"complete": 2} and study.spec.trial_seeds() == (0, 1, 2)
     for trial in study.complete():
-        runs = [Run(replace(study.spec.trial(trial.params), seed=seed), MATERIALS) for seed in (0, 1, 2)]
+        runs = [Chain(replace(study.spec.trial(trial.params), seed=seed), LOADED_DATA) for seed in (0, 1, 2)]
         assert all(sum(1 for _ in run) for run in runs)
         alone = [(seed, [p.val_loss for p in run.history.points]) for seed, run in enumerate(runs)]
         assert curves(study)[trial.slot] == alone and alone[0][1] != alone[1][1] != alone[2][1]
@@ -139,7 +139,7 @@ def count_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     steps: list[int] = []
     original = Member.advance
 
-    def advance(self: Live, index: int) -> None:
+    def advance(self: TrialNetworks, index: int) -> None:
         steps.append(self.spec.seed)
         original(self, index)
 
@@ -233,7 +233,7 @@ def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_fi
     """It has no values, for a mean without it would say that it went well."""
     original = Member.advance
 
-    def advance(self: Live, index: int) -> None:
+    def advance(self: TrialNetworks, index: int) -> None:
         original(self, index)
         if self.spec.seed == 1:
             with torch.no_grad():

@@ -31,7 +31,7 @@ from benchmarks.replay import (
 from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
 from reprtune.spec.stop_rule import STOP_RULES, StopRule
 from reprtune.stopping.pruner import RungPruner
-from reprtune.training.schedule import Event, plan, rungs
+from reprtune.training.chain.plan import Event, plan, rungs
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.study.sameness import check_data
 from reprtune.tracking.journal import Journal
-from reprtune.training.live import Live
-from reprtune.training.member import Member
-from reprtune.training.run import Materials, Run
+from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.trial_networks import Live
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import Report, worker_name
 from reprtune.work.queue import Queue
@@ -241,7 +241,7 @@ def test_data_that_do_not_fit_the_memory_stop_the_worker_with_words(
     def load(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr("reprtune.training.run.load_task", load)
+    monkeypatch.setattr("reprtune.training.chain.chain.load_task", load)
     with pytest.raises(DataError, match="digits do not fit in the memory of cpu"):
         check_data(read(create(tmp_path)), Materials(tmp_path, torch.device("cpu")))
 

@@ -17,8 +17,8 @@ from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
 from reprtune.study.create import find_facts
 from reprtune.study.queueing import fill_new
-from reprtune.training.device import choose_device
-from reprtune.training.run import Materials
+from reprtune.training.chain.chain import Materials
+from reprtune.training.platform.device import choose_device
 from reprtune.work.process import Known, Report
 from reprtune.work.queue import Queue, queues
 from reprtune.work.worker import Worker

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reprtune.spec.parts.part import Card, Own, Part
 
-CODE = "reprtune.training.criteria."
+CODE = "reprtune.training.parts.criteria."
 
 
 @dataclass(frozen=True, kw_only=True)

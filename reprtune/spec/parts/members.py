@@ -55,7 +55,7 @@ class Average(Exchange):
     kind = "average"
     card = Card(
         line="each member becomes the mean of itself and its neighbour in a ring",
-        code="reprtune.training.exchanges.average:exchange",
+        code="reprtune.training.parts.exchanges.average:exchange",
         cost="one pass over the weights",
         budget="K",
         when="as the honest control of grafting",

@@ -11,7 +11,7 @@ BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
 NEXT_KERNELS = ("keep", "zero", "small")
 LEARNING_RATES = ("continue", "restart")
-CODE = "reprtune.training.restores."
+CODE = "reprtune.training.parts.restores."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.parts.part import Card, Part, option
 from reprtune.spec.rules import at_least, between, parse_durations, positive_share
 
-CODE = "reprtune.training.schedule:"
+CODE = "reprtune.training.chain.plan:"
 
 
 @dataclass(frozen=True, kw_only=True)

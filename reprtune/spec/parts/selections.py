@@ -33,7 +33,7 @@ class Share(Selection):
     kind = "share"
     card = Card(
         line="the share `prune_ratio` with the highest scores, over the network or in each layer",
-        code=f"{CODE}select:select",
+        code=f"{CODE}parts.selections.share:select",
         paper="RePr, arXiv 1811.07275",
         traps="a ratio too small for one filter takes none; no layer is ever emptied",
     )
@@ -123,7 +123,7 @@ class Exact(Drop):
     kind = "exact"
     card = Card(
         line="exactly the network without the filters, and nothing of theirs moves",
-        code=f"{CODE}subnetwork:SubNetwork",
+        code=f"{CODE}surgery.subnetwork:SubNetwork",
         when="unless you repeat what a reproduction did",
     )
 
@@ -132,7 +132,7 @@ class WeightsOnly(Drop):
     kind = "weights-only"
     card = Card(
         line="only their weights are 0 and stay so, while bias and BatchNorm go on",
-        code=f"{CODE}subnetwork:SubNetwork",
+        code=f"{CODE}surgery.subnetwork:SubNetwork",
         when="to repeat reproductions of the paper",
         traps="leaks: BatchNorm's shift comes through, and what reads the filter goes on learning from it",
     )

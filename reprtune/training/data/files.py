@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from reprtune.errors import DataError
-from reprtune.training.torchvision_import import transforms
+from reprtune.training.platform.torchvision_import import transforms
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 CHANNELS = 3

@@ -23,7 +23,7 @@ from reprtune.errors import DataError
 from reprtune.training.data.converted import replacing
 from reprtune.training.data.files import CHANNELS, ImageFiles, Survey
 from reprtune.training.data.streams import Reading, in_batches
-from reprtune.training.torchvision_import import datasets
+from reprtune.training.platform.torchvision_import import datasets
 
 EXTENSIONS: tuple[str, ...] = datasets.folder.IMG_EXTENSIONS
 LAYOUT = "Put the images into PATH/train/CLASS/ and PATH/test/CLASS/, the same classes in both."

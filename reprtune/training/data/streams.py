@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from reprtune.errors import DataError, SpecError
 from reprtune.training.data.files import Failure, ImageFiles, Survey
-from reprtune.training.seeds import generator
+from reprtune.training.platform.seeds import generator
 
 MOST_LOADERS = 8
 LOADERS = "REPRTUNE_LOADERS"

@@ -14,7 +14,7 @@ import numpy as np
 
 from reprtune.training.data.arrays import Arrays
 from reprtune.training.data.download import Source, load
-from reprtune.training.torchvision_import import datasets
+from reprtune.training.platform.torchvision_import import datasets
 
 # The published sums are those of the .gz files; of an unpacked one the size tells whether it is whole.
 _IDX_BYTES = {

@@ -9,9 +9,9 @@ import numpy as np
 
 from reprtune.errors import DataError
 from reprtune.importing import PREFIX
-from reprtune.training import user_code
 from reprtune.training.data.arrays import Arrays
 from reprtune.training.data.npz import KEYS, checked
+from reprtune.training.platform import user_code
 
 HOW = f"Return ({', '.join(KEYS)}) as NumPy arrays: images uint8, N x C x H x W; labels whole numbers."
 

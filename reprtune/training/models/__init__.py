@@ -7,7 +7,7 @@ from torch import nn
 
 from reprtune.spec import catalog
 from reprtune.spec.task import ModelSpec
-from reprtune.training.seeds import derive
+from reprtune.training.platform.seeds import derive
 
 
 def build_model(

@@ -11,7 +11,7 @@ from torch import nn
 from reprtune.errors import ModelError, SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.training.models.output import check_output, try_forward
-from reprtune.training.torchvision_import import models
+from reprtune.training.platform.torchvision_import import models
 
 PREFIX = "torchvision:"
 CHANNELS = 3

@@ -6,8 +6,8 @@ from torch import nn
 
 from reprtune.errors import ModelError
 from reprtune.spec.task import ModelSpec
-from reprtune.training import user_code
 from reprtune.training.models.output import check_output, try_forward
+from reprtune.training.platform import user_code
 
 
 def build(

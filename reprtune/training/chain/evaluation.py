@@ -1,0 +1,63 @@
+"""Error and cross-entropy of one or several networks over a part of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.data.task import Part, Task
+from reprtune.training.surgery.subnetwork import SubNetwork
+
+Precision = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Attributes:
+    loss, error: mean cross-entropy and share of wrong answers; of several networks, the means.
+    member_errors: of each network. ensemble_error: of the mean of their probabilities.
+    """
+
+    loss: float
+    error: float
+    member_errors: tuple[float, ...]
+    ensemble_error: float
+
+
+@torch.no_grad()
+def evaluate(networks: Sequence[tuple[SubNetwork, Precision]], part: Part, task: Task) -> Evaluation:
+    """Every network over a part of the data, in evaluation mode, which is training mode again afterwards.
+
+    Args:
+        networks: each with the precision of its forward passes.
+    """
+    device = part.y.device
+    loss = torch.zeros(len(networks), dtype=torch.float64, device=device)
+    wrong = torch.zeros(len(networks) + 1, dtype=torch.int64, device=device)
+    for network, _ in networks:
+        network.model.eval()
+    for x, y in evaluation_batches(part, task.mean, task.std):
+        logits = [_logits(network, precision, x) for network, precision in networks]
+        for i, z in enumerate(logits):
+            loss[i] += F.cross_entropy(z, y, reduction="sum")
+            wrong[i] += (z.argmax(1) != y).sum()
+        if len(logits) > 1:
+            together = torch.stack([z.softmax(1) for z in logits]).mean(0)
+            wrong[-1] += (together.argmax(1) != y).sum()
+    for network, _ in networks:
+        network.model.train()
+    losses, errors = (loss / len(part)).tolist(), (wrong.double() / len(part)).tolist()
+    mean_error = sum(errors[:-1]) / len(networks)
+    ensemble = errors[-1] if len(networks) > 1 else mean_error
+    return Evaluation(sum(losses) / len(networks), mean_error, tuple(errors[:-1]), ensemble)
+
+
+def _logits(network: SubNetwork, precision: Precision, x: Tensor) -> Tensor:
+    with precision():
+        return network.forward(x).float()

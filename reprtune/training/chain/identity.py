@@ -1,0 +1,132 @@
+"""The name of a training state: the digest of everything that led to it.
+
+Two trials that agree up to a point have the same names up to there, whatever comes after; that is
+what makes resuming, running again and sharing one thing. Not in a name: the machine, the GPU model,
+the git commit, the planned total.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from reprtune.spec import catalog
+from reprtune.spec.codec import digest, to_plain
+from reprtune.spec.parts.part import Own, Part
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.plan import Event, Item
+from reprtune.training.parts.behaviour import module_of
+from reprtune.training.platform import user_code
+from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
+
+FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
+TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
+
+SEGMENT_CODE = (
+    f"{PACKAGE}.chain.member",
+    f"{PACKAGE}.chain.evaluation",
+    f"{PACKAGE}.chain.state",
+)  # what runs a segment, and stores it
+ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
+EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
+    "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
+    "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
+    "exchange": (f"{PACKAGE}.chain.exchanging", ("exchange",)),
+}
+DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
+
+
+def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
+    """Name of the state before the first step.
+
+    Args:
+        teacher_digest: of the network that is imitated, wherever it lies; None = there is none.
+
+    Raises:
+        ModelError, DataError: a factory of the person's own cannot be imported.
+    """
+    fields = to_plain(spec.training)
+    training = {k: v for k, v in fields.items() if k not in FREE_FIELDS + TEACHER_FIELDS}
+    own = {spec.model.name, spec.task.dataset, *(part.name for part in _in_segments(spec))}
+    teacher = [teacher_digest, *(fields[field] for field in TEACHER_FIELDS[1:])]
+    return digest(
+        {
+            "task": task_digest,
+            "augment": spec.task.augment,
+            "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
+            "model": spec.model,
+            "training": training,
+            "teacher": teacher if teacher_digest is not None else None,
+            "seed": spec.seed,
+            "segment": _in_segments(spec),
+            "networks": spec.method.networks,
+            "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
+            "user_code": {name: code for name, code in user_code.digests(spec).items() if name in own},
+            "torch": torch.__version__,
+            "torchvision": version("torchvision") if spec.model.name.startswith("torchvision:") else None,
+            "device": device_kind,
+        }
+    )
+
+
+def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
+    """Name of the state that `item` leads to from the state `name`.
+
+    An event enters with the values and the code of what acts in it and of nothing else, a drop with the number
+    of filters it drops instead of the ratio; a segment with the learning rates of its own steps.
+    """
+    if isinstance(item, Event):
+        return digest([name, item.kind, item.cycle, *_acting(spec, item.kind, n_drop)])
+    rates = hashlib.sha256(np.ascontiguousarray(lrs[item.start : item.stop]).tobytes()).hexdigest()
+    return digest([name, item.start, item.stop, rates])
+
+
+def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
+    """Values and code of what acts in an event."""
+    values: list[Any] = [n_drop if kind == "drop" else None]
+    for place in EVENT_CODE[kind][1]:
+        part = getattr(spec.method, place)
+        plain = {} if part is None else to_plain(part)
+        left_out = () if isinstance(part, Own) else DECIDED
+        values.append({name: value for name, value in plain.items() if name not in left_out})
+        if isinstance(part, Own):
+            values.append(user_code.digests(spec)[part.name])
+    return [values, source_digest(*_event_modules(spec, kind))]
+
+
+# -- code ------------------------------------------------------------------------------------------
+
+
+def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
+    """Module -> digest, of all code of ours that the states of a trial are named by: what runs its segments and
+    those of `items` that are events, with the parts that act in them and all that these import. The person's own
+    code is not among it.
+    """
+    kinds = {item.kind for item in items if isinstance(item, Event)}
+    acting = [name for kind in kinds for name in _event_modules(spec, kind)]
+    found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
+    return found | {ALONE: alone_digest(ALONE)}
+
+
+def _segment_modules(spec: TrialSpec) -> list[str]:
+    """What names the state before the first step; they and what they import run every segment."""
+    network = catalog.find("models", spec.model.name).target.partition(":")[0]
+    return [*SEGMENT_CODE, network, *map(module_of, _in_segments(spec))]
+
+
+def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
+    """What names the state after an event; they and what they import run it."""
+    runs, places = EVENT_CODE[kind]
+    parts = (getattr(spec.method, place) for place in places)
+    return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
+
+
+def _in_segments(spec: TrialSpec) -> list[Part]:
+    """The parts that act within a segment."""
+    return [part for place, part in spec.method.parts() if place in ("gradient", "losses")]

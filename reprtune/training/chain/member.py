@@ -1,0 +1,155 @@
+"""One of the networks that a trial trains: its step, its filters, what it stores.
+
+Inside a step nothing waits for the device and nothing branches on the value of a tensor: the learning
+rate and the losses are tensors on the device, changed in place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.plan import Segment
+from reprtune.training.data.batches import Batches
+from reprtune.training.data.task import Task
+from reprtune.training.descent import cuda_graph
+from reprtune.training.descent.batch_counters import Counters
+from reprtune.training.descent.losses import Loss
+from reprtune.training.descent.optimizers import Optimizer
+from reprtune.training.descent.step import Step
+from reprtune.training.descent.teacher import Teacher
+from reprtune.training.models import build_model
+from reprtune.training.parts.behaviour import behaviour
+from reprtune.training.platform.seeds import derive, generator
+from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.subnetwork import SubNetwork
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong
+    """Training was asked to stop between two steps; the networks of the trial are whole and can be saved."""
+
+
+def new_network(spec: TrialSpec, task: Task, seed: int, number: int) -> nn.Module:
+    """A new network of the specification, on the CPU."""
+    channels, height, width = task.input_shape
+    return build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
+
+
+class Member:
+    """A network in training.
+
+    Every draw of it (initial weights, order and augmentation, random layers) is its own, so that its numbers
+    depend neither on the other members nor on when they are trained.
+
+    Args:
+        number: its place, from 0, among the members of the trial.
+        batches: of the train part; may be shared, for each segment begins by drawing its epoch again.
+        eager: why steps must not be captured as a graph; None = the device decides.
+    """
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        number: int,
+        task: Task,
+        batches: Batches,
+        device: torch.device,
+        teacher: Teacher | None = None,
+        eager: str | None = None,
+    ) -> None:
+        self.spec, self.number, self.batches = spec, number, batches
+        model = new_network(spec, task, spec.seed, number)
+        self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
+        self.model: nn.Module = model.to(device)
+        optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
+        eager = eager or cuda_graph.why_eager(batches, device)
+        drop = spec.method.drop.name if spec.method.drop is not None else "exact"
+        self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
+        self.counters = Counters(self.model, self.filters)
+        rule = None if spec.method.gradient is None else behaviour(spec.method.gradient)
+        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher), rule)
+        self.stepper = cuda_graph.choose(self.step, batches, eager)
+        self.step_done = 0
+        self.seconds = self._begun = 0.0  # of the segment
+
+    @property
+    def flops_per_image(self) -> float:
+        """Ideal operations of a training step on one image, of the network as it stands."""
+        return self.network.train_flops()
+
+    def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
+        """Train to the end of the segment.
+
+        Args:
+            lrs: learning rate of every step of the trial.
+            tick: called before every step; True asks to stop there.
+
+        Raises:
+            Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
+        """
+        self._begun = time.perf_counter()
+        if self.step_done == segment.start:
+            self.step.loss_sum.zero_()
+            self.seconds = 0.0
+            torch.manual_seed(derive(self.spec.seed, "layers", self.number, segment.start))  # dropout's
+        self.model.train()
+        epoch = -1
+        while self.step_done < segment.stop:
+            if tick():
+                self._leave()
+                raise Interrupted
+            now, index = divmod(self.step_done, self.batches.steps_per_epoch)
+            if now != epoch:
+                epoch = now
+                self.batches.start_epoch(self._order(epoch))
+            self.step.lr.fill_(lrs[self.step_done])
+            self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
+            self.advance(index)
+            self.step_done += 1
+        self._leave()
+
+    def _leave(self) -> None:
+        """Between two steps, where nothing has failed: a device that has is asked for nothing more."""
+        self.counters.put_back(self.step_done)
+        self.seconds, self._begun = self.seconds_spent(), 0.0
+
+    def advance(self, index: int) -> None:
+        """One step, on batch `index` of the epoch."""
+        self.stepper(index)
+
+    def seconds_spent(self) -> float:
+        """Seconds that this member was trained in the segment so far."""
+        return self.seconds + (time.perf_counter() - self._begun if self._begun else 0.0)
+
+    def _order(self, epoch: int) -> torch.Generator:
+        networks = self.spec.method.networks
+        number = 0 if networks is not None and networks.same_order else self.number
+        return generator(self.spec.seed, "epoch", number, epoch)
+
+    # -- states -----------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything needed to continue between two segments, by name."""
+        self.counters.put_back(self.step_done)
+        own = {f"net{self.number}/{name}": t for name, t in self.network.whole_state().items()}
+        own |= {f"step{self.number}/{name}": t for name, t in self.step.tensors().items()}
+        return own | {f"keep{self.number}": self.network.keep, f"loss_sum{self.number}": self.step.loss_sum}
+
+    def load(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
+        """Continue from what `tensors` returned, `step` steps done, `seconds` of them in this segment."""
+        self.network.set_keep(torch.ones_like(self.network.keep))  # what is aside is of the network that was
+        self.model.load_state_dict(_below(f"net{self.number}/", tensors))
+        self.step.load(_below(f"step{self.number}/", tensors))
+        self.network.set_keep(tensors[f"keep{self.number}"])
+        self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
+        self.step_done, self.seconds = step, seconds
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

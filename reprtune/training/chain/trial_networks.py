@@ -1,0 +1,267 @@
+"""The networks of a trial while they are trained: members, data and history, and all of it as bytes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from reprtune.history import CURVES, Drop, Exchange, History, Point, Restore
+from reprtune.spec.codec import from_plain, to_plain
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain import state
+from reprtune.training.chain.dropping import count_to_drop, drop
+from reprtune.training.chain.evaluation import Evaluation, evaluate
+from reprtune.training.chain.exchanging import exchange
+from reprtune.training.chain.member import Interrupted, Member
+from reprtune.training.chain.network_numbers import network_numbers
+from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.restoring import restore
+from reprtune.training.data.batches import Batches
+from reprtune.training.data.task import Part, Task
+from reprtune.training.descent.cuda_graph import Stepper
+from reprtune.training.descent.step import Step
+from reprtune.training.descent.teacher import load_teacher
+from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.subnetwork import SubNetwork
+
+__all__ = ["Interrupted", "TrialNetworks"]
+
+
+class TrialNetworks:
+    """The networks of a trial while it is trained, with its data and its history so far.
+
+    Where an attribute speaks of one network, that of the first member is meant.
+
+    Args:
+        spec: the trial. task: its data. batches: of the train part; may be shared by several trials
+            of one process.
+        device: where everything lives.
+        eager: why steps must not be captured as a graph; None = the device decides.
+    """
+
+    def __init__(
+        self, spec: TrialSpec, task: Task, batches: Batches, device: torch.device, eager: str | None = None
+    ) -> None:
+        spec.method.check_built()
+        self.spec, self.task, self.batches, self.device = spec, task, batches, device
+        folder = spec.training.teacher
+        teacher = load_teacher(folder, task, device) if folder is not None else None
+        self.teacher_digest = teacher.digest if teacher is not None else None
+        self.members = [
+            Member(spec, number, task, batches, device, teacher, eager)
+            for number in range(spec.method.n_members)
+        ]
+        self.n_drop = count_to_drop(spec.method, self.filters)
+        self.points: tuple[Point, ...] = ()
+        self._written: list[dict[str, Any]] = []
+        self.member_errors: tuple[tuple[float, ...], ...] = ()
+        self.ensemble_errors: tuple[float, ...] = ()
+        self.drops: tuple[Drop, ...] = ()
+        self.restores: tuple[Restore, ...] = ()
+        self.exchanges: tuple[Exchange, ...] = ()
+        self.diverged_at: int | None = None
+
+    @property
+    def network(self) -> SubNetwork:
+        return self.members[0].network
+
+    @property
+    def model(self) -> nn.Module:
+        return self.members[0].model
+
+    @property
+    def filters(self) -> FilterMap:
+        return self.members[0].filters
+
+    @property
+    def step(self) -> Step:
+        return self.members[0].step
+
+    @property
+    def stepper(self) -> Stepper:
+        return self.members[0].stepper
+
+    @property
+    def how(self) -> str:
+        """Steps are run as a graph or not, and why; empty where there is no choice."""
+        return self.stepper.how
+
+    @property
+    def steps_trained(self) -> int:
+        """Steps of all members together."""
+        return sum(member.step_done for member in self.members)
+
+    @property
+    def step_done(self) -> int:
+        """Steps of the trial: of each member, between two segments."""
+        return self.steps_trained // len(self.members)
+
+    @property
+    def gflops_per_step(self) -> float:
+        """Ideal cost of a step of every member as it stands, in 1e9 floating-point operations."""
+        images = self.spec.training.batch_size
+        return sum(member.flops_per_image for member in self.members) * images / 1e9
+
+    def measured(self) -> dict[str, float]:
+        """Every number of the last evaluation by name: of its point, and of the network as it stands, of several
+        the mean; empty before the first."""
+        if not self.points:
+            return {}
+        each = [network_numbers(member.network) for member in self.members]
+        means = {name: sum(numbers[name] for numbers in each) / len(each) for name in each[0]}
+        return {name: getattr(self.points[-1], name) for name in CURVES} | means
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
+        """Train every member to the end of the segment and evaluate there.
+
+        Args:
+            lrs: learning rate of every step of the trial.
+            tick: called before every step; True asks to stop there.
+
+        Raises:
+            Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
+        """
+        for member in self.members:
+            member.train(segment, lrs, tick)
+        self._record_segment(segment, float(lrs[segment.stop - 1]))
+
+    def _record_segment(self, segment: Segment, lr: float) -> None:
+        n_steps = segment.stop - segment.start
+        losses = [float(member.step.loss_sum) / n_steps for member in self.members]  # waits for the device
+        val = self.evaluate(self.task.val)
+        train_loss = sum(losses) / len(losses)
+        if not (math.isfinite(train_loss) and math.isfinite(val.loss)):
+            self.diverged_at = segment.stop
+            return
+        last = self.points[-1] if self.points else None
+        point = Point(
+            step=segment.stop,
+            phase=segment.phase,
+            cycle=segment.cycle,
+            lr=lr,
+            train_loss=train_loss,
+            val_loss=val.loss,
+            val_error=val.error,
+            gflops=(last.gflops if last else 0.0) + self.gflops_per_step * n_steps,
+            seconds=(last.seconds if last else 0.0) + sum(member.seconds_spent() for member in self.members),
+            time=time.time(),
+        )
+        self._add(point, val)
+
+    def _add(self, point: Point, val: Evaluation) -> None:
+        self.points = (*self.points, point)
+        if len(self.members) > 1:
+            self.member_errors = (*self.member_errors, val.member_errors)
+            self.ensemble_errors = (*self.ensemble_errors, val.ensemble_error)
+
+    def evaluate(self, part: Part) -> Evaluation:
+        """Cross-entropy and share of wrong answers over a part of the data, means over the members."""
+        return evaluate([(m.network, m.step.autocast) for m in self.members], part, self.task)
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def apply_event(self, event: Event) -> None:
+        """A drop or restore in every member, or an exchange between them; the members are then evaluated anew,
+        and their last point is that of what they are from now on."""
+        if event.kind == "exchange":
+            self._exchange(event)
+            return
+        for member in self.members:
+            if event.kind == "drop":
+                self.drops = (*self.drops, drop(member, self.task, event))
+            else:
+                self.restores = (*self.restores, restore(member, self.task, event))
+
+    def _exchange(self, event: Event) -> None:
+        assert self.spec.method.exchange is not None
+        exchange(self.members, self.spec.method.exchange)
+        before, point = self.member_errors[-1], self.points[-1]
+        val = self.evaluate(self.task.val)
+        if not math.isfinite(val.loss):
+            self.diverged_at = event.stop
+            return
+        self.points, self._written = self.points[:-1], self._written[: len(self.points) - 1]
+        self.member_errors, self.ensemble_errors = self.member_errors[:-1], self.ensemble_errors[:-1]
+        self._add(replace(point, val_loss=val.loss, val_error=val.error), val)
+        told = Exchange(step=event.stop, before=before, after=val.member_errors)
+        self.exchanges = (*self.exchanges, told)
+
+    # -- states -----------------------------------------------------------------------------------
+
+    def save(self, *, pause_after: int | None = None, end: bool = False) -> bytes:
+        """Everything needed to continue, as bytes; with `pause_after`, the number of plan items done, also
+        what is needed in the middle of a segment. `end`: a trial is complete with this state."""
+        tensors = {name: t for member in self.members for name, t in member.tensors().items()}
+        if pause_after is not None:
+            tensors["rng"] = torch.get_rng_state()
+            if self.device.type == "cuda":
+                tensors["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+        notes = {
+            "steps": [member.step_done for member in self.members],
+            "seconds": [member.seconds_spent() for member in self.members],
+            "points": self._plain_points(),
+            "member_errors": self.member_errors,
+            "ensemble_errors": self.ensemble_errors,
+            "drops": to_plain(self.drops),
+            "restores": to_plain(self.restores),
+            "exchanges": to_plain(self.exchanges),
+            "diverged_at": self.diverged_at,
+            "end": end,
+        }
+        if pause_after is not None:
+            notes |= {"items_done": pause_after}
+        return state.encode(tensors, notes)
+
+    def _plain_points(self) -> list[dict[str, Any]]:
+        """The points as JSON values; each is turned only once, for they are saved again and again."""
+        for point in self.points[len(self._written) :]:
+            self._written.append(to_plain(point))
+        return self._written
+
+    def load(self, payload: bytes) -> Mapping[str, Any]:
+        """Continue from what `save` returned; its notes.
+
+        Raises:
+            StateError: these bytes are something else; nothing was changed.
+        """
+        tensors, notes = state.decode(payload)
+        for member, step, seconds in zip(self.members, notes["steps"], notes["seconds"], strict=True):
+            member.load(tensors, step, seconds)
+        if "rng" in tensors:
+            torch.set_rng_state(tensors["rng"])
+            if "rng_cuda" in tensors:
+                torch.cuda.set_rng_state(tensors["rng_cuda"], self.device)
+        self._written = notes["points"]
+        self.points = from_plain(tuple[Point, ...], self._written, "points")
+        self.member_errors = tuple(map(tuple, notes["member_errors"]))
+        self.ensemble_errors = tuple(notes["ensemble_errors"])
+        self.drops = from_plain(tuple[Drop, ...], notes["drops"], "drops")
+        self.restores = from_plain(tuple[Restore, ...], notes["restores"], "restores")
+        self.exchanges = from_plain(tuple[Exchange, ...], notes["exchanges"], "exchanges")
+        self.diverged_at = notes["diverged_at"]
+        return notes
+
+    def history(self, total_steps: int, rungs: tuple[int, ...]) -> History:
+        return History(
+            total_steps=total_steps,
+            steps_per_epoch=self.batches.steps_per_epoch,
+            layers=dict(self.filters.layers),
+            kept_out=dict(self.filters.kept_out),
+            rungs=rungs,
+            points=self.points,
+            drops=self.drops,
+            restores=self.restores,
+            exchanges=self.exchanges,
+            member_errors=self.member_errors,
+            ensemble_errors=self.ensemble_errors,
+            diverged_at=self.diverged_at,
+        )

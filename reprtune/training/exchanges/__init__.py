@@ -1,1 +1,0 @@
-"""The rules of the place `exchange`; see `reprtune.training.exchanging`."""

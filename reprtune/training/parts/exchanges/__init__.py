@@ -1,0 +1,1 @@
+"""The rules of the place `exchange`; see `reprtune.training.chain.exchanging`."""

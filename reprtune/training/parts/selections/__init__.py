@@ -1,0 +1,1 @@
+"""What decides how many filters are dropped, and which of the ranked."""
