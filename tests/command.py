@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.database import open_storage
-from reprtune.record.storage import outcome
+from reprtune.record.trials import outcome
 from reprtune.settings import Settings
 from tests.conftest import ROOT
 

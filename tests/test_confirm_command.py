@@ -14,7 +14,7 @@ from click.shell_completion import ShellComplete
 from optuna.trial import FrozenTrial, TrialState
 
 import cli
-from reprtune.record.storage import outcome
+from reprtune.record.trials import outcome
 from tests.command import Command, used_up
 from tests.study.test_confirm import FITTING
 from tests.work.test_launch import FAST, finish, wait_for

@@ -30,7 +30,7 @@ from reprtune.tracking.events import STUDY_KEY, tags_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow import connection as tracking
 from reprtune.tracking.mlflow.shipper import Shipper
-from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
 
@@ -44,7 +44,7 @@ def check_built(spec: StudySpec) -> None:
             raise SpecError(f"{error.message} It is needed for {name}.", error.hint) from error
 
 
-def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], None]) -> None:
+def dry_run(spec: StudySpec, loaded_data: LoadedData, progress: Callable[[str], None]) -> None:
     """Train every dry trial.
 
     Raises:
@@ -53,7 +53,7 @@ def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], Non
     for name, trial in dry_trials(spec).items():
         progress(name)
         try:
-            for _ in Run(trial, materials):
+            for _ in Chain(trial, loaded_data):
                 pass
         except Exception as error:
             raise ReprtuneError(
@@ -62,14 +62,14 @@ def dry_run(spec: StudySpec, materials: Materials, progress: Callable[[str], Non
             ) from error
 
 
-def find_facts(spec: StudySpec, materials: Materials) -> dict[str, Any]:
+def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
     """What the data say about the study, and the code that it is created with.
 
     Raises:
         SpecError: too few draws fit the total, or a control does not.
     """
-    task = materials.task(spec.base.task)
-    steps = materials.batches(spec.base).steps_per_epoch
+    task = loaded_data.task(spec.base.task)
+    steps = loaded_data.batches(spec.base).steps_per_epoch
     for arm, _, trial in spec.arm_cells():
         try:
             trial.check_fits(steps)
@@ -128,9 +128,9 @@ def create_study(
         if facts is not None:
             return False, facts
     check_built(spec)
-    materials = Materials(settings.data_dir, open_device(settings))
-    facts = find_facts(spec, materials) | {"packages": environment.packages_digest()}
-    dry_run(spec, materials, progress)
+    loaded_data = LoadedData(settings.data_dir, open_device(settings))
+    facts = find_facts(spec, loaded_data) | {"packages": environment.packages_digest()}
+    dry_run(spec, loaded_data, progress)
     new = StudyRecord(
         spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
     )

@@ -18,13 +18,13 @@ from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain, dropping, member
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.train_one import train_one
 from reprtune.training.descent import cuda_graph
 from reprtune.work.process import Report
 from tests.training.recorded import Capture
 from tests.training.tiny import spec
-from tests.work.tiny_worker import MATERIALS, create, read, work
+from tests.work.tiny_worker import LOADED_DATA, create, read, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {
@@ -128,7 +128,7 @@ def test_a_trial_that_ended_leaves_no_network(
 def test_a_worker_has_only_the_networks_that_it_holds(tmp_path: Path, networks: Networks) -> None:
     """One that waits for a segment of somebody else, and one that is trained; and none after it has left."""
     settings = create(tmp_path, slots=1)
-    first = Run(read(settings).spec.arm_cells()[0][2], MATERIALS).names[1]
+    first = Chain(read(settings).spec.arm_cells()[0][2], LOADED_DATA).names[1]
     assert networks.n_alive == 0
     claim = StateStore(settings.states, "elsewhere:1:0").claim(first)
     assert claim is not None

@@ -16,17 +16,17 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import ReprtuneError, TrackingError
-from reprtune.record.storage import outcome
+from reprtune.record.trials import outcome
 from reprtune.spec.edit import changed
 from reprtune.spec.space import IntRange
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher, Tickets
 from reprtune.work.process import PlotPage
 from tests.command import Command, used_up
 from tests.flat import with_fields
 from tests.postgres import PostgreSQL
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, create
+from tests.work.tiny_worker import LOADED_DATA, create
 
 # A short lease, and a tracking store that cannot be there: nothing here needs MLflow, and training goes on.
 FAST = {
@@ -174,7 +174,7 @@ def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state
     result = done.user_attrs["result"]
     assert (outcome(lost), outcome(done)) == ("lost", "complete") and done.params == lost.params
     assert 0 < result["steps_spent"] < result["steps_alone"] == 800
-    run = Run(with_fields(STUDY, base=base).trial(done.params), MATERIALS)
+    run = Chain(with_fields(STUDY, base=base).trial(done.params), LOADED_DATA)
     assert sum(1 for _ in run) > 0 and run.history.points[-1].val_error == done.values[0]
 
 

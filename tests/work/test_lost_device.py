@@ -14,7 +14,7 @@ from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.training.chain import dropping, trial_networks
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from reprtune.training.descent import cuda_graph
 from reprtune.training.descent.cuda_graph import CaptureFailed
 from reprtune.work.process import Known, MustLeave, Report
@@ -22,7 +22,7 @@ from reprtune.work.queue import FAULT
 from reprtune.work.uncapturable import network_key
 from tests.training.broken_cuda import SAID, TEXT, BrokenCuda
 from tests.training.tiny import spec
-from tests.work.tiny_worker import MATERIALS, Counted, both_queues, create, make_worker, read, settled, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, both_queues, create, make_worker, read, settled, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 CRITERIA = {"method.criterion": Choice(options=("l2", "random"))}
@@ -89,9 +89,9 @@ def test_what_a_worker_holds_beside_it_is_given_back_unharmed(
 ) -> None:
     """A slot that waited for somebody else's segment is interrupted, not lost, and is not saved on the way."""
     settings = create(tmp_path, slots=1)
-    first = Run(read(settings).spec.arm_cells()[0][2], MATERIALS).names[1]
+    first = Chain(read(settings).spec.arm_cells()[0][2], LOADED_DATA).names[1]
     assert StateStore(settings.states, "elsewhere:1:0").claim(first) is not None
-    monkeypatch.setattr(trial_networks.Live, "evaluate", lambda *_: cuda.fail())
+    monkeypatch.setattr(trial_networks.TrialNetworks, "evaluate", lambda *_: cuda.fail())
     assert left(settings).left.why == "device" and cuda.asked == ["synchronize"]
     slots = {(t.slot, t.outcome) for t in read(settings).controls}
     assert {(0, "interrupted"), (0, "waiting"), (1, "lost"), (1, "waiting")} <= slots
@@ -141,7 +141,7 @@ def test_a_device_that_is_lost_between_two_trainings_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: BrokenCuda
 ) -> None:
     """Here while the finished network is written: the slot is complete, the process ends."""
-    monkeypatch.setattr("reprtune.work.run_journal.from_run", lambda *_, **__: cuda.fail())
+    monkeypatch.setattr("reprtune.work.run_journal.from_chain", lambda *_, **__: cuda.fail())
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
     assert left(settings).left.began
     assert [(t.slot, t.outcome) for t in read(settings).trials] == [(0, "complete"), (1, "waiting")]

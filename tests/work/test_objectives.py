@@ -26,12 +26,12 @@ from reprtune.spec.edit import changed
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import FloatRange
 from reprtune.tracking.journal import Journal
-from reprtune.training.chain.chain import Run
+from reprtune.training.chain.chain import Chain
 from tests.conftest import ROOT
 from tests.test_recompute import recompute
 from tests.tiny_study import STUDY
 from tests.training.removed import Removed
-from tests.work.tiny_worker import MATERIALS, create, work
+from tests.work.tiny_worker import LOADED_DATA, create, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 # Two epochs of the whole network and two of the sub-network, which is left in the end.
@@ -49,9 +49,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, StudyReco
     return settings, work(settings)
 
 
-def sizes(run: Run) -> dict[str, float]:
+def sizes(run: Chain) -> dict[str, float]:
     """Of a network with the absent filters cut out: operations as torch counts them, parameters by hand."""
-    live, keep = run.live, run.live.network.keep
+    live, keep = run.networks, run.networks.network.keep
     absent = {n: (~keep[s]).nonzero().flatten() for n, s in live.filters.slices().items()}
     small = Removed(live.model.eval(), absent)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -70,8 +70,8 @@ def test_the_network_of_the_end_is_measured_and_averaged_over_seeds(
     settings, study = found
     assert study.counts() == {"complete": 12}
     trial = study.trials[3]
-    runs = [Run(replace(study.spec.trial(trial.params), seed=seed), MATERIALS) for seed in (0, 1)]
-    assert all(sum(1 for _ in run) and not run.live.network.is_full for run in runs)
+    runs = [Chain(replace(study.spec.trial(trial.params), seed=seed), LOADED_DATA) for seed in (0, 1)]
+    assert all(sum(1 for _ in run) and not run.networks.network.is_full for run in runs)
     measured = [sizes(run) for run in runs]
     assert trial.values is not None and tuple(trial.values) == NAMES
     for name in NAMES[1:]:
@@ -90,8 +90,8 @@ def test_what_is_not_minimised_is_recorded_too(found: tuple[Settings, StudyRecor
         r.history.points[-1].gflops for r in trial.runs if r.history
     )
     assert standard.values is not None and set(standard.values) == {"val_error"}
-    run = Run(study.spec.arm_cells()[standard.slot][2], MATERIALS)
-    assert sum(1 for _ in run) and run.live.network.is_full
+    run = Chain(study.spec.arm_cells()[standard.slot][2], LOADED_DATA)
+    assert sum(1 for _ in run) and run.networks.network.is_full
     assert {name: at_the_end(standard, name) for name in NAMES[1:]} == sizes(run)
     _, end = Journal(settings.journal_dir, STUDY.name).read("search-0003")[-1]
     sent = {m["key"]: m["value"] for m in end["metrics"]}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
-from reprtune.record.storage import outcome
+from reprtune.record.trials import outcome
 from reprtune.spec.edit import changed
 from reprtune.spec.space import FloatRange
 from tests.command import Command

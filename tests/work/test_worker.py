@@ -16,14 +16,14 @@ from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.study.sameness import check_data
 from reprtune.tracking.journal import Journal
-from reprtune.training.chain.chain import Materials, Run
+from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.trial_networks import Live
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import Report, worker_name
 from reprtune.work.queue import Queue
 from tests.work.tiny_worker import (
-    MATERIALS,
+    LOADED_DATA,
     both_queues,
     create,
     make_worker,
@@ -72,7 +72,7 @@ def test_what_trials_share_is_trained_once_and_ends_as_if_alone(whole: Any) -> N
     cells = study.spec.arm_cells()
     for trial in trials:
         spec = study.spec.trial(trial.params) if trial.arm is None else cells[trial.slot][2]
-        run = Run(spec, MATERIALS)
+        run = Chain(spec, LOADED_DATA)
         assert sum(1 for _ in run) > 0
         assert [p.val_loss for p in run.history.points] == [p.val_loss for p in trial.history.points]
 
@@ -124,7 +124,7 @@ def test_a_worker_that_is_asked_to_leave_gives_its_slot_back_and_nothing_is_lost
     steps = 0
     original = Member.advance
 
-    def advance(self: Live, index: int) -> None:
+    def advance(self: TrialNetworks, index: int) -> None:
         nonlocal steps
         steps += 1
         original(self, index)
@@ -206,7 +206,7 @@ def test_a_worker_takes_another_slot_while_one_is_blocked(tmp_path: Path) -> Non
     """Somebody else trains the first segment of seed 0: the seed-1 control goes on meanwhile."""
     settings = create(tmp_path, slots=1)
     spec = read(settings).spec
-    first = Run(spec.arm_cells()[0][2], MATERIALS).names[1]
+    first = Chain(spec.arm_cells()[0][2], LOADED_DATA).names[1]
     claim = StateStore(settings.states, "elsewhere:1:0").claim(first)
     assert claim is not None
     ended: list[str] = []
@@ -229,7 +229,7 @@ def test_other_data_than_the_studys_are_refused(tmp_path: Path) -> None:
     study = read(settings)
     study.facts["data_digest"] = "0" * 64  # type: ignore[index]
     with pytest.raises(StudyError, match=r"not those the study 'tiny' was created with.*0{12}") as raised:
-        check_data(study, MATERIALS)
+        check_data(study, LOADED_DATA)
     assert "--data-dir" in str(raised.value.hint)
 
 
@@ -243,7 +243,7 @@ def test_data_that_do_not_fit_the_memory_stop_the_worker_with_words(
 
     monkeypatch.setattr("reprtune.training.chain.chain.load_task", load)
     with pytest.raises(DataError, match="digits do not fit in the memory of cpu"):
-        check_data(read(create(tmp_path)), Materials(tmp_path, torch.device("cpu")))
+        check_data(read(create(tmp_path)), LoadedData(tmp_path, torch.device("cpu")))
 
 
 def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_path: Path) -> None:

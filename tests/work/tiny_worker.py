@@ -17,7 +17,7 @@ from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
 from reprtune.study.create import find_facts
 from reprtune.study.queueing import fill_new
-from reprtune.training.chain.chain import Materials
+from reprtune.training.chain.chain import LoadedData
 from reprtune.training.platform.device import choose_device
 from reprtune.work.process import Known, Report
 from reprtune.work.queue import Queue, queues
@@ -26,7 +26,7 @@ from tests.flat import with_fields
 from tests.stored import empty_storage, record
 from tests.tiny_study import STUDY
 
-MATERIALS = Materials(Path("nowhere"), choose_device("cpu"))
+LOADED_DATA = LoadedData(Path("nowhere"), choose_device("cpu"))
 
 
 class Unlimited:
@@ -57,7 +57,7 @@ def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Setti
     spec: StudySpec = with_fields(STUDY, **changes)
     settings = Settings(runs_dir=folder, storage=storage, device="cpu")
     database = empty_storage(folder / "reprtune.db") if storage is None else open_storage(storage)
-    new = replace(record(spec), facts=find_facts(spec, MATERIALS))
+    new = replace(record(spec), facts=find_facts(spec, LOADED_DATA))
     stored.create(database, new, lambda: fill_new(StudyView(database, spec.name), new))
     database.engine.dispose()
     return settings
@@ -84,7 +84,7 @@ def make_worker(
 
 
 def work(settings: Settings, **options: Any) -> StudyRecord:
-    """Run a worker to its end; the study as it then is."""
+    """Chain a worker to its end; the study as it then is."""
     worker = make_worker(settings, **options)
     worker.run()
     worker.storage.engine.dispose()
@@ -92,7 +92,7 @@ def work(settings: Settings, **options: Any) -> StudyRecord:
 
 
 def work_together(settings: Settings, n: int, seconds: float = 120) -> StudyRecord:
-    """Run so many workers at once to their end; the study as it then is.
+    """Chain so many workers at once to their end; the study as it then is.
 
     Forked, for starting torch anew takes longer than the study, and threads cannot share torch.export."""
     context = multiprocessing.get_context("fork")

@@ -38,7 +38,7 @@ from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.state import decode
-from reprtune.training.export.network.load_script import load_script
+from reprtune.training.export.load_script import load_script
 from reprtune.training.models import build_model
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork
