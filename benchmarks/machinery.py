@@ -24,7 +24,8 @@ from dashboards.trial_page import trial_draft
 from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.space import FloatRange
-from reprtune.spec.study import StopRule, StudySpec
+from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
 from reprtune.training.device import choose_device, keep_freed_memory
@@ -49,7 +50,7 @@ def study(epochs: int, rounds: int) -> StudySpec:
     return StudySpec(
         name="machinery", question="-", decision="-", cost="-", base=base,
         space={"training.lr": FloatRange(low=0.01, high=0.1)},
-        stop=StopRule(rule="none"), slots=rounds,
+        stop=NoStop(), slots=rounds,
     )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ from reprtune.record.database import open_storage
 from reprtune.record.optuna_private.queueing import enqueue
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import digest
-from reprtune.spec.study import SAMPLERS, StopRule
+from reprtune.spec.stop_rules import Median
+from reprtune.spec.study import SAMPLERS
 from reprtune.stopping.rungs import should_stop
 from reprtune.work.queue import Queue
 
@@ -48,7 +49,7 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
     """What a worker does between trainings."""
 
     def decide() -> None:
-        should_stop(StopRule(), 2500, 0.2, 3000.0, queue.others(0, 0, with_cost=True))
+        should_stop(Median(), 2500, 0.2, 3000.0, queue.rivals(0, 0, with_cost=True))
 
     return {
         "take": lambda: queue.take("w", LEASE),

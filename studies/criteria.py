@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, StopRule, StudySpec
+from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.study import Arm, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -45,7 +46,7 @@ STUDY = StudySpec(
         ),
     ),
     objectives=("val_error",),
-    stop=StopRule(rule="none"),
+    stop=NoStop(),
     slots=0,
     controls=(
         Arm(name="standard", changes={"method": "standard"}),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.stop_rules import Median
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -31,7 +32,7 @@ STUDY = StudySpec(
         "method.criterion": Choice(options=("ortho", "l2", "random")),
     },
     objectives=("val_error", "train_gflops"),
-    stop=StopRule(rule="median", min_comparable=3),
+    stop=Median(min_comparable=3),
     slots=6,
     controls=(
         Arm(name="standard", changes={"method": "standard"}),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -31,7 +32,7 @@ STUDY = StudySpec(
         "method.prune_ratio": FloatRange(low=0.2, high=0.6),
         "method.period": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
     },
-    stop=StopRule(rule="none"),
+    stop=NoStop(),
     slots=8,
     controls=(
         Arm(name="standard", changes={"method": "standard"}),

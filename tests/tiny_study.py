@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StopRule, StudySpec
+from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -27,7 +28,7 @@ STUDY = StudySpec(
         "method.cycles": IntRange(low=1, high=2),
         "method.criterion": Choice(options=("ortho", "l2", "random")),
     },
-    stop=StopRule(rule="none"),
+    stop=NoStop(),
     slots=4,
     controls=(Arm(name="standard", changes={"method": "standard"}), Arm(name="base")),
     control_seeds=(0, 1),

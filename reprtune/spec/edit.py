@@ -13,12 +13,14 @@ from reprtune.spec.codec import Tagged, from_plain, to_plain
 from reprtune.spec.method import AT_EVENTS, MethodSpec
 from reprtune.spec.parts.part import OWN, Part
 from reprtune.spec.parts.places import NAMES, PLACES, RECORDS, full_path, homes, in_method, short_path
+from reprtune.spec.stop_rules import StopRule
 
 T = TypeVar("T")
 TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that empties places, and these
     "method.schedule.cycles": (0, ("schedule", *AT_EVENTS)),
     "method.networks.n_members": (1, ("networks",)),
 }
+STOP = ("stop", "stop.kind", "stop.rule")  # where the name of a stop rule may be put; `rule` is older
 LISTS = ("objectives",)  # fields of several names, which may be typed `a,b`
 
 
@@ -39,9 +41,9 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
 
     The path `method` with the name of a method of the catalog replaces the whole composition. The path of a
     place with the name of a part puts that part there, which keeps the options that it has too; `none` empties
-    it. An option of a part may leave out its place: `method.s1` is `method.schedule.s1`. Whatever their order,
-    methods are replaced before parts, and parts before options. No cycles, and one member, take away what
-    they are the number of.
+    it. An option of a part may leave out its place: `method.s1` is `method.schedule.s1`. The path `stop` with the
+    name of a stop rule puts that one there in the same way. Whatever their order, methods are replaced before
+    parts, and parts before options. No cycles, and one member, take away what they are the number of.
 
     Raises:
         SpecError: unknown path (with the nearest one), wrong type, broken rule.
@@ -54,9 +56,14 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
 def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replace what stands at the paths, as `changed` does."""
     full = {full_path(path): value for path, value in changes.items()}
-    for path in sorted(full, key=lambda path: rank(path) + bool(_emptied(path, full[path]))):
+    for path in sorted(full, key=lambda path: _turn(path, full[path])):
         value = full[path]
         _put(plain, path, to_plain(value) if isinstance(value, Tagged) else copy.deepcopy(value))
+
+
+def _turn(path: str, value: Any) -> int:
+    """What is put first: wholes before parts and stop rules, those before options, what empties places at last."""
+    return rank(path) - (path in STOP) + bool(_emptied(path, value))
 
 
 def rank(path: str) -> int:
@@ -83,6 +90,9 @@ def _emptied(path: str, value: Any) -> tuple[str, ...]:
 
 def _put(plain: dict[str, Any], path: str, value: Any) -> None:
     """Replace what stands at a full path."""
+    if path in STOP and "stop" in plain:
+        plain["stop"] = _stop_rule(plain["stop"], value)
+        return
     head, words = in_method(path) or ("", [])
     method = _method(plain, head) if words and words[0] in NAMES and head != "space." else None
     if method is None or len(words) > 2:
@@ -132,6 +142,14 @@ def _part(method: Mapping[str, Any], place: str, value: Any) -> Any:
     }
     part = same[0] if same else {"kind": value, **kept}
     return [part] if several else part
+
+
+def _stop_rule(old: Any, value: Any) -> Any:
+    """What a person puts at `stop`; another rule keeps the options that it has too."""
+    if not isinstance(value, str):
+        return value
+    names, kept = StopRule.find(value).option_names(), old if isinstance(old, Mapping) else {}
+    return {"kind": value, **{k: v for k, v in kept.items() if k in names}}
 
 
 def _put_option(method: dict[str, Any], path: str, value: Any) -> None:

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reprtune.spec import catalog, stop_rule, study, task, training
+from reprtune.spec import catalog, study, task, training
 from reprtune.spec.codec import to_plain
 from reprtune.spec.edit import LISTS
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
+from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
@@ -26,8 +27,9 @@ def of_trial() -> list[str]:
 def of_study(spec: StudySpec) -> list[str]:
     """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, and
     options of parts without their place."""
-    paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("controls", "base."))]
-    return [*of_trial(), *map(short_path, paths)]
+    paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("controls", "base.", "stop."))]
+    options = dict.fromkeys(name for rule in StopRule.kinds for name in rule.option_names())
+    return [*of_trial(), *map(short_path, paths), "stop", *(f"stop.{name}" for name in options)]
 
 
 def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -69,7 +71,7 @@ def _names() -> dict[str, list[str]]:
         "training.lr_schedule": training.LR_SCHEDULES,
         "training.precision": training.PRECISIONS,
         "training.bias_correction": training.BIAS_CORRECTIONS,
-        "stop.rule": stop_rule.STOP_RULES,
+        "stop": tuple(StopRule.names()),
         "sampler": tuple(study.SAMPLERS),
         "objectives": tuple(OBJECTIVES),
     }

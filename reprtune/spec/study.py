@@ -16,7 +16,7 @@ from reprtune.spec.objectives import COST, ERROR, OBJECTIVES, compared
 from reprtune.spec.parts.places import full_path, short_path
 from reprtune.spec.rules import at_least, at_most, one_of
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
-from reprtune.spec.stop_rule import StopRule
+from reprtune.spec.stop_rules import Median, StopRule
 from reprtune.spec.trial import TrialSpec
 
 SAMPLERS = {
@@ -53,7 +53,7 @@ class StudySpec:
         space: path of the trial specification -> range; empty without slots.
         objectives: one or several of `OBJECTIVES`, all minimised; over several seeds, their means.
         sampler: a name of `SAMPLERS`.
-        stop: the early-stopping rule.
+        stop: the early-stopping rule; also its name alone.
         slots: how many trials the search has, exactly; 0 = only the controls are trained.
         seeds: how many seeds a trial of the search is trained with, one after another: `base.seed`, the
             next, and so on; the rungs of one seed are compared with those of the same seed.
@@ -71,7 +71,7 @@ class StudySpec:
     space: Mapping[str, Range] = field(default_factory=dict)
     objectives: tuple[str, ...] = (ERROR, COST)
     sampler: str = "tpe"
-    stop: StopRule = field(default_factory=StopRule)
+    stop: StopRule = field(default_factory=Median)
     slots: int = 32
     seeds: int = 1
     max_seconds: float | None = None
@@ -82,6 +82,7 @@ class StudySpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "space", _full(self.space))
+        object.__setattr__(self, "stop", StopRule.read(self.stop, "stop"))
         check_name(self.name)
         at_least("slots", self.slots, 0)
         at_most("slots", self.slots, MAX_SLOTS)
@@ -106,11 +107,11 @@ class StudySpec:
     def _check_stop(self) -> None:
         """A rule would stop the best trials of an objective that it does not weigh."""
         unweighed = [name for name in self.objectives if name not in (ERROR, COST)]
-        if unweighed and self.stop.rule != "none":
+        if unweighed and self.stop.stops:
             raise SpecError(
-                f"stop.rule {self.stop.rule!r} weighs {ERROR} at rungs and the planned {COST}, but not "
+                f"stop = {self.stop.kind} weighs {ERROR} at rungs and the planned {COST}, but not "
                 f"{', '.join(unweighed)}.",
-                "Set stop.rule to none.",
+                "Set stop to none.",
             )
 
     def _check_parts(self) -> None:
@@ -202,7 +203,7 @@ class StudySpec:
     @property
     def stops_early(self) -> bool:
         """Does a rule judge trials at their rungs? They are told apart by their errors there."""
-        return self.stop.rule != "none" and ERROR in self.objectives
+        return self.stop.stops and ERROR in self.objectives
 
     @property
     def params(self) -> dict[str, Range]:

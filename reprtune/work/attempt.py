@@ -253,13 +253,13 @@ class Attempt:
         if not self.queue.is_search or not spec.stops_early:
             return False
         several = len(spec.objectives) > 1
-        others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
+        rivals = retried(lambda: self.queue.rivals(self.slot, self.spec.seed, several))
         return should_stop(
             spec.stop,
             step,
             run.live.points[-1].val_error,
             self.now.planned_gflops() if several else None,
-            others,
+            rivals,
             earlier=[rung for rung in run.rungs if rung < step],
             total=run.total_steps,
         )

@@ -29,8 +29,8 @@ from reprtune.spec.edit import changed
 from reprtune.spec.older import as_today
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.stopping.rungs import Other
-from reprtune.work.rivals import Rivals
+from reprtune.stopping.curves import Rival
+from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
 
 MAX_LOST = 5  # a slot whose worker vanished so often is left alone
@@ -56,11 +56,11 @@ class Queue:
     spec: StudySpec
     role: str
     _noticed: set[int] = field(default_factory=set)
-    _rivals: Rivals = field(init=False)
+    _rivals: RivalCurves = field(init=False)
 
     def __post_init__(self) -> None:
         self._cached = TrialCache(self.storage)
-        self._rivals = Rivals(self.spec.objectives, self.spec.base.seed)
+        self._rivals = RivalCurves(self.spec.objectives, self.spec.base.seed)
 
     @property
     def is_search(self) -> bool:
@@ -141,9 +141,9 @@ class Queue:
             self.spec.draw(lambda name, range_: suggest(name, distribution(range_)))
         return trial
 
-    def others(self, slot: int, seed: int, with_cost: bool) -> list[Other]:
-        """What a stop rule compares the trial in `slot` with: see `Rivals.others`."""
-        return self._rivals.others(self.trials(), slot, seed, with_cost)
+    def rivals(self, slot: int, seed: int, with_cost: bool) -> list[Rival]:
+        """What a stop rule compares the trial in `slot` with: see `RivalCurves.against`."""
+        return self._rivals.against(self.trials(), slot, seed, with_cost)
 
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reprtune.spec.stop_rule import STOP_RULES
 
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
@@ -20,7 +21,6 @@ from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.presets import STANDARD
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
-from reprtune.spec.stop_rule import STOP_RULES
 from reprtune.spec.study import (
     MIN_FITTING_SHARE,
     SAMPLERS,

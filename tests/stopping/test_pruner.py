@@ -9,9 +9,9 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from reprtune.spec.stop_rule import STOP_RULES
 
 from reprtune.errors import SpecError
-from reprtune.spec.stop_rule import STOP_RULES
 from reprtune.stopping.pruner import RungPruner
 
 EPOCHS, N_TRIALS = 60, 150

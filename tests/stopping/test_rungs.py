@@ -6,8 +6,8 @@ import statistics
 from fractions import Fraction
 
 import pytest
-
 from reprtune.spec.stop_rule import STOP_RULES, StopRule
+
 from reprtune.stopping.rungs import Other, error_at, should_stop
 
 MEDIAN = StopRule(rule="median", min_comparable=1)

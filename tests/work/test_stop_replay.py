@@ -12,7 +12,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
 from optuna.trial import TrialState
+from reprtune.spec.stop_rule import STOP_RULES, StopRule
 
 from benchmarks.curves import FILE, Recorded, load, packed, save, unpacked
 from benchmarks.record_curves import SETS, draw
@@ -28,8 +30,6 @@ from benchmarks.replay import (
     replay,
     true_front,
 )
-from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
-from reprtune.spec.stop_rule import STOP_RULES, StopRule
 from reprtune.stopping.pruner import RungPruner
 from reprtune.training.schedule import Event, plan, rungs
 

@@ -193,8 +193,8 @@ def _describe(
         "slots": study.slots,
         "seed": study.seed,
         "objectives": ", ".join(study.objectives),
-        "stop.rule": study.stop.rule,
-        "stop.min_comparable": study.stop.min_comparable,
+        "stop.rule": study.stop.kind,
+        **{f"stop.{name}": value for name, value in study.stop.options().items()},
     }
     tags = {
         "reprtune.study": study.name,
