@@ -49,6 +49,7 @@ class Median(Comparing):
     card = Card(
         line="the better half goes on; judged at every rung",
         code=f"{CODE}median:MedianJudge",
+        cost="",
         budget="",
         when="where all trials have cycles of one length; the default",
     )
@@ -66,9 +67,10 @@ class Percentile(Comparing):
     card = Card(
         line="the best `percentile` per cent go on; judged at every rung",
         code=f"{CODE}percentile:PercentileJudge",
+        cost="",
         budget="",
         when="to stop more trials than the median does, or fewer",
-        traps="at 10 per cent most of the best trials were stopped",
+        traps="the best 10 per cent only were too few where it was measured",
     )
     percentile: float = option(25.0, null=100.0)
 
@@ -92,8 +94,9 @@ class SuccessiveHalving(Comparing):
         "judged at the first rung at or after T/f, T/f², ... of the length T",
         code=f"{CODE}successive_halving:SuccessiveHalvingJudge",
         paper="ASHA, arXiv 1810.05934; for several objectives MO-ASHA, arXiv 2106.12639",
+        cost="",
         budget="",
-        when="to judge long trials a few times only",
+        when="to judge long trials a few times only; as good as the median where it was measured",
     )
     needs_total = True
     reduction_factor: int = option(3, null=1)
