@@ -45,9 +45,17 @@ def _title(context: click.Context) -> str:
     return context.command_path.removeprefix(PROGRAM).strip()
 
 
-@click.command("reference", hidden=True, epilog=examples("reference", "reference --methods", "reference --stopping docs/stopping.md"))
+@click.command(
+    "reference",
+    hidden=True,
+    epilog=examples("reference", "reference --methods", "reference --stopping docs/stopping.md"),
+)
 @click.option("--methods", is_flag=True, help="The table of methods, docs/methods.md, instead.")
-@click.option("--stopping", type=click.File(encoding="utf-8"), help="A docs/stopping.md, with the table of stop rules as they are.")
+@click.option(
+    "--stopping",
+    type=click.File(encoding="utf-8"),
+    help="A docs/stopping.md, with the table of stop rules as they are.",
+)
 @click.pass_context
 def reference_(context: click.Context, methods: bool, stopping: TextIO | None) -> None:
     """Print this command line's reference as Markdown."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
+
 from dashboards.cards import value
 from reprtune.spec.cards import cards
 
@@ -14,7 +16,8 @@ def stopping_page(page: str) -> str:
     """The page as it is, with the table as the rules are now."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert begin and end, f"docs/stopping.md needs the lines {BEGIN!r} and {END!r}"
+    if not (begin and end):
+        raise click.UsageError(f"The page needs a line {BEGIN.strip()} and, after it, {END.strip()}.")
     return f"{before}{BEGIN}\n{_table()}\n{END}{after}"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from reprtune.spec.stop_rule import STOP_RULES
 
 from reprtune.errors import SpecError
+from reprtune.spec.stop_rules import StopRule
 from reprtune.stopping.pruner import RungPruner
 
 EPOCHS, N_TRIALS = 60, 150
@@ -196,7 +196,7 @@ def test_each_rule_keeps_its_share(options: dict[str, Any], limit: float) -> Non
     error = min(limit, 1.0)
     assert not decides(graded_study(), {10: 0.5, 40: error - 1e-6}, **options)
     assert decides(graded_study(), {10: 0.5, 40: error + 1e-6}, **options) is (limit < 1)
-    assert options["rule"] in STOP_RULES
+    assert options["rule"] in StopRule.names()
 
 
 @pytest.mark.parametrize(("before", "stopped"), [(20, True), (34, False)])
