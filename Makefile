@@ -46,11 +46,13 @@ check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed
 
-docs: $(READY)  ## write docs/cli.md out of the commands' own help, and docs/methods.md out of the methods
+docs: $(READY)  ## write docs/cli.md out of the commands' own help, docs/methods.md and the table of docs/stopping.md
 	$(BIN)/python cli.py reference > docs/cli.md.part
 	mv docs/cli.md.part docs/cli.md
 	$(BIN)/python cli.py reference --methods > docs/methods.md.part
 	mv docs/methods.md.part docs/methods.md
+	$(BIN)/python cli.py reference --stopping docs/stopping.md > docs/stopping.md.part
+	mv docs/stopping.md.part docs/stopping.md
 
 gpu-check: $(READY_DEV)  ## run the tests that need a GPU; fails where there is none
 	@$(BIN)/python -c 'import sys, torch; n = torch.cuda.device_count(); \

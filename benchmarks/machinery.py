@@ -25,7 +25,8 @@ from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import FloatRange
-from reprtune.spec.study import StopRule, StudySpec
+from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
 from reprtune.training.chain.chain import Chain
@@ -50,7 +51,7 @@ def study(epochs: int, rounds: int) -> StudySpec:
     return StudySpec(
         name="machinery", question="-", decision="-", cost="-", base=base,
         sections=(
-            Search(space={"training.lr": FloatRange(low=0.01, high=0.1)}, stop=StopRule(rule="none"), slots=rounds),
+            Search(space={"training.lr": FloatRange(low=0.01, high=0.1)}, stop=NoStop(), slots=rounds),
         ),
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
 from reprtune.spec.codec import digest
 from reprtune.spec.sections.search import SAMPLERS
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import Median
 from reprtune.stopping.rungs import should_stop
 from reprtune.study.queueing import fill_new, refill
 from reprtune.work.queue import Queue, queues
@@ -51,7 +51,7 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
     """What a worker does between trainings."""
 
     def decide() -> None:
-        should_stop(StopRule(), 2500, 0.2, 3000.0, queue.others(0, 0, with_cost=True))
+        should_stop(Median(), 2500, 0.2, 3000.0, queue.rivals(0, 0, with_cost=True))
 
     return {
         "take": lambda: queue.take("w", LEASE),

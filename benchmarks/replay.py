@@ -16,9 +16,10 @@ import optuna
 from optuna.trial import TrialState
 
 from benchmarks.curves import Recorded
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import StopRule
+from reprtune.stopping.curves import Rival
 from reprtune.stopping.dominance import pareto_front
-from reprtune.stopping.rungs import Other, should_stop
+from reprtune.stopping.rungs import should_stop
 
 Order = Sequence[int]
 
@@ -39,7 +40,7 @@ class RungJudge:
 
     def __init__(self, runs: Sequence[Recorded], rule: StopRule, *, several: bool = False) -> None:
         self.runs, self.rule, self.several = runs, rule, several
-        self._others: dict[int, Other] = {}
+        self._rivals: dict[int, Rival] = {}
 
     def begin(self, run: int) -> None:
         pass
@@ -52,11 +53,11 @@ class RungJudge:
         self._mark(run, at)
         if step not in recorded.rungs:
             return False
-        others = [o for r, o in self._others.items() if r != run and (o.cost is not None or not self.several)]
+        rivals = [o for r, o in self._rivals.items() if r != run and (o.cost is not None or not self.several)]
         cost = recorded.planned[at] if self.several else None
         earlier = [rung for rung in recorded.rungs if rung < step]
         return should_stop(
-            self.rule, step, recorded.errors[at], cost, others, earlier=earlier, total=recorded.steps[-1]
+            self.rule, step, recorded.errors[at], cost, rivals, earlier=earlier, total=recorded.steps[-1]
         )
 
     def end(self, run: int, complete: bool) -> None:
@@ -65,9 +66,9 @@ class RungJudge:
 
     def _mark(self, run: int, at: int) -> None:
         recorded = self.runs[run]
-        before = self._others[run].curve if run in self._others else ()
+        before = self._rivals[run].curve if run in self._rivals else ()
         cost = recorded.planned[at] if self.several else None
-        self._others[run] = Other([*before, (recorded.steps[at], recorded.errors[at])], cost)
+        self._rivals[run] = Rival([*before, (recorded.steps[at], recorded.errors[at])], cost)
 
 
 class OptunaJudge:

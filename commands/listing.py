@@ -8,7 +8,7 @@ from commands.options import examples, json_option, known_studies, load_study, t
 
 KINDS = (
     "datasets", "models", "schedules", "criteria", "selections", "drops", "restores", "exchanges", "gradients",
-    "losses", "endings", "records", "methods", "studies",
+    "losses", "endings", "records", "methods", "stop-rules", "studies",
 )  # fmt: skip
 
 

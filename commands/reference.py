@@ -1,9 +1,10 @@
-"""`reference`: docs/cli.md, out of the commands' own help, and docs/methods.md. `make docs` writes them."""
+"""`reference`: docs/cli.md, out of the commands' own help, docs/methods.md, and the table of
+docs/stopping.md. `make docs` writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -44,10 +45,19 @@ def _title(context: click.Context) -> str:
     return context.command_path.removeprefix(PROGRAM).strip()
 
 
-@click.command("reference", hidden=True, epilog=examples("reference", "reference --methods"))
+@click.command(
+    "reference",
+    hidden=True,
+    epilog=examples("reference", "reference --methods", "reference --stopping docs/stopping.md"),
+)
 @click.option("--methods", is_flag=True, help="The table of methods, docs/methods.md, instead.")
+@click.option(
+    "--stopping",
+    type=click.File(encoding="utf-8"),
+    help="A docs/stopping.md, with the table of stop rules as they are.",
+)
 @click.pass_context
-def reference_(context: click.Context, methods: bool) -> None:
+def reference_(context: click.Context, methods: bool, stopping: TextIO | None) -> None:
     """Print this command line's reference as Markdown."""
     root = context.find_root().command
     assert isinstance(root, click.Group)
@@ -55,5 +65,9 @@ def reference_(context: click.Context, methods: bool) -> None:
         from commands.methods_page import methods_page
 
         click.echo(methods_page(), nl=False)
+    elif stopping is not None:
+        from commands.stopping_page import stopping_page
+
+        click.echo(stopping_page(stopping.read()), nl=False)
     else:
         click.echo(reference(root), nl=False)

@@ -14,6 +14,7 @@ from dashboards import (
     controls,
     curves,
     dropmap,
+    early_stopping,
     history,
     importance,
     interactions,
@@ -21,7 +22,6 @@ from dashboards import (
     overview,
     pareto,
     slices,
-    stopping,
     timeline,
 )
 from dashboards.page import Words
@@ -54,7 +54,7 @@ PAGES: dict[str, Page] = {
     "curves": _page("Curves", curves),
     "dropmap": _page("Dropped filters", dropmap),
     "overlap": _page("Overlap", overlap),
-    "stopping": _page("Early stopping", stopping),
+    "stopping": _page("Early stopping", early_stopping),
     "timeline": _page("Workers", timeline),
     "controls": _page("Controls", controls),
 }

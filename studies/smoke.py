@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
+from reprtune.spec.stop_rules import Median
 from reprtune.spec.study import (
     Arm,
     Arms,
@@ -12,7 +13,6 @@ from reprtune.spec.study import (
     FloatRange,
     IntRange,
     Search,
-    StopRule,
     StudySpec,
     named,
 )
@@ -52,7 +52,7 @@ STUDY = StudySpec(
                 "method.criterion": Choice(options=("ortho", "l2", "random")),
             },
             objectives=("val_error", "train_gflops"),
-            stop=StopRule(rule="median", min_comparable=3),
+            stop=Median(min_comparable=3),
             slots=6,
         ),
     ),

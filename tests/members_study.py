@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
+from reprtune.spec.stop_rules import NoStop
 from reprtune.spec.study import (
     Arm,
     Arms,
@@ -12,7 +13,6 @@ from reprtune.spec.study import (
     FloatRange,
     IntRange,
     Search,
-    StopRule,
     StudySpec,
     named,
 )
@@ -53,7 +53,7 @@ STUDY = StudySpec(
                 "method.prune_ratio": FloatRange(low=0.2, high=0.6),
                 "method.period": DurationRange(low=Duration.parse("1ep"), high=Duration.parse("2ep")),
             },
-            stop=StopRule(rule="none"),
+            stop=NoStop(),
             slots=8,
         ),
     ),

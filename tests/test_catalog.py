@@ -11,6 +11,7 @@ from reprtune.spec import catalog
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.parts.places import PLACES
+from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.task import ModelSpec, TaskSpec
 
 ENTRIES = [(kind, entry) for kind, entries in catalog.CATALOG.items() for entry in entries]
@@ -40,10 +41,12 @@ def test_entry_explains_itself(kind: str, entry: catalog.Entry) -> None:
 
 @each_entry
 def test_fields_exist(kind: str, entry: catalog.Entry) -> None:
-    """The options an entry lists are fields of the specification: of its part, where it is one."""
+    """The options an entry lists are fields of the specification: of its part or stop rule, where it is one."""
     if kind in catalog.KINDS:
         part = PLACES[catalog.KINDS[kind]].find(entry.name)
         assert set(entry.fields) == {f.name for f in dataclasses.fields(part)}
+    elif kind == "stop-rules":
+        assert list(entry.fields) == StopRule.find(entry.name).option_names()
     elif kind == "methods":
         assert not entry.fields
     else:
@@ -139,7 +142,7 @@ def test_what_is_built() -> None:
     built = {kind: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for kind in catalog.CATALOG}
     assert built["exchanges"] == ["average"] and built["drops"] == ["exact", "weights-only"]
     assert built["methods"] == ["standard", "repr", "lr-restart", "averaging", "ensemble", "sfp", "redo"]
-    for kind in ("datasets", "models", "criteria"):
+    for kind in ("datasets", "models", "criteria", "stop-rules"):
         assert built[kind] == catalog.names(kind)
 
 

@@ -174,7 +174,7 @@ WRONG = [
     ([*SMOKE, "--set", "training.lr=fast"], 2, ["training.lr must be a number", "'fast'"]),
     ([*SMOKE, "--set", "model.batch_norm=1"], 2, ["model.batch_norm must be true or false", "1"]),
     ([*SMOKE, "--set", "training.lr=-1"], 2, ["training.lr must be above 0", "-1"]),
-    ([*SMOKE, "--set", "stop.rule=medain"], 2, ["stop.rule", "median", "medain"]),
+    ([*SMOKE, "--set", "stop.rule=medain"], 2, ["stop rule", "median", "medain"]),
     ([*SMOKE, "--set", 'objectives=["seconds"]'], 2, ["objective", "val_error", "seconds"]),
     ([*SMOKE, "--set", "space.method.s1.high=0ep"], 2, ["low", "high", "0"]),
     ([*SMOKE, "--total", "long"], 2, ["total", '"20ep"', "'long'"]),

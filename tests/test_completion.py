@@ -161,10 +161,8 @@ def test_bash_gets_what_follows_its_own_word_breaks() -> None:
 def test_paths_of_a_study_know_its_space() -> None:
     """Ranges of the search and the study's own fields; the base's without `base.`."""
     found = complete("zsh", "python cli.py study create repr-ablation --set s")
-    assert {"slots=", "seed=", "sampler=", "space.method.s1.high="} <= set(found)
-    assert complete("zsh", "python cli.py study create repr-ablation --set stop.rule=m") == [
-        "stop.rule=median"
-    ]
+    assert {"slots=", "seed=", "sampler=", "stop=", "stop.percentile=", "space.method.s1.high="} <= set(found)
+    assert complete("zsh", "python cli.py study create repr-ablation --set stop=m") == ["stop=median"]
     assert "training.lr" in paths.of_study(STUDY)
 
 

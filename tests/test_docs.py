@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import cli
 from commands.reference import reference
+from reprtune.spec.stop_rules import StopRule
 from tests.command import Command
 from tests.conftest import ROOT
 from tests.documented import BLOCK, Line, blocks, lines, pages
@@ -152,6 +154,15 @@ def test_every_program_of_a_page_runs(tmp_path: Path) -> None:
 def test_the_reference_of_the_command_line_is_new() -> None:
     """docs/cli.md is what the commands say of themselves now; `make docs` writes it."""
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(cli.cli)
+
+
+def test_the_table_of_stop_rules_is_new() -> None:
+    """docs/stopping.md has it as the rules' cards are now; `make docs` writes it, with this command."""
+    page = ROOT / "docs" / "stopping.md"
+    done = CliRunner().invoke(cli.cli, ["reference", "--stopping", str(page)])
+    assert done.output == page.read_text(encoding="utf-8")
+    rows = [line for line in done.output.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == StopRule.names()
 
 
 def test_every_make_target_is_there() -> None:

@@ -17,10 +17,14 @@ from reprtune.spec.edit import parse_assignment
 from reprtune.spec.parts.members import Ring
 from reprtune.spec.parts.places import PLACES, RECORDS
 from reprtune.spec.parts.selections import Share
+from reprtune.spec.stop_rules import StopRule
 from tests.command import Command
 
 LISTED = [kind for kind in KINDS if kind != "studies"]
 PARTS = [(kind, part) for kind, place in catalog.KINDS.items() for part in PLACES[place].kinds]
+
+
+NAMED = [*PARTS, *(("stop-rules", rule) for rule in StopRule.kinds)]
 
 
 def card_of(kind: str, name: str) -> dict[str, Any]:
@@ -34,9 +38,9 @@ def test_every_kind_of_the_catalog_can_be_listed() -> None:
     assert [card["name"] for card in cards("records")] == [*RECORDS]
 
 
-@pytest.mark.parametrize(("kind", "part"), PARTS, ids=lambda x: x if isinstance(x, str) else x.kind)
+@pytest.mark.parametrize(("kind", "part"), NAMED, ids=lambda x: x if isinstance(x, str) else x.kind)
 def test_a_card_has_all_that_its_part_says(kind: str, part: Any) -> None:
-    """Every text of its card, each option with its default and its null, and whether it can be trained."""
+    """Or stop rule: every text of its card, each option with its default and its null, and whether it can be trained."""
     found, said = card_of(kind, part.kind), dataclasses.asdict(part.card)
     assert {key: found[key] for key in said if key != "code"} == {
         k: v for k, v in said.items() if k != "code"

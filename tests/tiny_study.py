@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
+from reprtune.spec.stop_rules import NoStop
 from reprtune.spec.study import (
     Arm,
     Arms,
@@ -12,7 +13,6 @@ from reprtune.spec.study import (
     FloatRange,
     IntRange,
     Search,
-    StopRule,
     StudySpec,
     named,
 )
@@ -45,7 +45,7 @@ STUDY = StudySpec(
                 "method.cycles": IntRange(low=1, high=2),
                 "method.criterion": Choice(options=("ortho", "l2", "random")),
             },
-            stop=StopRule(rule="none"),
+            stop=NoStop(),
             slots=4,
         ),
     ),

@@ -28,7 +28,8 @@ from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
 from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
-from reprtune.stopping.rungs import Other, error_at, should_stop
+from reprtune.stopping.curves import Rival, error_at
+from reprtune.stopping.rungs import should_stop
 
 T = TypeVar("T")
 COMPARED = ("complete", "stopped", "running")
@@ -117,7 +118,7 @@ class _Field:
             table = table[~np.isnan(table[:, 9])]
         self.columns = table.T
 
-    def others(self, slot: int, step: int, moment: float | None) -> list[Other]:
+    def rivals(self, slot: int, step: int, moment: float | None) -> list[Rival]:
         """Those to compare with at this step, each with its error there: as known at a moment, or now."""
         slots, s0, e0, s1, e1, known, started, ended, compared, costs = self.columns
         here = (slots != slot) & (((s0 < step) & (step <= s1)) | ((s0 == step) & (s1 == step)))
@@ -132,7 +133,7 @@ class _Field:
         errors = np.where(np.isfinite(errors), errors, np.inf)
         by_cost = self.by_cost
         return [
-            Other(((step, e),), c if by_cost else None)
+            Rival(((step, e),), c if by_cost else None)
             for e, c in zip(errors.tolist(), costs[here].tolist(), strict=True)
         ]
 
@@ -146,7 +147,7 @@ def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
     ended = math.inf if trial.ended is None else trial.ended
     is_compared = trial.outcome in COMPARED or (
         trial.outcome in FINAL and seed != trial.seed
-    )  # as Rivals does
+    )  # as RivalCurves does
     rest = (trial.started or -math.inf, ended, float(is_compared), cost)
     for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
         yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)
@@ -168,7 +169,7 @@ def account(record: StudyRecord) -> Account:
         t.number: _replay(record, t, fields) for t in replayed if search is not None and search.stops_early
     }
     return Account(
-        rule="none" if search is None else search.stop.rule,
+        rule="none" if search is None else search.stop.kind,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
         stopped=rows,
         rungs=_by_rung(list(replays.values())),
@@ -194,7 +195,7 @@ def spread(trials: Sequence[T], most: int) -> list[T]:
     return [trials[i * len(trials) // most] for i in range(most)]
 
 
-def _judge(record: StudyRecord, run: SeedRun, step: int, others: Sequence[Other], total: int | None) -> bool:
+def _judge(record: StudyRecord, run: SeedRun, step: int, rivals: Sequence[Rival], total: int | None) -> bool:
     """The rule, as a worker asks it at this rung."""
     marks = dict(run.rungs)
     rungs = _rungs(run)
@@ -203,7 +204,7 @@ def _judge(record: StudyRecord, run: SeedRun, step: int, others: Sequence[Other]
         return False
     assert record.spec.search is not None
     return should_stop(
-        record.spec.search.stop, step, marks[step], cost, others,
+        record.spec.search.stop, step, marks[step], cost, rivals,
         earlier=[s for s in rungs if s < step], total=total,
     )  # fmt: skip
 
@@ -231,8 +232,8 @@ def _stopped(
 ) -> Stopped:
     run = trial.runs[-1]
     step, error = run.rungs[-1]
-    others = fields[run.seed].others(trial.slot, step, trial.ended)
-    errors = [other.curve[0][1] for other in others]
+    rivals = fields[run.seed].rivals(trial.slot, step, trial.ended)
+    errors = [rival.curve[0][1] for rival in rivals]
     of_best = next((r for r in lead.runs if r.seed == run.seed), None) if lead else None
     then = error_at(of_best.rungs, step) if of_best else None
     total = _total(record, run)
@@ -245,7 +246,7 @@ def _stopped(
         error=error,
         n_comparable=len(errors),
         place=1 + sum(e < error for e in errors),
-        agrees=_judge(record, run, step, others, total) if ask and trial.ended else None,
+        agrees=_judge(record, run, step, rivals, total) if ask and trial.ended else None,
         gap=None if then is None else error - then,
         saved_gflops=gflops,
         saved_seconds=seconds,
@@ -271,13 +272,13 @@ def _replay(record: StudyRecord, trial: TrialRecord, fields: Mapping[int, _Field
     """(stopped then, stopped now) at every rung of a complete trial, seed by seed."""
     found = []
     for run in trial.runs:
-        runs, total = fields[run.seed], _total(record, run)
+        field, total = fields[run.seed], _total(record, run)
         times = {p.step: p.time for p in run.history.points} if run.history else {}
         for step in _rungs(run):
             if total is not None and step >= total:
                 continue
-            now = _judge(record, run, step, runs.others(trial.slot, step, None), total)
-            before = runs.others(trial.slot, step, times[step]) if step in times else None
+            now = _judge(record, run, step, field.rivals(trial.slot, step, None), total)
+            before = field.rivals(trial.slot, step, times[step]) if step in times else None
             found.append((before is not None and _judge(record, run, step, before, total), now))
     return found
 

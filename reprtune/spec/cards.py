@@ -1,5 +1,5 @@
-"""What `list --long` says of each entry of the catalog, as JSON values: a method's parts with all that a person
-wants to know before taking them, and a method as what its parts add up to.
+"""What `list --long` says of each entry of the catalog, as JSON values: parts of a method and stop rules with all
+that a person wants to know before taking them, and a method as what its parts add up to.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from reprtune.spec.codec import to_plain
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.places import PLACES, RECORDS
+from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.task import ModelSpec, TaskSpec
 
 OWN_FORM = "python:FILE.py:NAME"
@@ -41,13 +42,15 @@ def cards(kind: str) -> list[dict[str, Any]]:
         base = PLACES[catalog.KINDS[kind]]
         own = [_of_class(OWN_FORM, base.own)] if base.own is not None else []
         return [*(_of_class(part.kind, part) for part in base.kinds), *own]
+    if kind == "stop-rules":
+        return [_of_class(rule.kind, rule) for rule in StopRule.kinds]
     if kind == "methods":
         return [of_method(entry, catalog.resolve(kind, entry.name)) for entry in catalog.CATALOG[kind]]
     return [_of_entry(entry, kind) for entry in catalog.CATALOG[kind]]
 
 
 def _of_class(name: str, kind: type[Any]) -> dict[str, Any]:
-    """A part or record: its card, and its options with what takes their idea away."""
+    """A part, record or stop rule: its card, and its options with what takes their idea away."""
     card, own = kind.card, issubclass(kind, Own)
     built = own or bool(card.code) or not issubclass(kind, Part)
     options = () if own else dataclasses.fields(kind)

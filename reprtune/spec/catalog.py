@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.named import Named
 from reprtune.spec.parts.places import PLACES
+from reprtune.spec.stop_rules import StopRule
 
 PRESETS = "reprtune.spec.presets:"
 
@@ -252,8 +254,8 @@ _METHODS = (
 )
 
 
-def _of_place(place: str) -> tuple[Entry, ...]:
-    """The parts of a place, in the words of the catalog."""
+def _of_kinds(base: type[Named]) -> tuple[Entry, ...]:
+    """The parts of a place, or the stop rules, in the words of the catalog."""
     return tuple(
         Entry(
             kind.kind,
@@ -263,7 +265,7 @@ def _of_place(place: str) -> tuple[Entry, ...]:
             cost=kind.card.cost,
             needs=kind.card.needs,
         )
-        for kind in PLACES[place].kinds
+        for kind in base.kinds
     )
 
 
@@ -282,14 +284,16 @@ KINDS = {
 CATALOG: dict[str, tuple[Entry, ...]] = {
     "datasets": _DATASETS,
     "models": _MODELS,
-    **{kind: _of_place(place) for kind, place in KINDS.items()},
+    **{kind: _of_kinds(PLACES[place]) for kind, place in KINDS.items()},
     "methods": _METHODS,
+    "stop-rules": _of_kinds(StopRule),
 }
 SINGULAR = {
     "datasets": "dataset",
     "models": "model",
     **{kind: PLACES[place].noun for kind, place in KINDS.items()},
     "methods": "method",
+    "stop-rules": StopRule.noun,
 }
 
 

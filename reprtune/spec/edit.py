@@ -22,12 +22,14 @@ from reprtune.spec.parts.places import (
     is_of_space,
     short_path,
 )
+from reprtune.spec.stop_rules import StopRule
 
 T = TypeVar("T")
 TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that empties places, and these
     "method.schedule.cycles": (0, ("schedule", *AT_EVENTS)),
     "method.networks.n_members": (1, ("networks",)),
 }
+STOP = ("stop", "stop.kind", "stop.rule")  # where the name of a stop rule may be put; `rule` is older
 LISTS = ("objectives",)  # fields of several names, which may be typed `a,b`
 
 
@@ -48,9 +50,9 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
 
     The path `method` with the name of a method of the catalog replaces the whole composition. The path of a
     place with the name of a part puts that part there, which keeps the options that it has too; `none` empties
-    it. An option of a part may leave out its place: `method.s1` is `method.schedule.s1`. Whatever their order,
-    methods are replaced before parts, and parts before options. No cycles, and one member, take away what
-    they are the number of.
+    it. An option of a part may leave out its place: `method.s1` is `method.schedule.s1`. The path `stop` with the
+    name of a stop rule puts that one there in the same way. Whatever their order, methods are replaced before
+    parts, and parts before options. No cycles, and one member, take away what they are the number of.
 
     Raises:
         SpecError: unknown path (with the nearest one), wrong type, broken rule.
@@ -69,9 +71,14 @@ def with_full_paths(paths: Mapping[str, T]) -> dict[str, T]:
 def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replace what stands at the paths, as `changed` does."""
     full = {full_path(path): value for path, value in changes.items()}
-    for path in sorted(full, key=lambda path: rank(path) + bool(_emptied(path, full[path]))):
+    for path in sorted(full, key=lambda path: _turn(path, full[path])):
         value = full[path]
         _put(plain, path, to_plain(value) if isinstance(value, Tagged) else copy.deepcopy(value))
+
+
+def _turn(path: str, value: Any) -> int:
+    """What is put first: wholes before parts and stop rules, those before options, what empties places at last."""
+    return rank(path) - path.endswith(STOP) + bool(_emptied(path, value))
 
 
 def rank(path: str) -> int:
@@ -149,6 +156,14 @@ def _part(method: Mapping[str, Any], place: str, value: Any) -> Any:
     return [part] if several else part
 
 
+def _stop_rule(old: Any, value: Any) -> Any:
+    """What a person puts at `stop`; another rule keeps the options that it has too."""
+    if not isinstance(value, str):
+        return value
+    names, kept = StopRule.find(value).option_names(), old if isinstance(old, Mapping) else {}
+    return {"kind": value, **{k: v for k, v in kept.items() if k in names}}
+
+
 def _put_option(method: dict[str, Any], path: str, value: Any) -> None:
     place, word = path.split(".")[-2:]
     tables = _tables(method, place)
@@ -188,6 +203,9 @@ def _walk(plain: Any, path: str, value: Any) -> None:
             raise SpecError(
                 f"There is no field {path}: {walked} {'is empty' if node is None else 'has no parts'}."
             )
+        if rest in STOP and "stop" in node:
+            node["stop"] = _stop_rule(node["stop"], value)
+            return
         key = next((k for k in sorted(node, key=len, reverse=True) if rest.startswith(f"{k}.")), None)
         if rest in node or (key is None and "kind" in node):  # what is tagged says itself which fields it has
             node[rest] = value

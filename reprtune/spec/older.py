@@ -1,5 +1,6 @@
 """What older versions stored, read as today's: their methods were one flat table of 17 fields, all of them always
-there, and with no cycles the others did nothing; and their studies were one flat table of a search and its controls.
+there, and with no cycles the others did nothing; their stop rules were one table, too; and their studies were one
+flat table of a search and its controls.
 
 Only plain values are turned here: types and rules are the business of whoever reads them.
 """
@@ -38,6 +39,8 @@ def as_today(plain: Any) -> Any:
     """
     if not isinstance(plain, Mapping):
         return plain
+    if _is_flat_rule(plain.get("stop")):
+        plain = {**plain, "stop": _stop_rule(plain["stop"])}
     if not isinstance(plain.get("base"), Mapping):
         return {**plain, "method": _composition(plain["method"])} if _is_flat(plain.get("method")) else plain
     return _in_sections(_with_compositions(plain))
@@ -73,6 +76,19 @@ def _in_sections(study: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_flat(method: Any) -> bool:
     """Does a table have fields that only the flat ones had?"""
     return isinstance(method, Mapping) and not {*method}.isdisjoint({*FLAT} - {*NAMES})
+
+
+def _is_flat_rule(stop: Any) -> bool:
+    """Is it a stop rule that has its name in a field `rule`, beside the options of all rules?"""
+    return isinstance(stop, Mapping) and "rule" in stop and "kind" not in stop
+
+
+def _stop_rule(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """With the options that the rule has; those of other rules were None, and with none the rest did nothing."""
+    given = {name: value for name, value in flat.items() if name != "rule" and value is not None}
+    if flat["rule"] == "none":
+        given.pop("min_comparable", None)
+    return {"kind": flat["rule"], **given}
 
 
 def _composition(flat: Mapping[str, Any]) -> dict[str, Any]:

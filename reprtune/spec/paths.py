@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reprtune.spec import catalog, stop_rule, task, training
+from reprtune.spec import catalog, task, training
 from reprtune.spec.codec import to_plain
 from reprtune.spec.edit import LISTS
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
 from reprtune.spec.sections.search import SAMPLERS
+from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 
@@ -31,8 +32,10 @@ def of_study(spec: StudySpec) -> list[str]:
     for section in spec.sections:
         own = [path for path in leaves(to_plain(section)) if path not in ("kind", "name")]
         above = "" if section is spec.search else f"{section.name}."
-        paths += [f"{above}{path}" for path in own if not path.startswith("design")]
-    return [*of_trial(), *map(short_path, paths)]
+        paths += [f"{above}{path}" for path in own if not path.startswith(("design", "stop."))]
+    options = dict.fromkeys(name for rule in StopRule.kinds for name in rule.option_names())
+    rules = ["stop", *(f"stop.{name}" for name in options)] if spec.search is not None else []
+    return [*of_trial(), *map(short_path, paths), *rules]
 
 
 def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -74,7 +77,7 @@ def _names() -> dict[str, list[str]]:
         "training.lr_schedule": training.LR_SCHEDULES,
         "training.precision": training.PRECISIONS,
         "training.bias_correction": training.BIAS_CORRECTIONS,
-        "stop.rule": stop_rule.STOP_RULES,
+        "stop": tuple(StopRule.names()),
         "sampler": tuple(SAMPLERS),
         "objectives": tuple(OBJECTIVES),
     }

@@ -18,7 +18,7 @@ from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
-from reprtune.spec.stop_rule import StopRule
+from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.trial import TrialSpec
 
 MIN_FITTING_SHARE = 0.2

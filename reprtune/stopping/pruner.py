@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -10,8 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError
 from reprtune.spec.rules import at_least
-from reprtune.spec.study import StopRule
-from reprtune.stopping.rungs import Other, should_stop
+from reprtune.spec.stop_rules import StopRule
+from reprtune.stopping.curves import Rival
+from reprtune.stopping.rungs import should_stop
 
 COMPARED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
@@ -32,12 +34,13 @@ class RungPruner(optuna.pruners.BasePruner):
     A reported NaN stops the trial, as Optuna's own pruners do; another trial's NaN counts as worst.
 
     Args:
-        rule, percentile, reduction_factor: as `StopRule` has them. `median`: the better half goes on;
-            `percentile`: the best so many per cent (25 when left out); `successive-halving`: the best
-            1/`reduction_factor` (a third when left out), judged once after every total/`reduction_factor`^k.
-        total: the step at which a trial ends; for `successive-halving`, which needs it.
-        min_comparable: with fewer other trials that reach from before the step to after it,
+        rule: a value of `reprtune.spec.stop_rules`, or the name of one. `median`: the better half goes on;
+            `percentile`: the best so many per cent; `successive-halving`: the best 1/`reduction_factor`,
+            judged once after every total/`reduction_factor`^k; `none`: all.
+        percentile, reduction_factor, min_comparable: options of a rule given by its name (25, 3 and 5 when left
+            out). With fewer than `min_comparable` other trials that reach from before the step to after it,
             nothing is stopped.
+        total: the step at which a trial ends; for `successive-halving`, which needs it.
         warmup_reports: no decision at the first so many reports of a trial; with 1 and a report
             just before each drop, none before its first full cycle.
 
@@ -47,24 +50,23 @@ class RungPruner(optuna.pruners.BasePruner):
 
     def __init__(
         self,
-        rule: str = "median",
+        rule: str | StopRule = "median",
         *,
         percentile: float | None = None,
         reduction_factor: int | None = None,
         total: int | None = None,
-        min_comparable: int = 5,
+        min_comparable: int | None = None,
         warmup_reports: int = 1,
     ) -> None:
         at_least("warmup_reports", warmup_reports, 0)
-        self._rule = StopRule(
-            rule=rule,
-            min_comparable=min_comparable,
-            percentile=percentile,
-            reduction_factor=reduction_factor,
-        )
-        if (total is None) == (rule == "successive-halving"):
+        options = {
+            "percentile": percentile, "reduction_factor": reduction_factor, "min_comparable": min_comparable,
+        }  # fmt: skip
+        self._rule = _rule(rule, {name: value for name, value in options.items() if value is not None})
+        if (total is None) == self._rule.needs_total:
+            needing = " or ".join(kind.kind for kind in StopRule.kinds if kind.needs_total)
             raise SpecError(
-                f"total goes with the rule 'successive-halving' and no other, but the rule is {rule!r} "
+                f"total goes with the rule {needing} and no other, but the rule is {self._rule.kind} "
                 f"and total is {total}.",
                 "It is the step at which a trial ends: the levels are shares of it.",
             )
@@ -84,9 +86,19 @@ class RungPruner(optuna.pruners.BasePruner):
         if len(curve) <= self._warmup_reports:
             return False
         trials = study.get_trials(deepcopy=False, states=COMPARED)
-        others = [Other(_curve(t, sign)) for t in trials if t.number != trial.number]
+        rivals = [Rival(_curve(t, sign)) for t in trials if t.number != trial.number]
         earlier = [at for at, _ in curve[self._warmup_reports : -1]]
-        return should_stop(self._rule, step, error, None, others, earlier=earlier, total=self._total)
+        return should_stop(self._rule, step, error, None, rivals, earlier=earlier, total=self._total)
+
+
+def _rule(given: str | StopRule, options: dict[str, Any]) -> StopRule:
+    if isinstance(given, StopRule) and options:
+        raise SpecError(
+            f"{', '.join(options)} cannot stand beside the rule {given!r}, which has its options itself.",
+            "Give the rule by its name, or its options in the value.",
+        )
+    rule: StopRule = StopRule.read({"kind": given, **options} if isinstance(given, str) else given, "rule")
+    return rule
 
 
 def _curve(trial: FrozenTrial, sign: float) -> list[tuple[int, float]]:

@@ -270,13 +270,13 @@ class Attempt:
         if REPEATS in self.trial.user_attrs:
             return False  # nobody else has its seeds
         several = len(search.objectives) > 1
-        others = retried(lambda: self.queue.others(self.slot, self.spec.seed, several))
+        rivals = retried(lambda: self.queue.rivals(self.slot, self.spec.seed, several))
         return should_stop(
             search.stop,
             step,
             run.networks.points[-1].val_error,
             self.now.planned_gflops() if several else None,
-            others,
+            rivals,
             earlier=[rung for rung in run.rungs if rung < step],
             total=run.total_steps,
         )

@@ -30,9 +30,9 @@ from reprtune.spec.older import as_today
 from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.spec.study import AnySection, StudySpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.stopping.rungs import Other
+from reprtune.stopping.curves import Rival
 from reprtune.study.queueing import FAULT, holds_slot
-from reprtune.work.rivals import Rivals
+from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
 
 MAX_REDRAWS = 10  # of a slot whose settings another slot has; then they are trained with other seeds
@@ -58,7 +58,7 @@ class Queue:
     def __post_init__(self) -> None:
         self.storage = self.view.storage
         self.name = section_study(self.spec, self.section)
-        self._rivals = Rivals(self.spec, self.section)
+        self._rivals = RivalCurves(self.spec, self.section)
 
     def trial_spec(self, trial: optuna.Trial | FrozenTrial) -> TrialSpec:
         """What is trained in a slot that was taken; of several seeds, the first.
@@ -184,9 +184,9 @@ class Queue:
             self._digests[trial.number] = digest(self.spec.trial(trial.params))
         return self._digests[trial.number]
 
-    def others(self, slot: int, seed: int, with_cost: bool) -> list[Other]:
-        """What a stop rule compares the trial in `slot` with: see `Rivals.others`."""
-        return self._rivals.others(self.trials(), slot, seed, with_cost)
+    def rivals(self, slot: int, seed: int, with_cost: bool) -> list[Rival]:
+        """What a stop rule compares the trial in `slot` with: see `RivalCurves.against`."""
+        return self._rivals.against(self.trials(), slot, seed, with_cost)
 
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so

@@ -9,12 +9,12 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.record.schema import FINAL, TrialRecord
 from reprtune.record.trials import to_record
 from reprtune.spec.study import AnySection, StudySpec
-from reprtune.stopping.rungs import Other
+from reprtune.stopping.curves import Rival
 
 ALIVE = ("running", "complete", "stopped")  # outcomes whose last curve can be compared
 
 
-class Rivals:
+class RivalCurves:
     """Reads every finished trial once, so that a decision costs the trials that still run.
 
     Args:
@@ -23,9 +23,9 @@ class Rivals:
 
     def __init__(self, spec: StudySpec, section: AnySection) -> None:
         self._spec, self._section = spec, section
-        self._finished: dict[int, Mapping[int, Other]] = {}  # trial number -> seed -> its curve
+        self._finished: dict[int, Mapping[int, Rival]] = {}  # trial number -> seed -> its curve
 
-    def others(self, trials: Iterable[FrozenTrial], slot: int, seed: int, with_cost: bool) -> list[Other]:
+    def against(self, trials: Iterable[FrozenTrial], slot: int, seed: int, with_cost: bool) -> list[Rival]:
         """The curves that the trial of a slot is compared with, at one of its seeds.
 
         Args:
@@ -33,12 +33,12 @@ class Rivals:
                 are left out.
         """
         curves = (self._curves(t) for t in trials if t.user_attrs["slot"] != slot)
-        found = [other for by_seed in curves if (other := by_seed.get(seed)) is not None]
+        found = [rival for by_seed in curves if (rival := by_seed.get(seed)) is not None]
         if not with_cost:
-            return [Other(other.curve) for other in found]
-        return [other for other in found if other.cost is not None]
+            return [Rival(rival.curve) for rival in found]
+        return [rival for rival in found if rival.cost is not None]
 
-    def _curves(self, trial: FrozenTrial) -> Mapping[int, Other]:
+    def _curves(self, trial: FrozenTrial) -> Mapping[int, Rival]:
         if trial.number in self._finished or trial.state == TrialState.WAITING:
             return self._finished.get(trial.number, {})
         curves = by_seed(to_record(trial, self._spec, self._section, histories=False))
@@ -47,10 +47,10 @@ class Rivals:
         return curves
 
 
-def by_seed(trial: TrialRecord) -> dict[int, Other]:
+def by_seed(trial: TrialRecord) -> dict[int, Rival]:
     """Seed -> its curve. Of a trial that came to a bad end, those of the seeds it finished before; nothing
     of an attempt whose slot was queued again."""
     if trial.outcome not in (*ALIVE, *FINAL):
         return {}
     runs = trial.runs if trial.outcome in ALIVE else trial.earlier
-    return {run.seed: Other(run.rungs, run.planned_gflops) for run in runs if run.rungs}
+    return {run.seed: Rival(run.rungs, run.planned_gflops) for run in runs if run.rungs}

@@ -9,8 +9,9 @@ import pytest
 from reprtune.analysis.stopping_account import Stopped, account, spread
 from reprtune.history import History, Point
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
-from reprtune.spec.study import StopRule
-from reprtune.stopping.rungs import Other, error_at, should_stop
+from reprtune.spec.stop_rules import Median, NoStop, StopRule
+from reprtune.stopping.curves import Rival, error_at
+from reprtune.stopping.rungs import should_stop
 from tests.factories import FACTS, START, make_spec, make_study
 from tests.flat import with_attempts
 
@@ -47,7 +48,7 @@ def trial(number: int, outcome: str, errors: dict[int, float], begun: float, see
 
 
 def study(*trials: TrialRecord, rule: StopRule | None = None, **fields: object) -> StudyRecord:
-    spec = make_spec(("val_error",), len(trials), stop=rule or StopRule(min_comparable=3), **fields)
+    spec = make_spec(("val_error",), len(trials), stop=rule or Median(min_comparable=3), **fields)
     return StudyRecord(
         spec=spec, digest="d", facts={**FACTS, "steps_per_epoch": 10}, created=START, version="0", attempts={"search": tuple(trials)}
     )  # fmt: skip
@@ -114,7 +115,7 @@ def by_hand(record: StudyRecord, own: TrialRecord, step: int, moment: float | No
                 t.started or 0
             ) <= moment
         if there and t.planned_gflops is not None and error_at(curve, step) is not None:
-            others.append(Other(curve, t.planned_gflops))
+            others.append(Rival(curve, t.planned_gflops))
     return should_stop(record.spec.stop, step, dict(own.rungs)[step], own.planned_gflops, others)
 
 
@@ -161,7 +162,7 @@ def test_replays_are_those_of_the_rule_asked_one_by_one() -> None:
 
 def test_nothing_is_replayed_without_a_rule() -> None:
     """The rule `none` stops nobody, so there is nothing to ask."""
-    found = account(study(*three_and_one().trials[:3], rule=StopRule(rule="none")))
+    found = account(study(*three_and_one().trials[:3], rule=NoStop()))
     assert (found.rungs, found.n_replayed, found.stopped) == ((), 0, ())
 
 

@@ -12,7 +12,7 @@ from dashboards.terminal import show
 from dashboards.versions import outdated
 from reprtune.history import Drop, History, Restore
 from reprtune.spec.objectives import OBJECTIVES
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import NoStop
 from tests.factories import make_study, make_trial
 from tests.flat import with_attempts
 
@@ -72,7 +72,7 @@ def test_settings_drawn_twice_are_said_to_be():
 def test_a_front_of_three_is_told_by_its_ends():
     """The lowest and the highest error, each with all else; one trial that is best in everything says so."""
     names = ("val_error", "inference_gflops", "params")
-    record = make_study(2, outcomes=("complete",), extras=(), objectives=names, stop=StopRule(rule="none"))
+    record = make_study(2, outcomes=("complete",), extras=(), objectives=names, stop=NoStop())
 
     def said(*points):
         trials = zip(record.trials, points, strict=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards import curves, history, overlap, stopping, timeline
+from dashboards import curves, early_stopping, history, overlap, timeline
 from reprtune.record.schema import SeedRun, StudyRecord
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import NoStop
 from tests.factories import make_study
 from tests.flat import with_attempts
 
@@ -104,8 +104,8 @@ def test_many_runs_are_a_stated_choice_of_the_overlap() -> None:
 
 def test_a_study_without_a_rule_says_so() -> None:
     """There is no account of what was never done."""
-    record = make_study(6, outcomes=("complete",), extras=(), stop=StopRule(rule="none"))
-    assert stopping.words(stopping.info(record)).missing == "The study stops no trial early."
+    record = make_study(6, outcomes=("complete",), extras=(), stop=NoStop())
+    assert early_stopping.words(early_stopping.info(record)).missing == "The study stops no trial early."
 
 
 def test_the_account_adds_up_its_table() -> None:
@@ -115,8 +115,8 @@ def test_the_account_adds_up_its_table() -> None:
         replace(t, rungs=tuple(t.history.full_points()[:-1] or t.history.full_points())) if t.history else t
         for t in record.trials
     )
-    info = stopping.info(with_attempts(record, trials=trials))
-    words = stopping.words(info)
+    info = early_stopping.info(with_attempts(record, trials=trials))
+    words = early_stopping.words(info)
     n = sum(t.outcome == "stopped" and bool(t.rungs) for t in trials)
     assert n > 3 and words.table is not None and len(words.table.rows) == n == len(info.account.stopped)
     assert f"stopped {n} trials" in words.lead[0]

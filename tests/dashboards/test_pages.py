@@ -12,11 +12,11 @@ from reprtune.record.schema import OUTCOMES
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import NoStop
 from tests.confirmed import confirmed, searched
 from tests.factories import RESNET, make_study
 
-NO_STOP = StopRule(rule="none")
+NO_STOP = NoStop()
 STUDIES = {
     "mixed": make_study(),
     "one objective": make_study(objectives=("val_error",)),

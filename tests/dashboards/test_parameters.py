@@ -14,11 +14,11 @@ from reprtune.analysis.trends import RankTrend
 from reprtune.record.schema import SeedRun
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, IntRange
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import NoStop
 from tests.factories import make_study
 from tests.flat import with_attempts
 
-FOUR = make_study(24, objectives=tuple(OBJECTIVES), extras=(), stop=StopRule(rule="none"))
+FOUR = make_study(24, objectives=tuple(OBJECTIVES), extras=(), stop=NoStop())
 FORTY = make_study(40, outcomes=("complete", "complete", "stopped"), extras=())
 
 

@@ -18,7 +18,8 @@ from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.selections import SCOPES
 from reprtune.spec.presets import REPR
-from reprtune.spec.study import StopRule, StudySpec
+from reprtune.spec.stop_rules import Median
+from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE
@@ -98,10 +99,8 @@ def test_study_round_trip(study: StudySpec) -> None:
 
 def test_known_texts_and_digests() -> None:
     """The canonical text, written by hand, and its SHA-256, computed by sha256sum."""
-    assert canonical_json(StopRule()) == (
-        '{"min_comparable":5,"percentile":null,"reduction_factor":null,"rule":"median"}'
-    )
-    assert digest(StopRule()) == "f0b2eef9f70f5f3c24e584053c675e48d88818257adef54cc981c8286fdf06fc"
+    assert canonical_json(Median()) == '{"kind":"median","min_comparable":5}'
+    assert digest(Median()) == "ef871cb24372a50dc763ac3c7189cbaf0facb510954e388f0dded77eee5350f8"
     assert canonical_json(METHOD) == (
         '{"criterion":{"kind":"ortho"},"drop":{"kind":"exact"},"ending":null,"exchange":null,"gradient":null,'
         '"losses":[],"networks":null,"restore":{"kind":"orthogonal","restore_scale":"own"},'

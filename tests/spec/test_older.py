@@ -75,12 +75,15 @@ def test_an_older_study_means_what_it_meant(name: str) -> None:
 
 @each_study
 def test_all_but_methods_is_as_it_was(name: str) -> None:
-    """Question, space, sampler, seeds and so on; of the space only the paths are written out."""
+    """Question, space, sampler, seeds and so on; of the space only the paths are written out, and the stop rule has
+    the options that are its own."""
     plain, today = json.loads(OLDER[name]["text"]), to_plain(read(name))
     assert today.keys() == plain.keys()
-    same = set(plain) - {"base", "space", "controls"}
+    same = set(plain) - {"base", "space", "controls", "stop"}
     assert {key: today[key] for key in same} == {key: plain[key] for key in same}
     assert [*today["space"].values()] == [*plain["space"].values()]
+    assert today["stop"].pop("kind") == plain["stop"]["rule"]
+    assert today["stop"].items() <= plain["stop"].items()
     assert {k: v for k, v in today["base"].items() if k != "method"} == {
         k: v for k, v in plain["base"].items() if k != "method"
     }
@@ -124,7 +127,7 @@ def test_a_trial_is_read_too() -> None:
 @pytest.mark.parametrize(
     "plain",
     [
-        to_plain(STUDY), to_plain(SMOKE), to_plain(ABLATION), to_plain(TrialSpec()), {}, {"method.s1": "5ep"}, None, 3,
+        {"stop": to_plain(SMOKE.stop)}, {"stop": "none"}, to_plain(STUDY), to_plain(SMOKE), to_plain(ABLATION), to_plain(TrialSpec()), {}, {"method.s1": "5ep"}, None, 3,
         {"method": "standard"}, {"method": {}}, {"method": to_plain(REPR)}, {"method": {"criterion": "l2"}},
     ],
 )  # fmt: skip

@@ -21,8 +21,8 @@ from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.presets import STANDARD
 from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
-from reprtune.spec.stop_rule import STOP_RULES
-from reprtune.spec.study import MIN_FITTING_SHARE, Arm, StopRule, StudySpec
+from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule
+from reprtune.spec.study import MIN_FITTING_SHARE, Arm, StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies import STUDIES
 from studies.repr_ablation import STUDY as ABLATION
@@ -95,7 +95,7 @@ def test_ablation_controls() -> None:
         ({"objectives": ("val_error",) * 2}, "objectives must be one or more different names, but got ["),
         ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
         ({"objectives": ("val_error", "params")},
-         "stop.rule 'median' weighs val_error at rungs and the planned train_gflops, but not params."),
+         "stop = median weighs val_error at rungs and the planned train_gflops, but not params."),
         ({"space": {}}, "A search has slots and a space, but slots is"),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
@@ -135,16 +135,18 @@ def test_names(name: str) -> None:
     assert study(name=name).name == name
 
 
-@pytest.mark.parametrize("rule", STOP_RULES)
-def test_stop_rules(rule: str) -> None:
-    """All rules are accepted; anything else is not, nor fewer than one trial to compare with."""
-    assert study(stop=StopRule(rule=rule)).stop.rule == rule
-    with pytest.raises(SpecError) as caught:
-        StopRule(rule="medain")
-    assert caught.value.message == "There is no stop.rule 'medain'."
+@pytest.mark.parametrize("rule", StopRule.kinds)
+def test_stop_rules(rule: type[StopRule]) -> None:
+    """Each is taken as a value, by its name and as a table; without one it is the median."""
+    for form in (rule(), rule.kind, {"kind": rule.kind}):
+        assert study(stop=form).stop == rule()
+    assert study().stop == Median()
+    assert study(stop={"kind": "percentile", "percentile": 10}).stop == Percentile(percentile=10.0)
+    with pytest.raises(SpecError, match="There is no stop rule 'medain'") as caught:
+        study(stop="medain")
     assert str(caught.value.hint).startswith("Did you mean median?")
-    with pytest.raises(SpecError, match=r"stop\.min_comparable must be at least 1, but got 0"):
-        StopRule(min_comparable=0)
+    with pytest.raises(SpecError, match=r"stop must be the name of a stop rule, or a table .* but got None"):
+        study(stop=None)
 
 
 @pytest.mark.parametrize("objectives", [("val_error",), ("train_gflops",), ("val_error", "train_gflops")])
@@ -152,14 +154,14 @@ def test_objectives(objectives: tuple[str, ...]) -> None:
     """One objective or several; trials are judged where the error is among them and there is a rule."""
     given = study(objectives=objectives)
     assert given.objectives == objectives and given.stops_early == ("val_error" in objectives)
-    assert not study(objectives=objectives, stop=StopRule(rule="none")).stops_early
+    assert not study(objectives=objectives, stop=NoStop()).stops_early
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_can_be_minimised_without_a_rule(objective: str) -> None:
     """Alone and beside the error."""
     for objectives in {(objective,), tuple({"val_error": 0, objective: 1})}:
-        assert study(objectives=objectives, stop=StopRule(rule="none")).objectives == objectives
+        assert study(objectives=objectives, stop=NoStop()).objectives == objectives
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", "gp"])
@@ -275,38 +277,6 @@ def test_first_drops() -> None:
     )
     assert given.first_drops(10) == {20, 30, 40, 70, 200}
     assert study(base=changed(TrialSpec(), {"method.s1": "5it"})).first_drops(10) == {5}
-
-
-@pytest.mark.parametrize(
-    ("rule", "options", "kept"),
-    [
-        ("none", {}, 1.0),
-        ("median", {}, 0.5),
-        ("percentile", {}, 0.25),
-        ("percentile", {"percentile": 40.0}, 0.4),
-        ("successive-halving", {}, 1 / 3),
-        ("successive-halving", {"reduction_factor": 4}, 0.25),
-    ],
-)
-def test_the_share_that_goes_on(rule: str, options: dict[str, Any], kept: float) -> None:
-    """Half under the median, a quarter or the percentile given, one in three or in the factor given."""
-    assert StopRule(rule=rule, **options).kept_share == pytest.approx(kept)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"rule": "median", "percentile": 30.0}, "stop.percentile is for stop.rule 'percentile'"),
-        ({"rule": "percentile", "reduction_factor": 3}, "stop.reduction_factor is for stop.rule 'succ"),
-        ({"rule": "percentile", "percentile": 100.0}, "stop.percentile must be between 0 and 100"),
-        ({"rule": "successive-halving", "reduction_factor": 1}, "stop.reduction_factor must be at least 2"),
-    ],
-)
-def test_options_of_stop_rules(fields: dict[str, Any], message: str) -> None:
-    """An option belongs to one rule, and has its range."""
-    with pytest.raises(SpecError) as raised:
-        StopRule(**fields)
-    assert raised.value.message.startswith(message)
 
 
 def test_seeds_of_a_trial_and_a_comparison_without_a_search() -> None:

@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from reprtune.errors import SpecError
-from reprtune.spec.stop_rule import STOP_RULES
+from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule, SuccessiveHalving
 from reprtune.stopping.pruner import RungPruner
 
 EPOCHS, N_TRIALS = 60, 150
@@ -196,7 +196,30 @@ def test_each_rule_keeps_its_share(options: dict[str, Any], limit: float) -> Non
     error = min(limit, 1.0)
     assert not decides(graded_study(), {10: 0.5, 40: error - 1e-6}, **options)
     assert decides(graded_study(), {10: 0.5, 40: error + 1e-6}, **options) is (limit < 1)
-    assert options["rule"] in STOP_RULES
+    assert options["rule"] in StopRule.names()
+
+
+@pytest.mark.parametrize(
+    ("value", "options"),
+    [
+        (Median(min_comparable=3), {"rule": "median", "min_comparable": 3}),
+        (Percentile(percentile=75), {"rule": "percentile", "percentile": 75}),
+        (SuccessiveHalving(reduction_factor=5), {"rule": "successive-halving", "reduction_factor": 5}),
+        (NoStop(), {"rule": "none"}),
+    ],
+)
+def test_a_rule_may_be_given_as_its_value(value: StopRule, options: dict[str, Any]) -> None:
+    """It decides as the same rule by its name, whatever the error; some go on and, but for `none`, some do not."""
+    total = {"total": 100} if value.needs_total else {}
+    found = []
+    for error in (0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95):
+        both = [
+            decides(graded_study(), {10: 0.5, 40: error}, **given, **total)
+            for given in ({"rule": value}, options)
+        ]
+        assert both[0] is both[1]
+        found.append(both[0])
+    assert not found[0] and found[-1] is value.stops
 
 
 @pytest.mark.parametrize(("before", "stopped"), [(20, True), (34, False)])
@@ -218,7 +241,14 @@ def test_a_report_of_the_warm_up_is_no_rung() -> None:
         ({"rule": "median", "total": 100}, "total"),
         ({"rule": "successive-halving", "total": 0}, "total must be at least 1"),
         ({"rule": "hyperband"}, "hyperband"),
-        ({"rule": "median", "percentile": 25}, "percentile"),
+        ({"rule": "median", "percentile": 25}, "percentile is no option of the stop rule median"),
+        ({"rule": "none", "min_comparable": 3}, "min_comparable is no option of the stop rule none"),
+        (
+            {"rule": Percentile(), "min_comparable": 3},
+            "min_comparable cannot stand beside the rule Percentile",
+        ),
+        ({"rule": SuccessiveHalving()}, "total goes with the rule successive-halving and no other"),
+        ({"rule": 3}, "rule must be the name of a stop rule, or a table"),
     ],
 )
 def test_options_that_do_not_fit_the_rule_are_refused(options: dict[str, Any], message: str) -> None:

@@ -7,16 +7,17 @@ from fractions import Fraction
 
 import pytest
 
-from reprtune.spec.stop_rule import STOP_RULES, StopRule
-from reprtune.stopping.rungs import Other, error_at, should_stop
+from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule, SuccessiveHalving
+from reprtune.stopping.curves import Rival, error_at
+from reprtune.stopping.rungs import should_stop
 
-MEDIAN = StopRule(rule="median", min_comparable=1)
+MEDIAN = Median(min_comparable=1)
 CURVE = [(10, 0.5), (20, 0.3), (40, 0.1)]
 
 
-def flat(error: float, cost: float | None = None) -> Other:
+def flat(error: float, cost: float | None = None) -> Rival:
     """Another trial with the same error everywhere between steps 0 and 100."""
-    return Other([(0, error), (100, error)], cost)
+    return Rival([(0, error), (100, error)], cost)
 
 
 @pytest.mark.parametrize(
@@ -59,25 +60,25 @@ def test_one_objective_with_an_even_number_takes_the_mean_of_the_middle_two() ->
 
 def test_the_comparison_is_at_equal_step_not_at_equal_number_of_reports() -> None:
     """Others at 0.3 at step 20: 0.4 there is worse, 0.4 at step 15 (others 0.4) is not."""
-    others = [Other(CURVE)] * 5
+    others = [Rival(CURVE)] * 5
     assert should_stop(MEDIAN, 20, 0.35, None, others)
     assert not should_stop(MEDIAN, 15, 0.35, None, others)
 
 
 def test_too_few_comparable_others_stop_nothing() -> None:
     """Trials that do not reach the step do not count towards `min_comparable`."""
-    rule = StopRule(rule="median", min_comparable=3)
-    ended = Other([(0, 0.1), (49, 0.1)])
+    rule = Median(min_comparable=3)
+    ended = Rival([(0, 0.1), (49, 0.1)])
     assert not should_stop(rule, 50, 0.9, None, [flat(0.1), flat(0.1), ended, ended])
     assert should_stop(rule, 50, 0.9, None, [flat(0.1), flat(0.1), flat(0.1)])
 
 
 def test_the_rule_none_never_stops() -> None:
     """Whatever the others did; and every stop rule that a study may name is known here."""
-    rules = [StopRule(rule=rule, min_comparable=1) for rule in STOP_RULES]
+    rules = [NoStop(), *(kind(min_comparable=1) for kind in StopRule.kinds if kind.stops)]
     for cost in (None, 1.0):
         stopped = {
-            rule.rule: should_stop(rule, 50, 0.9, cost, [flat(0.1, 0.5)] * 9, total=100) for rule in rules
+            rule.kind: should_stop(rule, 50, 0.9, cost, [flat(0.1, 0.5)] * 9, total=100) for rule in rules
         }
         assert stopped == {"median": True, "percentile": True, "successive-halving": True, "none": False}
 
@@ -85,13 +86,13 @@ def test_the_rule_none_never_stops() -> None:
 @pytest.mark.parametrize(
     ("rule", "limit"),
     [
-        (StopRule(rule="median", min_comparable=1), 0.5),
-        (StopRule(rule="percentile", min_comparable=1), 0.3),
-        (StopRule(rule="percentile", percentile=75, min_comparable=1), 0.7),
-        (StopRule(rule="percentile", percentile=10, min_comparable=1), 0.18),
-        (StopRule(rule="successive-halving", min_comparable=1), 0.1 + 0.8 / 3),
-        (StopRule(rule="successive-halving", reduction_factor=2, min_comparable=1), 0.5),
-        (StopRule(rule="successive-halving", reduction_factor=4, min_comparable=1), 0.3),
+        (Median(min_comparable=1), 0.5),
+        (Percentile(min_comparable=1), 0.3),
+        (Percentile(percentile=75, min_comparable=1), 0.7),
+        (Percentile(percentile=10, min_comparable=1), 0.18),
+        (SuccessiveHalving(min_comparable=1), 0.1 + 0.8 / 3),
+        (SuccessiveHalving(reduction_factor=2, min_comparable=1), 0.5),
+        (SuccessiveHalving(reduction_factor=4, min_comparable=1), 0.3),
     ],
 )
 def test_one_objective_keeps_the_share_of_its_rule(rule: StopRule, limit: float) -> None:
@@ -104,7 +105,7 @@ def test_one_objective_keeps_the_share_of_its_rule(rule: StopRule, limit: float)
 def test_a_tie_with_the_quantile_goes_on() -> None:
     """Seven, ten or thirteen others and a third of them: the limit is the third, fourth or fifth error
     itself, though a third is no binary fraction."""
-    rule = StopRule(rule="successive-halving", min_comparable=1)
+    rule = SuccessiveHalving(min_comparable=1)
     for n, place in ((7, 3), (10, 4), (13, 5), (31, 11)):
         others = [flat((i + 1) * 0.03) for i in range(n)]
         assert not should_stop(rule, 50, place * 0.03, None, others)
@@ -113,9 +114,9 @@ def test_a_tie_with_the_quantile_goes_on() -> None:
 
 def test_infinite_errors_of_others_are_sorted_last() -> None:
     """Between a number and infinity the quantile is infinite, and nothing finite is above it."""
-    others = [flat(0.1), Other([(0, math.inf), (100, math.inf)])]
+    others = [flat(0.1), Rival([(0, math.inf), (100, math.inf)])]
     assert not should_stop(MEDIAN, 50, 0.9, None, others)
-    assert should_stop(StopRule(rule="median", min_comparable=1), 50, 0.9, None, [*others, flat(0.1)])
+    assert should_stop(Median(min_comparable=1), 50, 0.9, None, [*others, flat(0.1)])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_successive_halving_judges_at_the_first_rung_of_each_level(
     factor: int, rungs: list[int], judged: list[int]
 ) -> None:
     """Levels at 100/f, 100/f^2, ...; several levels between two rungs are judged once."""
-    rule = StopRule(rule="successive-halving", reduction_factor=factor, min_comparable=1)
+    rule = SuccessiveHalving(reduction_factor=factor, min_comparable=1)
     found = [
         step
         for i, step in enumerate(rungs)
@@ -144,27 +145,25 @@ def test_successive_halving_judges_at_the_first_rung_of_each_level(
 
 def test_successive_halving_without_a_total_judges_at_every_rung() -> None:
     """Without levels there is nothing to wait for; a step of 0 is before every level."""
-    rule = StopRule(rule="successive-halving", min_comparable=1)
+    rule = SuccessiveHalving(min_comparable=1)
     assert should_stop(rule, 85, 0.9, None, [flat(0.1)], earlier=[25, 40])
     assert not should_stop(rule, 85, 0.9, None, [flat(0.1)], earlier=[25, 40], total=100)
     assert not should_stop(rule, 0, 0.9, None, [flat(0.1)], total=100)
 
 
-@pytest.mark.parametrize("rule", [r for r in STOP_RULES if r not in ("none", "successive-halving")])
-def test_the_other_rules_judge_at_every_rung(rule: str) -> None:
+@pytest.mark.parametrize("rule", [Median, Percentile])
+def test_the_other_rules_judge_at_every_rung(rule: type[Median | Percentile]) -> None:
     """Where the trial stood before and how long it is do not matter to them."""
-    stop = StopRule(rule=rule, min_comparable=1)
+    stop = rule(min_comparable=1)
     assert should_stop(stop, 85, 0.9, None, [flat(0.1)], earlier=[25, 40, 84], total=100)
 
 
 def test_first_arrivals_go_on() -> None:
     """The worst of all goes on while fewer than `min_comparable` (5) others have been there."""
-    for rule in STOP_RULES:
+    for kind in StopRule.kinds:
         others = [flat(0.1)] * 4
-        assert not should_stop(StopRule(rule=rule), 50, 0.9, None, others, total=100)
-        assert should_stop(StopRule(rule=rule), 50, 0.9, None, [*others, flat(0.1)], total=100) is (
-            rule != "none"
-        )
+        assert not should_stop(kind(), 50, 0.9, None, others, total=100)
+        assert should_stop(kind(), 50, 0.9, None, [*others, flat(0.1)], total=100) is kind.stops
 
 
 def test_a_nan_of_the_trial_itself_is_refused() -> None:
@@ -233,10 +232,10 @@ def brute_force(share: Fraction, error: float, cost: float, others: list[tuple[f
     ("rule", "share"),
     [
         (MEDIAN, Fraction(1, 2)),
-        (StopRule(rule="percentile", min_comparable=1), Fraction(1, 4)),
-        (StopRule(rule="percentile", percentile=60, min_comparable=1), Fraction(3, 5)),
-        (StopRule(rule="successive-halving", min_comparable=1), Fraction(1, 3)),
-        (StopRule(rule="none", min_comparable=1), Fraction(1)),
+        (Percentile(min_comparable=1), Fraction(1, 4)),
+        (Percentile(percentile=60, min_comparable=1), Fraction(3, 5)),
+        (SuccessiveHalving(min_comparable=1), Fraction(1, 3)),
+        (NoStop(), Fraction(1)),
     ],
 )
 def test_several_objectives_agree_with_the_rule_in_words(rule: StopRule, share: Fraction) -> None:
@@ -247,9 +246,9 @@ def test_several_objectives_agree_with_the_rule_in_words(rule: StopRule, share: 
         error, cost, *rest = (_draw(rng, grid) for _ in range(2 + 2 * rng.randint(1, 25)))
         others = list(zip(rest[::2], rest[1::2], strict=True))
         result = should_stop(rule, 50, error, cost, [flat(e, c) for e, c in others], total=100)
-        assert result == (rule.rule != "none" and brute_force(share, error, cost, others))
+        assert result == (rule.stops and brute_force(share, error, cost, others))
         stopped.append(result)
-    assert rule.rule == "none" or 0.2 < statistics.mean(stopped) < 0.8
+    assert not rule.stops or 0.2 < statistics.mean(stopped) < 0.8
 
 
 def _draw(rng: random.Random, grid: int | None) -> float:

@@ -19,7 +19,8 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
-from reprtune.spec.study import Arm, StopRule
+from reprtune.spec.stop_rules import Median, NoStop, StopRule
+from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain import dropping
@@ -205,20 +206,22 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("rule", ["median", "none"])
-def test_one_objective_is_reported_to_optuna_and_stopped_only_at_rungs(tmp_path: Path, rule: str) -> None:
+@pytest.mark.parametrize("rule", [Median(min_comparable=2), NoStop()])
+def test_one_objective_is_reported_to_optuna_and_stopped_only_at_rungs(
+    tmp_path: Path, rule: StopRule
+) -> None:
     """Some learn nothing and are stopped where the network is whole before its next drop; never with `none`."""
     settings = create(
         tmp_path, base=LEARNING, objectives=("val_error",), slots=12, controls=(), space=RATES,
-        stop=StopRule(rule=rule, min_comparable=2),
+        stop=rule,
     )  # fmt: skip
     study = work(settings)
     stopped = [t for t in study.final() if t.outcome == "stopped"]
-    assert study.pending() == 0 and bool(stopped) is (rule == "median")
+    assert study.pending() == 0 and bool(stopped) is rule.stops
     for trial in stopped:  # the first full cycle is 16 steps, its second drop at 24, later ones every 16
         assert trial.last_step in (24, 40, 56) and trial.history.points[-1].phase == "full"
         assert sent_steps(settings, trial.slot) == [p.step for p in trial.history.points]
-    if rule == "median":
+    if rule.stops:
         assert {t.slot: t.last_step for t in stopped} == should_have_stopped(study.trials)
     for frozen, trial in zip(both_queues(settings)[1].trials(), study.trials, strict=True):
         curve = {p.step: p.val_error for p in trial.history.points} if trial.history else {}
@@ -267,7 +270,5 @@ def test_a_draw_that_breaks_a_rule_is_infeasible_and_drawn_again(tmp_path: Path)
 
 def test_controls_are_never_stopped(tmp_path: Path) -> None:
     """However bad: survivors only would make the comparison a lie."""
-    settings = create(
-        tmp_path, stop=StopRule(rule="median", min_comparable=1), slots=6, control_seeds=(0, 1, 2)
-    )
+    settings = create(tmp_path, stop=Median(min_comparable=1), slots=6, control_seeds=(0, 1, 2))
     assert {t.outcome for t in work(settings).controls} == {"complete"}

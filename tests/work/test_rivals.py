@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
-from reprtune.stopping.rungs import Other
+from reprtune.stopping.curves import Rival
 from reprtune.work.rivals import by_seed
 
 FIRST = ((4, 0.5), (8, 0.4))
@@ -23,7 +23,7 @@ def trial(outcome: str) -> TrialRecord:
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_seed_that_came_to_a_bad_end_is_no_rival_and_those_before_it_stay(outcome: str) -> None:
     """Both of one that runs or ended well; of an attempt whose slot is queued again, nothing: it comes twice."""
-    both = {0: Other(FIRST, 2.0), 1: Other(SECOND, 3.0)}
+    both = {0: Rival(FIRST, 2.0), 1: Rival(SECOND, 3.0)}
     expected = {
         **dict.fromkeys(("running", "complete", "stopped"), both),
         **{name: {0: both[0]} for name in ("diverged", "out-of-memory", "error", "over-budget")},

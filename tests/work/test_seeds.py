@@ -18,9 +18,9 @@ from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_seed
 from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange, IntRange
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import Median
 from reprtune.states.store import StateStore
-from reprtune.stopping.rungs import Other
+from reprtune.stopping.curves import Rival
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain.chain import Chain
@@ -190,7 +190,7 @@ def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are recorded, noted and exported; and it was compared with curves of its own seed."""
-    compared: list[tuple[int, Sequence[Other]]] = []
+    compared: list[tuple[int, Sequence[Rival]]] = []
 
     def stop(_rule: Any, step: int, *_: Any, total: int, **__: Any) -> bool:
         compared.append((step, _[2]))
@@ -198,7 +198,7 @@ def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
 
     monkeypatch.setattr("reprtune.work.attempt.should_stop", stop)
     space = {"training.lr": SPACE["training.lr"]}
-    settings = create(tmp_path, seeds=2, slots=2, controls=(), space=space, stop=StopRule(min_comparable=1))
+    settings = create(tmp_path, seeds=2, slots=2, controls=(), space=space, stop=Median(min_comparable=1))
     study = work(settings)
     first, second = sorted(study.final(), key=lambda t: t.slot)
     assert (first.outcome, second.outcome) == ("complete", "stopped") and second.values is None

@@ -58,7 +58,7 @@ def test_many_at_once_never_take_one_slot_twice(
     if database == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
         url = server.new()
-        storage, spec = new_study(url, slots=40)
+        storage, _ = new_study(url, slots=40)
     else:
         url = f"sqlite:///{tmp_path}/x.db"
         storage, _spec = new_study(tmp_path / "x.db", slots=40)

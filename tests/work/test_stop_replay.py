@@ -28,8 +28,8 @@ from benchmarks.replay import (
     replay,
     true_front,
 )
-from benchmarks.stopping import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
-from reprtune.spec.stop_rule import STOP_RULES, StopRule
+from benchmarks.stop_rules import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
+from reprtune.spec.stop_rules import Median, StopRule
 from reprtune.stopping.pruner import RungPruner
 from reprtune.training.chain.plan import Event, plan, rungs
 
@@ -160,7 +160,7 @@ def test_our_rule_compares_at_rungs_with_all_who_have_passed() -> None:
     """Three trials, one after the other, with a drop at 1 and a rung at 2: 0.4 is the median of {0.4}; 0.5 is
     above it, stopped; 0.45 is the median of {0.4, 0.5} and goes on. Step 3 is no rung: 0.9 there is ignored."""
     runs = [recorded([0.6, e, 0.9, 0.1], [1, 2, 3, 4], at=[2], drops=[1]) for e in (0.4, 0.5, 0.45)]
-    judge = RungJudge(runs, StopRule(min_comparable=1))
+    judge = RungJudge(runs, Median(min_comparable=1))
     ended = replay(runs, [0, 1, 2], judge, n_workers=1)
     assert [(e.run, e.cost, e.complete) for e in ended] == [(0, 4, True), (1, 2, False), (2, 4, True)]
 
@@ -168,7 +168,7 @@ def test_our_rule_compares_at_rungs_with_all_who_have_passed() -> None:
 def test_our_rule_for_several_objectives_spares_the_cheap() -> None:
     """The same errors, but the second trial costs half: it is on the front."""
     runs = [recorded([0.6, e, 0.1], [c, 2 * c, 3 * c], at=[2], drops=[1]) for e, c in ((0.4, 2), (0.5, 1))]
-    rule = StopRule(min_comparable=1)
+    rule = Median(min_comparable=1)
     complete = [
         [e.complete for e in replay(runs, [0, 1], RungJudge(runs, rule, several=several), n_workers=1)]
         for several in (False, True)
@@ -209,12 +209,12 @@ def test_optuna_in_a_pool_of_one_stops_what_optuna_stops(name: str) -> None:
     assert 0 < len(stopped) < 40
 
 
-@pytest.mark.parametrize("rule", STOP_RULES)
+@pytest.mark.parametrize("rule", StopRule.names())
 def test_ours_in_a_pool_of_one_stops_what_the_rung_pruner_stops(rule: str) -> None:
     """Reports before each drop to Optuna, without the one before the first full cycle, come to the same."""
     total = 30 if rule == "successive-halving" else None
     runs, order = saws(60), random.Random(1).sample(range(60), 60)
-    ended = replay(runs, order, RungJudge(runs, StopRule(rule=rule)), n_workers=1)
+    ended = replay(runs, order, RungJudge(runs, StopRule.find(rule)()), n_workers=1)
     stopped = {e.run for e in ended if not e.complete}
     assert stopped == optimised(runs, order, RungPruner(rule, total=total), "marks")
     assert (len(stopped) > 0) is (rule != "none")
@@ -272,7 +272,7 @@ def test_budgets_beyond_all_trials_are_spent_on_further_ones(monkeypatch: pytest
     errors, costs = [0.5] * 9 + [0.1], [9, 11] + [10] * 8
     runs = [recorded([e, e], [1, c]) for e, c in zip(errors, costs, strict=True)]
     judge = StopsAt(dict.fromkeys(range(1, 10), 0))
-    monkeypatch.setattr("benchmarks.stopping.judge", lambda *_: judge)
+    monkeypatch.setattr("benchmarks.stop_rules.judge", lambda *_: judge)
     found = outcome(runs, [*range(10), 9], "ours", several=False, n_workers=1)
     assert BUDGETS == (0.1, 0.2, 0.3, 0.4)
     assert found.regret == pytest.approx([0.4, 0.4, 0.0, 0.0])

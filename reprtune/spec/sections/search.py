@@ -14,7 +14,7 @@ from reprtune.spec.parts.places import short_path
 from reprtune.spec.rules import at_least, at_most, one_of
 from reprtune.spec.sections.section import MAX_SEEDS, Retime, Section
 from reprtune.spec.space import Range
-from reprtune.spec.stop_rule import StopRule
+from reprtune.spec.stop_rules import Median, StopRule
 from reprtune.spec.trial import TrialSpec
 
 SAMPLERS = {
@@ -35,7 +35,7 @@ class Search(Section):
         space: path of the trial specification -> range.
         objectives: one or several of `OBJECTIVES`, all minimised; over several seeds, their means.
         sampler: a name of `SAMPLERS`. seed: of the sampler; the trials' own seeds begin at `base.seed`.
-        stop: the early-stopping rule.
+        stop: the early-stopping rule; also its name alone.
         slots: how many trials it has, exactly.
         seeds: how many seeds a trial is trained with, one after another: `base.seed`, the next, and so on; the
             rungs of one seed are compared with those of the same seed.
@@ -50,7 +50,7 @@ class Search(Section):
     space: Mapping[str, Range] = field(default_factory=dict)
     objectives: tuple[str, ...] = (ERROR, COST)  # type: ignore[misc]  # chosen here
     sampler: str = "tpe"
-    stop: StopRule = field(default_factory=StopRule)  # type: ignore[misc]  # chosen here
+    stop: StopRule = field(default_factory=Median)  # type: ignore[misc]  # chosen here
     slots: int = 32
     seeds: int = 1
     max_seconds: float | None = None
@@ -59,6 +59,7 @@ class Search(Section):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "space", with_full_paths(self.space))
+        object.__setattr__(self, "stop", StopRule.read(self.stop, "stop"))
         super().__post_init__()
 
     def check(self) -> None:
@@ -87,11 +88,11 @@ class Search(Section):
     def _check_stop(self) -> None:
         """A rule would stop the best trials of an objective that it does not weigh."""
         unweighed = [name for name in self.objectives if name not in (ERROR, COST)]
-        if unweighed and self.stop.rule != "none":
+        if unweighed and self.stop.stops:
             raise SpecError(
-                f"stop.rule {self.stop.rule!r} weighs {ERROR} at rungs and the planned {COST}, but not "
+                f"stop = {self.stop.kind} weighs {ERROR} at rungs and the planned {COST}, but not "
                 f"{', '.join(unweighed)}.",
-                "Set stop.rule to none.",
+                "Set stop to none.",
             )
 
     def check_in(self, base: TrialSpec) -> None:
@@ -113,7 +114,7 @@ class Search(Section):
     @property
     def stops_early(self) -> bool:
         """Does a rule judge trials at their rungs? They are told apart by their errors there."""
-        return self.stop.rule != "none" and ERROR in self.objectives
+        return self.stop.stops and ERROR in self.objectives
 
     @property
     def is_limited(self) -> bool:

@@ -14,7 +14,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS
 from reprtune.spec.rules import at_least
-from reprtune.spec.stop_rule import StopRule
+from reprtune.spec.stop_rules import NoStop, StopRule
 from reprtune.spec.trial import TrialSpec
 
 REPEATS_FROM = 1_000_000  # seeds from here on are for settings that a search has drawn before
@@ -39,7 +39,7 @@ class Section:
     is_drawn: ClassVar[bool] = False
     measures_test: ClassVar[bool] = False
     objectives: ClassVar[tuple[str, ...]] = OF_ARMS
-    stop: ClassVar[StopRule] = StopRule(rule="none")
+    stop: ClassVar[StopRule] = NoStop()
     name: str
 
     def __post_init__(self) -> None:

@@ -191,7 +191,8 @@ def _describe(
     params: dict[str, Any] = {"objectives": ", ".join(study.objectives)}
     if (search := study.search) is not None:
         params |= {"sampler": search.sampler, "slots": search.slots, "seed": search.seed}
-        params |= {f"stop.{option}": value for option, value in to_plain(search.stop).items()}
+        params |= {"stop.rule": search.stop.kind}
+        params |= {f"stop.{name}": value for name, value in search.stop.options().items()}
     tags = {
         "reprtune.study": study.name,
         "reprtune.digest": digest,

@@ -1,7 +1,7 @@
 """Does a stop rule find as good a network for less? Real curves, replayed under our rules and Optuna's.
 
-    python -m benchmarks.stopping record --n 220 --lines curves.jsonl    # about 50 minutes on one core
-    python -m benchmarks.stopping replay --orders 200 --processes 2      # the tables of docs/stopping.md
+    python -m benchmarks.stop_rules record --n 220 --lines curves.jsonl    # about 50 minutes on one core
+    python -m benchmarks.stop_rules replay --orders 200 --processes 2      # the tables of docs/stopping.md
 
 `record` trains every trial to its end and writes the curves to a small file in `benchmarks/data`, which is
 there already: `replay` needs no training. A pool of four workers takes the trials in shuffled orders, the same
@@ -40,20 +40,20 @@ from benchmarks.replay import (
     replay,
     true_front,
 )
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule, SuccessiveHalving
 
 BUDGETS = (0.1, 0.2, 0.3, 0.4)
 Job = tuple[str, str, bool]  # set, rule, several objectives?
 SUPPLY = 12  # so many times the trials are there after the first time
-RULES = {
-    "none": StopRule(rule="none"),
-    "median": StopRule(rule="median"),
-    "percentile 25": StopRule(rule="percentile"),
-    "percentile 10": StopRule(rule="percentile", percentile=10),
-    "percentile 75": StopRule(rule="percentile", percentile=75),
-    "successive-halving 2": StopRule(rule="successive-halving", reduction_factor=2),
-    "successive-halving 3": StopRule(rule="successive-halving"),
-    "successive-halving 4": StopRule(rule="successive-halving", reduction_factor=4),
+RULES: dict[str, StopRule] = {
+    "none": NoStop(),
+    "median": Median(),
+    "percentile 25": Percentile(),
+    "percentile 10": Percentile(percentile=10),
+    "percentile 75": Percentile(percentile=75),
+    "successive-halving 2": SuccessiveHalving(reduction_factor=2),
+    "successive-halving 3": SuccessiveHalving(),
+    "successive-halving 4": SuccessiveHalving(reduction_factor=4),
 }
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "MedianPruner": optuna.pruners.MedianPruner,
