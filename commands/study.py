@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands.confirm import confirm
+from commands.extend import extend, repair
 from commands.launching import launch
 from commands.options import (
     Seconds,
@@ -136,6 +137,8 @@ study.add_command(
     )
 )
 study.add_command(confirm)
+study.add_command(extend)
+study.add_command(repair)
 
 
 @study.command(

@@ -39,7 +39,7 @@ def test_half_as_long() -> None:
     assert (changes["method.schedule.s1"], changes["method.schedule.s2"]) == ("10ep", "5ep")
     same = {f.name for f in dataclasses.fields(StudySpec)} - {"base", "space", "controls"}
     assert all(getattr(half, name) == getattr(STUDY, name) for name in same)
-    assert half.controls[0] == STUDY.controls[0]
+    assert half.controls[0] == STUDY.arms[0]
 
 
 def test_counted_in_steps() -> None:

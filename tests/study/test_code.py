@@ -84,7 +84,7 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(identity, "source_digest", spy)
     averaging = Arm(name="averaging", changes={"method": "averaging"})
-    spec = with_fields(STUDY, controls=(*STUDY.controls, averaging))
+    spec = with_fields(STUDY, controls=(*STUDY.arms, averaging))
     for trial in dry_trials(spec).values():
         Chain(trial, LOADED_DATA)
     modules = code.code_here(spec)["modules"]

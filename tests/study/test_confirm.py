@@ -16,21 +16,25 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot, slot_key, trial_spec
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.spec.edit import changed
+from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import IntRange
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
 from reprtune.study.confirm import fresh_seeds, plan_confirmation, prepare_confirmation
 from reprtune.study.export import slot_network
 from reprtune.study.queueing import refill
+from reprtune.study.sections.confirmation import next_work
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher
-from reprtune.work.queue import confirmation_queue
+from reprtune.work.queue import queues
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
 from tests.flat import with_attempts, with_fields
+from tests.stored import record
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, page, read, work
 
@@ -67,19 +71,26 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 def test_fresh_seeds_follow_the_largest_one_used() -> None:
     """Of the search's own and the controls'; more of them begin with the same."""
-    assert fresh_seeds(STUDY, 3) == (2, 3, 4)
-    assert fresh_seeds(STUDY, 5)[:3] == (2, 3, 4)
-    assert fresh_seeds(with_fields(STUDY, control_seeds=(9, 1)), 2) == (10, 11)
-    assert fresh_seeds(with_fields(STUDY, seeds=6), 2) == (6, 7)
-    assert fresh_seeds(with_fields(STUDY, controls=(), control_seeds=(50,)), 1) == (1,)
+    assert fresh_seeds(record(STUDY), 3) == (2, 3, 4)
+    assert fresh_seeds(record(STUDY), 5)[:3] == (2, 3, 4)
+    assert fresh_seeds(record(with_fields(STUDY, control_seeds=(9, 1))), 2) == (10, 11)
+    assert fresh_seeds(record(with_fields(STUDY, seeds=6)), 2) == (6, 7)
+    assert fresh_seeds(record(with_fields(STUDY, controls=())), 1) == (1,)
+    confirmed = STUDY.with_section(Confirmation(seeds=(2, 8)))
+    assert fresh_seeds(record(confirmed), 2) == (9, 10)
 
 
 def test_all_controls_and_the_leaders_get_every_seed() -> None:
     """Three leaders and five seeds unless it is said otherwise, seed by seed."""
-    plan = plan_confirmation(searched(0.4, 0.1, 0.3, 0.2))
+    record = searched(0.4, 0.1, 0.3, 0.2)
+    plan = plan_confirmation(record)
     assert list(plan.arms) == ["standard", "paper", "random-drop", "slot-1", "slot-3", "slot-2"]
-    assert plan.seeds == (3, 4, 5, 6, 7) and len(plan.slots) == 30
-    assert [slot["seed"] for slot in plan.slots[:7]] == [3] * 6 + [4]
+    assert plan.seeds == (3, 4, 5, 6, 7) and plan.n_runs == 30
+    cells = list(next_work(plan.section, record))
+    assert [(cell.arm, cell.seed) for cell in cells[:7]] == [
+        *((arm, 3) for arm in plan.arms),
+        ("standard", 4),
+    ]
 
 
 def test_settings_are_those_of_the_slot() -> None:
@@ -88,7 +99,7 @@ def test_settings_are_those_of_the_slot() -> None:
     plan = plan_confirmation(record, top=1, n_seeds=1)
     spec = changed(record.spec.base, {**plan.arms["slot-0"], "seed": 3})
     assert spec == replace(record.spec.trial(record.trials[0].params), seed=3)
-    assert plan.arms["paper"] == dict(record.spec.controls[1].changes)
+    assert plan.arms["paper"] == dict(record.spec.arms[1].changes)
 
 
 def test_slots_can_be_named_beside_the_leaders() -> None:
@@ -148,11 +159,11 @@ def test_an_unfinished_study_is_refused(tmp_path: Path) -> None:
     """With what is left and how to go on; nothing is queued."""
     record = searched(0.1, 0.2)
     trials = tuple(replace(t, outcome="running") if t.slot == 1 else t for t in record.trials)
-    with pytest.raises(StudyError, match=r"1 of 2 slots of the search and 0 of 9 controls are left") as error:
+    with pytest.raises(StudyError, match=r"unfinished: 1 of 2 slots of search are left") as error:
         plan_confirmation(with_attempts(record, trials=trials))
     assert "study resume synthetic" in str(error.value.hint)
     storage = open_storage(create(tmp_path).storage_url)
-    with pytest.raises(StudyError, match="4 of 4 slots of the search and 4 of 4 controls"):
+    with pytest.raises(StudyError, match="4 of 4 slots of controls and 4 of 4 slots of search are left"):
         prepare_confirmation(storage, STUDY.name)
     assert {s.study_name for s in storage.get_all_studies()} == {"tiny", "tiny.controls"}
     storage.engine.dispose()
@@ -170,7 +181,7 @@ def test_a_search_without_a_complete_trial() -> None:
     record = searched(0.1)
     record = with_attempts(record, trials=tuple(replace(t, outcome="diverged") for t in record.trials))
     assert list(plan_confirmation(record).arms) == ["standard", "paper", "random-drop"]
-    without = with_attempts(record, spec=replace(record.spec, controls=()), controls=())
+    without = replace(record, spec=with_fields(record.spec, controls=()))
     with pytest.raises(StudyError, match="nothing to confirm"):
         plan_confirmation(without)
 
@@ -236,7 +247,7 @@ def test_queueing_again_changes_nothing_and_extends(tmp_path: Path) -> None:
     work(settings)
     storage = open_storage(settings.storage_url)
     first = prepare_confirmation(storage, STUDY.name, top=1, n_seeds=1)
-    assert (first.n_new, len(first.slots)) == (3, 3)
+    assert (first.n_new, first.n_runs) == (3, 3)
     assert [prepare_confirmation(storage, STUDY.name).n_new for _ in range(2)] == [0, 0]
     assert prepare_confirmation(storage, STUDY.name, n_seeds=2).n_new == 3
     assert prepare_confirmation(storage, STUDY.name, top=2).n_new == 2
@@ -250,9 +261,8 @@ def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path:
     settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
     work(settings)
     storage = open_storage(settings.storage_url)
-    spec = stored.read_study(storage, STUDY.name).spec
     prepare_confirmation(storage, STUDY.name, top=1, n_seeds=1)
-    queue = confirmation_queue(storage, spec)
+    queue = queues(StudyView(storage, STUDY.name))[-1]
     prepare_confirmation(storage, STUDY.name, n_seeds=2)
     assert queue.pending() == 6
     late = queue.trials()[5]
@@ -264,7 +274,7 @@ def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path:
 def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """States of beginnings go when nothing of either is left, whoever asks."""
+    """It works on it, and states of beginnings go when nothing of it is left, whoever asks."""
     monkeypatch.setattr("reprtune.work.launch.Shipper", NoShipper)
     settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
     work(settings)
@@ -274,10 +284,13 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     store, name = StateStore(settings.states), "ab" + "1" * 62
     store.put(name, b"x")
     store.note(read(settings).digest, "beginning", [name])
-    run = Launcher(settings, STUDY.name, 1, None, page, str, lambda *_: None, lambda _: None).run
-    assert run().pending == 0 and store.has(name)
-    confirm_on(settings)
-    assert run().pending == 0 and not store.has(name)
+
+    def run(n_trials: int | None) -> int:
+        rest = (page, str, lambda *_: None, lambda _: None)
+        return Launcher(settings, STUDY.name, 1, n_trials, *rest).run().pending
+
+    assert run(1) == 2 and store.has(name)
+    assert run(None) == 0 and not store.has(name)
 
 
 class NoShipper:
@@ -309,23 +322,20 @@ def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:
 
 
 def test_queueing_that_was_interrupted_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in the middle of it: the slots that are missing are added, with their own numbers."""
+    """Killed when the section was stored and nothing of it queued: whoever works on the study queues all of it."""
     settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
     work(settings)
     storage = open_storage(settings.storage_url)
-    enqueue, left = optuna.Study.enqueue_trial, [2]
 
-    def break_off(study: optuna.Study, *args: Any, **options: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        enqueue(study, *args, **options)
+    def break_off(*_: Any) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(optuna.Study, "enqueue_trial", break_off)
+        patch.setattr("reprtune.study.queueing.enqueue", break_off)
         with pytest.raises(KeyboardInterrupt):
             prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2)
-    assert prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2).n_new == 4
+    assert numbers(storage) == [] and refill(StudyView(storage, STUDY.name)) == 6
+    assert prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2).n_new == 0
     assert numbers(storage) == list(range(6))
     storage.engine.dispose()
 
