@@ -53,7 +53,7 @@ class Augment:
         return cls("crop" in words, "flip" in words, cutout if "cutout" in words else 0)
 
     def stored_shape(self, n: int, size: tuple[int, int], channels: int) -> tuple[int, int, int, int]:
-        """Of the stored pictures of n images: mirror images after them, and with crops their black border."""
+        """The shape of the stored pictures of n images: mirror images after them, and with crops their black border."""
         border = 2 * PAD if self.crop else 0
         return (1 + self.flip) * n, size[0] + border, size[1] + border, channels
 

@@ -67,7 +67,7 @@ class Folder:
 
     @property
     def n_bytes(self) -> int:
-        """Of all images, decoded."""
+        """Bytes of all images, decoded."""
         return int(np.prod(self.listing.files.shape, dtype=np.int64))
 
     @property
@@ -84,7 +84,7 @@ class Folder:
         return in_ram and self.n_bytes + self._stored_bytes(augment) <= resident_limit(device)
 
     def _stored_bytes(self, augment: str) -> int:
-        """Of the pictures of all training images, at most."""
+        """Bytes of the pictures of all training images, at most."""
         channels, *size = self.shape
         kind = Augment.of(augment, 0, (size[0], size[1]))
         return math.prod(kind.stored_shape(self.listing.n_train, (size[0], size[1]), channels))

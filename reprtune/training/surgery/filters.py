@@ -243,7 +243,7 @@ class _Walk:
         return isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
 
     def costs(self) -> Iterator[MixingCost]:
-        """Of every node: by the channels that it joins where these are known, else as one number."""
+        """The cost of every node that mixes channels: by the channels that it joins where these are known, else as one number."""
         for node in self.graph.nodes:
             if n := macs(node):
                 out_owner, in_owner = self.mixing.get(node, (NOBODY, NOBODY))
