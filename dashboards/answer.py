@@ -13,7 +13,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
 from reprtune.analysis.front import front, point
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 
@@ -46,9 +46,9 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
 
 
 def _unfinished(record: StudyRecord) -> str:
-    done = sum(t.outcome in FINAL for t in deciding(record.trials).values())
+    done = sum(t.outcome.is_final for t in deciding(record.trials).values())
     cells = len(record.spec.control_cells())
-    controls = sum(t.outcome in FINAL for t in deciding(record.controls).values())
+    controls = sum(t.outcome.is_final for t in deciding(record.controls).values())
     if done >= record.spec.slots and controls >= cells:
         return ""
     return (

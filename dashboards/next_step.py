@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dashboards.units import count
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.front import best
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,4 +79,4 @@ def _after(record: StudyRecord) -> Progress:
 
 
 def _done(trials: Sequence[TrialRecord]) -> int:
-    return sum(t.outcome in FINAL for t in deciding(trials).values())
+    return sum(t.outcome.is_final for t in deciding(trials).values())

@@ -16,7 +16,8 @@ from reprtune.history import History
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.leaders import leader_arm, rank
 from reprtune.record.measures import at_the_end
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.outcomes import Outcome
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
@@ -55,9 +56,7 @@ def status(study: StudyRecord) -> str:
     """Counts, who is working, the best so far."""
     spec = study.spec
     n_controls = len(spec.control_cells())
-    done_controls = sum(
-        OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
-    )
+    done_controls = sum(t.outcome.is_final for t in study.controls)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
     search = f"{len(study.final())} of {spec.slots} slots of the search and " if spec.slots else ""
     lines = [f"{spec.name}: {search}{done_controls} of {n_controls} controls are finished"]
@@ -176,10 +175,20 @@ def best_numbers(study: StudyRecord) -> dict[str, Any]:
     return {} if best is None else {"best_slot": slot_name(best), f"best_{ERROR}": (best.values or {})[ERROR]}
 
 
+ADVICE = {"diverged": "a lower training.lr may help", "out-of-memory": "lower training.batch_size"}
+
+
+def meaning(outcome: str) -> str:
+    """What became of one trial on its own, and what a person may do about it."""
+    if outcome == "interrupted":  # no slot is queued again
+        return "stopped; the same command goes on from here"
+    return "; ".join(filter(None, (Outcome(outcome).words, ADVICE.get(outcome))))
+
+
 def trial_result(result: Mapping[str, Any]) -> str:
     """What one trial on its own came to (see training.single.train_one)."""
     rows = [
-        ("outcome", f"{result['outcome']}: {result['meaning']}"),
+        ("outcome", f"{result['outcome']}: {meaning(result['outcome'])}"),
         ("validation error", _measured(result)),
         ("cost", f"{result[COST]:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
         ("state", str(result["state"] or "none: nothing was trained yet")),

@@ -9,7 +9,8 @@ from typing import Any
 from dashboards.terminal import best_trial, setting, table
 from dashboards.units import duration, percent, significant
 from reprtune.analysis.pace import attempts, find_pace, share_done, speed
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.outcomes import counted
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
@@ -26,16 +27,13 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
     """
     pace = find_pace(study)
     best = best_trial(study)
-    counts = dict.fromkeys(OUTCOMES, 0)
-    for trial in attempts(study):
-        counts[trial.outcome] += 1
     failed = [t for t in attempts(study) if t.result.get("error")]
     return {
         "name": study.spec.name,
         "time": round(now, 3),
         "finished": pace.finished,
         "slots": pace.total,
-        "attempts": {outcome: n for outcome, n in counts.items() if n},
+        "attempts": counted(trial.outcome for trial in attempts(study)),
         "running": [_worker_facts(trial, study.spec.seeds, now) for trial in _running(study)],
         "best": None if best is None else _best_facts(best),
         "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",

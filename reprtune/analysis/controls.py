@@ -24,6 +24,7 @@ from scipy import integrate, stats
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.front import best
 from reprtune.record.measures import at_the_end
+from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
@@ -135,14 +136,14 @@ def _summary(
     errors = _errors(trials, None)
     numbers = [e.value for e in errors]
     outcomes = [t.outcome for t in trials]
-    n_open = sum(o in ("waiting", "running") for o in outcomes)
+    n_open = sum(o.is_open for o in outcomes)
     any_diverged = any(t.outcome == "diverged" for t in (*trials, *base))
     compare = arm != BASELINE
     return ArmSummary(
         arm=arm,
         n=len(errors),
-        n_diverged=outcomes.count("diverged"),
-        n_failed=len(outcomes) - len(errors) - outcomes.count("diverged") - n_open,
+        n_diverged=outcomes.count(Outcome.DIVERGED),
+        n_failed=len(outcomes) - len(errors) - outcomes.count(Outcome.DIVERGED) - n_open,
         n_open=n_open,
         errors=errors,
         mean=statistics.fmean(numbers) if numbers else None,

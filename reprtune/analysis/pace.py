@@ -19,7 +19,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 
 MIN_TIMED = 3
 LEVEL = 0.9
@@ -54,10 +54,10 @@ def find_pace(study: StudyRecord) -> Pace:
     """The pace of a study as it is stored now."""
     total = study.spec.slots + len(study.spec.control_cells())
     total += len({trial.slot for trial in study.confirmation})
-    used = {(part, t.slot) for part, trials in _parts(study).items() for t in trials if t.outcome in FINAL}
+    used = {(part, t.slot) for part, trials in _parts(study).items() for t in trials if t.outcome.is_final}
     running = [t for t in attempts(study) if t.outcome == "running"]
     known = Pace(finished=len(used), total=total, running=len(running))
-    trained = [t for t in attempts(study) if t.outcome in FINAL and t.outcome != "over-budget"]
+    trained = [t for t in attempts(study) if t.outcome.is_final and t.outcome != "over-budget"]
     times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known

@@ -26,12 +26,11 @@ import numpy as np
 
 from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import best, front
-from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
 from reprtune.stopping.rungs import Other, error_at, should_stop
 
 T = TypeVar("T")
-COMPARED = ("complete", "stopped", "running")
 MAX_REPLAYED = 150  # trials of each kind that are judged again: a judgement looks at all others
 
 
@@ -139,14 +138,13 @@ class _Field:
 
 def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
     run = next((r for r in trial.runs if r.seed == seed), None)
-    if run is None or trial.outcome in ("infeasible", "duplicate", "waiting"):
+    if run is None or not trial.outcome.is_trained:
         return
     times = {p.step: p.time for p in run.history.points} if run.history else {}
     cost = math.nan if run.planned_gflops is None else run.planned_gflops
     ended = math.inf if trial.ended is None else trial.ended
-    is_compared = trial.outcome in COMPARED or (
-        trial.outcome in FINAL and seed != trial.seed
-    )  # as Rivals does
+    fate = trial.outcome
+    is_compared = fate.is_comparable or (fate.is_final and seed != trial.seed)  # as Rivals does
     rest = (trial.started or -math.inf, ended, float(is_compared), cost)
     for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
         yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from reprtune.errors import StudyError, did_you_mean
-from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.trial import TrialSpec
 
@@ -39,7 +39,7 @@ def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
     """The attempt that used each slot up, or else its last one."""
     found: dict[str, TrialRecord] = {}
     attempts = (*study.trials, *study.controls, *study.confirmation)
-    for trial in sorted(attempts, key=lambda t: (t.outcome in FINAL, t.number)):
+    for trial in sorted(attempts, key=lambda t: (t.outcome.is_final, t.number)):
         found[slot_name(trial)] = trial
     return found
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from reprtune.errors import SpecError, StudyError, did_you_mean
 from reprtune.record.checks import check_study, check_trial, damaged, numbers, shown
 from reprtune.record.database import experimental_allowed
 from reprtune.record.optuna_private.queueing import enqueue
 from reprtune.record.optuna_private.reading import read_frozen
+from reprtune.record.outcomes import Outcome, read_outcome
 from reprtune.record.pack import unpack
-from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec import objectives
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.objectives import OBJECTIVES, OF_CONTROLS
@@ -333,16 +334,6 @@ def _curve(rungs: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
     return tuple((int(step), float(error)) for step, error in rungs.get("points", []))
 
 
-def outcome(trial: FrozenTrial) -> str:
+def outcome(trial: FrozenTrial) -> Outcome:
     """What became of an attempt: the worker's word where it had the last one, else Optuna's state."""
-    plain = {
-        TrialState.WAITING: "waiting",
-        TrialState.RUNNING: "running",
-        TrialState.COMPLETE: "complete",
-    }
-    if trial.state in plain:
-        return plain[trial.state]
-    said = trial.user_attrs.get("result", {}).get("outcome")
-    if said in OUTCOMES and OUTCOMES[said][0] == trial.state.name:
-        return str(said)
-    return "lost" if trial.state == TrialState.FAIL else "stopped"
+    return read_outcome(trial.state.name, trial.user_attrs.get("result", {}).get("outcome"))

@@ -20,7 +20,7 @@ from reprtune.errors import SpecError, StudyError
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.locks import database_lock
 from reprtune.record.measures import at_the_end
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.storage import queue_confirmation, read_study
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import ERROR
@@ -133,7 +133,7 @@ def _check_study(study: StudyRecord) -> None:
     name, spec = study.spec.name, study.spec
     if study.pending():
         search, controls = (
-            n - len({t.slot for t in trials if t.outcome in FINAL})
+            n - len({t.slot for t in trials if t.outcome.is_final})
             for n, trials in ((spec.slots, study.trials), (len(spec.control_cells()), study.controls))
         )
         raise StudyError(
@@ -151,7 +151,7 @@ def _check_study(study: StudyRecord) -> None:
 def _named(study: StudyRecord, name: str) -> TrialRecord:
     """The complete trial at a slot of the search."""
     number = name.removeprefix("search-")
-    found = [t for t in study.trials if number.isdecimal() and t.slot == int(number) and t.outcome in FINAL]
+    found = [t for t in study.trials if number.isdecimal() and t.slot == int(number) and t.outcome.is_final]
     if not found:
         raise StudyError(
             f"{study.spec.name!r} has no slot {name!r} in its search.",

@@ -28,12 +28,6 @@ from reprtune.training.device_faults import check_computes, fault, faults_in_wor
 from reprtune.training.live import Interrupted
 from reprtune.training.run import Materials, Run
 
-MEANINGS = {
-    "complete": "trained to the end",
-    "interrupted": "stopped; the same command goes on from here",
-    "diverged": "the loss became infinite or not a number; a lower training.lr may help",
-    "out-of-memory": "the device had too little memory; lower training.batch_size",
-}
 WAIT_SECONDS = 0.2
 
 
@@ -71,7 +65,7 @@ def train_one(
             outcome = trial.attempt(stop, observe, test=test)
         if trial.run is not None and outcome == "complete":
             finish(trial.run)
-        return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
+        return {"outcome": outcome, **trial.account()}
 
 
 class _Trial:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
 from reprtune.record.database import retried
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
 from reprtune.spec.objectives import ERROR, OF_CONTROLS
@@ -331,7 +331,7 @@ class Attempt:
         return {**story, "rungs": self._seeded(story["rungs"])}
 
     def _tell(self, outcome: str) -> None:
-        state = TrialState[OUTCOMES[outcome][0]]
+        state = TrialState[Outcome(outcome).state]
         values = self._values() if state == TrialState.COMPLETE else None
         try:
             retried(lambda: self.study.tell(self.trial, values, state=state))

@@ -23,7 +23,6 @@ from reprtune.errors import StudyError
 from reprtune.record.database import experimental_allowed
 from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.cached import TrialCache
-from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import SEED_PREFIX, confirmation_name, controls_name, outcome
 from reprtune.spec.edit import changed
 from reprtune.spec.older import as_today
@@ -134,7 +133,7 @@ class Queue:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
         if not self.is_search:
             return optuna.Trial(self.study(), trial_id)
-        redraws = sum(t.user_attrs["slot"] == slot and outcome(t) == "infeasible" for t in trials)
+        redraws = sum(t.user_attrs["slot"] == slot and outcome(t).is_redrawn for t in trials)
         with experimental_allowed():
             trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), trial_id)
             suggest = trial._suggest  # noqa: SLF001 - what Study.ask does
@@ -244,7 +243,7 @@ class Queue:
                     study.add_trial(self._given_up(slot, self._whole(attempts[-1])))
                     continue
                 last = self._whole(attempts[-1]) if attempts else None
-                keep = last is not None and outcome(last) != "infeasible"
+                keep = last is not None and not outcome(last).is_redrawn
                 params = dict(last.params) if last is not None and keep else {}
                 attrs = self._slot_attrs(slot, last, keep) | {"attempt": len(attempts)}
                 study.enqueue_trial(params, user_attrs=attrs)
@@ -283,7 +282,7 @@ class Queue:
 
 def _holds_slot(trial: FrozenTrial) -> bool:
     """Does the attempt use its slot up, or may it still do so?"""
-    return OUTCOMES[outcome(trial)][1]
+    return outcome(trial).holds_slot
 
 
 def _ended(trial: FrozenTrial) -> float:

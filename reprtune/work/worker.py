@@ -17,6 +17,7 @@ from functools import partial
 from reprtune.errors import ReprtuneError, StorageError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
+from reprtune.record.outcomes import Outcome
 from reprtune.record.storage import read_header
 from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
@@ -223,7 +224,7 @@ class Worker:
         self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:
-        if attempt.outcome in ("infeasible", "interrupted", "lost"):
+        if attempt.outcome is not None and not Outcome(attempt.outcome).holds_slot:
             self.tickets.give_back()
             retried(attempt.queue.requeue)
             return

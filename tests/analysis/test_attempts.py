@@ -10,7 +10,7 @@ from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent, s
 from reprtune.analysis.front import best, front, front_ranks
 from reprtune.analysis.tables import CONTROL_COLUMNS, control_rows, trial_columns, trial_rows
 from reprtune.record.measures import at_the_end, last_measure
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from tests.factories import RESNET, make_spec, make_study, make_trial
 
 BOTH = ("val_error", "train_gflops")
@@ -31,7 +31,7 @@ def test_the_attempt_that_used_a_slot_up_decides_it():
 def test_only_complete_trials_have_an_end():
     """A stopped trial's last error is not an error at the end."""
     spec = make_spec()
-    for outcome in OUTCOMES:
+    for outcome in Outcome:
         trial = make_trial(spec, 0, outcome)
         assert (at_the_end(trial, "val_error") is not None) is (outcome == "complete")
     stopped = make_trial(spec, 0, "stopped")
