@@ -13,6 +13,7 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import percent
 from reprtune.analysis.attempts import deciding
+from reprtune.record.labels import NUMBER, SLOT
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
@@ -145,7 +146,7 @@ def words(info: HistoryInfo) -> Words:
 def _table(info: HistoryInfo) -> Table:
     return Table(
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
-        header=("slot", "attempt", "outcome", "validation error"),
+        header=(SLOT, NUMBER, "outcome", "validation error"),
         rows=tuple(
             (str(p.slot), str(p.number), p.outcome, percent(p.error) if p.error is not None else "")
             for p in info.trials

@@ -125,7 +125,7 @@ def _add(fig: go.Figure, blocks: Sequence[Block], outcome: Outcome, size: float)
 
 
 def _what(b: Block) -> str:
-    return f"slot {theme.text(b.slot)}, {b.outcome}" if b.n == 1 else f"{b.n} attempts, {b.outcome}"
+    return f"{theme.text(b.slot)}, {b.outcome}" if b.n == 1 else f"{b.n} attempts, {b.outcome}"
 
 
 def _unit(length: float) -> tuple[float, str]:

@@ -32,9 +32,10 @@ from scipy import stats
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import BASELINE, LEVEL, MIN_PAIRS, Difference, SeedValue, chance_error, paired
-from reprtune.record.leaders import leader_arm, leader_slot, rank
+from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
+from reprtune.record.ranking import best_first
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
 
@@ -234,7 +235,7 @@ def _chosen(record: StudyRecord) -> dict[str, TrialRecord | None]:
     arms = {str(t.arm) for t in record.confirmation}
     slots = {slot for arm in arms if (slot := leader_slot(arm)) is not None}
     trials = deciding(t for t in record.trials if t.slot in slots)
-    leaders = {leader_arm(t.slot): t for t in sorted(trials.values(), key=rank)}
+    leaders = {leader_arm(t.slot): t for t in best_first(trials.values(), record.spec.compared)}
     return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.controls if arm.name in arms)}
 
 

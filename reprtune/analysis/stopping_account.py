@@ -5,7 +5,7 @@
     moment   when the stopped trial was judged: its end
     known    the others' rungs that had been trained by that moment
     place    1 + how many of the comparable have a smaller error at that step
-    gap      e(s) of the stopped trial minus e(s) of the trial that is the best in the end; like the rule itself
+    gap      e(s) of the stopped trial minus e(s) of the study's best trial in the end; like the rule itself
              it sees a straight line between the best's rungs, which need not be at s: an estimate
 
 Two replays of the rule on complete trials. *Then*: at each rung, with what was known at that time; they went
@@ -25,7 +25,8 @@ from typing import TypeVar
 import numpy as np
 
 from reprtune.analysis.attempts import seconds_spent
-from reprtune.analysis.front import best, front
+from reprtune.analysis.front import front
+from reprtune.record.ranking import best
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
 from reprtune.stopping.rungs import Other, error_at, should_stop
@@ -153,7 +154,7 @@ def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
 def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
     fields = {seed: _Field(record, seed) for seed in _seeds(record)}
-    lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
+    lead, on_front = best(record), {t.number for t in front(record.trials, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
     asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
     rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)

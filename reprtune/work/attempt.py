@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
 from reprtune.record.database import retried
+from reprtune.record.labels import label
 from reprtune.record.outcomes import Outcome
 from reprtune.record.storage import outcome as outcome_of
 from reprtune.record.storage import seed_attr, stored_seeds
@@ -88,9 +89,7 @@ class Attempt:
 
     @property
     def title(self) -> str:
-        return (
-            f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.trial.user_attrs['seed']}"
-        )
+        return label(self.slot, self.arm, self.trial.user_attrs.get("seed", 0))
 
     @property
     def shown_error(self) -> float | None:
