@@ -207,7 +207,7 @@ def trial_result(result: Mapping[str, Any]) -> str:
     rows = [
         ("outcome", f"{result['outcome']}: {meaning(result['outcome'])}"),
         ("validation error", _measured(result)),
-        ("cost", f"{result[COST]:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
+        ("cost", f"{value(COST, result[COST])}, {result['seconds']:.1f} s on {result['device']}"),
         ("state", str(result["state"] or "none: nothing was trained yet")),
     ]
     if "network" in result:
