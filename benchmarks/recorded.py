@@ -21,8 +21,8 @@ from optuna.storages._rdb import models
 from sqlalchemy import insert
 
 from reprtune.history import Drop, History, Point, Restore
+from reprtune.record.outcomes import Outcome
 from reprtune.record.pack import pack
-from reprtune.record.schema import OUTCOMES
 from reprtune.record.storage import ATTRIBUTE, SECTION, STUDY, section_study
 from reprtune.spec.codec import canonical_json, digest
 from reprtune.spec.duration import Duration
@@ -46,14 +46,14 @@ ARMS = (
     Arm(name="standard", changes={"method": "standard"}),
     Arm(name="paper", changes={"method": "repr"}),
 )
-ENDS = (
-    ("complete", 58),
-    ("stopped", 34),
-    ("diverged", 3),
-    ("error", 1),
-    ("interrupted", 2),
-    ("lost", 1),
-    ("infeasible", 1),
+ENDS = (  # outcome, how often, epochs until then
+    ("complete", 58, EPOCHS),
+    ("stopped", 34, EPOCHS),
+    ("diverged", 3, 12),
+    ("error", 1, 7),
+    ("interrupted", 2, 31),
+    ("lost", 1, EPOCHS),
+    ("infeasible", 1, EPOCHS),
 )
 N_WORKERS = 16
 Row = dict[str, Any]
@@ -97,11 +97,11 @@ def _study(storage: RDBStorage, name: str, n_objectives: int, attribute: Row) ->
 
 
 def _search(spec: StudySpec, n: int, rng: random.Random) -> Iterator[Row]:
-    outcomes, weights = zip(*ENDS, strict=True)
+    outcomes, weights, _ = zip(*ENDS, strict=True)
     number = 0
     for slot in range(n):
         outcome = rng.choices(outcomes, weights)[0]
-        tries = [outcome] if OUTCOMES[outcome][1] else [outcome, "complete"]
+        tries = [outcome] if Outcome(outcome).holds_slot else [outcome, "complete"]
         for end in tries:
             yield _trial(number, slot, end, _draw(spec, rng), rng)
             number += 1
@@ -136,7 +136,7 @@ def _trial(number: int, slot: int, outcome: str, params: Row, rng: random.Random
         "criterion": "ortho",
         **params,
     }
-    until = {"complete": EPOCHS, "error": 7, "diverged": 12, "interrupted": 31}.get(outcome, EPOCHS)
+    until = next(epochs for end, _, epochs in ENDS if end == outcome)
     begun = START + 130.0 * turn + 3.0 * worker + rng.random()
     history = _history(full, rng, until, outcome, begun)
     last = history.points[-1]
@@ -163,7 +163,7 @@ def _trial(number: int, slot: int, outcome: str, params: Row, rng: random.Random
     values = [last.val_error, last.gflops] if outcome == "complete" else []
     values = values[: 1 if not params else 2]
     return {
-        "number": number, "state": OUTCOMES[outcome][0], "params": params, "attrs": attrs, "values": values,
+        "number": number, "state": Outcome(outcome).state, "params": params, "attrs": attrs, "values": values,
         "began": begun, "ended": begun + (last.seconds if outcome != "infeasible" else 0.01),
     }  # fmt: skip
 

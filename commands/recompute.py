@@ -30,8 +30,7 @@ def ended_slots(ctx: click.Context) -> Iterable[str]:
     where = {place: ctx.params.get(place) for place in ("runs_dir", "storage")}
     with contextlib.suppress(ReprtuneError):
         slots = by_name(read_stored(ctx.params.get("name") or "", where))
-        ended = ("complete", "stopped", "diverged", "over-budget")
-        return [name for name, trial in slots.items() if trial.outcome in ended]
+        return [name for name, trial in slots.items() if trial.outcome.is_recomputed]
     return []
 
 

@@ -55,7 +55,7 @@ def train(
 
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
-    from dashboards.terminal import TrialProgress, trial_result
+    from dashboards.terminal import TrialProgress, meaning, trial_result
     from reprtune.training.chain.chain import Chain
     from reprtune.training.chain.train_one import train_one
     from reprtune.training.export.network import check_folder, files, from_chain, write
@@ -70,6 +70,7 @@ def train(
         check_folder(Path(export), force=force)
     with contextlib.closing(TrialProgress()) as progress:
         result = train_one(spec, settings, progress, test=test, finish=keep)
+    result["meaning"] = meaning(result["outcome"])
     if export is not None and result["outcome"] == "complete":
         result["network"] = export
     click.echo(to_json(result) if as_json else trial_result(result))

@@ -30,7 +30,7 @@ def slot_names(ctx: click.Context) -> Iterable[str]:
         slots = by_name(read_stored(ctx.params.get("name") or "", where))
     except ReprtuneError:
         return []
-    found = [name for name, trial in slots.items() if trial.outcome in ("complete", "stopped")]
+    found = [name for name, trial in slots.items() if trial.outcome.is_exported]
     seeds = [f"{t.slot}-s{run.seed}" for t in slots.values() for run in t.runs if t.earlier]
     return [*found, *seeds]
 

@@ -13,7 +13,8 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
 from reprtune.analysis.front import front, point
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.labels import slot_label
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 
@@ -46,9 +47,9 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
 
 
 def _unfinished(record: StudyRecord) -> str:
-    done = sum(t.outcome in FINAL for t in deciding(record.trials).values())
+    done = sum(t.is_final for t in deciding(record.trials).values())
     cells = len(record.spec.arm_cells())
-    controls = sum(t.outcome in FINAL for t in deciding(record.controls).values())
+    controls = sum(t.is_final for t in deciding(record.controls).values())
     if done >= record.spec.slots and controls >= cells:
         return ""
     return (
@@ -70,15 +71,22 @@ def _cut_short(record: StudyRecord) -> str:
 def _best(best: BestOfSearch, *, confirmed: bool) -> str:
     seeds = "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
     how = "Selected" if confirmed else f"Not confirmed: {seeds}, selected"
+    aside, where = "", ""
+    if best.measure == ERROR:
+        aside, where = f" (accuracy {percent(1 - best.value)})", " on the same validation part"
+    elif best.val_error is not None:
+        aside = f" ({percent(best.val_error)} validation error)"
     return (
-        f"Best of the search: {percent(best.val_error)} validation error "
-        f"(accuracy {percent(1 - best.val_error)}), slot {best.slot} with {settings(best.params)}. "
-        f"{how} among {count(best.k, 'complete trial')} on the same validation part."
+        f"Best of the search: {value(best.measure, best.value)} {OBJECTIVES[best.measure].title}{aside}, "
+        f"{slot_label(best.slot)} with {settings(best.params)}. "
+        f"{how} among {count(best.k, 'complete trial')}{where}."
     )
 
 
 def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
     standard = next((a for a in arms if a.arm == BASELINE and a.mean is not None), None)
+    if best.val_error is None:
+        return ""
     if standard is None or best.to_standard is None or standard.mean is None:
         return "No run of the standard arm is complete, so there is nothing to hold the search against."
     spread = f" ± {100 * standard.sd:.2f} % (mean ± sd over" if standard.sd is not None else " % (over"
@@ -87,7 +95,7 @@ def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
         f"of the search lies {100 * abs(best.to_standard):.2f} percentage points "
         f"{'below' if best.to_standard < 0 else 'above'} that mean."
     )
-    if best.to_standard >= 0:
+    if best.to_standard >= 0 or best.measure != ERROR:
         return text
     if best.luck is None:
         return text + " One seed gives no spread, so chance cannot be told from gain."
@@ -142,7 +150,7 @@ def _arm(arm: ArmSummary) -> str:
 def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) -> str:
     n = record.facts.get("n_val")
     own = ""
-    if best is not None and n:
+    if best is not None and best.val_error is not None and n:
         error = math.sqrt(best.val_error * (1 - best.val_error) / n)
         own = f" With {n:,} validation images, an error of that size has a standard error of {100 * error:.2f} points."
     if confirmed:

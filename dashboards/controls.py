@@ -18,6 +18,7 @@ from reprtune.analysis.controls import (
     arm_summaries,
     best_of_search,
 )
+from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Controls"
@@ -51,11 +52,11 @@ def figure(info: ControlsInfo) -> go.Figure:
 
 def _add_errors(fig: go.Figure, info: ControlsInfo) -> None:
     add_errors(fig, [Errors(a.arm, a.errors, a.mean) for a in info.arms])
-    if info.best:
+    if info.best and info.best.val_error is not None:
         fig.add_scatter(
             x=[100 * info.best.val_error], y=[SEARCH], mode="markers", name=f"not confirmed, {_seeds(info.best)}",
             marker={"symbol": "circle-open-dot", "size": 12, "color": theme.VERMILLION, "line": {"width": 2}},
-            hovertext=[f"slot {info.best.slot}: {percent(info.best.val_error)}"], hoverinfo="text",
+            hovertext=[f"{slot_label(info.best.slot)}: {percent(info.best.val_error)}"], hoverinfo="text",
             row=1, col=1,
         )  # fmt: skip
 
@@ -93,13 +94,13 @@ def _table(info: ControlsInfo) -> Table:
         )
         for a in info.arms
     ]  # fmt: skip
-    if info.best:
+    if info.best and info.best.val_error is not None:
         b = info.best
         to_standard = points(b.to_standard) if b.to_standard is not None else ""
         rows.append(
             (
-                f"{SEARCH} (slot {b.slot}), not confirmed, {_seeds(b)}, selected on the same validation part",
-                "1", "0", "0", "0", percent(b.val_error), _factor(b.cost_factor), "",
+                f"{SEARCH} ({slot_label(b.slot)}), not confirmed, {_seeds(b)}, selected on the same validation part",
+                "1", "0", "0", "0", percent(b.val_error) if b.val_error is not None else "", _factor(b.cost_factor), "",
                 f"{to_standard} (not paired)" if to_standard else "", "",
             )
         )  # fmt: skip

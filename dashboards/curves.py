@@ -14,9 +14,11 @@ from dashboards.page import Table, Words
 from dashboards.units import count, percent
 from reprtune.analysis.attempts import sub_phases
 from reprtune.analysis.controls import BASELINE
-from reprtune.analysis.front import best, front
+from reprtune.analysis.front import front
 from reprtune.analysis.stopping_account import spread
 from reprtune.history import History
+from reprtune.record.labels import trial_label
+from reprtune.record.ranking import best
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 
 TITLE = "Learning curves"
@@ -66,7 +68,7 @@ class CurvesInfo:
 
 
 def info(record: StudyRecord) -> CurvesInfo:
-    lead = best(record.trials)
+    lead = best(record)
     on_front = {t.number for t in front(record.trials, record.spec.compared)}
     roles = {id(t): _role(t, lead, on_front) for t in (*record.trials, *record.controls)}
     everything = [t for t in (*record.trials, *record.controls) if any(_begun(run) for run in t.runs)]
@@ -89,7 +91,7 @@ def _chosen(trials: list[TrialRecord], roles: Mapping[int, str]) -> list[TrialRe
 
 def _of(trial: TrialRecord, role: str) -> list[Curve]:
     """A curve for each seed it has begun."""
-    name = f"slot {trial.slot}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
+    name = trial_label(trial)
     found = []
     for run in trial.runs:
         if run.history is not None and run.history.points:

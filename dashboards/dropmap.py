@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import significant
-from reprtune.analysis.front import best, front_ranks
+from reprtune.analysis.front import front_ranks
 from reprtune.history import History
+from reprtune.record.labels import trial_label
+from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Dropped filters"
@@ -59,17 +61,13 @@ class DropMapInfo:
 
 
 def info(record: StudyRecord) -> DropMapInfo:
-    lead, ranked = best(record.trials), front_ranks(record.trials, record.spec.compared)
+    lead, ranked = best(record), front_ranks(record.trials, record.spec.compared)
     chosen = [t for t in (*record.trials, *record.controls) if t.history and t.history.drops]
     far = len(record.trials)
     order = {id(t): (t is not lead, t.arm is not None, ranked.get(t.number, far), t.number) for t in chosen}
     chosen.sort(key=lambda t: order[id(t)])
     return DropMapInfo(
-        maps=tuple(
-            drop_map(t.history, f"slot {t.slot}" if t.arm is None else f"{t.arm}, seed {t.seed}")
-            for t in chosen[:MAX_MAPS]
-            if t.history
-        ),
+        maps=tuple(drop_map(t.history, trial_label(t)) for t in chosen[:MAX_MAPS] if t.history),
         n_with_drops=len(chosen),
     )
 

@@ -11,8 +11,9 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
 from dashboards.units import cost, count, duration, percent, points
-from reprtune.analysis.front import best
 from reprtune.analysis.stopping_account import Account, Stopped, account, spread
+from reprtune.record.labels import NUMBER, SLOT, slot_label
+from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Early stopping: what it saved, what it may have cost"
@@ -38,10 +39,10 @@ class StoppingInfo:
 
 
 def info(record: StudyRecord) -> StoppingInfo:
-    found, lead = account(record), best(record.trials)
+    found, lead = account(record), best(record)
     per = found.steps_per_epoch
     marks = [
-        Mark(label=f"slot {t.slot}", epoch=step / per, error=error)
+        Mark(label=slot_label(t.slot), epoch=step / per, error=error)
         for t in spread(record.complete(), MAX_DRAWN // 2)
         for step, error in t.rungs
     ]
@@ -49,7 +50,7 @@ def info(record: StudyRecord) -> StoppingInfo:
     return StoppingInfo(
         account=found,
         complete=tuple(marks),
-        best=tuple(Mark(label=f"slot {lead.slot}", epoch=s / per, error=e) for s, e in own if lead),
+        best=tuple(Mark(label=slot_label(lead.slot), epoch=s / per, error=e) for s, e in own if lead),
     )
 
 
@@ -64,7 +65,7 @@ def figure(info: StoppingInfo) -> go.Figure:
     _add(fig, info.complete, "complete, at their rungs", {"color": theme.SKY, "size": 5, "opacity": 0.6})
     per = info.account.steps_per_epoch
     stopped = [
-        Mark(label=f"slot {s.slot}", epoch=s.step / per, error=s.error)
+        Mark(label=slot_label(s.slot), epoch=s.step / per, error=s.error)
         for s in spread(info.account.stopped, MAX_DRAWN)
     ]
     look = {"symbol": "triangle-down-open", "color": theme.ORANGE, "size": 9, "line": {"width": 2}}
@@ -178,14 +179,14 @@ def _table(a: Account) -> Table:
     return Table(
         caption="Stopped trials; the place is by error among those known then, the gap to the later best, "
         "which between its rungs is a straight line",
-        header=("slot", "seed", "epoch", "error", "place", "of", "gap, points", "saved cost", "saved time", "again"),
+        header=(SLOT, NUMBER, "seed", "epoch", "error", "place", "of", "gap, points", "saved cost", "saved time", "again"),
         rows=tuple(_row(s, a.steps_per_epoch) for s in a.stopped),
     )  # fmt: skip
 
 
 def _row(s: Stopped, per_epoch: int) -> tuple[str, ...]:
     return (
-        str(s.slot), str(s.seed), f"{s.step / per_epoch:g}", percent(s.error), str(s.place),
+        str(s.slot), str(s.number), str(s.seed), f"{s.step / per_epoch:g}", percent(s.error), str(s.place),
         str(s.n_comparable + 1), "" if s.gap is None else points(s.gap),
         "" if s.saved_gflops is None else cost(s.saved_gflops),
         "" if s.saved_seconds is None else duration(s.saved_seconds),

@@ -13,7 +13,9 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import percent
 from reprtune.analysis.attempts import deciding
-from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord
+from reprtune.record.labels import NUMBER, SLOT
+from reprtune.record.outcomes import Outcome
+from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Course of the search"
@@ -45,7 +47,9 @@ class HistoryInfo:
 
 
 def info(record: StudyRecord) -> HistoryInfo:
-    deciders = tuple(t for t in deciding(record.trials).values() if t.outcome in (*FINAL, "running"))
+    deciders = tuple(
+        t for t in deciding(record.trials).values() if t.outcome.is_final or t.outcome == "running"
+    )
     points = trial_points(record, deciders)
     return HistoryInfo(
         trials=points,
@@ -79,7 +83,7 @@ def figure(info: HistoryInfo) -> go.Figure:
                 mode="lines", line={"shape": "hv", "color": theme.GREEN, "width": 2},
                 name="lowest so far (complete)", legendgroup="lowest", showlegend=row == 1, hoverinfo="skip", row=row, col=1,
             )  # fmt: skip
-        for outcome in OUTCOMES:
+        for outcome in Outcome:
             points = [p for p in info.trials if p.outcome == outcome and p.slot in slots]
             if points:
                 _add(fig, points, objective, scale, top, row, outcome not in shown)
@@ -92,7 +96,7 @@ def figure(info: HistoryInfo) -> go.Figure:
 
 def _value(point: TrialPoint, objective: str) -> float | None:
     """Diverged and failed trials have no value worth drawing."""
-    return point.values.get(objective) if point.outcome in ("complete", "stopped", "running") else None
+    return point.values.get(objective) if Outcome(point.outcome).is_comparable else None
 
 
 def _add(
@@ -104,7 +108,7 @@ def _add(
     row: int,
     legend: bool,
 ) -> None:
-    outcome = points[0].outcome
+    outcome = Outcome(points[0].outcome)
     values = [_value(p, objective) for p in points]
     fig.add_scatter(
         x=[p.slot for p in points],
@@ -114,10 +118,10 @@ def _add(
         legendgroup=outcome,
         showlegend=legend,
         marker={
-            "symbol": theme.OUTCOME_SYMBOLS.get(outcome, "circle"),
-            "color": theme.OUTCOME_COLOURS[outcome],
+            "symbol": outcome.symbol,
+            "color": theme.COLOURS[outcome.colour],
             "size": 9,
-            "line": {"width": 2 if "open" in theme.OUTCOME_SYMBOLS.get(outcome, "") else 0},
+            "line": {"width": 2 if "open" in outcome.symbol else 0},
         },
         hovertext=[p.hover for p in points],
         hoverinfo="text",
@@ -142,7 +146,7 @@ def words(info: HistoryInfo) -> Words:
 def _table(info: HistoryInfo) -> Table:
     return Table(
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
-        header=("slot", "attempt", "outcome", "validation error"),
+        header=(SLOT, NUMBER, "outcome", "validation error"),
         rows=tuple(
             (str(p.slot), str(p.number), p.outcome, percent(p.error) if p.error is not None else "")
             for p in info.trials

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from dashboards.units import count
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.front import best
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.leaders import ranked
+from reprtune.record.ranking import best
+from reprtune.record.schema import StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,24 +60,24 @@ def _cannot_be_confirmed(record: StudyRecord) -> str:
     """Why `study confirm` would refuse; empty where it would not."""
     if record.facts.get("n_test") == 0:
         return "its data have no test images"
-    if not record.spec.arms and best(record.trials) is None:
+    if not record.spec.arms and not ranked(record):
         return "no trial of the search is complete and there are no controls"
     return ""
 
 
 def _after(record: StudyRecord) -> Progress:
-    state, lead = "Finished, and tested on fresh seeds", best(record.trials)
+    state, lead = "Finished, and tested on fresh seeds", best(record)
     if lead is None:
         return Progress(state=state, step="read the page of the confirmation.")
     return Progress(
         state=state,
         step=(
-            "read the page of the confirmation. A trial's network can be taken out, as here that of the "
-            "search's lowest validation error:"
+            "read the page of the confirmation. A trial's network can be taken out, as here that of the best of "
+            "the search:"
         ),
         command=f"python cli.py trial export {record.spec.name} {lead.slot}",
     )
 
 
 def _done(trials: Sequence[TrialRecord]) -> int:
-    return sum(t.outcome in FINAL for t in deciding(trials).values())
+    return sum(t.outcome.is_final for t in deciding(trials).values())

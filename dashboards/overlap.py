@@ -12,9 +12,11 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import count, significant
-from reprtune.analysis.front import best, front
+from reprtune.analysis.front import front
 from reprtune.analysis.stopping_account import spread
 from reprtune.history import Drop, History, Restore
+from reprtune.record.labels import trial_label
+from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
@@ -68,7 +70,7 @@ class OverlapInfo:
 
 def info(record: StudyRecord) -> OverlapInfo:
     everything = [t for t in (*record.trials, *record.controls) if _measured(t)]
-    lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
+    lead, on_front = best(record), {t.number for t in front(record.trials, record.spec.compared)}
     first = [t for t in everything if t.arm is None and t.number in on_front]
     first.sort(key=lambda t: (lead is None or t.number != lead.number, t.number))
     first = first[: MAX_TRIALS // 2]
@@ -89,10 +91,9 @@ def _measured(trial: TrialRecord) -> bool:
 
 def _course(record: StudyRecord, trial: TrialRecord) -> Course:
     assert trial.history is not None
-    label = f"slot {trial.slot}" if trial.arm is None else f"{trial.arm}, seed {trial.seed}"
     criterion = _criterion(record, trial)
     return Course(
-        label=label,
+        label=trial_label(trial),
         criterion=criterion,
         family=_family(criterion),
         readings=_readings(trial.history),

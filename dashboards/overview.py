@@ -15,18 +15,13 @@ from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
 from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
-from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.outcomes import Outcome, counted
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Question and answer so far"
 NOT_BEGUN = "not queued"
-ORDER = (
-    *FINAL,
-    *(o for o in OUTCOMES if o not in (*FINAL, "running", "waiting")),
-    "running",
-    "waiting",
-    NOT_BEGUN,
-)
+ORDER = sorted(Outcome, key=lambda o: (not o.is_final, o.is_open, o == "waiting"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +75,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         control_slots=cells,
         search=_by_outcome(record.trials, spec.slots),
         controls=_by_outcome(record.controls, cells),
-        attempts=record.counts(),
+        attempts=_plain(record.counts()),
         seconds_spent=seconds_spent(everything),
         seconds_alone=seconds_alone(record.trials) + seconds_alone(record.controls),
         created=record.created,
@@ -98,10 +93,16 @@ def _plan(record: StudyRecord) -> str:
 
 
 def _by_outcome(trials: Sequence[TrialRecord], slots: int) -> dict[str, int]:
-    outcomes = [t.outcome for t in deciding(trials).values()]
-    counts = {name: outcomes.count(name) for name in OUTCOMES if name in outcomes}
-    missing = slots - len(outcomes)
-    return {**counts, **({NOT_BEGUN: missing} if missing > 0 else {})}
+    deciders = deciding(trials)
+    missing = slots - len(deciders)
+    return {
+        **_plain(counted(t.outcome for t in deciders.values())),
+        **({NOT_BEGUN: missing} if missing > 0 else {}),
+    }
+
+
+def _plain(counts: Mapping[Outcome, int]) -> dict[str, int]:
+    return {str(outcome): n for outcome, n in counts.items()}
 
 
 def _range_text(values: Sequence[Any] | None, ends: Sequence[Any]) -> str:
@@ -115,11 +116,11 @@ def figure(info: OverviewInfo) -> go.Figure:
     rows = {"search": info.search, "controls": info.controls}
     rows = {name: counts for name, counts in rows.items() if counts}
     fig = theme.figure(90 + 60 * len(rows))
-    for outcome in ORDER:
+    looks = {str(o): (theme.COLOURS[o.colour], o.pattern) for o in ORDER} | {NOT_BEGUN: (theme.FAINT, "")}
+    for outcome, (colour, pattern) in looks.items():
         if not any(outcome in counts for counts in rows.values()):
             continue
         numbers = [counts.get(outcome, 0) for counts in rows.values()]
-        colour = theme.OUTCOME_COLOURS.get(outcome, theme.FAINT)
         fig.add_bar(
             y=list(rows),
             x=numbers,
@@ -127,7 +128,7 @@ def figure(info: OverviewInfo) -> go.Figure:
             orientation="h",
             marker={
                 "color": colour,
-                "pattern": {"shape": _pattern(outcome), "fillmode": "overlay"},
+                "pattern": {"shape": pattern, "fillmode": "overlay"},
             },
             text=[str(n) if n else "" for n in numbers],
             textposition="inside",
@@ -142,15 +143,9 @@ def figure(info: OverviewInfo) -> go.Figure:
     return fig
 
 
-def _pattern(outcome: str) -> str:
-    """Colour alone does not tell two of the eleven apart."""
-    return {"error": "/", "interrupted": "/", "lost": "x", "duplicate": ".", "infeasible": "\\"}.get(
-        outcome, ""
-    )
-
-
 def words(info: OverviewInfo) -> Words:
-    done, held = (sum(n for o, n in counts.items() if o in FINAL) for counts in (info.search, info.controls))
+    final = {str(o) for o in Outcome if o.is_final}
+    done, held = (sum(n for o, n in counts.items() if o in final) for counts in (info.search, info.controls))
     facts = [
         ("What would change our mind", info.decision),
         ("Planned", info.plan),
@@ -166,7 +161,7 @@ def words(info: OverviewInfo) -> Words:
         ("Created", f"{moment(info.created)}, reprtune {info.version}, digest {info.digest[:12]}"),
         ("Code", info.code),
     ]
-    rows = [(o, str(n), OUTCOMES[o][2], "yes" if OUTCOMES[o][1] else "no") for o, n in info.attempts.items()]
+    rows = [_meaning(Outcome(name), n) for name, n in info.attempts.items()]
     return Words(
         state=info.progress.state,
         lead=(info.question, *info.answer),
@@ -186,6 +181,10 @@ def words(info: OverviewInfo) -> Words:
         ),
         picture="Slots of the search and of the controls by outcome",
     )
+
+
+def _meaning(outcome: Outcome, n: int) -> tuple[str, ...]:
+    return str(outcome), str(n), outcome.words, "yes" if outcome.holds_slot else "no"
 
 
 def _cost(info: OverviewInfo) -> str:

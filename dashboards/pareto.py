@@ -14,6 +14,7 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, listed, percent, settings, value
 from reprtune.analysis.front import Hypervolume, hypervolume, knee
+from reprtune.record.labels import NUMBER, SLOT, slot_label
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
@@ -196,7 +197,9 @@ def _facts(info: ParetoInfo) -> tuple[tuple[str, str], ...]:
         )
         facts.append(("Hypervolume", text))
     if info.knee is not None:
-        facts.append(("Knee", f"slot {info.knee}: farthest below the line between the front's two ends"))
+        facts.append(
+            ("Knee", f"{slot_label(info.knee)}: farthest below the line between the front's two ends")
+        )
     return tuple(facts)
 
 
@@ -209,7 +212,7 @@ def _table(info: ParetoInfo) -> Table:
     spread = any(ERROR in p.sds for p in info.front)
     rows = [
         (
-            str(p.slot), percent(1 - p.values[ERROR]),
+            str(p.slot), str(p.number), percent(1 - p.values[ERROR]),
             *((f"{100 * p.sds[ERROR]:.2f}" if ERROR in p.sds else "", str(p.n_seeds)) if spread else ()),
             *(value(name, p.values[name]) for name in info.others),
             "knee" if p.slot == info.knee else "", settings(p.params),
@@ -219,7 +222,7 @@ def _table(info: ParetoInfo) -> Table:
     return Table(
         caption="Trials on the front, most accurate first",
         header=(
-            "slot", "accuracy", *(("sd over seeds, points", "seeds") if spread else ()),
+            SLOT, NUMBER, "accuracy", *(("sd over seeds, points", "seeds") if spread else ()),
             *(OBJECTIVES[name].title for name in info.others), "place", "settings",
         ),
         rows=tuple(rows),

@@ -10,6 +10,7 @@ from typing import Any
 from dashboards import theme
 from dashboards.units import percent, scale, settings, value
 from reprtune.analysis.front import front_ranks
+from reprtune.record.labels import label
 from reprtune.record.measures import last_measure, seed_spread
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
@@ -42,7 +43,7 @@ class TrialPoint:
 
     @property
     def label(self) -> str:
-        return f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.seed}"
+        return label(self.slot, self.arm, self.seed)
 
     @property
     def hover(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+from reprtune.record.labels import trial_label
 from reprtune.record.links import run_url
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import slot_key
@@ -27,8 +28,7 @@ def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
         if trial.started is None:
             continue
         address = run_url(mlflow, str(experiment["id"]), f"{record.instance}/{slot_key(trial)}")
+        found[trial_label(trial)] = address
         if trial.arm is None:
-            found |= {str(trial.slot): address, f"slot {trial.slot}": address}
-        else:
-            found[f"{trial.arm}, seed {trial.seed}"] = address
+            found[str(trial.slot)] = address
     return found

@@ -15,6 +15,7 @@ from dashboards.panels import GAP, panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, percent, value_text
 from reprtune.analysis.trends import MIN_CURVE, MIN_LEVEL, Trend, trends
+from reprtune.record.labels import NUMBER, SLOT
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, Range
@@ -211,10 +212,11 @@ def _table(info: SlicesInfo) -> Table:
     ordered = sorted(info.trials, key=lambda p: (p.error is None, p.error, p.number))
     return Table(
         caption="The ten complete trials with the lowest error; all are in trials.csv",
-        header=("slot", *info.params, "validation error"),
+        header=(SLOT, NUMBER, *info.params, "validation error"),
         rows=tuple(
             (
                 str(p.slot),
+                str(p.number),
                 *(value_text(p.params.get(name, "")) for name in info.params),
                 percent(p.error) if p.error is not None else "",
             )

@@ -11,16 +11,22 @@ from typing import Any, Protocol
 
 from dashboards.codes import created_with, mixed
 from dashboards.next_step import progress
+from dashboards.units import value
 from dashboards.versions import outdated
 from reprtune.history import History
 from reprtune.record.codes import of_study, other_code
-from reprtune.record.leaders import leader_arm, rank
+from reprtune.record.labels import NUMBER, SLOT, trial_label
+from reprtune.record.leaders import leader_arm
 from reprtune.record.measures import at_the_end
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.outcomes import Outcome
+from reprtune.record.ranking import best, best_first, order
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
+
+UNKNOWN = "\N{EM DASH}"
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
@@ -32,16 +38,16 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
 
 
 def percent(error: float | None) -> str:
-    return "-" if error is None else f"{100 * error:.2f} %"
+    return UNKNOWN if error is None else f"{100 * error:.2f} %"
 
 
 def flat(plain: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """(path, value) of every field of a specification."""
-    for key, value in plain.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{prefix}{key}.")
+    for key, inner in plain.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from flat(inner, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", str(value)
+            yield f"{prefix}{key}", str(inner)
 
 
 def setting(trial: TrialRecord) -> str:
@@ -55,9 +61,7 @@ def status(study: StudyRecord) -> str:
     """Counts, who is working, the best so far."""
     spec = study.spec
     n_controls = len(spec.arm_cells())
-    done_controls = sum(
-        OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
-    )
+    done_controls = sum(t.is_final for t in study.controls)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
     search = f"{len(study.final())} of {spec.slots} slots of the search and " if spec.slots else ""
     lines = [f"{spec.name}: {search}{done_controls} of {n_controls} controls are finished"]
@@ -77,9 +81,9 @@ def status(study: StudyRecord) -> str:
     ]
     failed = [t for t in everything if t.result.get("error")]
     lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-3:]]
-    if (best := best_trial(study)) and best.values:
-        lines.append(f"  best:     {percent(best.values[ERROR])} validation error, slot {best.slot} "
-                     f"({setting(best)}); {_how_sure(study, best)}")  # fmt: skip
+    if found := best(study):
+        lines.append(f"  best:     {best_value(best_numbers(study))}, {trial_label(found)} ({NUMBER} {found.number}; "
+                     f"{setting(found)}); {_how_sure(study, found)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
     if said := mixed(study):
@@ -172,17 +176,39 @@ def listed_numbers(
 
 
 def best_numbers(study: StudyRecord) -> dict[str, Any]:
-    """The best trial so far, or nothing."""
-    best = best_trial(study)
-    return {} if best is None else {"best_slot": slot_name(best), f"best_{ERROR}": (best.values or {})[ERROR]}
+    """The best trial so far and the number it is the best in, or nothing."""
+    found, measure = best(study), order(study.spec)[0]
+    if found is None:
+        return {}
+    return {
+        "best_slot": slot_name(found),
+        "best_optuna_trial": found.number,
+        f"best_{measure}": at_the_end(found, measure),
+    }
+
+
+def best_value(numbers: Mapping[str, Any], prefix: str = "best_") -> str:
+    """What the best trial is the best in, with its unit, out of such numbers."""
+    name = next(name for name in OBJECTIVES if f"{prefix}{name}" in numbers)
+    return f"{value(name, numbers[f'{prefix}{name}'])} {OBJECTIVES[name].title}"
+
+
+ADVICE = {"diverged": "a lower training.lr may help", "out-of-memory": "lower training.batch_size"}
+
+
+def meaning(outcome: str) -> str:
+    """What became of one trial on its own, and what a person may do about it."""
+    if outcome == "interrupted":  # no slot is queued again
+        return "stopped; the same command goes on from here"
+    return "; ".join(filter(None, (Outcome(outcome).words, ADVICE.get(outcome))))
 
 
 def trial_result(result: Mapping[str, Any]) -> str:
     """What one trial on its own came to (see training.single.train_one)."""
     rows = [
-        ("outcome", f"{result['outcome']}: {result['meaning']}"),
+        ("outcome", f"{result['outcome']}: {meaning(result['outcome'])}"),
         ("validation error", _measured(result)),
-        ("cost", f"{result[COST]:.1f} GFLOP, {result['seconds']:.1f} s on {result['device']}"),
+        ("cost", f"{value(COST, result[COST])}, {result['seconds']:.1f} s on {result['device']}"),
         ("state", str(result["state"] or "none: nothing was trained yet")),
     ]
     if "network" in result:
@@ -208,11 +234,6 @@ def _measured(result: Mapping[str, Any]) -> str:
     return f"{percent(result[ERROR])} after {result['steps']} steps"
 
 
-def best_trial(study: StudyRecord) -> TrialRecord | None:
-    complete = [t for t in study.complete() if t.values and ERROR in t.values]
-    return min(complete, key=rank, default=None)
-
-
 def show(study: StudyRecord, n_trials: int = 10) -> str:
     """The question, the specification that is stored, and the best trials."""
     spec = study.spec
@@ -221,8 +242,8 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
         for path, value in flat(to_plain(spec))
         if path not in ("question", "decision", "cost")
     ]
-    complete = sorted(study.complete(), key=rank)
-    trials = [(t.slot, *(_cell(t, name) for name in spec.compared), setting(t)) for t in complete[:n_trials]]
+    ranked = best_first(study.trials, order(spec))[:n_trials]
+    trials = [(t.slot, t.number, *(_cell(t, name) for name in spec.compared), setting(t)) for t in ranked]
     parts = [
         f"{spec.name}   digest {study.digest[:16]}   reprtune {study.version}",
         f"Question: {spec.question}",
@@ -235,13 +256,15 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
     ]
     if trials:
         columns = (OBJECTIVES[name].column for name in spec.compared)
-        parts.append(table(trials, ("slot", *columns, "setting")))
+        parts.append(table(trials, (SLOT, NUMBER, *columns, "setting")))
     return "\n\n".join(parts)
 
 
 def _cell(trial: TrialRecord, name: str) -> str:
     number, objective = at_the_end(trial, name), OBJECTIVES[name]
-    return percent(number) if number is None or objective.is_fraction else f"{number:{objective.cell}}"
+    if number is None:
+        return UNKNOWN
+    return percent(number) if objective.is_fraction else f"{number:{objective.cell}}"
 
 
 class Happening(Protocol):
@@ -257,7 +280,7 @@ class Happening(Protocol):
 
 
 class StudyProgress:
-    """Live on a terminal, one plain line per finished slot otherwise; both on stderr."""
+    """TrialNetworks on a terminal, one plain line per finished slot otherwise; both on stderr."""
 
     def __init__(self, done: int, total: int) -> None:
         from tqdm import tqdm

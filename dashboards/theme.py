@@ -19,28 +19,10 @@ FAINT = "rgba(138,138,138,0.22)"
 CLEAR = "rgba(0,0,0,0)"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY)
 SYMBOLS = ("diamond", "square", "star", "hexagon", "cross", "pentagon")
-OUTCOME_COLOURS = {
-    "complete": BLUE,
-    "stopped": ORANGE,
-    "diverged": VERMILLION,
-    "infeasible": GREY,
-    "out-of-memory": PURPLE,
-    "error": PURPLE,
-    "over-budget": GREY,
-    "interrupted": GREY,
-    "lost": GREY,
-    "duplicate": GREY,
-    "running": GREEN,
-    "waiting": SKY,
-}
-OUTCOME_SYMBOLS = {
-    "complete": "circle",
-    "stopped": "triangle-down-open",
-    "diverged": "x",
-    "out-of-memory": "cross",
-    "error": "cross",
-    "running": "circle-open",
-}
+COLOURS = {  # by the names that outcomes have them by
+    "blue": BLUE, "orange": ORANGE, "green": GREEN, "purple": PURPLE, "sky": SKY, "vermillion": VERMILLION,
+    "grey": GREY,
+}  # fmt: skip
 
 TEMPLATE = go.layout.Template(
     layout={

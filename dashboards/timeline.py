@@ -12,7 +12,8 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import count, duration, moment
 from reprtune.analysis.timeline import Busy, Span, timeline
-from reprtune.record.schema import OUTCOMES, StudyRecord
+from reprtune.record.outcomes import Outcome
+from reprtune.record.schema import StudyRecord
 
 TITLE = "Workers over time"
 MAX_LANES = 60
@@ -96,8 +97,7 @@ def figure(info: TimelineInfo) -> go.Figure:
     """One row per worker, one bar per attempt or block, coloured by outcome; failures on top."""
     fig = theme.figure(130 + LANE_HEIGHT * max(3, len(info.lanes)))
     size, unit = _unit(info.length)
-    usual = ("complete", "stopped", "running")
-    for outcome in (*usual, *(o for o in OUTCOMES if o not in usual)):
+    for outcome in sorted(Outcome, key=lambda o: (not o.is_comparable, o.is_open)):
         blocks = [b for b in info.blocks if b.outcome == outcome]
         if blocks:
             _add(fig, blocks, outcome, size)
@@ -110,32 +110,22 @@ def figure(info: TimelineInfo) -> go.Figure:
     return fig
 
 
-def _add(fig: go.Figure, blocks: Sequence[Block], outcome: str, size: float) -> None:
+def _add(fig: go.Figure, blocks: Sequence[Block], outcome: Outcome, size: float) -> None:
     fig.add_bar(
         y=[theme.text(b.lane) for b in blocks],
         x=[round(max(b.end - b.start, 0.0) / size, 5) for b in blocks],
         base=[round(b.start / size, 5) for b in blocks],
-        orientation="h", name=outcome,
+        orientation="h", name=str(outcome),
         marker={
-            "color": theme.OUTCOME_COLOURS[outcome], "line": {"width": 0.5, "color": "rgba(255,255,255,0.6)"},
-            "pattern": {"shape": PATTERNS.get(outcome, ""), "fillmode": "overlay"},
+            "color": theme.COLOURS[outcome.colour], "line": {"width": 0.5, "color": "rgba(255,255,255,0.6)"},
+            "pattern": {"shape": outcome.pattern, "fillmode": "overlay"},
         },
         hovertext=[f"{theme.text(b.lane)}: {_what(b)}, {duration(b.end - b.start)}" for b in blocks], hoverinfo="text",
     )  # fmt: skip
 
 
-PATTERNS = {
-    "stopped": "/",
-    "lost": "x",
-    "interrupted": "\\",
-    "error": "+",
-    "out-of-memory": "+",
-    "running": ".",
-}
-
-
 def _what(b: Block) -> str:
-    return f"slot {theme.text(b.slot)}, {b.outcome}" if b.n == 1 else f"{b.n} attempts, {b.outcome}"
+    return f"{theme.text(b.slot)}, {b.outcome}" if b.n == 1 else f"{b.n} attempts, {b.outcome}"
 
 
 def _unit(length: float) -> tuple[float, str]:
@@ -170,9 +160,7 @@ def _summary(info: TimelineInfo) -> str:
     ended = Counter[str]()
     for w in info.workers:
         ended.update(w.ended)
-    bad = ", ".join(
-        f"{ended[o]:,} {o}" for o in ("interrupted", "lost", "error", "out-of-memory") if ended[o]
-    )
+    bad = ", ".join(f"{ended[o]:,} {o}" for o in Outcome if o.is_failure and ended[o])
     pauses = (
         f" In {count(info.pauses, 'longer pause')} of {duration(info.paused)} together nobody worked."
         if info.pauses else ""

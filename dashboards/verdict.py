@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.units import count, percent, points, settings
 from reprtune.analysis.confirmation import Comparison, Confirmation, ConfirmedArm
 from reprtune.analysis.controls import BASELINE, Difference
+from reprtune.record.labels import slot_label
 
 
 def sentences(found: Confirmation) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ def _name(arm: ConfirmedArm) -> str:
 
 
 def _short(arm: ConfirmedArm) -> str:
-    return f"arm {arm.arm}" if arm.slot is None else f"slot {arm.slot}"
+    return f"arm {arm.arm}" if arm.slot is None else slot_label(arm.slot)
 
 
 def _chance(d: Difference | None) -> str:

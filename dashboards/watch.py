@@ -6,10 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.terminal import best_trial, setting, table
+from dashboards.terminal import best_value, setting, table
 from dashboards.units import duration, percent, significant
 from reprtune.analysis.pace import attempts, find_pace, share_done, speed
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.measures import at_the_end
+from reprtune.record.outcomes import counted
+from reprtune.record.ranking import best, order
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
@@ -25,19 +28,16 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
         waiting_events: in this machine's journal for MLflow. now: seconds since 1970.
     """
     pace = find_pace(study)
-    best = best_trial(study)
-    counts = dict.fromkeys(OUTCOMES, 0)
-    for trial in attempts(study):
-        counts[trial.outcome] += 1
+    found = best(study)
     failed = [t for t in attempts(study) if t.result.get("error")]
     return {
         "name": study.spec.name,
         "time": round(now, 3),
         "finished": pace.finished,
         "slots": pace.total,
-        "attempts": {outcome: n for outcome, n in counts.items() if n},
+        "attempts": counted(trial.outcome for trial in attempts(study)),
         "running": [_worker_facts(trial, study.spec.n_seeds, now) for trial in _running(study)],
-        "best": None if best is None else _best_facts(best),
+        "best": None if found is None else _best_facts(study, found),
         "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",
         "mlflow_waiting": waiting_events,
         "next": f"study {'resume' if study.unsettled() else 'confirm'} {study.spec.name}",
@@ -67,10 +67,12 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
     }
 
 
-def _best_facts(trial: TrialRecord) -> dict[str, Any]:
+def _best_facts(study: StudyRecord, trial: TrialRecord) -> dict[str, Any]:
+    measure = order(study.spec)[0]
     return {
         "slot": slot_name(trial),
-        ERROR: (trial.values or {})[ERROR],
+        "optuna_trial": trial.number,
+        measure: at_the_end(trial, measure),
         "setting": setting(trial),
     }
 
@@ -144,9 +146,9 @@ def _pace(facts: Mapping[str, Any]) -> str:
 
 
 def _best(facts: Mapping[str, Any]) -> str:
-    if (best := facts["best"]) is None:
+    if (known := facts["best"]) is None:
         return ""
-    return f"best: {percent(best[ERROR])} validation error, slot {best['slot']} ({best['setting']})"
+    return f"best: {best_value(known, '')}, slot {known['slot']} ({known['setting']})"
 
 
 def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:

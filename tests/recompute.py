@@ -58,7 +58,7 @@ class Report:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows = self.table("trials.csv")
-        self.search = [r for r in self.rows if r["arm"] == "search"]
+        self.search = [r for r in self.rows if r["section"] == "search"]
         self.manifest = json.loads((folder / "manifest.json").read_text())
         self.params: dict[str, Any] = self.page("importance")["params"]
 
@@ -108,8 +108,8 @@ def _best(report: Report) -> Iterator[Statement]:
     if not known:
         yield Statement("best of the search", stated, None)
         return
-    cost = {r["number"]: float(r["train_gflops"] or "inf") for r in known}
-    first = min(known, key=lambda r: (float(r["val_error"]), cost[r["number"]], int(r["number"])))
+    cost = {r["optuna_trial"]: float(r["train_gflops"] or "inf") for r in known}
+    first = min(known, key=lambda r: (float(r["val_error"]), cost[r["optuna_trial"]], int(r["optuna_trial"])))
     yield Statement("best of the search: its number", stated["number"], int(first["number"]))
     yield Statement("best of the search: its error", stated["val_error"], float(first["val_error"]))
 
@@ -119,14 +119,14 @@ def _front(report: Report) -> Iterator[Statement]:
     measures = page["measures"]
     rows = [r for r in report.complete() if all(r[m] for m in measures)]
     points = np.array([[float(r[m]) for m in measures] for r in rows]).reshape(-1, len(measures))
-    numbers = [int(r["number"]) for r in rows]
+    numbers = [int(r["optuna_trial"]) for r in rows]
     on_front = [
         n for n, p in zip(numbers, points, strict=True)
         if not ((points <= p).all(axis=1) & (points < p).any(axis=1)).any()
     ]  # fmt: skip
     yield Statement("front", sorted(p["number"] for p in page["front"]), sorted(on_front))
     yield Statement(
-        "front in trials.csv", [int(r["number"]) for r in rows if r["front_rank"] == "0"], on_front
+        "front in trials.csv", [int(r["optuna_trial"]) for r in rows if r["front_rank"] == "0"], on_front
     )
     yield Statement("dominated trials, their number", page["n_dominated"], len(numbers) - len(on_front))
     if (stated := page["hypervolume"]) is not None:
@@ -312,7 +312,7 @@ def _difference(
 
 
 def _controls(report: Report) -> Iterator[Statement]:
-    errors = _by_seed([r for r in report.rows if r["arm"] != "search"], "val_error")
+    errors = _by_seed([r for r in report.rows if r["section"] != "search"], "val_error")
     for row in report.table("controls.csv"):
         arm, own = row["arm"], errors.get(row["arm"], {})
         yield Statement(f"arm {arm}: complete", int(row["n_complete"]), len(own))

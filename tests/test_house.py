@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from reprtune.record.outcomes import Outcome
 from tests.conftest import ROOT
 
 # Room -> the rooms it may import. Everybody may import these, and the version in `reprtune`.
@@ -204,6 +205,24 @@ def test_files_are_short() -> None:
     """No Python file reaches 400 lines."""
     lengths = {where(p, 1): len(p.read_text().splitlines()) for p in EVERY}
     assert not {path: n for path, n in lengths.items() if n >= MAX_LINES}
+
+
+def test_outcomes_are_listed_in_one_file() -> None:
+    """Whoever asks for several outcomes asks a property of theirs: no other literal names three of them."""
+    words = {outcome.value for outcome in Outcome}
+
+    def named(node: ast.AST) -> int:
+        parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", ())
+        return sum(isinstance(part, ast.Constant) and part.value in words for part in parts)
+
+    wrong = [
+        where(path, node.lineno)
+        for path in PROJECT
+        if path != ROOT / "reprtune" / "record" / "outcomes.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Dict, ast.Tuple, ast.List, ast.Set)) and named(node) >= 3
+    ]
+    assert not wrong, wrong
 
 
 def test_lint_ignores_are_specific() -> None:

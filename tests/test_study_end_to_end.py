@@ -165,7 +165,7 @@ def test_the_report_is_whole_and_agrees_with_optuna(finished: Command, report: P
     assert all(json.loads(p.read_text()) for p in (report / "figures").glob("*.json"))
     study = optuna.load_study(study_name=STUDY.name, storage=finished.settings.storage_url)
     with (report / "trials.csv").open() as file:
-        rows = {int(row["number"]): row for row in csv.DictReader(file) if row["arm"] == "search"}
+        rows = {int(row["optuna_trial"]): row for row in csv.DictReader(file) if row["section"] == "search"}
     for trial in study.trials:
         if trial.values is not None:
             row = rows[trial.number]

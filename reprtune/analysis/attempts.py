@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reprtune.history import History
-from reprtune.record.schema import FINAL, TrialRecord
-
-FAILED = ("out-of-memory", "error", "interrupted", "lost", "duplicate")
+from reprtune.record.outcomes import Outcome
+from reprtune.record.schema import TrialRecord
 
 
 def deciding(trials: Iterable[TrialRecord]) -> dict[int, TrialRecord]:
     """Slot -> the attempt that used it up, else the one that waits or runs, else the newest; in slot order."""
     chosen: dict[int, TrialRecord] = {}
-    for trial in sorted(
-        trials, key=lambda t: (t.outcome in FINAL, t.outcome in ("waiting", "running"), t.number)
-    ):
+    for trial in sorted(trials, key=lambda t: (t.outcome.is_final, t.outcome.is_open, t.number)):
         chosen[trial.slot] = trial
     return dict(sorted(chosen.items()))
 
 
-def n_failed(counts: dict[str, int]) -> int:
+def n_failed(counts: Mapping[Outcome, int]) -> int:
     """How many attempts in `counts` (outcome -> number) ended without a result."""
-    return sum(counts.get(outcome, 0) for outcome in FAILED)
+    return sum(n for outcome, n in counts.items() if outcome.is_failure)
 
 
 def sub_phases(history: History) -> list[tuple[int, int]]:

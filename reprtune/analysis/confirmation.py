@@ -32,8 +32,10 @@ from scipy import stats
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import BASELINE, LEVEL, MIN_PAIRS, Difference, SeedValue, chance_error, paired
-from reprtune.record.leaders import leader_arm, leader_slot, rank
+from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
+from reprtune.record.outcomes import Outcome
+from reprtune.record.ranking import best_first
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
 
@@ -233,7 +235,7 @@ def _chosen(record: StudyRecord) -> dict[str, TrialRecord | None]:
     arms = {str(t.arm) for t in record.confirmation}
     slots = {slot for arm in arms if (slot := leader_slot(arm)) is not None}
     trials = deciding(t for t in record.trials if t.slot in slots)
-    leaders = {leader_arm(t.slot): t for t in sorted(trials.values(), key=rank)}
+    leaders = {leader_arm(t.slot): t for t in best_first(trials.values(), record.spec.compared)}
     return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.arms if arm.name in arms)}
 
 
@@ -252,15 +254,15 @@ def _arm(
     )
     outcomes, cost = [t.outcome for t in trials], _mean_cost(trials)
     search_val = at_the_end(chosen, ERROR) if chosen else None
-    n_open = sum(o in ("waiting", "running") for o in outcomes)
+    n_open = sum(o.is_open for o in outcomes)
     test_mean, val_mean = _mean(test), _mean(val)
     return ConfirmedArm(
         arm=arm,
         slot=chosen.slot if chosen else None,
         params=dict(chosen.params) if chosen else {},
         n=len(test),
-        n_diverged=outcomes.count("diverged"),
-        n_failed=len(outcomes) - len(test) - outcomes.count("diverged") - n_open,
+        n_diverged=outcomes.count(Outcome.DIVERGED),
+        n_failed=len(outcomes) - len(test) - outcomes.count(Outcome.DIVERGED) - n_open,
         n_open=n_open,
         test=test,
         val=val,

@@ -22,8 +22,9 @@ import numpy as np
 from scipy import integrate, stats
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.front import best
 from reprtune.record.measures import at_the_end
+from reprtune.record.outcomes import Outcome
+from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
@@ -79,14 +80,16 @@ class ArmSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class BestOfSearch:
-    """The lowest validation error of the search: chosen on that very number.
+    """The best trial of the search, chosen on the very number it is the best in.
 
     Attributes:
-        n_seeds: whose mean it is. k: complete trials it is the best of.
+        measure: what it was chosen by, and value: its number. n_seeds: whose mean that is.
+        val_error: None where it is not known. k: complete trials it is the best of.
         cost_factor: training cost relative to the standard arm.
         to_standard: its error minus the mean of the standard arm; no interval.
         luck: what the best of k equal trials would be expected to gain by chance alone, from the
-            standard arm's spread over seeds (of a mean of `n_seeds`: over their root); 0 or above.
+            standard arm's spread over seeds (of a mean of `n_seeds`: over their root); 0 or above. None where it
+            was not chosen by its error.
     """
 
     number: int
@@ -94,7 +97,9 @@ class BestOfSearch:
     seed: int
     n_seeds: int
     params: Mapping[str, Any]
-    val_error: float
+    measure: str
+    value: float
+    val_error: float | None
     k: int
     cost_factor: float | None
     to_standard: float | None
@@ -135,14 +140,14 @@ def _summary(
     errors = _errors(trials, None)
     numbers = [e.value for e in errors]
     outcomes = [t.outcome for t in trials]
-    n_open = sum(o in ("waiting", "running") for o in outcomes)
+    n_open = sum(o.is_open for o in outcomes)
     any_diverged = any(t.outcome == "diverged" for t in (*trials, *base))
     compare = arm != BASELINE
     return ArmSummary(
         arm=arm,
         n=len(errors),
-        n_diverged=outcomes.count("diverged"),
-        n_failed=len(outcomes) - len(errors) - outcomes.count("diverged") - n_open,
+        n_diverged=outcomes.count(Outcome.DIVERGED),
+        n_failed=len(outcomes) - len(errors) - outcomes.count(Outcome.DIVERGED) - n_open,
         n_open=n_open,
         errors=errors,
         mean=statistics.fmean(numbers) if numbers else None,
@@ -159,28 +164,30 @@ def _summary(
 
 
 def best_of_search(record: StudyRecord) -> BestOfSearch | None:
-    """The search's lowest validation error, held against the standard arm."""
-    trial = best(record.trials)
-    if trial is None:
+    """The best of the search (see `record.ranking`), its error held against the standard arm."""
+    trial, measure = best(record), order(record.spec)[0]
+    value = at_the_end(trial, measure) if trial is not None else None
+    if trial is None or value is None:
         return None
     error = at_the_end(trial, ERROR)
-    assert error is not None
     base = [t for t in deciding(record.controls).values() if t.arm == BASELINE]
     numbers = [e.value for e in _errors(base, None)]
-    k = sum(at_the_end(t, ERROR) is not None for t in record.trials)
+    k = sum(at_the_end(t, measure) is not None for t in record.trials)
     return BestOfSearch(
         number=trial.number,
         slot=trial.slot,
         seed=trial.seed,
         n_seeds=len(trial.runs),
         params=dict(trial.params),
+        measure=measure,
+        value=value,
         val_error=error,
         k=k,
         cost_factor=_ratio(at_the_end(trial, COST), _mean_cost(base)),
-        to_standard=error - statistics.fmean(numbers) if numbers else None,
+        to_standard=error - statistics.fmean(numbers) if numbers and error is not None else None,
         luck=(
             expected_gain(k, statistics.stdev(numbers) / math.sqrt(len(trial.runs)))
-            if len(numbers) > 1
+            if len(numbers) > 1 and measure == ERROR
             else None
         ),
     )

@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reprtune.record.leaders import rank
 from reprtune.record.measures import at_the_end
+from reprtune.record.ranking import best_first
 from reprtune.record.schema import TrialRecord
-from reprtune.spec.objectives import ERROR
 from reprtune.stopping.dominance import ranks
 
 
@@ -41,8 +40,7 @@ def front(trials: Iterable[TrialRecord], measures: Sequence[str]) -> list[TrialR
     """The trials on the front, lowest error first."""
     trials = list(trials)
     ranked = front_ranks(trials, measures)
-    chosen = [t for t in trials if ranked.get(t.number) == 0]
-    return sorted(chosen, key=lambda t: (at_the_end(t, ERROR) or 0.0, t.number))
+    return best_first((t for t in trials if ranked.get(t.number) == 0), measures)
 
 
 def point(trial: TrialRecord, measures: Sequence[str]) -> tuple[float, ...] | None:
@@ -83,8 +81,3 @@ def knee(trials: Iterable[TrialRecord], measures: Sequence[str]) -> TrialRecord 
 
     bend = max(points.values(), key=below)
     return bend[0] if below(bend) > 0 else None
-
-
-def best(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest validation error; of equals the cheapest, then the earliest."""
-    return min((t for t in trials if at_the_end(t, ERROR) is not None), key=rank, default=None)

@@ -26,6 +26,7 @@ import numpy as np
 
 from reprtune.analysis.attempts import n_failed
 from reprtune.analysis.rebuilt import Row, as_study
+from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Range
 
@@ -91,9 +92,9 @@ def importances(record: StudyRecord, seed: int = 0) -> Importances:
     """Every method for every objective of the study. Equal content is computed once."""
     counts = record.counts()
     return Importances(
-        n_complete=counts.get("complete", 0),
-        n_stopped=counts.get("stopped", 0),
-        n_diverged=counts.get("diverged", 0),
+        n_complete=counts.get(Outcome.COMPLETE, 0),
+        n_stopped=counts.get(Outcome.STOPPED, 0),
+        n_diverged=counts.get(Outcome.DIVERGED, 0),
         n_failed=n_failed(counts),
         answers=tuple(
             _importance(rows(record, objective), tuple(record.spec.params.items()), objective, method, seed)

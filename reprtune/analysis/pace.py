@@ -19,7 +19,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 
 MIN_TIMED = 3
 LEVEL = 0.9
@@ -56,7 +56,7 @@ def find_pace(study: StudyRecord) -> Pace:
     used = {(t.section, t.slot) for t in study.everything if t.is_final}
     running = [t for t in attempts(study) if t.outcome == "running"]
     known = Pace(finished=len(used), total=total, running=len(running))
-    trained = [t for t in attempts(study) if t.outcome in FINAL and t.outcome != "over-budget"]
+    trained = [t for t in attempts(study) if t.outcome.is_final and t.outcome != "over-budget"]
     times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known

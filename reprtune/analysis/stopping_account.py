@@ -5,7 +5,7 @@
     moment   when the stopped trial was judged: its end
     known    the others' rungs that had been trained by that moment
     place    1 + how many of the comparable have a smaller error at that step
-    gap      e(s) of the stopped trial minus e(s) of the trial that is the best in the end; like the rule itself
+    gap      e(s) of the stopped trial minus e(s) of the study's best trial in the end; like the rule itself
              it sees a straight line between the best's rungs, which need not be at s: an estimate
 
 Two replays of the rule on complete trials. *Then*: at each rung, with what was known at that time; they went
@@ -25,14 +25,14 @@ from typing import TypeVar
 import numpy as np
 
 from reprtune.analysis.attempts import seconds_spent
-from reprtune.analysis.front import best, front
-from reprtune.record.schema import FINAL, SeedRun, StudyRecord, TrialRecord
+from reprtune.analysis.front import front
+from reprtune.record.ranking import best
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
 from reprtune.stopping.curves import Rival, error_at
 from reprtune.stopping.rungs import should_stop
 
 T = TypeVar("T")
-COMPARED = ("complete", "stopped", "running")
 MAX_REPLAYED = 150  # trials of each kind that are judged again: a judgement looks at all others
 
 
@@ -140,14 +140,13 @@ class _Field:
 
 def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
     run = next((r for r in trial.runs if r.seed == seed), None)
-    if run is None or trial.outcome in ("infeasible", "duplicate", "waiting"):
+    if run is None or not trial.outcome.is_trained:
         return
     times = {p.step: p.time for p in run.history.points} if run.history else {}
     cost = math.nan if run.planned_gflops is None else run.planned_gflops
     ended = math.inf if trial.ended is None else trial.ended
-    is_compared = trial.outcome in COMPARED or (
-        trial.outcome in FINAL and seed != trial.seed
-    )  # as RivalCurves does
+    fate = trial.outcome
+    is_compared = fate.is_comparable or (fate.is_final and seed != trial.seed)  # as RivalCurves does
     rest = (trial.started or -math.inf, ended, float(is_compared), cost)
     for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
         yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)
@@ -157,7 +156,7 @@ def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
     search = record.spec.search
     fields = {seed: _Field(record, seed) for seed in _seeds(record)}
-    lead, on_front = best(record.trials), {t.number for t in front(record.trials, record.spec.compared)}
+    lead, on_front = best(record), {t.number for t in front(record.trials, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
     asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
     rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)

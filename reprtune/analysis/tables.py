@@ -8,12 +8,13 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import Difference, arm_summaries
 from reprtune.analysis.front import front_ranks
+from reprtune.record.labels import section
 from reprtune.record.measures import last_measure
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 Row = dict[str, Any]
-BEFORE = ("number", "slot", "arm", "seed", "outcome", "decides_slot")
+BEFORE = ("slot", "optuna_trial", "section", "arm", "seed", "outcome", "decides_slot")
 AFTER = (
     *OBJECTIVES,
     *("front_rank", "steps", "epochs"),
@@ -43,7 +44,9 @@ def trial_columns(record: StudyRecord) -> tuple[str, ...]:
 
 
 def trial_rows(record: StudyRecord) -> list[Row]:
-    """Every attempt, search first, then controls.
+    """Every attempt, search first, then controls; `section` says which, and only those of the search have no `arm`.
+
+    `slot` is the logical trial, counted within its section; `optuna_trial` is Optuna's number of the attempt.
 
     Objectives are those of the last evaluation: compare them among complete trials only. `front_rank` is 0 on
     the front of what the study compares them by.
@@ -58,9 +61,10 @@ def trial_rows(record: StudyRecord) -> list[Row]:
 def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: bool) -> Row:
     per_epoch = record.facts.get("steps_per_epoch")
     return {
-        "number": trial.number,
         "slot": trial.slot,
-        "arm": trial.arm or "search",
+        "optuna_trial": trial.number,
+        "section": section(trial),
+        "arm": trial.arm,
         "seed": trial.seed,
         "outcome": trial.outcome,
         "decides_slot": decides,

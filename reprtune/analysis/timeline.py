@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from reprtune.record.labels import trial_label
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.record.slots import slot_name
 
 UNKNOWN = "unknown"
 Interval = tuple[float, float]
@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """One attempt; `start` and `end` in seconds since 1970."""
+    """One attempt, `slot` the label of its trial; `start` and `end` in seconds since 1970."""
 
     worker: str
     host: str
@@ -67,7 +67,7 @@ class Timeline:
 def timeline(record: StudyRecord) -> Timeline:
     """Every attempt that began, of search, controls and confirmation."""
     begun = [t for t in (*record.trials, *record.controls, *record.confirmation) if t.started is not None]
-    begun = [t for t in begun if t.outcome not in ("infeasible", "duplicate", "waiting") and not _idle(t)]
+    begun = [t for t in begun if t.outcome.is_trained and not _idle(t)]
     now = max((x for t in begun for x in _times(t)), default=0.0)
     spans = sorted((_span(t, now) for t in begun), key=lambda s: (s.start, s.number))
     devices = {
@@ -100,7 +100,7 @@ def _span(trial: TrialRecord, now: float) -> Span:
     end = now if trial.ended is None else trial.ended
     host = str(trial.lease.get("host") or trial.result.get("host") or UNKNOWN)
     return Span(
-        worker=str(trial.lease.get("worker") or host), host=host, slot=slot_name(trial), number=trial.number,
+        worker=str(trial.lease.get("worker") or host), host=host, slot=trial_label(trial), number=trial.number,
         outcome=trial.outcome, start=start, end=max(start, end),
     )  # fmt: skip
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from reprtune.record.measures import at_the_end
+from reprtune.record.ranking import best_first
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
-from reprtune.spec.objectives import COST, ERROR
 
 PREFIX = "slot-"  # the arm of a leader in the confirmation: `slot-17`
 
@@ -22,12 +19,6 @@ def leader_slot(arm: str) -> int | None:
     return int(number) if arm.startswith(PREFIX) and number.isdecimal() else None
 
 
-def rank(trial: TrialRecord) -> tuple[float, float, int]:
-    """Sorts complete trials: lowest mean validation error first; of equals the cheapest, then the earliest."""
-    error, cost = (at_the_end(trial, measure) for measure in (ERROR, COST))
-    return math.inf if error is None else error, math.inf if cost is None else cost, trial.number
-
-
 def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
     """The `top` best complete trials of the search with different settings, the best first."""
     seen: dict[str, TrialRecord] = {}
@@ -39,5 +30,6 @@ def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
 
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
-    """All trials of the search that may be confirmed, the best first."""
-    return sorted((t for t in study.trials if at_the_end(t, ERROR) is not None), key=rank)
+    """All trials of the search that may be confirmed, lowest error first: whatever the search minimises, it is errors
+    that a confirmation compares."""
+    return best_first(study.trials, study.spec.compared)

@@ -7,26 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reprtune.history import CURVES, History, Point
+from reprtune.record.outcomes import Outcome, counted
 from reprtune.spec import objectives
 from reprtune.spec.study import StudySpec
-
-# outcome -> (Optuna's state, does it use its slot up?, what it means)
-OUTCOMES: dict[str, tuple[str, bool, str]] = {
-    "waiting": ("WAITING", True, "queued, not begun"),
-    "running": ("RUNNING", True, "being trained"),
-    "complete": ("COMPLETE", True, "trained to the end"),
-    "stopped": ("PRUNED", True, "stopped early by the stop rule"),
-    "diverged": ("PRUNED", True, "the loss became infinite or not a number"),
-    "infeasible": ("PRUNED", False, "a draw that does not fit the total; drawn again at no cost"),
-    "repeated": ("FAIL", False, "a draw of settings that another slot has; drawn again at no cost"),
-    "out-of-memory": ("FAIL", True, "the device had too little memory"),
-    "error": ("FAIL", True, "failed with an error"),
-    "over-budget": ("FAIL", True, "not begun, or ended: the search's seconds or GFLOPs were used up"),
-    "interrupted": ("FAIL", False, "stopped by a person or the scheduler; its slot is queued again"),
-    "lost": ("FAIL", False, "its worker vanished; its slot is queued again"),
-    "duplicate": ("FAIL", False, "a second attempt at a slot that was already taken; never trained"),
-}
-FINAL = ("complete", "stopped", "diverged", "out-of-memory", "error", "over-budget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +46,7 @@ class TrialRecord:
         number: Optuna's trial number, which counts in a section. slot: the logical trial it is an attempt at.
         arm: name of the arm, in a confirmation also `slot-N`, a leader; None where a sampler drew its settings.
         seed: the seed it is at, or ended with: the last of those it has begun.
-        outcome: a key of `OUTCOMES`.
+        outcome: what became of it; its word is taken too.
         params: what the sampler drew (name -> value in Optuna); empty for arms.
         settings: of an arm, what differs from the base (path of the trial specification -> plain value); None
             where a sampler drew it.
@@ -90,7 +73,7 @@ class TrialRecord:
     slot: int
     arm: str | None
     seed: int
-    outcome: str
+    outcome: Outcome
     params: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] | None = None
     repeats: int | None = None
@@ -106,10 +89,13 @@ class TrialRecord:
     started: float | None = None
     ended: float | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outcome", Outcome(self.outcome))
+
     @property
     def is_final(self) -> bool:
         """Has it used its slot up?"""
-        return self.outcome in FINAL and not self.repaired
+        return self.outcome.is_final and not self.repaired
 
     @property
     def runs(self) -> tuple[SeedRun, ...]:
@@ -134,7 +120,7 @@ class TrialRecord:
     def codes(self) -> tuple[str, ...]:
         """Short digests of the code that its seeds ran under, each once; empty where none is known, or nothing was
         trained."""
-        if self.outcome == "infeasible":
+        if self.outcome.is_redrawn:
             return ()
         return tuple(dict.fromkeys(run.code for run in self.runs if run.code))
 
@@ -217,12 +203,9 @@ class StudyRecord:
     def complete(self) -> list[TrialRecord]:
         return [t for t in self.trials if t.outcome == "complete"]
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Outcome, int]:
         """Attempts of the search by outcome."""
-        counts = dict.fromkeys(OUTCOMES, 0)
-        for trial in self.trials:
-            counts[trial.outcome] += 1
-        return {outcome: n for outcome, n in counts.items() if n}
+        return counted(t.outcome for t in self.trials)
 
     def is_over_budget(self) -> bool:
         """Whether the search has used up its seconds or GFLOPs."""

@@ -6,12 +6,13 @@ import zlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from reprtune.errors import SpecError
 from reprtune.record.checks import check_trial, damaged
+from reprtune.record.outcomes import Outcome, read_outcome
 from reprtune.record.pack import unpack
-from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
+from reprtune.record.schema import SeedRun, TrialRecord
 from reprtune.spec import objectives
 from reprtune.spec.older import as_today
 from reprtune.spec.study import AnySection, StudySpec
@@ -123,16 +124,6 @@ def _curve(rungs: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
     return tuple((int(step), float(error)) for step, error in rungs.get("points", []))
 
 
-def outcome(trial: FrozenTrial) -> str:
+def outcome(trial: FrozenTrial) -> Outcome:
     """What became of an attempt: the worker's word where it had the last one, else Optuna's state."""
-    plain = {
-        TrialState.WAITING: "waiting",
-        TrialState.RUNNING: "running",
-        TrialState.COMPLETE: "complete",
-    }
-    if trial.state in plain:
-        return plain[trial.state]
-    said = trial.user_attrs.get("result", {}).get("outcome")
-    if said in OUTCOMES and OUTCOMES[said][0] == trial.state.name:
-        return str(said)
-    return "lost" if trial.state == TrialState.FAIL else "stopped"
+    return read_outcome(trial.state.name, trial.user_attrs.get("result", {}).get("outcome"))

@@ -100,7 +100,6 @@ _ALL = (
         unit="GFLOP",
         sizes=FLOPS,
         column="train GFLOPs",
-        cell=".1f",
         source="gflops",
         version=2,  # counts every product, convolution and attention; 1 counted nn.Conv2d and nn.Linear only
     ),

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reprtune.errors import StudyError
-from reprtune.record.schema import OUTCOMES, StudyRecord
+from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_seed, seed_name, slot_key, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.training.export.network import Trained, from_state
-
-EXPORTED = ("complete", "stopped")
 
 
 def slot_network(settings: Settings, study: StudyRecord, name: str) -> Trained:
@@ -27,10 +25,10 @@ def slot_network(settings: Settings, study: StudyRecord, name: str) -> Trained:
     trial, run = find_seed(study, name)
     slot = seed_name(study, trial, run.seed)
     is_last = run.seed == trial.seed
-    if is_last and trial.outcome not in EXPORTED:
+    if is_last and not trial.outcome.is_exported:
         raise StudyError(
             f"Slot {slot} of {study.spec.name!r} has no network to export: it is {trial.outcome} "
-            f"({OUTCOMES[trial.outcome][2]}).",
+            f"({trial.outcome.words}).",
             f"See how far the study is with: python cli.py study status {study.spec.name}",
         )
     payload = StateStore(settings.states).get(run.state)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.queueing import Queued, enqueue
 from reprtune.record.optuna_private.trials import trial_id
-from reprtune.record.schema import OUTCOMES, StudyRecord
+from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import repaired, section_study
 from reprtune.record.trials import SEED_PREFIX, outcome
 from reprtune.record.view import StudyView
@@ -64,7 +64,7 @@ def fill_new(view: StudyView, study: StudyRecord) -> None:
 
 def holds_slot(trial: FrozenTrial) -> bool:
     """Does the attempt use its slot up, or may it still do so?"""
-    return OUTCOMES[outcome(trial)][1]
+    return outcome(trial).holds_slot
 
 
 def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Sequence[Cell]) -> int:
@@ -101,7 +101,7 @@ def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Seque
 
 def _again(last: FrozenTrial, n_attempts: int) -> Queued:
     """A further attempt at a slot; `last` is the one before."""
-    keep = outcome(last) not in ("infeasible", "repeated")
+    keep = not outcome(last).is_redrawn
     attrs = _of_slot(last, keep_seeds=keep)
     return Queued({**attrs, "attempt": n_attempts}, dict(last.params) if keep else {})
 

@@ -23,7 +23,7 @@ import reprtune
 from reprtune.errors import StudyError
 from reprtune.history import History
 from reprtune.record.codes import of_study, short_digest
-from reprtune.record.schema import OUTCOMES, SeedRun, StudyRecord, TrialRecord
+from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.record.slots import find_seed, slot_name, trial_spec
 from reprtune.settings import Settings
 from reprtune.spec.codec import to_plain
@@ -35,7 +35,6 @@ from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.state import bits_equal, decode
 from reprtune.training.platform.device import TORCH_VERSION, describe, open_device
 
-ENDED = ("complete", "stopped", "diverged", "over-budget")
 CURVES = (ERROR, "val_loss", "train_loss", "lr", "gflops")
 IN_USE = "in-use.lock"  # in the folder of states, held while its process lives; goes when they are kept
 Observe = Callable[[History, str], None]
@@ -131,11 +130,11 @@ def _chosen(study: StudyRecord, name: str) -> tuple[TrialRecord, Sequence[SeedRu
     trial, run = find_seed(study, name)
     one = trial.arm is None and study.spec.n_seeds > 1 and name.endswith(f"-s{run.seed}")
     runs = (run,) if one else trial.runs
-    unfinished = runs[-1].seed == trial.seed and trial.outcome not in ENDED
+    unfinished = runs[-1].seed == trial.seed and not trial.outcome.is_recomputed
     if unfinished or any(r.history is None or not _ended_somewhere(r.history) for r in runs):
         raise StudyError(
             f"Slot {name} of {study.spec.name!r} has nothing to compare with: it is {trial.outcome} "
-            f"({OUTCOMES[trial.outcome][2]}).",
+            f"({trial.outcome.words}).",
             f"Complete, stopped and diverged trials have: python cli.py study status {study.spec.name}",
         )
     return trial, runs
@@ -148,7 +147,7 @@ def _ended_somewhere(history: History) -> bool:
 def _train(run: Chain, trial: TrialRecord, recorded: SeedRun, observe: Observe) -> None:
     """To the end, or to where a trial that was ended early stood."""
     assert recorded.history is not None
-    early = trial.outcome in ("stopped", "over-budget") and recorded.seed == trial.seed
+    early = trial.outcome.is_cut_short and recorded.seed == trial.seed
     last = recorded.history.points[-1].step if recorded.history.points else 0
     for update in run:
         observe(run.history, update.kind)

@@ -15,8 +15,6 @@ from reprtune.record.storage import mark_repaired, read_study
 from reprtune.record.view import StudyView
 from reprtune.study.queueing import refill_locked
 
-FAILURES = ("error", "out-of-memory")
-
 
 @dataclass(frozen=True)
 class Repaired:
@@ -44,12 +42,12 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
 
 def failed(study: StudyRecord) -> list[TrialRecord]:
     """The attempts by which a slot was used up without a result, for a reason that may be gone."""
-    return [trial for trial in study.everything if trial.is_final and trial.outcome in FAILURES]
+    return [trial for trial in study.everything if trial.is_final and trial.outcome.is_broken]
 
 
 def _failed(study: StudyRecord, name: str) -> TrialRecord:
     trial = find_slot(study, name)
-    if not (trial.is_final and trial.outcome in FAILURES):
+    if not (trial.is_final and trial.outcome.is_broken):
         said = ", ".join(map(slot_name, failed(study)))
         raise StudyError(
             f"Slot {name} of {study.spec.name!r} has not failed: it is {trial.outcome}.",

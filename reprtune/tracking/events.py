@@ -15,6 +15,7 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.history import CURVES, PHASES, Drop, Point
+from reprtune.record.outcomes import Outcome
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -28,20 +29,6 @@ from reprtune.tracking.environment import mlflow_tags
 IDENTITY = "reprtune.identity"
 NOTE = "mlflow.note.content"
 STUDY_KEY = "study"  # the journal of the study's own run, the parent of all others
-STATUSES = {
-    "waiting": "SCHEDULED",
-    "running": "RUNNING",
-    "complete": "FINISHED",
-    "stopped": "KILLED",
-    "diverged": "KILLED",
-    "infeasible": "KILLED",
-    "out-of-memory": "FAILED",
-    "error": "FAILED",
-    "over-budget": "KILLED",
-    "interrupted": "KILLED",
-    "lost": "KILLED",
-    "duplicate": "KILLED",
-}
 MAX_TEXT = 5000  # characters of a tag or parameter; older MLflow servers take no more
 
 Event = dict[str, Any]
@@ -183,7 +170,7 @@ def end_event(
     """The end of an attempt. For the study's own run, `running` opens it again.
 
     Args:
-        outcome: a key of `OUTCOMES`. step: optimizer steps done, where the final metrics stand.
+        outcome: of `record.outcomes`. step: optimizer steps done, where the final metrics stand.
         metrics: final ones (`seconds_spent`, `steps_alone`); their keys get the prefix `result.`.
         tags: further ones (`error`).
     """
@@ -191,7 +178,7 @@ def end_event(
     return {
         "event": "end",
         "time_ms": time_ms,
-        "status": STATUSES[outcome],
+        "status": Outcome(outcome).status,
         "metrics": [_metric(f"result.{key}", value, step, time_ms) for key, value in (metrics or {}).items()],
         "tags": _texts(_prefixed("reprtune", {**(tags or {}), "outcome": outcome})),
     }

@@ -15,8 +15,9 @@ from optuna.trial import TrialState
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
 from reprtune.record.database import retried
+from reprtune.record.labels import label
 from reprtune.record.optuna_private.trials import trial_id
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from reprtune.record.trials import outcome as outcome_of
 from reprtune.record.trials import seed_attr, stored_seeds
 from reprtune.spec.objectives import ERROR
@@ -96,9 +97,7 @@ class Attempt:
 
     @property
     def title(self) -> str:
-        return (
-            f"slot {self.slot}" if self.arm is None else f"{self.arm}, seed {self.trial.user_attrs['seed']}"
-        )
+        return label(self.slot, self.arm, self.trial.user_attrs.get("seed", 0))
 
     @property
     def shown_error(self) -> float | None:
@@ -323,7 +322,7 @@ class Attempt:
         except UpdateFinishedTrialError:  # in this very moment
             self.outcome = "lost"
             return
-        if outcome not in ("infeasible", "repeated"):  # which were never announced
+        if not Outcome(outcome).is_redrawn:  # which was never announced
             self._end_journals(outcome)
         self.now.close()
 
@@ -348,7 +347,7 @@ class Attempt:
         return {**story, "rungs": self._seeded(story["rungs"])}
 
     def _tell(self, outcome: str) -> None:
-        state = TrialState[OUTCOMES[outcome][0]]
+        state = TrialState[Outcome(outcome).state]
         values = self._values() if state == TrialState.COMPLETE else None
         try:
             retried(lambda: self.study.tell(self.trial, values, state=state))

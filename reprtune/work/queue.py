@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.record.database import experimental_allowed
 from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.trials import suggest, trial_id
+from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
 from reprtune.record.trials import outcome
@@ -134,16 +135,11 @@ class Queue:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
         if not self.section.is_drawn:
             return optuna.Trial(self.study(), taken_id)
-        redraws = self._n_redraws(slot, trials)
+        redraws = sum(t.user_attrs["slot"] == slot and outcome(t).is_redrawn for t in trials)
         with experimental_allowed():
             trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), taken_id)
             self.spec.draw(lambda name, range_: suggest(trial, name, distribution(range_)))
         return trial
-
-    def _n_redraws(
-        self, slot: int, trials: list[FrozenTrial], why: tuple[str, ...] = ("infeasible", "repeated")
-    ) -> int:
-        return sum(t.user_attrs["slot"] == slot and outcome(t) in why for t in trials)
 
     # -- settings that were drawn before ------------------------------------------------------------
 
@@ -162,7 +158,8 @@ class Queue:
                     if t.user_attrs["slot"] != slot and self._setting(t) == own
                 }
             )
-            if same and self._n_redraws(slot, trials, ("repeated",)) < MAX_REDRAWS:
+            tried = [t for t in trials if t.user_attrs["slot"] == slot]
+            if same and sum(outcome(t) == Outcome.REPEATED for t in tried) < MAX_REDRAWS:
                 return False
             if same:
                 first_seed = REPEATS_FROM + (len(same) - 1) * len(self.spec.trial_seeds())

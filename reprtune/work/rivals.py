@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.record.schema import FINAL, TrialRecord
+from reprtune.record.schema import TrialRecord
 from reprtune.record.trials import to_record
 from reprtune.spec.study import AnySection, StudySpec
 from reprtune.stopping.curves import Rival
-
-ALIVE = ("running", "complete", "stopped")  # outcomes whose last curve can be compared
 
 
 class RivalCurves:
@@ -50,7 +48,7 @@ class RivalCurves:
 def by_seed(trial: TrialRecord) -> dict[int, Rival]:
     """Seed -> its curve. Of a trial that came to a bad end, those of the seeds it finished before; nothing
     of an attempt whose slot was queued again."""
-    if trial.outcome not in (*ALIVE, *FINAL):
+    if not (trial.outcome.is_comparable or trial.outcome.is_final):
         return {}
-    runs = trial.runs if trial.outcome in ALIVE else trial.earlier
+    runs = trial.runs if trial.outcome.is_comparable else trial.earlier
     return {run.seed: Rival(run.rungs, run.planned_gflops) for run in runs if run.rungs}

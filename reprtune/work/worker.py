@@ -17,6 +17,7 @@ from functools import partial
 from reprtune.errors import ReprtuneError, StorageError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
+from reprtune.record.outcomes import Outcome
 from reprtune.record.storage import read_header
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings, lease_seconds
@@ -226,7 +227,7 @@ class Worker:
 
     def _ended(self, attempt: Attempt) -> None:
         self._refill()
-        if attempt.outcome in ("infeasible", "repeated", "interrupted", "lost"):
+        if attempt.outcome is not None and not Outcome(attempt.outcome).holds_slot:
             self.tickets.give_back()
             return
         self.report(

@@ -91,14 +91,6 @@ def test_text_on_a_colour_can_be_read(colour):
     assert contrast("#" + "".join(2 * digit for digit in ink[1:]), colour) >= 4.5
 
 
-def test_outcomes_of_one_colour_differ_in_a_pattern():
-    """In the bars of the first page nothing is told by colour alone."""
-    from dashboards.overview import _pattern
-
-    looks = [(colour, _pattern(outcome)) for outcome, colour in theme.OUTCOME_COLOURS.items()]
-    assert len(looks) - len(set(looks)) <= 1  # infeasible trials use no slot up, so no bar has them
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     with running_browser(tmp_path_factory.mktemp("profile")) as driver:

@@ -150,4 +150,4 @@ def test_too_many_workers_are_drawn_by_host() -> None:
 def test_what_was_lost_is_counted() -> None:
     """Interrupted and lost attempts are named beside the utilisation."""
     words = timeline.words(timeline.info(make_study(12)))
-    assert "1 interrupted, 1 lost, 1 error, 1 out-of-memory" in words.lead[0]
+    assert "1 out-of-memory, 1 error, 1 interrupted, 1 lost" in words.lead[0]

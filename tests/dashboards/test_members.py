@@ -107,7 +107,7 @@ def test_members_and_ensemble_are_metrics_of_their_own() -> None:
 def test_the_terminal_says_the_errors_of_the_networks() -> None:
     """After the mean, of the last evaluation; nothing of the kind for one network."""
     result = {
-        "outcome": "complete", "meaning": "trained to the end", "val_error": 0.1, "steps": 4, "train_gflops": 1.0,
+        "outcome": "complete", "val_error": 0.1, "steps": 4, "train_gflops": 1.0,
         "seconds": 1.0, "device": "cpu", "state": "s",
     }  # fmt: skip
     history = History(

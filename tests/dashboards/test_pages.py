@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboards.pages import PAGES
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange
@@ -29,7 +29,7 @@ STUDIES = {
     "all failed": make_study(6, outcomes=("error", "out-of-memory", "diverged"), extras=()),
     "one complete": make_study(1, outcomes=("complete",), extras=()),
     "only waiting": make_study(4, outcomes=("waiting",), extras=(), control_seeds=()),
-    "every outcome": make_study(11, outcomes=tuple(OUTCOMES), extras=()),
+    "every outcome": make_study(11, outcomes=tuple(Outcome), extras=()),
     "no controls": make_study(12, controls=(), control_seeds=()),
     "control diverged": make_study(4, diverged_controls=(("paper", 1), ("standard", 2))),
     "confirmed": confirmed(
@@ -83,10 +83,3 @@ def test_every_axis_with_numbers_has_a_unit_or_a_name(page):
     axes = [axis for axis in axes if axis.get("showticklabels", True)]
     assert axes
     assert all(axis["title"]["text"] for axis in axes)
-
-
-def test_all_outcomes_of_the_record_are_drawn_apart():
-    """Every outcome has a colour of the theme."""
-    from dashboards.theme import OUTCOME_COLOURS
-
-    assert set(OUTCOME_COLOURS) == set(OUTCOMES)

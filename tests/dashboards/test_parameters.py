@@ -190,7 +190,8 @@ def test_each_measure_beside_the_error_has_a_panel():
     said = pareto.words(info)
     assert said.title == "Accuracy against training cost, inference cost and network size"
     assert said.table.header == (
-        "slot", "accuracy", "training cost", "inference cost", "network size", "place", "settings",
+        "slot", "Optuna trial", "accuracy", "training cost", "inference cost", "network size", "place",
+        "settings",
     )  # fmt: skip
 
 

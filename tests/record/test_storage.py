@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 
 from reprtune.errors import StudyError
 from reprtune.record import storage as stored
+from reprtune.record.outcomes import Outcome
 from reprtune.record.pack import pack, unpack
-from reprtune.record.schema import FINAL, OUTCOMES
 from reprtune.spec.codec import to_plain
 from reprtune.spec.presets import STANDARD
 from studies.repr_ablation import STUDY as ABLATION
@@ -169,8 +169,8 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_every_outcome_is_read_back(file: Path, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_is_read_back(file: Path, outcome: Outcome) -> None:
     """From Optuna's state, and the worker's word where that agrees with it."""
     storage, _ = new_study(file, slots=1)
     (trial,) = storage.get_all_trials(storage.get_study_id_from_name("tiny"))
@@ -182,7 +182,7 @@ def test_every_outcome_is_read_back(file: Path, outcome: str) -> None:
     (read,) = stored.read_study(storage, "tiny").trials
     assert read.outcome == outcome and read.slot == 0
     assert read.values == ({"val_error": 0.5, "train_gflops": 2.0} if outcome == "complete" else None)
-    assert stored.read_study(storage, "tiny").pending() == 5 - (outcome in FINAL)
+    assert stored.read_study(storage, "tiny").pending() == 5 - outcome.is_final
 
 
 @pytest.mark.parametrize(

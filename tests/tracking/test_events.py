@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from reprtune.history import Drop, Point
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.trial import TrialSpec
-from reprtune.tracking.events import STATUSES, begin_event, end_event, factor_levels, identity, metrics_event
+from reprtune.tracking.events import begin_event, end_event, factor_levels, identity, metrics_event
 from tests.flat import study_of, with_fields
 
 STUDY = study_of(
@@ -61,8 +61,7 @@ def point(step: int, phase: str = "full", **changes: float) -> Point:
 
 def test_statuses_cover_every_outcome() -> None:
     """Ended well, killed on purpose, failed: no outcome of the record is without its word in MLflow."""
-    assert STATUSES.keys() == OUTCOMES.keys()
-    assert {outcome: end_event(outcome)["status"] for outcome in OUTCOMES} == {
+    assert {outcome: end_event(outcome)["status"] for outcome in Outcome} == {
         "waiting": "SCHEDULED", "running": "RUNNING", "complete": "FINISHED", "stopped": "KILLED",
         "diverged": "KILLED", "infeasible": "KILLED", "out-of-memory": "FAILED", "error": "FAILED",
         "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED", "over-budget": "KILLED",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from reprtune.record.schema import FINAL
+from reprtune.record.outcomes import Outcome
 from reprtune.settings import Settings
 from reprtune.tracking.events import STUDY_KEY, end_event, metrics_event
 from reprtune.tracking.journal import Journal
@@ -88,7 +88,7 @@ def test_a_folder_of_files_is_sent_with_its_bytes(settings: Settings) -> None:
 
 def test_every_final_outcome_has_its_status(settings: Settings) -> None:
     """FINISHED only for what was trained to the end; and a slot without an end is RUNNING."""
-    outcomes = (*FINAL, "interrupted", "infeasible", None)
+    outcomes = (*(o for o in Outcome if o.is_final), "interrupted", "infeasible", None)
     for i, outcome in enumerate(outcomes):
         write(journal_of(settings), f"search-{i:03d}", range(1, 3), outcome)
     assert shipper_of(settings).sync().pending == 0

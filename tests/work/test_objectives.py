@@ -103,7 +103,7 @@ def test_a_report_holds_every_objective(found: tuple[Settings, StudyRecord], tmp
     _, study = found
     folder = write_report(study, tmp_path / "out").parent
     with (folder / "trials.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["arm"] == "search"]
+        rows = [row for row in csv.DictReader(file) if row["section"] == "search"]
     for row, trial in zip(rows, study.trials, strict=True):
         assert {n: float(row[n]) for n in NAMES} == trial.values and float(row["train_gflops"]) > 0
     statements = list(recompute.statements(folder))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reprtune.record.schema import OUTCOMES, SeedRun, TrialRecord
+from reprtune.record.outcomes import Outcome
+from reprtune.record.schema import SeedRun, TrialRecord
 from reprtune.stopping.curves import Rival
 from reprtune.work.rivals import by_seed
 
@@ -20,7 +21,7 @@ def trial(outcome: str) -> TrialRecord:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("outcome", list(Outcome))
 def test_a_seed_that_came_to_a_bad_end_is_no_rival_and_those_before_it_stay(outcome: str) -> None:
     """Both of one that runs or ended well; of an attempt whose slot is queued again, nothing: it comes twice."""
     both = {0: Rival(FIRST, 2.0), 1: Rival(SECOND, 3.0)}

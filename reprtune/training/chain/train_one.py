@@ -28,12 +28,6 @@ from reprtune.training.platform.device import (
 )
 from reprtune.training.platform.device_faults import check_computes, fault, faults_in_words
 
-MEANINGS = {
-    "complete": "trained to the end",
-    "interrupted": "stopped; the same command goes on from here",
-    "diverged": "the loss became infinite or not a number; a lower training.lr may help",
-    "out-of-memory": "the device had too little memory; lower training.batch_size",
-}
 WAIT_SECONDS = 0.2
 
 
@@ -71,7 +65,7 @@ def train_one(
             outcome = trial.attempt(stop, observe, test=test)
         if trial.chain is not None and outcome == "complete":
             finish(trial.chain)
-        return {"outcome": outcome, "meaning": MEANINGS[outcome], **trial.account()}
+        return {"outcome": outcome, **trial.account()}
 
 
 class _Trial:
