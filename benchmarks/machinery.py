@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import describe
-from dashboards.trial_page import trial_draft
 from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.space import FloatRange
@@ -29,7 +28,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
 from reprtune.training.device import choose_device, keep_freed_memory
 from reprtune.training.run import Run
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from reprtune.work.worker import Worker
 
 
@@ -59,13 +58,13 @@ def work(settings: Settings) -> list[tuple[float, float]]:
     runs: list[Run] = []
     begun: list[float] = []
 
-    def note(what: Report) -> None:
+    def note(what: WorkerMessage) -> None:
         run = worker.held[-1].run if what.kind == "begin" else None
         if run is not None:
             runs.append(run)
             begun.append(time.perf_counter())
 
-    worker = Worker(settings, "machinery", 0, NoLimit(), trial_draft, note, lambda: False)
+    worker = Worker(settings, "machinery", 0, NoLimit(), note, lambda: False)
     worker.run()
     whole = [after - before for before, after in itertools.pairwise(begun)]
     return [(seconds, run.seconds_spent) for seconds, run in zip(whole, runs, strict=False)][1:]

@@ -20,7 +20,7 @@ from reprtune.states.store import StateStore
 from reprtune.training import dropping, graph, member, run
 from reprtune.training.run import Run
 from reprtune.training.single import train_one
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from tests.training.recorded import Capture
 from tests.training.tiny import spec
 from tests.work.tiny_worker import MATERIALS, create, read, work
@@ -133,7 +133,7 @@ def test_a_worker_has_only_the_networks_that_it_holds(tmp_path: Path, networks: 
     assert claim is not None
     ended: list[str] = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "end":
             ended.append(what.title)
 

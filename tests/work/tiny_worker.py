@@ -17,7 +17,7 @@ from reprtune.spec.study import StudySpec
 from reprtune.study.create import find_facts
 from reprtune.training.device import choose_device
 from reprtune.training.run import Materials
-from reprtune.work.process import Known, Report
+from reprtune.work.process import Known, WorkerMessage
 from reprtune.work.queue import Queue, queues
 from reprtune.work.worker import Worker
 from tests.stored import empty_storage, record
@@ -59,15 +59,11 @@ def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Setti
     return settings
 
 
-def page(_history: Any, title: str) -> str:
-    return f"<html>{title}</html>"
-
-
 def make_worker(
     settings: Settings,
     *,
     tickets: Any = None,
-    heard: Callable[[Report], None] = lambda _: None,
+    heard: Callable[[WorkerMessage], None] = lambda _: None,
     leaving: Callable[[], bool] = lambda: False,
     index: int = 0,
     known: Known | None = None,
@@ -75,7 +71,7 @@ def make_worker(
     accept_code: bool = False,
 ) -> Worker:
     return Worker(
-        settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving,
+        settings, STUDY.name, index, tickets or Unlimited(), heard, leaving,
         confirms=confirms, known=known, accept_code=accept_code,
     )  # fmt: skip
 
