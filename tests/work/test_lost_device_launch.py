@@ -82,7 +82,9 @@ def _no_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", "15")
 
 
-def launcher(settings: Settings, said: list[str], n_workers: int = 1, kind: type[Settings] = Settings) -> Launcher:
+def launcher(
+    settings: Settings, said: list[str], n_workers: int = 1, kind: type[Settings] = Settings
+) -> Launcher:
     return Launcher(
         settings=kind.from_environment(runs_dir=settings.runs_dir, device="cpu"),
         name="tiny",
