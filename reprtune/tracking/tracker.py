@@ -5,7 +5,7 @@ Another tracker is a module beside `mlflow` that has these verbs, and one line i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,9 +55,6 @@ class Found(Protocol):
     """What a tracker has of a study, to be removed."""
 
     @property
-    def run_ids(self) -> Sequence[str]: ...
-
-    @property
     def words(self) -> str:
         """For "Remove NAME and its trials, with ..."; empty where there is nothing to say."""
 
@@ -99,10 +96,28 @@ class Tracker(Protocol):
 class Nothing:
     """What the tracker that is none has of a study."""
 
-    run_ids: Sequence[str] = ()
     words = ""
 
     def delete(self) -> None:
+        pass
+
+
+class NoStudy:
+    """A study's place nowhere: all is well there, and nothing is."""
+
+    def is_there(self) -> bool:
+        return True
+
+    def run_ids(self) -> set[str]:
+        return set()
+
+    def find(self, _run_identity: str) -> Any:
+        return None
+
+    def send(self, _update: RunUpdate, _run: Any) -> Any:
+        return None
+
+    def send_artifact(self, run: TrackedRun, name: str, content: str | Path) -> None:
         pass
 
 
@@ -117,9 +132,7 @@ class Null:
         return {}
 
     def open(self, _study: StudySpec, _digest: str, _facts: Mapping[str, Any]) -> TrackedStudy:
-        raise TrackingError(
-            OFF, "Name a tracking store with --tracking-uri, or leave it out for SQLite in the runs folder."
-        )
+        return NoStudy()
 
     def find(self, _study: StudyRecord) -> Found:
         return Nothing()
