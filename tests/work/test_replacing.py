@@ -16,7 +16,7 @@ from reprtune.work.queue import queues
 from tests.stored import new_study
 from tests.training.broken_cuda import SAID
 from tests.work.queueing import outcomes, take
-from tests.work.tiny_worker import Unlimited, page
+from tests.work.tiny_worker import Unlimited
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Replacing:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(runs_dir=folder, device="cpu")
         self.said: list[str] = []
-        self.launcher = Launcher(self.settings, "tiny", 1, None, page, str, lambda *_: None, self.said.append)
+        self.launcher = Launcher(self.settings, "tiny", 1, None, str, lambda *_: None, self.said.append)
         self.started: list[tuple[int, str | None, dict[str, str]]] = []
         self.storage, spec = new_study(folder / "reprtune.db")
         self.queues = queues(self.storage, spec)
