@@ -30,7 +30,7 @@ from reprtune.work.queue import confirmation_queue
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import MATERIALS, Counted, Unlimited, create, page, read, work
+from tests.work.tiny_worker import MATERIALS, Counted, Unlimited, create, read, work
 
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
 
@@ -46,7 +46,7 @@ def confirm(settings: Settings, *, tickets: Any = None, **options: Any) -> Study
 def confirm_on(settings: Settings, *, tickets: Any = None, leaving: Any = lambda: False) -> StudyRecord:
     """A worker on what is queued."""
     worker = Worker(
-        settings, STUDY.name, 0, tickets or Unlimited(), page, lambda _: None, leaving, confirms=True
+        settings, STUDY.name, 0, tickets or Unlimited(), lambda _: None, leaving, confirms=True
     )
     worker.run()
     worker.storage.engine.dispose()
