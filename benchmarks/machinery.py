@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import describe
-from dashboards.trial_page import trial_draft
 from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.sections.search import Search
@@ -31,7 +30,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.study.create import create_study
 from reprtune.training.chain.chain import Chain
 from reprtune.training.platform.device import choose_device, keep_freed_memory
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from reprtune.work.worker import Worker
 
 
@@ -62,13 +61,13 @@ def work(settings: Settings) -> list[tuple[float, float]]:
     runs: list[Chain] = []
     begun: list[float] = []
 
-    def note(what: Report) -> None:
+    def note(what: WorkerMessage) -> None:
         run = worker.held[-1].run if what.kind == "begin" else None
         if run is not None:
             runs.append(run)
             begun.append(time.perf_counter())
 
-    worker = Worker(settings, "machinery", 0, NoLimit(), trial_draft, note, lambda: False)
+    worker = Worker(settings, "machinery", 0, NoLimit(), note, lambda: False)
     worker.run()
     whole = [after - before for before, after in itertools.pairwise(begun)]
     return [(seconds, run.seconds_spent) for seconds, run in zip(whole, runs, strict=False)][1:]

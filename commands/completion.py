@@ -163,12 +163,13 @@ def show(shell: str) -> None:
 def install(shell: str, target: str | None) -> None:
     """Write it into the shell's start file, between two marks; a second time replaces the first."""
     from reprtune.errors import ReprtuneError
+    from reprtune.files import write_atomically
 
     path = Path(target or START_FILES[shell]).expanduser()
     try:
         before = path.read_text() if path.exists() else ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path.resolve(), "\n".join(_with_block(before.splitlines(), shell)) + "\n")
+        write_atomically(path.resolve(), ("\n".join(_with_block(before.splitlines(), shell)) + "\n").encode())
     except (OSError, ValueError) as error:
         raise ReprtuneError(
             f"{path} cannot be changed: {error}.", "Name another file with --to, or use `completion show`."
@@ -190,11 +191,3 @@ def _with_block(lines: Iterable[str], shell: str) -> list[str]:
             kept.append(line)
         inside = inside and line != END
     return [*kept, BEGIN, *script(shell).splitlines(), END]
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    draft.write_text(text)
-    if path.exists():
-        draft.chmod(path.stat().st_mode & 0o7777)
-    os.replace(draft, path)

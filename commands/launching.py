@@ -31,15 +31,14 @@ def launch(
         done, total: slots, for the progress. trials: begin at most so many; None = all.
         accept_code: go on although the code here is not the study's.
     """
-    from dashboards.html import add_library
     from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
-    from dashboards.trial_page import trial_draft
+    from dashboards.trial_page import drawn
     from reprtune.work.launch import Launcher
     from reprtune.work.notify import notifying
 
     progress = StudyProgress(done, total)
     launcher = Launcher(
-        settings, name, workers, trials, trial_draft, add_library, progress, progress.say,
+        settings, name, workers, trials, drawn, progress, progress.say,
         accept_code=accept_code,
     )  # fmt: skip
     with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
@@ -50,7 +49,7 @@ def launch(
     click.echo(status(summary.study))
     if summary.shipped.error:
         click.echo(
-            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
+            f"  tracking: {summary.shipped.pending} events wait here ({summary.shipped.error}); "
             f"send them with: python cli.py study sync {name}", err=True,
         )  # fmt: skip
     return summary

@@ -97,6 +97,13 @@ def make_settings(**given: Any) -> Settings:
     return Settings.from_environment(**given)
 
 
+def tracking_is_off() -> str:
+    """What is said where nothing is tracked."""
+    from reprtune.tracking.tracker import OFF
+
+    return OFF
+
+
 def run_event(summary: Any) -> str:
     """How a run (`work.launch.Summary`) ended, as `--notify` says it."""
     if summary.interrupted:
@@ -115,7 +122,11 @@ def places(*names: str) -> Callable[[F], F]:
     texts = {
         "runs_dir": ("--runs", "REPRTUNE_RUNS", "Folder of everything written (default: runs)."),
         "storage": ("--storage", "REPRTUNE_STORAGE", "Optuna storage URL (default: SQLite in --runs)."),
-        "tracking_uri": ("--tracking-uri", "MLFLOW_TRACKING_URI", "MLflow (default: SQLite in --runs)."),
+        "tracking_uri": (
+            "--tracking-uri",
+            "MLFLOW_TRACKING_URI",
+            "MLflow (default: SQLite in --runs), or none.",
+        ),
         "data_dir": ("--data-dir", "REPRTUNE_DATA", "Folder of the data sets (default: data)."),
         "states_dir": ("--states", "REPRTUNE_STATES", "Folder of training states (default: in --runs)."),
         "device": ("--device", "REPRTUNE_DEVICE", "auto, cpu, cuda or cuda:N (default: auto)."),

@@ -27,6 +27,7 @@ from commands.options import (
     study_argument,
     to_json,
     total_option,
+    tracking_is_off,
 )
 from commands.watch import watch
 
@@ -74,7 +75,9 @@ def create(
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")
-    if "experiment" in facts:
+    if not settings.tracks:
+        click.echo(f"  {tracking_is_off()}")
+    elif "experiment" in facts:
         click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
     click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
 
@@ -155,7 +158,7 @@ study.add_command(repair)
 @click.option(
     "--interval", type=Seconds(0.1, 3600), default=2.0, show_default=True, help="Seconds between looks."
 )
-@places("runs_dir", "storage")
+@places("runs_dir", "storage", "tracking_uri")
 def status(name: str, as_json: bool, watching: bool, interval: float, **where: Any) -> None:
     """How far a study is, who works on it, and its best trial so far."""
     from dashboards import terminal
@@ -165,6 +168,8 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
     else:
         record = read_stored(name, where)
         click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
+        if not as_json and not make_settings(**where).tracks:
+            click.echo(f"  {tracking_is_off()}")
         if not as_json and (step := terminal.next_step(record)):
             click.echo(step)
 
@@ -206,11 +211,11 @@ def report(name: str, output: str | None, **where: Any) -> None:
     from pathlib import Path
 
     from dashboards.report import write_report
-    from dashboards.runs import web_address
+    from reprtune.tracking.choose import tracker_for
 
     record, settings = read_stored(name, where, histories=True), make_settings(**where)
     folder = Path(output) if output else settings.report_dir(name)
-    click.echo(write_report(record, folder, mlflow=web_address(settings.mlflow_uri)))
+    click.echo(write_report(record, folder, mlflow=tracker_for(settings).web_address))
 
 
 @study.command(epilog=examples("study sync repr-ablation"))
@@ -218,14 +223,15 @@ def report(name: str, output: str | None, **where: Any) -> None:
 @places("runs_dir", "storage", "tracking_uri")
 def sync(name: str, **where: Any) -> None:
     """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled."""
-    from dashboards.html import add_library
+    from dashboards.trial_page import drawn
     from reprtune.errors import TrackingError
-    from reprtune.tracking.mlflow.shipper import Shipper
+    from reprtune.tracking.shipper import Shipper
 
-    record = read_stored(name, where)
-    shipper = Shipper(
-        make_settings(**where), record.spec, record.instance, finish_page=add_library, facts=record.facts
-    )
+    record, settings = read_stored(name, where), make_settings(**where)
+    if not settings.tracks:
+        click.echo(tracking_is_off())
+        return
+    shipper = Shipper(settings, record.spec, record.instance, draw=drawn, facts=record.facts)
     result = shipper.sync(verify=True)
     click.echo(f"{result.sent} events sent, {result.pending} waiting")
     if result.error:
@@ -245,8 +251,8 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     """Remove a study and its training states. Reports and exported networks stay, and MLflow's runs too
     without --with-mlflow."""
     from reprtune.errors import StudyError
-    from reprtune.study.remove import check_idle, delete_study, find_in_mlflow
-    from reprtune.tracking.mlflow.connection import shown
+    from reprtune.study.remove import check_idle, delete_study
+    from reprtune.tracking.choose import tracker_for
 
     settings = make_settings(**where)
     try:
@@ -255,13 +261,13 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
         _delete_damaged(name, settings, error, yes=yes, with_mlflow=with_mlflow)
         return
     check_idle(settings, record)
-    there = find_in_mlflow(settings, record) if with_mlflow else None
+    there = tracker_for(settings).find(record) if with_mlflow else None
+    if with_mlflow and not settings.tracks:
+        click.echo(tracking_is_off(), err=True)
     n = len(record.trials) + len(record.controls) + len(record.confirmation)
     what = f"{name} and its {n} trials"
-    if there is not None:
-        what += f", with {len(there.run_ids)} runs in MLflow at {shown(settings.mlflow_uri)}"
-        if there.takes_experiment and there.experiment is not None:
-            what += f" and their experiment {there.experiment.name!r}"
+    if there is not None and there.words:
+        what += f", {there.words}"
     if not yes:
         click.confirm(f"Remove {what}?", abort=True)
     if there is not None:

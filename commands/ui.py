@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.options import completing, examples, make_settings, places, read_stored, stored_names
+from commands.options import (
+    completing,
+    examples,
+    make_settings,
+    places,
+    read_stored,
+    stored_names,
+    tracking_is_off,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,21 +49,27 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
     Everything listens on this machine only (127.0.0.1), and reloading the report makes it anew. On another
     machine's screen: ssh -L 8100:127.0.0.1:8100 ... with --port 8100, and the two ports after it.
     """
+    import signal
     import tempfile
     from pathlib import Path
 
-    from dashboards.runs import web_address
     from dashboards.servers import ports, wait_for_any_end
+    from reprtune import signals
+    from reprtune.tracking.choose import tracker_for
 
     settings = make_settings(**where)
     read_stored(name, where)  # says what is wrong before anything is started
     chosen = ports(port, NAMES)
-    _end_on_signals()
-    with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C also where a shell script has it ignored
+    with (
+        signals.like_ctrl_c(*ends),
+        contextlib.ExitStack() as stack,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-ui-")))
         servers = _started(_plans(settings, chosen[1:]), folder, stack)
         _say("Making the report ...")
-        mlflow = web_address(settings.mlflow_uri)
+        mlflow = tracker_for(settings).web_address
         mlflow = next((s.plan.address for s in servers if s.plan.name == "MLflow"), mlflow)
         report = f"{_report(name, where, chosen[0], mlflow, stack)}/report.html"
         addresses = [("report", report), *_addresses(servers, settings)]
@@ -66,14 +80,6 @@ def ui(name: str, port: int | None, wanted: bool, **where: Any) -> None:
             _open(report)
         wait_for_any_end([s for s in servers if not s.ended()], _say)
     _say("Stopped: nothing is left running.")
-
-
-def _end_on_signals() -> None:
-    """SIGTERM, a closed terminal, and Ctrl-C also where a shell script has it ignored, all end it in order."""
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
 
 
 def _say(text: str) -> None:
@@ -89,7 +95,9 @@ def _plans(settings: Settings, free: Sequence[int]) -> list[Plan]:
 
     plans = []
     uri = settings.mlflow_uri
-    if not uri.startswith(SERVED):
+    if not settings.tracks:
+        _say(tracking_is_off())
+    elif not uri.startswith(SERVED):
         if is_absent(uri):
             _say("MLflow has nothing yet: it begins with the first trial (or `study sync`).")
         else:

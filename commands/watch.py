@@ -39,7 +39,7 @@ def moments(name: str, where: dict[str, Any], interval: float) -> Iterator[dict[
     from dashboards.watch import is_over, moment_facts
     from reprtune.errors import StorageError
     from reprtune.record import database, storage
-    from reprtune.tracking.mlflow.shipper import Shipper
+    from reprtune.tracking.shipper import Shipper
 
     settings = make_settings(**where)
     reader = database.open_storage(settings.storage_url)

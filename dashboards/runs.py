@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit, urlunsplit
-
 from reprtune.record.labels import trial_label
 from reprtune.record.links import run_url
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import slot_key
-
-
-def web_address(tracking_uri: str) -> str | None:
-    """The address of MLflow's page where the tracking store is a server, without its password; else None."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
-        return None
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:

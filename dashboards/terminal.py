@@ -268,7 +268,7 @@ def _cell(trial: TrialRecord, name: str) -> str:
 
 
 class Happening(Protocol):
-    """What a worker reports (see work.process.Report)."""
+    """What a worker reports (see work.process.WorkerMessage)."""
 
     kind: str
     title: str

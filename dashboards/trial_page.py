@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dashboards import curves, dropmap
-from dashboards.html import Section, render
+from dashboards.html import Section, add_library, render
 from reprtune.history import History
+from reprtune.record.pack import read_plots_data
 
 
 def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
@@ -31,6 +32,7 @@ def trial_html(history: History, title: str, subtitle: str = "", *, with_library
     return render(title, subtitle, sections, footer, with_library=with_library)
 
 
-def trial_draft(history: History, title: str) -> str:
-    """The same page without plotly.js: `html.add_library` makes it whole where it is read."""
-    return trial_html(history, title, with_library=False)
+def drawn(data: str) -> str:
+    """The same page from what a worker wrote (`record.pack.plots_data`), or from the page without plotly.js that
+    those of earlier versions wrote."""
+    return add_library(data) if data.startswith("<") else trial_html(*read_plots_data(data))

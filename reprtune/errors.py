@@ -59,7 +59,7 @@ class StorageError(ReprtuneError):
 
 
 class TrackingError(ReprtuneError):
-    """The MLflow tracking store cannot be reached or used."""
+    """The tracker (MLflow) or the journal that feeds it cannot be reached or used."""
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:

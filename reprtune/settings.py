@@ -13,6 +13,7 @@ from reprtune.errors import SpecError
 
 DEVICES = ("auto", "cpu", "cuda")
 SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+NO_TRACKING = "none"  # in place of a tracking URI
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # tracking stores without a server of their own
 
 
@@ -23,7 +24,7 @@ class Settings:
     Attributes:
         runs_dir: folder of everything reprtune writes; the other defaults lie inside it.
         storage: SQLAlchemy URL of the Optuna storage; `None` = SQLite in `runs_dir`.
-        tracking_uri: MLflow tracking URI; `None` = SQLite in `runs_dir`.
+        tracking_uri: MLflow tracking URI; `None` = SQLite in `runs_dir`; "none" = nothing is tracked.
         experiment: name of the MLflow experiment that a new study joins; `None` = one of its own.
         data_dir: folder of the data sets; downloads go there.
         states_dir: folder of training states, shared by all machines of a study;
@@ -72,6 +73,11 @@ class Settings:
     @property
     def storage_url(self) -> str:
         return self.storage or f"sqlite:///{(self.runs_dir / 'reprtune.db').resolve()}"
+
+    @property
+    def tracks(self) -> bool:
+        """Is a tracker told what happens?"""
+        return self.tracking_uri != NO_TRACKING
 
     @property
     def mlflow_uri(self) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import mlflow
 import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -23,6 +22,7 @@ from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import LOCK_KEY
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
+from reprtune.tracking.tracker import OFF
 
 WAIT_SECONDS = 5
 SERVER = (
@@ -45,6 +45,9 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 def tracking(settings: Settings) -> Iterator[Finding]:
     """The same of MLflow's database, or its server: does it answer, and does it let us in?"""
+    if not settings.tracks:
+        yield Finding("mlflow", "ok", OFF)
+        return
     uri = settings.mlflow_uri
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme in DATABASES:
@@ -199,6 +202,8 @@ def _file(url: str) -> Path | None:
 
 def _server(uri: str) -> Iterator[Finding]:
     """A tracking server: reached, logged in to, and where its artifacts go."""
+    import mlflow
+
     client = connect(uri)
     try:
         experiments = client.search_experiments(max_results=1)

@@ -36,6 +36,17 @@ def unpack(text: str) -> History:
     return replace(short, points=points, drops=drops)
 
 
+def plots_data(history: History, title: str) -> str:
+    """What a trial's page is drawn from, as one text: see `read_plots_data`."""
+    return json.dumps({"title": title, "history": pack(history)})
+
+
+def read_plots_data(text: str) -> tuple[History, str]:
+    """The history and the title that `plots_data` was given. Raises as `unpack`."""
+    found = json.loads(text)
+    return unpack(found["history"]), str(found["title"])
+
+
 def _points(rows: list[dict[str, Any]]) -> tuple[Point, ...]:
     """The same as `from_plain`, which looks up every field's type: a study has a million points."""
     found = []

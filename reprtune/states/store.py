@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprtune.errors import StateError
+from reprtune.files import write_atomically
 
 MAGIC = b"reprtune1\n"
 CLAIM_SECONDS = 60.0
@@ -95,16 +96,9 @@ class StateStore:
         replaced."""
         if not replace and self.has(name):
             return False
-        temporary = self.folder / "tmp" / f"{name}.{uuid.uuid4().hex}"
+        head = MAGIC + hashlib.sha256(payload).digest()
         with self._errors("write"):
-            try:
-                with temporary.open("wb") as file:
-                    file.write(MAGIC + hashlib.sha256(payload).digest())
-                    file.write(payload)
-                self.path(name).parent.mkdir(exist_ok=True)
-                os.replace(temporary, self.path(name))
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_atomically(self.path(name), head, payload, drafts=self.folder / "tmp", sync=False)
         return True
 
     def delete(self, names: Iterable[str]) -> None:

@@ -26,10 +26,10 @@ from reprtune.study.code import code_fact
 from reprtune.study.dry import dry_trials
 from reprtune.study.queueing import fill_new
 from reprtune.tracking import environment
+from reprtune.tracking.choose import tracker_for
 from reprtune.tracking.events import STUDY_KEY, tags_event
-from reprtune.tracking.journal import Journal
-from reprtune.tracking.mlflow import connection as tracking
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.journal import journal_for
+from reprtune.tracking.shipper import Shipper
 from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
@@ -112,7 +112,7 @@ def find_user_code(spec: StudySpec) -> dict[str, str]:
 def create_study(
     spec: StudySpec, settings: Settings, progress: Callable[[str], None] = lambda _: None
 ) -> tuple[bool, dict[str, Any]]:
-    """Create the study in Optuna's storage and its experiment in MLflow.
+    """Create the study in Optuna's storage, and what it needs in its tracker.
 
     Returns:
         Whether it was made now (False: the same study is there already), and its facts.
@@ -134,8 +134,9 @@ def create_study(
     new = StudyRecord(
         spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
     )
-    progress("the MLflow experiment")
-    new = replace(new, facts={**facts, "experiment": tracking.prepare(settings, spec, new.instance, facts)})
+    tracker = tracker_for(settings)
+    progress(f"the tracker ({tracker.name})")
+    new = replace(new, facts={**facts, **tracker.prepare(spec, new.instance, facts)})
     progress("the study")
     database = database or open_storage(settings.storage_url)
     with database_lock(database):
@@ -149,7 +150,7 @@ def create_study(
 
 def _say_with_what(settings: Settings, study: StudyRecord) -> None:
     """Checkout, packages and machine on the study's run; through the journal, should MLflow vanish now."""
-    journal = Journal(settings.journal_dir, study.spec.name)
+    journal = journal_for(settings, study.spec.name)
     with contextlib.suppress(OSError):  # a full disk; the study is there, and its workers will say so
         journal.append(STUDY_KEY, tags_event(environment.machine_tags()))
         journal.artifact(STUDY_KEY, environment.FILE, environment.packages())

@@ -10,7 +10,6 @@ import contextlib
 import math
 import platform
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import reprtune
+from reprtune import signals
 from reprtune.errors import StudyError
 from reprtune.history import History
 from reprtune.record.codes import of_study, short_digest
@@ -106,7 +106,7 @@ def recompute(
     loaded_data = LoadedData(settings.data_dir, device)
     here = short_digest(code, check_user_code(study, accept=accept_code))
     check_data(study, loaded_data)
-    with _scratch(settings, keep=keep) as folder:
+    with signals.like_ctrl_c(), _scratch(settings, keep=keep) as folder:
         store = StateStore(folder)
         found, how = [], ""
         for recorded in runs:
@@ -309,14 +309,13 @@ def _changes(trial: TrialRecord, device: str, code: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _scratch(settings: Settings, *, keep: bool) -> Iterator[Path]:
-    """A folder of its own below the runs; SIGTERM ends like Ctrl-C, so that it goes away. What a killed
-    process has left goes away first: the lock in it is free."""
+    """A folder of its own below the runs, which goes away. What a killed process has left goes away first: the lock
+    in it is free."""
     above = settings.runs_dir / "recomputed"
     above.mkdir(parents=True, exist_ok=True)
     _clear(above)
     folder = Path(tempfile.mkdtemp(dir=above))
     lock = FileLock(folder / IN_USE)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     whole = False
     try:
         lock.acquire()
@@ -330,7 +329,6 @@ def _scratch(settings: Settings, *, keep: bool) -> Iterator[Path]:
         lock.release()
         with contextlib.suppress(OSError):
             above.rmdir()  # when it is empty
-        signal.signal(signal.SIGTERM, before)
 
 
 def _clear(above: Path) -> None:

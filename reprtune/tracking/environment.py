@@ -15,22 +15,16 @@ FILE = "environment.txt"
 
 
 def machine_tags() -> dict[str, str]:
-    """Of this process: host, checkout (`git_dirty`: tracked files differ from the commit), Python, system, CPU."""
+    """Of this process: host, user, checkout (`git_dirty`: tracked files differ from the commit), Python, system, CPU."""
     return {
         "host": platform.node(),
+        "user": _user(),
         "git_sha": git_sha(),
         "git_dirty": git_dirty(),
         "python": platform.python_version(),
         "os": platform.platform(),
         "cpu": f"{_cpu_name()}, {os.cpu_count()} logical",
     }
-
-
-def mlflow_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The same in the words of MLflow's page."""
-    known = {"mlflow.source.name": "reprtune", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
-    sha = tags.get("git_sha", "unknown")
-    return known if sha == "unknown" else {**known, "mlflow.source.git.commit": sha}
 
 
 @functools.cache

@@ -1,8 +1,13 @@
-"""What a slot's journal says, built from specifications and records. No MLflow here: workers import this.
+"""What a slot's journal says, built from specifications and records, in no tracker's words.
 
-Metrics and their axis: the step is the optimizer step, errors are fractions. `hp.*` repeats every
-numeric factor as a metric, because MLflow's parameters are texts that cannot be compared as numbers.
-Every run carries every tag, because MLflow's filters leave children out that lack their parent's tags.
+    begin     a slot begins or goes on: whose run it is (identity, parent, name), its searched `factors` and the
+              other settings (`params`) with their values, `tags`, a `note` for a person, its whole `config` (JSON)
+    metrics   measured values, each with key, step and time
+    artifact  a file or folder of that name was put beside the journal
+    tags      further ones
+    end       how it ended (`outcome`, a key of OUTCOMES), and its final `results` at a `step`
+
+The step is the optimizer step, errors are fractions, times are milliseconds since 1970 (`time_ms`).
 """
 
 from __future__ import annotations
@@ -15,7 +20,6 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.history import CURVES, PHASES, Drop, Point
-from reprtune.record.outcomes import Outcome
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -24,13 +28,9 @@ from reprtune.spec.parts.places import short_path
 from reprtune.spec.space import DurationRange
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.tracking.environment import mlflow_tags
 
-IDENTITY = "reprtune.identity"
-NOTE = "mlflow.note.content"
+PLOTS, PLOTS_DATA = "plots.html", "plots.json"  # a trial's page, and what it is drawn from where it is sent
 STUDY_KEY = "study"  # the journal of the study's own run, the parent of all others
-MAX_TEXT = 5000  # characters of a tag or parameter; older MLflow servers take no more
-
 Event = dict[str, Any]
 
 
@@ -63,38 +63,35 @@ def begin_event(
         tags: further ones of this attempt: `git_sha`, `host`, `device`, `worker`.
         now: seconds since 1970; the clock when None.
     """
-    time_ms = _ms(now)
     factors, searched = factor_levels(study, trial), {*map(short_path, study.space)}
     fixed = {path: value for path, value in levels(trial).items() if path not in searched}
     own = {
         "study": study.name, "digest": digest, "role": role, "arm": arm or role, "slot": slot,
-        "seed": trial.seed, "attempt": attempt, "outcome": "running", **(tags or {}),
+        "seed": trial.seed, "attempt": attempt, **(tags or {}),
     }  # fmt: skip
-    shown = mlflow_tags(dict(tags or {}))
     return {
         "event": "begin",
         "identity": identity(digest, key),
         "parent": identity(digest, parent or STUDY_KEY),
         "name": name,
-        "time_ms": time_ms,
+        "time_ms": _ms(now),
         "attempt": attempt,
-        "params": _texts({**factors, **fixed}),
-        "metrics": [_metric(f"hp.{k}", v, 0, time_ms) for k, v in factors.items() if _is_number(v)],
-        "tags": _texts(
-            {**_prefixed("reprtune", own), **_prefixed("param", factors), NOTE: _note(own, factors), **shown}
-        ),
+        "factors": to_plain(factors),
+        "params": to_plain(fixed),
+        "tags": own,
+        "note": _note(own, factors),
         "config": json.dumps(to_plain(trial), indent=2),
     }
 
 
 def _note(own: Mapping[str, Any], factors: Mapping[str, Any]) -> str:
-    """What a person reads under "Description" on the run's page."""
+    """What a person reads first on the run's page."""
     role, slot = own["role"], f"Slot {own['slot']} of the search"
     what = {
         "search": slot, "seed": slot, "confirmation": f"Confirmation of {own['arm']}, on a fresh seed",
     }.get(role, f"Control {own['arm']}")  # fmt: skip
-    values = ", ".join(f"{name} {_text(value)}" for name, value in factors.items())
-    return f"{what}, seed {own['seed']}{values and f': {values}'}.\n\nIts curve and its dropped filters: `plots.html` under Artifacts."
+    values = ", ".join(f"{name} {text(value)}" for name, value in factors.items())
+    return f"{what}, seed {own['seed']}{values and f': {values}'}."
 
 
 def factor_levels(study: StudySpec, trial: TrialSpec) -> dict[str, Any]:
@@ -127,7 +124,7 @@ def _method(study: StudySpec, trial: TrialSpec, others: Mapping[str, Any]) -> An
 
 def tags_event(tags: Mapping[str, Any]) -> Event:
     """Tags for the run that the journal is at."""
-    return {"event": "tags", "tags": _texts({**_prefixed("reprtune", tags), **mlflow_tags(dict(tags))})}
+    return {"event": "tags", "tags": dict(tags)}
 
 
 def metrics_event(
@@ -171,16 +168,16 @@ def end_event(
 
     Args:
         outcome: of `record.outcomes`. step: optimizer steps done, where the final metrics stand.
-        metrics: final ones (`seconds_spent`, `steps_alone`); their keys get the prefix `result.`.
+        metrics: final ones (`seconds_spent`, `steps_alone`).
         tags: further ones (`error`).
     """
-    time_ms = _ms(now)
     return {
         "event": "end",
-        "time_ms": time_ms,
-        "status": Outcome(outcome).status,
-        "metrics": [_metric(f"result.{key}", value, step, time_ms) for key, value in (metrics or {}).items()],
-        "tags": _texts(_prefixed("reprtune", {**(tags or {}), "outcome": outcome})),
+        "time_ms": _ms(now),
+        "outcome": outcome,
+        "step": step,
+        "results": {key: float(value) for key, value in (metrics or {}).items()},
+        "tags": dict(tags or {}),
     }
 
 
@@ -192,23 +189,11 @@ def _metric(key: str, value: float, step: int, time_ms: int) -> dict[str, Any]:
     return {"key": key, "value": float(value), "step": step, "time_ms": time_ms}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}.{key}": value for key, value in values.items()}
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: _text(value) for key, value in values.items()}
-
-
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as a person reads it: texts as they are, whole numbers without a point, all else as JSON."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = value if isinstance(value, str) else json.dumps(to_plain(value))
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return value if isinstance(value, str) else json.dumps(to_plain(value))
 
 
 def _ms(seconds: float | None) -> int:

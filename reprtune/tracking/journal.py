@@ -1,8 +1,8 @@
-"""The local journal: what a worker tells the tracking server, written down first.
+"""The local journal: what a worker tells the tracker, written down first.
 
 One file of JSON lines for each slot, `FOLDER/STUDY/KEY.jsonl`, and a folder `KEY/` beside it with the
 slot's artifacts. Workers append, the shipper reads. Every event carries the times at which it
-happened, so that sending it twice sends the same thing twice, which MLflow merges.
+happened, so that sending it twice sends the same thing twice.
 
 A line is written by one call. A writer killed in the middle leaves one torn line at the end: readers
 pass it over, and the next writer begins a new line after it.
@@ -16,7 +16,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from reprtune.files import write_atomically
+from reprtune.settings import Settings
+from reprtune.tracking.older import as_today
 
 Event = Mapping[str, Any]
 
@@ -27,10 +31,12 @@ class Journal:
 
     Attributes:
         folder: of all journals of this machine (`Settings.journal_dir`). study: the study's name.
+        is_kept: False where nothing is written, see `NoJournal`.
     """
 
     folder: Path
     study: str
+    is_kept: ClassVar[bool] = True
 
     @property
     def root(self) -> Path:
@@ -61,9 +67,14 @@ class Journal:
         finally:
             os.close(handle)
 
-    def artifact(self, key: str, name: str, text: str) -> None:
-        """Keep a text artifact (`plots.html`) of a slot; a later one of that name replaces it."""
-        write_atomically(self.artifact_path(key, name), text.encode())
+    def artifact(self, key: str, name: str, text: str, *, drawn_from: str | None = None) -> None:
+        """Keep a text artifact (`environment.txt`) of a slot; a later one of that name replaces it.
+
+        Args:
+            drawn_from: the text is the data of a page called `name`, which is drawn where it is sent; the data are
+                kept in this file.
+        """
+        write_atomically(self.artifact_path(key, drawn_from or name), text.encode())
         self.append(key, {"event": "artifact", "name": name})
 
     def artifacts(self, key: str, name: str, content: Mapping[str, bytes]) -> None:
@@ -86,14 +97,29 @@ class Journal:
             with contextlib.suppress(ValueError):  # a torn line, mended by the next writer
                 event = json.loads(data[start:end])
                 if isinstance(event, dict):
-                    events.append((end, event))
+                    events.append((end, as_today(event)))
             start = end
         return events
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole; readers see the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    draft.write_bytes(data)
-    os.replace(draft, path)
+class NoJournal(Journal):
+    """Of a machine where tracking is off: nothing is written, and what was written before waits."""
+
+    is_kept = False
+
+    def slots(self) -> list[str]:
+        return []
+
+    def append(self, key: str, event: Event) -> None:
+        pass
+
+    def artifact(self, key: str, name: str, text: str, *, drawn_from: str | None = None) -> None:
+        pass
+
+    def artifacts(self, key: str, name: str, content: Mapping[str, bytes]) -> None:
+        pass
+
+
+def journal_for(settings: Settings, study: str) -> Journal:
+    """The journal of a study on this machine."""
+    return (Journal if settings.tracks else NoJournal)(settings.journal_dir, study)

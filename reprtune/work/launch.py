@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import connection, resource_tracker
 from typing import Any
 
+from reprtune import signals
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
@@ -24,23 +25,20 @@ from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.study.queueing import refill
 from reprtune.tracking.events import STUDY_KEY, end_event
-from reprtune.tracking.journal import Journal
-from reprtune.tracking.mlflow.shipper import Shipper, ShipResult
+from reprtune.tracking.journal import journal_for
+from reprtune.tracking.shipper import Shipper, ShipResult
 from reprtune.work.process import (
     EXIT_CODES,
     Known,
-    LeaveOnSignal,
     Left,
     MustLeave,
-    PlotPage,
-    Report,
+    WorkerMessage,
     worker_name,
 )
 from reprtune.work.queue import queues
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 Observer = Callable[[int, Any], None]
 
 
@@ -92,7 +90,7 @@ class Launcher:
 
     Args:
         name: of the study. n_workers: processes. n_trials: begin at most so many slots; None = all.
-        plot_page: a module-level function, for workers import it. finish_page: makes its pages whole.
+        draw: makes a trial's page from what its worker wrote, where it is sent from; see `Shipper`.
         observe: called with (worker, what it reports). say: one sentence for a person.
         accept_code: go on although the code here is not the study's.
     """
@@ -101,8 +99,7 @@ class Launcher:
     name: str
     n_workers: int
     n_trials: int | None
-    plot_page: PlotPage
-    finish_page: Callable[[str], str]
+    draw: Callable[[str], str]
     observe: Observer
     say: Callable[[str], None]
     accept_code: bool = False
@@ -132,7 +129,7 @@ class Launcher:
         left = _pending(view)
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
-        shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.finish_page, study.facts)
+        shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.draw, study.facts)
         with _shipping(shipper), self._signal_handlers():
             for index in range(min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
@@ -143,7 +140,7 @@ class Launcher:
         retried(partial(refill, view))  # should the last worker have died between its trial and this
         pending = _pending(view)
         state = "running" if pending else "complete"
-        Journal(self.settings.journal_dir, self.name).append(STUDY_KEY, end_event(state))
+        journal_for(self.settings, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
         study = read_study(storage, self.name)
         if study.pending() == 0:
@@ -176,7 +173,6 @@ class Launcher:
                 self.name,
                 index,
                 tickets,
-                self.plot_page,
                 there,
                 known,
                 self.accept_code,
@@ -203,7 +199,7 @@ class Launcher:
                     continue
                 self._hear(child, message)
 
-    def _hear(self, child: _Child, message: Report | Left | ReprtuneError) -> None:
+    def _hear(self, child: _Child, message: WorkerMessage | Left | ReprtuneError) -> None:
         if isinstance(message, Left):
             child.left, child.device = message, message.device
         elif isinstance(message, ReprtuneError):
@@ -275,13 +271,11 @@ class Launcher:
             self._signals += 1
             self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
 
-        before = {n: signal.signal(n, handle) for n in STOPPING}
-        try:
-            yield
-        finally:
-            self._tell_of_signal()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with signals.handled(handle):
+            try:
+                yield
+            finally:
+                self._tell_of_signal()
 
     def _tell_of_signal(self) -> None:
         if self._signals and not self._told:
@@ -294,17 +288,17 @@ def work(
     name: str,
     index: int,
     tickets: Tickets,
-    plot_page: PlotPage,
     pipe: connection.Connection,
     known: Known | None = None,
     accept_code: bool = False,
 ) -> None:
     """The body of a worker process."""
-    leaving = LeaveOnSignal()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    leaving = signals.StopRequest()
+    leaving.listen()
+    signals.let_through()
     parent = os.getppid()
 
-    def report(what: Report | Left | ReprtuneError) -> None:
+    def report(what: WorkerMessage | Left | ReprtuneError) -> None:
         try:
             pipe.send(what)
         except OSError:
@@ -316,7 +310,7 @@ def work(
 
     try:
         worker = Worker(
-            settings, name, index, tickets, plot_page, report, leaving,
+            settings, name, index, tickets, report, leaving,
             known=known, accept_code=accept_code,
         )  # fmt: skip
         worker.run()
@@ -354,16 +348,15 @@ def _shipping(shipper: Shipper) -> Iterator[None]:
 @contextlib.contextmanager
 def _child_environment() -> Iterator[None]:
     """Children start with the signals that stop them held back until they can answer (see `work`), and with
-    one thread for libraries that ask the environment. Held back, not ignored: none is lost, here or there."""
+    one thread for libraries that ask the environment."""
     resource_tracker.ensure_running()  # its own start would let the signals through
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     os.environ.update({name: before[name] or "1" for name in names})
     try:
-        yield
+        with signals.held_back():
+            yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from reprtune.history import History
-
-PlotPage = Callable[[History, str], str]  # a trial's page for MLflow, from its history and title
 EXIT_CODES = {"device": 71, "capture": 75}  # of a worker that had to leave, by `Left.why`
 
 
@@ -23,7 +19,7 @@ class Tickets(Protocol):
 
 
 @dataclass(frozen=True)
-class Report:
+class WorkerMessage:
     """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`, or `busy`: it turns to a
     trial that it holds, `trial_id`, on its `device`."""
 
@@ -78,18 +74,3 @@ class Known:
 
 def worker_name(index: int, pid: int | None = None) -> str:
     return f"{platform.node()}:{pid or os.getpid()}:{index}"
-
-
-class LeaveOnSignal:
-    """True once SIGINT or SIGTERM has come."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
-
-    def __call__(self) -> bool:
-        return self.asked

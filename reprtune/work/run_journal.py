@@ -1,4 +1,4 @@
-"""What the tracking server is to hear of one run: a slot, or one seed of a slot."""
+"""What the tracker is to hear of one run: a slot, or one seed of a slot."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from reprtune.errors import TrackingError
 from reprtune.history import Point
+from reprtune.record.pack import plots_data
 from reprtune.spec.trial import TrialSpec
 from reprtune.tracking import environment
-from reprtune.tracking.events import begin_event, end_event, metrics_event
+from reprtune.tracking.events import PLOTS, PLOTS_DATA, begin_event, end_event, metrics_event
 from reprtune.tracking.journal import Journal
-from reprtune.tracking.mlmodel import as_mlflow_model
 from reprtune.training.chain.chain import Chain
 from reprtune.training.export.network import files, from_chain
 from reprtune.work.surroundings import Surroundings
@@ -74,13 +74,14 @@ class RunJournal:
         self.write(metrics_event(points))
 
     def write_results(self, run: Chain, outcome: str) -> None:
-        """The page of plots; of a complete trial its network too."""
-        title = f"{self.around.spec.name}: {self.title}"
-        page = self.around.plot_page(run.history, title)
-        self._keep(lambda journal: journal.artifact(self.key, "plots.html", page))
+        """What the page of plots is drawn from; of a complete trial its network too."""
+        if not self.around.journal.is_kept:
+            return
+        data = plots_data(run.history, f"{self.around.spec.name}: {self.title}")
+        self._keep(lambda journal: journal.artifact(self.key, PLOTS, data, drawn_from=PLOTS_DATA))
         if outcome == "complete":
             origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
-            network = as_mlflow_model(files(from_chain(run, **origin)))
+            network = files(from_chain(run, **origin))
             self._keep(lambda journal: journal.artifacts(self.key, "network", network))
 
     def end(

@@ -10,7 +10,6 @@ from reprtune.states.store import StateStore
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain.chain import LoadedData
 from reprtune.work.budget import Budget
-from reprtune.work.process import PlotPage
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Surroundings:
         digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
         shared_steps: where a trial of the study may leave the common beginning.
         leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
-        plot_page: draws a trial's page for MLflow. budget: of the search.
+        budget: of the search.
         device: described for people and records. code: short digest of what the trials run. uncapturable: `network_key` -> why, see `process.Known`.
         packages: that are installed here, where they are not those that the study was created with.
     """
@@ -37,7 +36,6 @@ class Surroundings:
     worker: str
     leaving: Callable[[], bool]
     tags: Mapping[str, str]
-    plot_page: PlotPage
     budget: Budget
     device: str
     code: str = ""

@@ -26,7 +26,7 @@ from reprtune.study.code import check_code
 from reprtune.study.queueing import refill
 from reprtune.study.sameness import check_data, check_user_code, same_packages
 from reprtune.tracking.environment import machine_tags, packages
-from reprtune.tracking.journal import Journal
+from reprtune.tracking.journal import journal_for
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.platform.device import Device, describe, open_device
 from reprtune.training.platform.device_faults import DeviceError, check_computes, fault, first_line
@@ -34,7 +34,7 @@ from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
-from reprtune.work.process import Known, Left, MustLeave, PlotPage, Report, Tickets, worker_name
+from reprtune.work.process import Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 from reprtune.work.surroundings import Surroundings
 
@@ -63,8 +63,7 @@ class Worker:
         name: str,
         index: int,
         tickets: Tickets,
-        plot_page: PlotPage,
-        report: Callable[[Report], None],
+        report: Callable[[WorkerMessage], None],
         leaving: Callable[[], bool],
         *,
         known: Known | None = None,
@@ -88,11 +87,10 @@ class Worker:
             shared_steps=study.spec.first_drops(study.facts["steps_per_epoch"]),
             loaded_data=loaded_data,
             store=StateStore(settings.states, self.worker),
-            journal=Journal(settings.journal_dir, name),
+            journal=journal_for(settings, name),
             worker=self.worker,
             leaving=self._must_leave,
             tags={**machine_tags(), "device": described},
-            plot_page=plot_page,
             packages=None if same_packages(study) else packages(),
             budget=Budget(self.storage, study.spec, self.worker),
             device=described,
@@ -185,7 +183,7 @@ class Worker:
             assert attempt.run is not None
             points = attempt.run.networks.points
             self.report(
-                Report(
+                WorkerMessage(
                     "progress", attempt.title, *attempt.steps(),
                     points[-1].val_error if points else None,
                 )
@@ -215,7 +213,7 @@ class Worker:
         self._turn_to(attempt)
         attempt.begin()
         if attempt.outcome is None:
-            self.report(Report("begin", attempt.title))
+            self.report(WorkerMessage("begin", attempt.title))
         else:
             self.held.remove(attempt)
             self._ended(attempt)
@@ -223,7 +221,7 @@ class Worker:
     def _turn_to(self, attempt: Attempt) -> None:
         self._busy = attempt.trial_id
         device = str(self.around.loaded_data.device)
-        self.report(Report("busy", attempt.title, trial_id=attempt.trial_id, device=device))
+        self.report(WorkerMessage("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:
         self._refill()
@@ -231,7 +229,7 @@ class Worker:
             self.tickets.give_back()
             return
         self.report(
-            Report(
+            WorkerMessage(
                 "end", attempt.title, val_error=attempt.shown_error, outcome=str(attempt.outcome),
                 error=attempt.error or "",
             )
@@ -287,7 +285,7 @@ class Worker:
         return pending > 0 and idle_seconds < self.grace_seconds + 2 * REAP_BEATS * self.beat_seconds
 
     def _pause(self) -> None:
-        self.report(Report("idle"))
+        self.report(WorkerMessage("idle"))
         time.sleep(0.2 if self.held else 1.0)
 
 

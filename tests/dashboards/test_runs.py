@@ -4,27 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from dashboards.report import report_files
-from dashboards.runs import run_addresses, web_address
+from dashboards.runs import run_addresses
 from tests.factories import make_study
-
-
-@pytest.mark.parametrize(
-    ("uri", "address"),
-    [
-        ("http://localhost:5000", "http://localhost:5000"),
-        ("https://me:secret@mlflow.example/base", "https://mlflow.example/base"),
-        ("sqlite:///runs/mlflow.db", None),
-        ("postgresql+psycopg://me@db/mlflow", None),
-        ("databricks", None),
-        ("./mlruns", None),
-    ],
-)
-def test_only_a_server_has_a_page(uri, address):
-    """Databases and folders have none; names and passwords stay out of the report."""
-    assert web_address(uri) == address
 
 
 def test_a_trial_that_never_began_has_no_run():

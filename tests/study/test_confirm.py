@@ -36,7 +36,7 @@ from tests.confirmed import confirmed, searched
 from tests.flat import with_attempts, with_fields
 from tests.stored import record
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, page, read, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, read, work
 
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
 
@@ -51,7 +51,7 @@ def confirm(settings: Settings, *, tickets: Any = None, **options: Any) -> Study
 
 def confirm_on(settings: Settings, *, tickets: Any = None, leaving: Any = lambda: False) -> StudyRecord:
     """A worker on what is queued."""
-    worker = Worker(settings, STUDY.name, 0, tickets or Unlimited(), page, lambda _: None, leaving)
+    worker = Worker(settings, STUDY.name, 0, tickets or Unlimited(), lambda _: None, leaving)
     worker.run()
     worker.storage.engine.dispose()
     return read(settings)
@@ -286,7 +286,7 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     store.note(read(settings).digest, "beginning", [name])
 
     def run(n_trials: int | None) -> int:
-        rest = (page, str, lambda *_: None, lambda _: None)
+        rest = (lambda *_: "", lambda *_: None, lambda _: None)
         return Launcher(settings, STUDY.name, 1, n_trials, *rest).run().pending
 
     assert run(1) == 2 and store.has(name)

@@ -14,10 +14,11 @@ from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import Arm
-from reprtune.study.remove import check_idle, delete_study, find_in_mlflow
+from reprtune.study.remove import check_idle, delete_study
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, prepare
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.mlflow.removal import find_in_mlflow
+from reprtune.tracking.shipper import Shipper
 from reprtune.work.queue import Queue
 from tests.command import Command
 from tests.flat import with_fields

@@ -13,7 +13,7 @@ from reprtune.history import Point
 from reprtune.settings import Settings
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, find_run, prepare
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
 from tests.tracking.mlflow_server import Server, Way
 from tests.tracking.tracked import CURVES, DIGEST, STUDY, look, point, write
 

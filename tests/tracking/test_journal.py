@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reprtune.tracking.journal import Journal, write_atomically
+from reprtune.tracking.journal import Journal
 
 
 def test_events_come_back_in_order_with_the_offset_just_after_them(tmp_path: Path) -> None:
@@ -106,12 +106,3 @@ def test_kill_9_leaves_at_most_a_torn_last_line(tmp_path: Path) -> None:
     for attempt in range(3):
         written = [e["i"] for _, e in journal.read("k") if e["writer"] == attempt]
         assert written and written == list(range(len(written)))
-
-
-def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    """Folders are made, the old text is gone, and no draft stays."""
-    path = tmp_path / "a" / "b.txt"
-    write_atomically(path, b"long text before")
-    write_atomically(path, b"short")
-    assert path.read_text() == "short"
-    assert list(path.parent.iterdir()) == [path]

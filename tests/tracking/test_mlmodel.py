@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
-from reprtune.tracking.mlmodel import as_mlflow_model
+from reprtune.tracking.mlflow.model import model_files
 
 CODE = """
 import sys, json
@@ -42,10 +40,15 @@ def exported(folder: Path) -> Path:
     )
     for _ in run:
         pass
-    folder.mkdir()
-    for name, data in as_mlflow_model(files(from_chain(run))).items():
-        (folder / name).write_bytes(data)
+    write(files(from_chain(run)), folder)
+    write(model_files(folder), folder)
     return folder
+
+
+def write(content: Mapping[str, bytes | str], folder: Path) -> None:
+    for name, data in content.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
 
 
 def test_mlflow_loads_the_network_without_reprtune(tmp_path: Path) -> None:
@@ -61,28 +64,26 @@ def test_mlflow_loads_the_network_without_reprtune(tmp_path: Path) -> None:
     assert done.stdout.strip() == "(3, 10)"
 
 
-def test_a_network_without_a_program_stays_as_it_is() -> None:
+ABOUT = b'{"versions": {"torch": "2.11.0+cpu"}, "input_shape": [1, 8, 8], "n_classes": 10}'
+MODEL = {"MLmodel", "reprtune_network.py", "requirements.txt"}
+
+
+def test_a_network_without_a_program_stays_as_it_is(tmp_path: Path) -> None:
     """MLflow could not load it without its code, so it is not called a model."""
-    files = {"weights.pt": b"w", "description.json": b"{}", "load.py": b""}
-    assert as_mlflow_model(files) == files
+    write({"weights.pt": b"w", "description.json": b"{}", "load.py": b""}, tmp_path)
+    assert model_files(tmp_path) == {}
 
 
-@pytest.mark.parametrize("name", ["weights.pt", "network.pt2", "description.json"])
-def test_nothing_of_the_export_is_changed(name: str) -> None:
-    """Only files are added."""
-    about = b'{"versions": {"torch": "2.11.0+cpu"}, "input_shape": [1, 8, 8], "n_classes": 10}'
-    files = {"weights.pt": b"w", "network.pt2": b"p", "description.json": about}
-    made = as_mlflow_model(files)
-    assert made[name] == files[name]
-    assert made.keys() - files.keys() == {"MLmodel", "reprtune_network.py", "requirements.txt"}
-    assert made["requirements.txt"] == b"torch==2.11.0\nnumpy\n"
+def test_files_are_added_and_nothing_of_the_export_is_changed(tmp_path: Path) -> None:
+    """Torch without its build in the requirements."""
+    write({"weights.pt": b"w", "network.pt2": b"p", "description.json": ABOUT}, tmp_path)
+    made = model_files(tmp_path)
+    assert made.keys() == MODEL
+    assert made["requirements.txt"] == "torch==2.11.0\nnumpy\n"
 
 
-def test_each_of_several_networks_is_a_model_of_its_own() -> None:
+def test_each_of_several_networks_is_a_model_of_its_own(tmp_path: Path) -> None:
     """Beside its files, and nothing in the folder above them; one without a program stays as it is."""
-    about = json.dumps({"versions": {"torch": "2.11"}, "input_shape": [1, 8, 8], "n_classes": 10}).encode()
-    one = {"network.pt2": b"1", "description.json": about}
-    content = {"description.json": b"{}", "member-1/load.py": b"2"}
-    found = as_mlflow_model({**content, **{f"member-0/{name}": data for name, data in one.items()}})
-    expected = {f"member-0/{name}": data for name, data in as_mlflow_model(one).items()}
-    assert found == {**content, **expected} and "member-0/MLmodel" in found
+    write({"description.json": b"{}", "member-1/load.py": b"2"}, tmp_path)
+    write({"member-0/network.pt2": b"1", "member-0/description.json": ABOUT}, tmp_path)
+    assert model_files(tmp_path).keys() == {f"member-0/{name}" for name in MODEL}

@@ -10,7 +10,7 @@ from reprtune.record.links import run_url
 from reprtune.settings import Settings
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, find_run, prepare
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
 from reprtune.work.monitor import system_event
 from tests.browser import needs_browser, running_browser, until
 from tests.tracking.mlflow_server import Server

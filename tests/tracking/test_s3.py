@@ -12,7 +12,7 @@ import pytest
 from reprtune.settings import Settings
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import prepare
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
 from tests.tracking.mlflow_server import Server
 from tests.tracking.tracked import DIGEST, STUDY, look, write
 

@@ -11,8 +11,8 @@ from reprtune.settings import Settings
 from reprtune.tracking.events import STUDY_KEY, end_event, metrics_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, find_run
-from reprtune.tracking.mlflow.sending import fold
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
+from reprtune.tracking.updates import fold
 from tests.tracking.tracked import (
     CURVES,
     DIGEST,

@@ -153,7 +153,7 @@ def test_a_failing_shipper_says_one_sentence(tmp_path: Path) -> None:
     """What is said goes through `report`; neither MLflow nor urllib3 writes beside it."""
     done = run_in(
         tmp_path,
-        "from reprtune.tracking.mlflow.shipper import Shipper\n"
+        "from reprtune.tracking.shipper import Shipper\n"
         "settings = Settings(runs_dir=Path('runs'), tracking_uri='http://127.0.0.1:9')\n"
         "write(Journal(settings.journal_dir, STUDY.name), 'search-000', range(1, 3))\n"
         "shipper = Shipper(settings, STUDY, DIGEST, print)\n"

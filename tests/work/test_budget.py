@@ -20,7 +20,7 @@ from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.budget import Budget
-from reprtune.work.process import Report, worker_name
+from reprtune.work.process import WorkerMessage, worker_name
 from tests.stored import new_study
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
@@ -88,7 +88,7 @@ def test_what_interrupted_and_lost_attempts_spent_counts(tmp_path: Path, cost: t
     search = both_queues(settings)[1]
     vanished: list[int] = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "progress" and what.step == 4 and not vanished:
             vanished.append(search.release_worker(worker_name(0)))
             for path in settings.states.rglob("*.state"):

@@ -21,7 +21,7 @@ from reprtune.training.chain import chain, dropping, member
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.train_one import train_one
 from reprtune.training.descent import cuda_graph
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from tests.training.recorded import Capture
 from tests.training.tiny import spec
 from tests.work.tiny_worker import LOADED_DATA, create, read, work
@@ -134,7 +134,7 @@ def test_a_worker_has_only_the_networks_that_it_holds(tmp_path: Path, networks: 
     assert claim is not None
     ended: list[str] = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "end":
             ended.append(what.title)
 

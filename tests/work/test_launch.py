@@ -17,11 +17,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import ReprtuneError, TrackingError
 from reprtune.record.trials import outcome
+from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.space import IntRange
 from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher, Tickets
-from reprtune.work.process import PlotPage
+from reprtune.work.run_journal import RunJournal
 from tests.command import Command, used_up
 from tests.flat import with_fields
 from tests.postgres import PostgreSQL
@@ -34,6 +35,7 @@ FAST = {
     "REPRTUNE_GRACE_SECONDS": "15",
     "MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.db",
 }
+FAULT = "TESTS_FAULT"  # what goes wrong in the workers of a launcher in this process
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
 
 
@@ -233,19 +235,31 @@ def test_a_second_ctrl_c_kills(command: Command) -> None:
 # -- a launcher in this process --------------------------------------------------------------------
 
 
-def die(_history: Any, _title: str) -> str:
-    """A page of plots that kills its worker."""
+class FromHere(Settings):
+    """Settings that make a worker import this module."""
+
+
+def die(*_: Any) -> None:
+    """Instead of writing a trial's results."""
     os._exit(3)
 
 
-def launch(folder: Path, plot_page: PlotPage, said: list[str]) -> None:
+def unwritable(*_: Any) -> None:
+    """The same with a full disk."""
+    raise TrackingError("Cannot write the journal.", "Free some space.")
+
+
+if (fault := os.environ.get(FAULT)) and multiprocessing.current_process().name != "MainProcess":
+    RunJournal.write_results = {"die": die, "unwritable": unwritable}[fault]  # type: ignore[method-assign]
+
+
+def launch(folder: Path, said: list[str]) -> None:
     launcher = Launcher(
-        settings=create(folder, slots=4, controls=(), space=FITTING),
+        settings=FromHere(**vars(create(folder, slots=4, controls=(), space=FITTING))),
         name="tiny",
         n_workers=1,
         n_trials=None,
-        plot_page=plot_page,
-        finish_page=str,
+        draw=str,
         observe=lambda *_: None,
         say=said.append,
     )
@@ -257,20 +271,20 @@ def test_workers_that_die_again_and_again_are_an_error(
 ) -> None:
     """Not a loop for ever; what they finished stays, and how many slots are left is said."""
     monkeypatch.setattr("reprtune.work.launch.MAX_RESTARTS", 1)
+    monkeypatch.setenv(FAULT, "die")
     said: list[str] = []
     with pytest.raises(ReprtuneError, match=r"2 workers ended with an error.* 2 slots are left"):
-        launch(tmp_path, die, said)
+        launch(tmp_path, said)
     assert [s for s in said if "Worker 0 ended with code 3" in s and "(1 of 1)" in s]
 
 
-def test_an_error_that_stops_all_is_raised_by_the_launcher(tmp_path: Path) -> None:
+def test_an_error_that_stops_all_is_raised_by_the_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its words come from the worker; its slot waits again."""
+    monkeypatch.setenv(FAULT, "unwritable")
     with pytest.raises(ReprtuneError, match="Cannot write the journal"):
-        launch(tmp_path, unwritable, [])
-
-
-def unwritable(_history: Any, _title: str) -> str:
-    raise TrackingError("Cannot write the journal.", "Free some space.")
+        launch(tmp_path, [])
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from reprtune.training.chain import dropping, trial_networks
 from reprtune.training.chain.chain import Chain
 from reprtune.training.descent import cuda_graph
 from reprtune.training.descent.cuda_graph import CaptureFailed
-from reprtune.work.process import Known, MustLeave, Report
+from reprtune.work.process import Known, MustLeave, WorkerMessage
 from reprtune.work.queue import FAULT
 from reprtune.work.uncapturable import network_key
 from tests.training.broken_cuda import SAID, TEXT, BrokenCuda
@@ -231,7 +231,7 @@ def test_what_cannot_be_captured_is_known_by_its_network_and_not_by_what_is_draw
 def test_a_worker_says_which_of_its_trials_it_turns_to(tmp_path: Path) -> None:
     """Before it builds and trains: so that of a worker that dies only that one counts as lost."""
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
-    heard: list[Report] = []
+    heard: list[WorkerMessage] = []
     work(settings, heard=heard.append)
     busy = [what.trial_id for what in heard if what.kind == "busy"]
     ids = {t.user_attrs["slot"]: t._trial_id for t in both_queues(settings)[1].trials()}

@@ -20,7 +20,7 @@ from reprtune.work.launch import Launcher, Summary
 from tests.tiny_study import STUDY
 from tests.training.broken_cuda import SAID, BrokenCuda
 from tests.training.own_code import Folder, folder
-from tests.work.tiny_worker import create, page, read
+from tests.work.tiny_worker import create, read
 
 __all__ = ["folder"]
 
@@ -82,14 +82,15 @@ def _no_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", "15")
 
 
-def launcher(settings: Settings, said: list[str], n_workers: int = 1, plot_page: Any = page) -> Launcher:
+def launcher(
+    settings: Settings, said: list[str], n_workers: int = 1, kind: type[Settings] = Settings
+) -> Launcher:
     return Launcher(
-        settings=Settings.from_environment(runs_dir=settings.runs_dir, device="cpu"),
+        settings=kind.from_environment(runs_dir=settings.runs_dir, device="cpu"),
         name="tiny",
         n_workers=n_workers,
         n_trials=None,
-        plot_page=plot_page,
-        finish_page=str,
+        draw=str,
         observe=lambda *_: None,
         say=said.append,
     )
@@ -147,9 +148,8 @@ def test_a_network_that_cannot_be_captured_costs_one_process(
     )
 
 
-def dead(history: Any, title: str) -> str:
-    """A page of plots that comes from a module in which the device of one worker is dead from the start."""
-    return page(history, title)
+class Dead(Settings):
+    """Settings that come from a module in which the device of one worker is dead from the start."""
 
 
 if DEAD in os.environ:  # in a worker, before it opens its device
@@ -171,7 +171,7 @@ def test_a_dead_gpu_does_not_stop_the_workers_on_others(
     monkeypatch.setenv(DEAD, "1")
     settings = create(tmp_path, controls=(), slots=3, space=CRITERIA)
     said: list[str] = []
-    summary: Summary = launcher(settings, said, 2, dead).run()
+    summary: Summary = launcher(settings, said, 2, Dead).run()
     assert summary.pending == 0 and summary.study.counts() == {"complete": 3}
     begin = f"Worker 1 ended with code 71: nothing can be computed on cpu ({SAID}), and "
     assert of_workers(said) == [
@@ -187,7 +187,7 @@ def test_without_a_worker_left_the_error_names_the_device_and_the_fix(
     monkeypatch.setenv(DEAD, "0")
     settings = create(tmp_path, controls=(), slots=3, space=CRITERIA)
     with pytest.raises(ReprtuneError) as raised:
-        launcher(settings, [], 1, dead).run()
+        launcher(settings, [], 1, Dead).run()
     assert raised.value.message == f"Nothing can be computed any more on cpu ({SAID}); 3 slots are left."
     assert "nvidia-smi" in str(raised.value.hint) and "--device" in str(raised.value.hint)
     assert read(settings).counts() == {"waiting": 3}

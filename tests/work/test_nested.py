@@ -10,7 +10,7 @@ from reprtune.settings import Settings
 from reprtune.tracking.events import begin_event, end_event, metrics_event
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, find_run
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
 from tests.tracking.tracked import DIGEST, STUDY, begin, look, point
 
 

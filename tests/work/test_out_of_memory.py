@@ -11,7 +11,7 @@ from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.trial_networks import TrialNetworks
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from tests.work.tiny_worker import Counted, create, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
@@ -53,7 +53,7 @@ def test_memory_that_runs_out_while_a_stopped_trial_is_saved_is_its_outcome(
     monkeypatch.setattr(Chain, "_keep", lambda _: None)
     monkeypatch.setattr(Chain, "keep_state", full)
     settings = create(tmp_path, slots=2, controls=(), space={"method.criterion": Choice(options=("l2",))})
-    heard: list[Report] = []
+    heard: list[WorkerMessage] = []
     tickets = Counted(2)
     study = work(settings, heard=heard.append, tickets=tickets)
     assert study.counts() == {"out-of-memory": 2} and tickets.n == 0

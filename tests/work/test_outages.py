@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from reprtune.settings import Settings
+from reprtune.tracking import shipper as shipping
 from reprtune.tracking.journal import Journal
-from reprtune.tracking.mlflow import shipper as shipping
 from reprtune.tracking.mlflow.connection import connect, find_run, prepare
-from reprtune.tracking.mlflow.shipper import Shipper
+from reprtune.tracking.shipper import Shipper
 from tests.tracking.mlflow_server import Server, free_port
 from tests.tracking.tracked import CURVES, DIGEST, STUDY, look, write
 

@@ -25,7 +25,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain import dropping
 from reprtune.training.chain.trial_networks import TrialNetworks
-from reprtune.work.process import Report
+from reprtune.work.process import WorkerMessage
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (
     Counted,
@@ -85,7 +85,7 @@ def test_an_error_in_training_is_that_trials_outcome(
         return original(network, spec, *rest)
 
     monkeypatch.setattr(dropping, "drop_filters", drop)
-    heard: list[Report] = []
+    heard: list[WorkerMessage] = []
     study = work(create(tmp_path, slots=5, controls=(), space=CRITERIA), heard=heard.append)
     ends = {(t.params["criterion"], t.outcome) for t in study.final()}
     assert ends == {("l2", "complete"), ("random", outcome)} and study.pending() == 0

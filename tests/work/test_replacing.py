@@ -12,12 +12,12 @@ from reprtune.errors import ReprtuneError
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.work.launch import Launcher, _Child
-from reprtune.work.process import EXIT_CODES, Left, Report, worker_name
+from reprtune.work.process import EXIT_CODES, Left, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 from tests.stored import new_study
 from tests.training.broken_cuda import SAID
 from tests.work.queueing import outcomes, take
-from tests.work.tiny_worker import Unlimited, page
+from tests.work.tiny_worker import Unlimited
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Replacing:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = Settings(runs_dir=folder, device="cpu")
         self.said: list[str] = []
-        self.launcher = Launcher(self.settings, "tiny", 1, None, page, str, lambda *_: None, self.said.append)
+        self.launcher = Launcher(self.settings, "tiny", 1, None, str, lambda *_: None, self.said.append)
         self.started: list[tuple[int, str | None, dict[str, str]]] = []
         self.storage, _spec = new_study(folder / "reprtune.db")
         self.queues = queues(StudyView(self.storage, "tiny"))
@@ -77,7 +77,7 @@ def test_processes_that_a_slot_took_are_always_replaced(replacing: Replacing) ->
 def test_each_worker_is_replaced_so_often_for_other_reasons(replacing: Replacing) -> None:
     """Killed, or on a device that is dead from the start: MAX_RESTARTS times, and its neighbours as often."""
     for _ in range(5):
-        replacing.bury(0, -9, Report("busy", trial_id=1, device="cuda:0"))
+        replacing.bury(0, -9, WorkerMessage("busy", trial_id=1, device="cuda:0"))
         replacing.bury(1, 71, lost(1, began=False))
     assert replacing.started == [(0, "cuda:0", {}), (1, "cuda:1", {})] * 3
     error = replacing.launcher._unfinished(4)
@@ -107,11 +107,11 @@ def test_of_two_slots_that_a_worker_held_the_one_that_it_trained_is_lost(replaci
     search = replacing.queues[1]
     name = worker_name(0, 1)
     trials = [take(search, name) for _ in range(3)]
-    replacing.bury(0, -9, Report("busy", trial_id=trials[1]._trial_id, device="cpu"))
+    replacing.bury(0, -9, WorkerMessage("busy", trial_id=trials[1]._trial_id, device="cpu"))
     assert outcomes(search)[:3] == [(0, "interrupted"), (1, "lost"), (2, "interrupted")]
     again = [take(search, name) for _ in range(2)]
     assert [t.params for t in again] == [t.params for t in trials[:2]]
-    replacing.bury(0, -9, Report("busy", trial_id=trials[1]._trial_id, device="cpu"))
+    replacing.bury(0, -9, WorkerMessage("busy", trial_id=trials[1]._trial_id, device="cpu"))
     assert [end for _, end in outcomes(search)].count("lost") == 3
 
 

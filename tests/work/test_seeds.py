@@ -27,7 +27,7 @@ from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
-from reprtune.work.process import Report, worker_name
+from reprtune.work.process import WorkerMessage, worker_name
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points
 from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
@@ -151,7 +151,7 @@ def when_in_seed(settings: Settings, seed: int, act: Callable[[], Any]) -> tuple
     """An ear for `work` that acts once, when a trial has begun that seed; and what it came to."""
     done: list[Any] = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "progress" and not done:
             running = [t for t in read(settings).trials if t.outcome == "running"]
             if running and running[0].seed == seed:
@@ -258,7 +258,7 @@ def test_two_workers_share_the_slots_of_a_study_with_several_seeds(tmp_path: Pat
 
 def test_the_progress_of_a_slot_goes_on_from_seed_to_seed(tmp_path: Path) -> None:
     """It counts the steps of all its seeds, and never falls back; what is said at the end is their mean."""
-    heard: list[Report] = []
+    heard: list[WorkerMessage] = []
     study = work(create(tmp_path, **{**SEEDS, "slots": 1}), heard=heard.append)
     steps = [what.step for what in heard if what.kind == "progress"]
     assert steps == sorted(steps) and {8, 16} <= set(steps) and steps[0] < 8 and steps[-1] < 24

@@ -20,7 +20,7 @@ from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
-from reprtune.work.process import Report, worker_name
+from reprtune.work.process import WorkerMessage, worker_name
 from reprtune.work.queue import Queue
 from tests.work.tiny_worker import (
     LOADED_DATA,
@@ -90,7 +90,7 @@ def test_a_second_worker_finds_nothing_to_do(whole: Any) -> None:
     """And changes nothing."""
     settings, study = whole
     began = time.monotonic()
-    heard: list[Report] = []
+    heard: list[WorkerMessage] = []
     assert work(settings, heard=heard.append) == study
     assert not heard and time.monotonic() - began < 3
 
@@ -151,7 +151,7 @@ def test_a_worker_whose_slot_was_given_to_another_leaves_quietly(tmp_path: Path)
     search = both_queues(settings)[1]
     taken_away = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "progress" and not taken_away:
             taken_away.append(search.release_worker(worker_name(0)))
 
@@ -176,7 +176,7 @@ def test_the_heartbeat_notices_a_lost_lease_and_beats_for_the_others(tmp_path: P
                 connection.execute(sqlalchemy.text("SELECT heartbeat FROM trial_heartbeats")).scalars()
             )
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "progress" and not seen:
             before = beats()
             time.sleep(2.2)
@@ -211,7 +211,7 @@ def test_a_worker_takes_another_slot_while_one_is_blocked(tmp_path: Path) -> Non
     assert claim is not None
     ended: list[str] = []
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "end":
             ended.append(what.title)
             claim.release()
@@ -253,7 +253,7 @@ def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_p
     settings = create(tmp_path)
     queue: Queue = both_queues(settings)[0]
 
-    def heard(what: Report) -> None:
+    def heard(what: WorkerMessage) -> None:
         if what.kind == "end":
             stored.delete(queue.storage, "tiny")
 

@@ -19,7 +19,7 @@ from reprtune.study.create import find_facts
 from reprtune.study.queueing import fill_new
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.platform.device import choose_device
-from reprtune.work.process import Known, Report
+from reprtune.work.process import Known, WorkerMessage
 from reprtune.work.queue import Queue, queues
 from reprtune.work.worker import Worker
 from tests.flat import with_fields
@@ -63,22 +63,18 @@ def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Setti
     return settings
 
 
-def page(_history: Any, title: str) -> str:
-    return f"<html>{title}</html>"
-
-
 def make_worker(
     settings: Settings,
     *,
     tickets: Any = None,
-    heard: Callable[[Report], None] = lambda _: None,
+    heard: Callable[[WorkerMessage], None] = lambda _: None,
     leaving: Callable[[], bool] = lambda: False,
     index: int = 0,
     known: Known | None = None,
     accept_code: bool = False,
 ) -> Worker:
     return Worker(
-        settings, STUDY.name, index, tickets or Unlimited(), page, heard, leaving,
+        settings, STUDY.name, index, tickets or Unlimited(), heard, leaving,
         known=known, accept_code=accept_code,
     )  # fmt: skip
 

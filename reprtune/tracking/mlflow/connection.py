@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
+from reprtune.record.links import IDENTITY_TAG
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, to_plain
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import TaskSpec
-from reprtune.tracking.events import IDENTITY, STUDY_KEY, identity
-from reprtune.tracking.mlflow.datasets import Input, as_entities, task_inputs
+from reprtune.tracking.events import STUDY_KEY, identity
+from reprtune.tracking.mlflow.datasets import DatasetPart, as_entities, dataset_parts
 from reprtune.tracking.mlflow.experiments import find_or_make
+from reprtune.tracking.mlflow.words import NOTE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -50,14 +52,14 @@ class TrackedStudy:
     """A study's place in MLflow: its experiment, and its own run, the parent of all others.
 
     Attributes:
-        task: of the study's base. inputs: the parts of its data.
+        task: of the study's base. datasets: the parts of its data.
     """
 
     client: MlflowClient
     experiment_id: str
     parent_id: str
     task: TaskSpec
-    inputs: tuple[Input, ...] = ()
+    datasets: tuple[DatasetPart, ...] = ()
 
     def is_there(self) -> bool:
         """Not so on a server that was emptied, where another experiment may have our number by now.
@@ -109,7 +111,7 @@ def open_study(
     """
     facts = facts or {}
     run_identity = identity(digest, STUDY_KEY)
-    inputs = task_inputs(study.base.task, facts)
+    datasets = dataset_parts(study.base.task, facts)
     with named_errors(settings.mlflow_uri):
         client = connect(settings.mlflow_uri)
         experiment = find_or_make(
@@ -117,11 +119,11 @@ def open_study(
         )
         parent = find_run(client, experiment.experiment_id, run_identity)
         if parent is None:
-            tags = {IDENTITY: run_identity}
+            tags = {IDENTITY_TAG: run_identity}
             parent = client.create_run(experiment.experiment_id, tags=tags, run_name=study.name)
-        _describe(client, parent, study, digest, inputs)
+        _describe(client, parent, study, digest, datasets)
         run_id = parent.info.run_id
-        return TrackedStudy(client, experiment.experiment_id, run_id, study.base.task, inputs)
+        return TrackedStudy(client, experiment.experiment_id, run_id, study.base.task, datasets)
 
 
 def connect(uri: str) -> MlflowClient:
@@ -163,7 +165,7 @@ def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
     runs: list[Run] = []
     token: str | None = None
     while True:
-        where = f"tags.`{IDENTITY}` LIKE '{digest}/%'"
+        where = f"tags.`{IDENTITY_TAG}` LIKE '{digest}/%'"
         page = client.search_runs([experiment_id], where, max_results=1000, page_token=token)
         runs += page
         token = page.token
@@ -172,7 +174,7 @@ def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
 
 
 def _where(run_identity: str) -> str:
-    return f"tags.`{IDENTITY}` = '{run_identity}'"
+    return f"tags.`{IDENTITY_TAG}` = '{run_identity}'"
 
 
 def shown(uri: str) -> str:
@@ -184,7 +186,7 @@ def shown(uri: str) -> str:
 
 
 def _describe(
-    client: MlflowClient, parent: Run, study: StudySpec, digest: str, inputs: tuple[Input, ...]
+    client: MlflowClient, parent: Run, study: StudySpec, digest: str, datasets: tuple[DatasetPart, ...]
 ) -> None:
     from mlflow.entities import Param, RunTag
 
@@ -197,14 +199,14 @@ def _describe(
         "reprtune.study": study.name,
         "reprtune.digest": digest,
         "reprtune.role": "study",
-        "mlflow.note.content": f"{study.question}\n\n{study.decision}\n\nCost: {study.cost}",
+        NOTE: f"{study.question}\n\n{study.decision}\n\nCost: {study.cost}",
     }
     if parent.data.params.items() >= {k: str(v) for k, v in params.items()}.items():
         return
     run_id = parent.info.run_id
     client.log_text(run_id, canonical_json(to_plain(study)), "spec.json")
-    if inputs:
-        client.log_inputs(run_id, datasets=as_entities(inputs))
+    if datasets:
+        client.log_inputs(run_id, datasets=as_entities(datasets))
     client.log_batch(
         run_id,
         tags=[RunTag(k, v) for k, v in tags.items()],

@@ -18,7 +18,7 @@ NOT_OF_THE_DATA = ("augment", "cutout")  # fields of a task that change what is 
 
 
 @dataclass(frozen=True)
-class Input:
+class DatasetPart:
     """One part of the data; the texts are JSON as MLflow has them."""
 
     context: str
@@ -29,7 +29,7 @@ class Input:
     profile: str
 
 
-def task_inputs(task: TaskSpec, facts: Mapping[str, Any]) -> tuple[Input, ...]:
+def dataset_parts(task: TaskSpec, facts: Mapping[str, Any]) -> tuple[DatasetPart, ...]:
     """The parts of a task that hold anything.
 
     A digest is the beginning of the data's own with the part behind it, for MLflow tells two data sets
@@ -44,7 +44,7 @@ def task_inputs(task: TaskSpec, facts: Mapping[str, Any]) -> tuple[Input, ...]:
     source = json.dumps({"made_by": "reprtune", **to_plain(task)})
     sizes = {part: facts.get(f"n_{part}", 0) for part in PARTS}
     return tuple(
-        Input(
+        DatasetPart(
             context=part,
             name=task.dataset,
             digest=f"{facts['data_digest'][:16]}-{part}",
@@ -57,17 +57,19 @@ def task_inputs(task: TaskSpec, facts: Mapping[str, Any]) -> tuple[Input, ...]:
     )
 
 
-def inputs_of_run(inputs: tuple[Input, ...], begin: Mapping[str, Any], base: TaskSpec) -> tuple[Input, ...]:
+def parts_of_run(
+    parts: tuple[DatasetPart, ...], begin: Mapping[str, Any], base: TaskSpec
+) -> tuple[DatasetPart, ...]:
     """What a trial's run has used: the test part in a confirmation alone; nothing that we know where its data
     are not those of the study's base."""
     task = json.loads(begin["config"]).get("task", {})
     if _data_fields(task) != _data_fields(to_plain(base)):
         return ()
-    confirms = begin["tags"].get("reprtune.role") == "confirmation"
-    return tuple(one for one in inputs if confirms or one.context != "test")
+    confirms = begin["tags"].get("role") == "confirmation"
+    return tuple(one for one in parts if confirms or one.context != "test")
 
 
-def as_entities(inputs: tuple[Input, ...]) -> list[DatasetInput]:
+def as_entities(parts: tuple[DatasetPart, ...]) -> list[DatasetInput]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [
@@ -75,7 +77,7 @@ def as_entities(inputs: tuple[Input, ...]) -> list[DatasetInput]:
             Dataset(i.name, i.digest, "reprtune", i.source, i.schema, i.profile),
             [InputTag("mlflow.data.context", i.context)],
         )
-        for i in inputs
+        for i in parts
     ]
 
 

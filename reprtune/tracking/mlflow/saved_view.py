@@ -15,6 +15,7 @@ from typing import Any
 
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 from reprtune.spec.study import StudySpec
+from reprtune.tracking.mlflow.words import NOTE
 
 VIEW = "reprtune"  # `#/experiments/ID/runs?viewStateShareKey=reprtune` opens the view at once
 VIEW_NAME = "Settings and results"
@@ -28,7 +29,7 @@ def experiment_tags(study: StudySpec, created_ms: int, *, own: bool = True) -> d
         "updatedAt": created_ms,
         "state": deflated(view_state(study.params, study.compared)),
     }
-    note = {"mlflow.note.content": study.question} if own else {}
+    note = {NOTE: study.question} if own else {}
     return {**note, f"mlflow.sharedViewState.{VIEW}": json.dumps(view)}
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from reprtune.history import History
 from reprtune.settings import Settings
+from reprtune.signals import StopRequest, remembered
 from reprtune.spec import objectives
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, OBJECTIVES
@@ -61,7 +59,7 @@ def train_one(
     store = StateStore(settings.states)
     trial = _Trial(spec, settings, device, store)
     with faults_in_words(device):
-        with _stop_on_signal() as stop:
+        with remembered() as stop:
             outcome = trial.attempt(stop, observe, test=test)
         if trial.chain is not None and outcome == "complete":
             finish(trial.chain)
@@ -76,7 +74,7 @@ class _Trial:
         self.chain: Chain | None = None
         self.test_error: float | None = None
 
-    def attempt(self, stop: _Stop, observe: Callable[[History, str], None], *, test: bool) -> str:
+    def attempt(self, stop: StopRequest, observe: Callable[[History, str], None], *, test: bool) -> str:
         """Load, train and test; the outcome."""
         try:
             loaded_data = LoadedData(self.settings.data_dir, self.device)
@@ -116,7 +114,7 @@ class _Trial:
         return result if self.test_error is None else {**result, "test_error": self.test_error}
 
 
-def _train(chain: Chain, stop: _Stop, observe: Callable[[History, str], None]) -> str:
+def _train(chain: Chain, stop: StopRequest, observe: Callable[[History, str], None]) -> str:
     """Train to the end of the chain; the outcome."""
     try:
         for advance in chain:  # asks `stop` before each step, and saves a state when it is to stop there
@@ -128,24 +126,3 @@ def _train(chain: Chain, stop: _Stop, observe: Callable[[History, str], None]) -
     except Interrupted:
         return "interrupted"
     return "diverged" if chain.diverged else "complete"
-
-
-@dataclass
-class _Stop:
-    asked: bool = False
-
-
-@contextlib.contextmanager
-def _stop_on_signal() -> Iterator[_Stop]:
-    """Remembers SIGINT and SIGTERM; puts the handlers back that were there."""
-    stop = _Stop()
-
-    def ask(*_: Any) -> None:
-        stop.asked = True
-
-    before = [(number, signal.signal(number, ask)) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield stop
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

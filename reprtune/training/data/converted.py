@@ -6,17 +6,14 @@ SHA-256, which the name of a trial's states needs anyway, instead of unpickling,
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from reprtune.errors import DataError
+from reprtune.files import replacing
 from reprtune.training.data.arrays import Arrays, digest
 
 FOLDER = "prepared"
@@ -53,26 +50,3 @@ class Conversion:
                 x_train=arrays.x_train, y_train=arrays.y_train, x_test=arrays.x_test, y_test=arrays.y_test,
                 digest=np.array(digest(arrays)),
             )  # fmt: skip
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Another path beside `path` to write to, which takes its place when the block ends well; else nothing
-    of it stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(0o666 & ~_umask())  # mkstemp lets nobody else read it
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

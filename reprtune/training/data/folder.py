@@ -20,7 +20,7 @@ import PIL
 import torch
 
 from reprtune.errors import DataError
-from reprtune.training.data.converted import replacing
+from reprtune.files import replacing
 from reprtune.training.data.files import CHANNELS, ImageFiles, Survey
 from reprtune.training.data.streams import Reading, in_batches
 from reprtune.training.platform.torchvision_import import datasets

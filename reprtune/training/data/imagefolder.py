@@ -19,8 +19,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from reprtune.errors import DataError
+from reprtune.files import replacing
 from reprtune.training.data.augment import Augment
-from reprtune.training.data.converted import FOLDER, replacing
+from reprtune.training.data.converted import FOLDER
 from reprtune.training.data.download import writable
 from reprtune.training.data.files import CHANNELS, ImageFiles
 from reprtune.training.data.folder import LAYOUT, Index, Listing, Progress, recall, scan, store, survey

@@ -9,9 +9,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from reprtune.files import replacing
 from reprtune.spec import catalog
 from reprtune.training.data.arrays import Arrays
-from reprtune.training.data.converted import Conversion, replacing
+from reprtune.training.data.converted import Conversion
 from reprtune.training.data.download import load, writable
 from reprtune.training.data.folder import Progress
 from reprtune.training.data.imagefolder import Folder, locked, silent

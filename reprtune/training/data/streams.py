@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import warnings
 import weakref
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from reprtune import signals
 from reprtune.errors import DataError, SpecError
 from reprtune.training.data.files import Failure, ImageFiles, Survey
 from reprtune.training.platform.seeds import generator
@@ -137,8 +137,7 @@ def _as_it_is(batch: Any) -> Any:
 
 def _stay(_worker: int) -> None:
     """Ctrl-C and SIGTERM reach the whole group: the training process decides when its workers end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signals.ignore()
 
 
 def _close(reading: weakref.ref[Reading]) -> None:

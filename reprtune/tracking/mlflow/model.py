@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
+PROGRAM = "network.pt2"
 LOADER = "reprtune_network"
 LOADER_TEXT = '''"""How MLflow loads the network in this folder. Needs torch and nothing else."""
 
@@ -34,22 +37,20 @@ def _load_pyfunc(path):
 '''
 
 
-def as_mlflow_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files with those for MLflow, a model for each of several networks; without a program (torch.export
-    could not write it) as they are."""
-    found: dict[str, bytes] = {}
-    for folder in {name.rpartition("/")[0]: None for name in files}:
-        start = f"{folder}/" if folder else ""
-        own = {n.removeprefix(start): data for n, data in files.items() if n.rpartition("/")[0] == folder}
-        found |= {f"{start}{name}": data for name, data in _with_model(own).items()}
+def model_files(folder: Path) -> dict[str, str]:
+    """What makes each exported network in the folder (one, or one for each member, in folders of their own) a model
+    of MLflow: path inside the folder -> text. Nothing for a network without a program (torch.export could not write
+    it)."""
+    found: dict[str, str] = {}
+    for program in sorted(folder.rglob(PROGRAM)):
+        inside = program.parent.relative_to(folder)
+        about = json.loads((program.parent / "description.json").read_bytes())
+        found |= {(inside / name).as_posix(): text for name, text in _of_one(about).items()}
     return found
 
 
-def _with_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of one network."""
-    if "network.pt2" not in files:
-        return dict(files)
-    about = json.loads(files["description.json"])
+def _of_one(about: Mapping[str, Any]) -> dict[str, str]:
+    """For a network that is described so."""
     torch_version = about["versions"]["torch"].partition("+")[0]
     function = {
         "loader_module": LOADER,
@@ -65,10 +66,9 @@ def _with_model(files: Mapping[str, bytes]) -> dict[str, bytes]:
         },
     }
     return {
-        **files,
-        "MLmodel": json.dumps(model, indent=2).encode() + b"\n",  # JSON is YAML
-        f"{LOADER}.py": LOADER_TEXT.encode(),
-        "requirements.txt": f"torch=={torch_version}\nnumpy\n".encode(),
+        "MLmodel": json.dumps(model, indent=2) + "\n",  # JSON is YAML
+        f"{LOADER}.py": LOADER_TEXT,
+        "requirements.txt": f"torch=={torch_version}\nnumpy\n",
     }
 
 

@@ -1,9 +1,10 @@
-"""Sends the journal to MLflow, beside the training and never in its way.
+"""Sends the journal to the tracker, beside the training and never in its way.
 
 How far a slot has been sent stands in `KEY.shipped`, together with where to and which run it became.
-Sending again what MLflow has already changes nothing there: runs are found by their identity before one
+Sending again what the tracker has already changes nothing there: runs are found by their identity before one
 is made, and points carry the times fixed in the journal. So losing that file, a server that died in the
 middle, or one that was emptied, all mend themselves. Where artifacts cannot be written, all else is sent.
+Pages are drawn here, from the data that workers wrote: they draw nothing.
 """
 
 from __future__ import annotations
@@ -13,20 +14,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
-from reprtune.tracking.events import identity
-from reprtune.tracking.journal import Journal
-from reprtune.tracking.mlflow.connection import TrackedStudy, find_run, in_words, open_study, run_ids, shown
-from reprtune.tracking.mlflow.sending import CONFIG, Update, fold, send, send_artifact
-from reprtune.tracking.mlflow.shipped import Mark, forget_mark, read_mark, waiting, write_mark
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from reprtune.tracking.choose import tracker_for
+from reprtune.tracking.events import PLOTS, PLOTS_DATA, identity
+from reprtune.tracking.journal import journal_for
+from reprtune.tracking.shipped import Shipped, forget_shipped, read_shipped, waiting, write_shipped
+from reprtune.tracking.tracker import TrackedRun, TrackedStudy, Tracker
+from reprtune.tracking.updates import CONFIG, RunUpdate, fold
 
 INTERVAL_SECONDS = 2.0
 LONGEST_PAUSE_SECONDS = 60.0
@@ -56,12 +55,13 @@ class TrackingStatus:
 
 
 class Shipper:
-    """Sends one study's journal on this machine to its tracking store.
+    """Sends one study's journal on this machine to its tracker.
 
     Args:
-        study, digest, facts: as stored; the experiment and the parent run are made again where missing.
+        study, digest, facts: as stored; what the study needs there is made again where missing.
         report: gets one sentence when tracking begins to fail and one when it works again.
-        finish_page: makes an .html artifact of the journal whole.
+        draw: makes a trial's page from what its worker wrote (`dashboards.trial_page.drawn`).
+        tracker: None = the one that the settings name.
     """
 
     def __init__(
@@ -70,13 +70,15 @@ class Shipper:
         study: StudySpec,
         digest: str,
         report: Callable[[str], None] = lambda _: None,
-        finish_page: Callable[[str], str] = lambda page: page,
+        draw: Callable[[str], str] = lambda data: data,
         facts: Mapping[str, Any] | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
-        self._settings, self._study, self._digest, self._facts = settings, study, digest, facts
-        self._finish_page = finish_page
+        self._study, self._digest, self._facts = study, digest, facts or {}
+        self._tracker = tracker or tracker_for(settings)
+        self._draw = draw
         self._report = report
-        self._journal = Journal(settings.journal_dir, study.name)
+        self._journal = journal_for(settings, study.name)
         self._tracked: TrackedStudy | None = None
         self._artifact_error: str | None = None  # in this round: one try is enough to know
         self.status = TrackingStatus()
@@ -118,17 +120,18 @@ class Shipper:
 
     def pending(self) -> int:
         """Events and artifacts that have not been sent."""
-        return sum(waiting(self._journal, key, self._mark(key)) for key in self._journal.slots())
+        return sum(waiting(self._journal, key, self._shipped(key)) for key in self._journal.slots())
 
     def _forget_what_is_gone(self) -> str | None:
         """Forget that slots were sent whose runs are not there (any more); what went wrong."""
         try:
             tracked = self._open()
-            there = run_ids(tracked, self._digest)
+            there = tracked.run_ids()
             for key in self._journal.slots():
-                mark = self._mark(key)
-                if mark.offset and mark.run not in there and self._owner(key).startswith(f"{self._digest}/"):
-                    forget_mark(self._journal, key)
+                shipped = self._shipped(key)
+                gone = shipped.offset and shipped.run not in there
+                if gone and self._owner(key).startswith(f"{self._digest}/"):
+                    forget_shipped(self._journal, key)
         except Exception as error:  # noqa: BLE001 - tracking may break in any way
             return self._sentence(error)
         return None
@@ -150,7 +153,7 @@ class Shipper:
         if self._tracked is not None and not self._tracked.is_there():
             self._tracked = None
         for key in self._journal.slots():
-            if not waiting(self._journal, key, self._mark(key)):
+            if not waiting(self._journal, key, self._shipped(key)):
                 continue
             if time.monotonic() >= end:
                 break
@@ -159,31 +162,31 @@ class Shipper:
             except Exception as problem:  # noqa: BLE001 - as above
                 error = self._sentence(problem)
                 self._tracked = None
-                if not _refused(problem):  # one slot that is refused does not hold up the others
+                if not self._tracker.is_refusal(
+                    problem
+                ):  # one slot that is refused does not hold up the others
                     break
         after = self.pending()
         return ShipResult(max(0, before - after), after, error or self._artifact_error)
 
     def _open(self) -> TrackedStudy:
         if self._tracked is None:
-            self._tracked = open_study(self._settings, self._study, self._digest, self._facts)
+            self._tracked = self._tracker.open(self._study, self._digest, self._facts)
         return self._tracked
 
     def _ship_slot(self, key: str) -> None:
         tracked, own = self._open(), identity(self._digest, key)
-        events, mark, owner = self._journal.read(key), self._mark(key), self._owner(key)
-        updates = fold(events, mark.offset, own)
+        events, shipped, owner = self._journal.read(key), self._shipped(key), self._owner(key)
+        updates = fold(events, shipped.offset, own)
         runs = _runs(tracked, updates, owner)
-        moved = mark.offset > 0 and _id(runs[owner]) != mark.run
+        moved = shipped.offset > 0 and _id(runs[owner]) != shipped.run
         if moved or any(runs[update.identity] is None and not update.whole for update in updates):
-            mark, updates = (
-                Mark(),
-                fold(events, 0, own),
-            )  # what was sent has been deleted, or the server emptied
+            shipped = Shipped()  # what was sent has been deleted, or the server emptied
+            updates = fold(events, 0, own)
             runs = _runs(tracked, updates, owner)
-        artifacts = {owner: dict.fromkeys(mark.unsent)}
+        artifacts = {owner: dict.fromkeys(shipped.unsent)}
         for update in updates:
-            run = send(tracked, update, runs[update.identity])
+            run = tracked.send(update, runs[update.identity])
             if run is None:
                 artifacts.pop(update.identity, None)
                 continue
@@ -193,23 +196,18 @@ class Shipper:
             name
             for run_identity, names in artifacts.items()
             for name in names
-            if not self._sent_artifact(tracked, _id(runs[run_identity]), key, name)
+            if not self._sent_artifact(tracked, runs[run_identity], key, name)
         )
-        write_mark(
-            self._journal,
-            key,
-            shown(self._settings.mlflow_uri),
-            Mark(events[-1][0], _id(runs[owner]), unsent),
-        )
+        shipped = Shipped(events[-1][0], _id(runs[owner]), unsent)
+        write_shipped(self._journal, key, self._tracker.address, shipped)
 
-    def _sent_artifact(self, tracked: TrackedStudy, run_id: str, key: str, name: str) -> bool:
+    def _sent_artifact(self, tracked: TrackedStudy, run: TrackedRun | None, key: str, name: str) -> bool:
         """Whether an artifact is there now; one that is gone from the journal is not waited for."""
         if self._artifact_error is not None:
             return False
-        content = self._artifact(key, name)
         try:
-            if content is not None:
-                send_artifact(tracked, run_id, name, content)
+            if run is not None and (content := self._artifact(key, name)) is not None:
+                tracked.send_artifact(run, name, content)
         except Exception as error:  # noqa: BLE001 - as above
             self._artifact_error = f"Artifacts cannot be written. {self._sentence(error)}"
             return False
@@ -221,23 +219,26 @@ class Shipper:
             begins = [event["config"] for _, event in self._journal.read(key) if event["event"] == "begin"]
             return begins[-1] if begins else None
         path = self._journal.artifact_path(key, name)
+        if name == PLOTS:
+            data = path.with_name(PLOTS_DATA)
+            data = (
+                data if data.exists() else path
+            )  # earlier versions kept the page itself, without its library
+            return self._draw(data.read_text(encoding="utf-8")) if data.exists() else None
         if not path.exists():
             return None
-        if path.is_dir():
-            return path
-        text = path.read_text(encoding="utf-8")
-        return self._finish_page(text) if path.suffix == ".html" else text
+        return path if path.is_dir() else path.read_text(encoding="utf-8")
 
     def _owner(self, key: str) -> str:
         """Identity of the run that the last events of a journal belong to."""
         given = [event["identity"] for _, event in self._journal.read(key) if "identity" in event]
         return given[-1] if given else identity(self._digest, key)
 
-    def _mark(self, key: str) -> Mark:
-        return read_mark(self._journal, key, shown(self._settings.mlflow_uri))
+    def _shipped(self, key: str) -> Shipped:
+        return read_shipped(self._journal, key, self._tracker.address)
 
     def _sentence(self, error: Exception) -> str:
-        return in_words(error, self._settings.mlflow_uri).message
+        return self._tracker.in_words(error).message
 
     def _note(self, result: ShipResult) -> None:
         """Keep the status, and say once that tracking fails and once that it works again."""
@@ -245,27 +246,21 @@ class Shipper:
         if result.error is None:
             self.status = TrackingStatus(result.pending)
             if before.error is not None and not result.busy:
-                self._report("MLflow tracking works again.")
+                self._report(f"{self._tracker.name} tracking works again.")
             return
         since = time.time() if before.since is None else before.since
         self.status = TrackingStatus(result.pending, result.error, since)
         if before.error is None:
             self._report(
-                f"MLflow tracking fails, training goes on: {result.error} "
+                f"{self._tracker.name} tracking fails, training goes on: {result.error} "
                 f"{result.pending} events are kept in {self._journal.root} and will be sent later."
             )
 
 
-def _runs(tracked: TrackedStudy, updates: list[Update], owner: str) -> dict[str, Run | None]:
+def _runs(tracked: TrackedStudy, updates: list[RunUpdate], owner: str) -> dict[str, TrackedRun | None]:
     wanted = {owner, *(update.identity for update in updates)}
-    return {one: find_run(tracked.client, tracked.experiment_id, one) for one in wanted}
+    return {one: tracked.find(one) for one in wanted}
 
 
-def _id(run: Run | None) -> str:
-    return str(run.info.run_id) if run is not None else ""
-
-
-def _refused(error: Exception) -> bool:
-    """Whether the store answered, and did not like this one slot."""
-    codes = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
-    return getattr(error, "error_code", None) in codes
+def _id(run: TrackedRun | None) -> str:
+    return run.id if run is not None else ""

@@ -1,0 +1,92 @@
+"""MLflow as a tracker; see `tracking.tracker` for what each verb promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from reprtune.errors import TrackingError
+from reprtune.record.schema import StudyRecord
+from reprtune.settings import Settings
+from reprtune.spec.study import StudySpec
+from reprtune.tracking.mlflow import connection, sending
+from reprtune.tracking.mlflow.removal import InMlflow, find_in_mlflow
+from reprtune.tracking.updates import RunUpdate
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
+
+
+@dataclass(frozen=True)
+class MlflowRun:
+    """A run as MLflow gave it."""
+
+    run: Run
+
+    @property
+    def id(self) -> str:
+        return str(self.run.info.run_id)
+
+
+@dataclass(frozen=True)
+class MlflowStudy:
+    """A study's experiment and runs."""
+
+    tracked: connection.TrackedStudy
+    digest: str
+
+    def is_there(self) -> bool:
+        return self.tracked.is_there()
+
+    def run_ids(self) -> set[str]:
+        return connection.run_ids(self.tracked, self.digest)
+
+    def find(self, run_identity: str) -> MlflowRun | None:
+        run = connection.find_run(self.tracked.client, self.tracked.experiment_id, run_identity)
+        return None if run is None else MlflowRun(run)
+
+    def send(self, update: RunUpdate, run: MlflowRun | None) -> MlflowRun | None:
+        sent = sending.send(self.tracked, update, None if run is None else run.run)
+        return None if sent is None else MlflowRun(sent)
+
+    def send_artifact(self, run: Any, name: str, content: str | Path) -> None:
+        sending.send_artifact(self.tracked, run.id, name, content)
+
+
+@dataclass(frozen=True)
+class MLflow:
+    """The tracking store that the settings name."""
+
+    settings: Settings
+    name = "MLflow"
+
+    @property
+    def address(self) -> str:
+        return connection.shown(self.settings.mlflow_uri)
+
+    @property
+    def web_address(self) -> str | None:
+        parts = urlsplit(self.settings.mlflow_uri)
+        if parts.scheme not in ("http", "https"):
+            return None
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {"experiment": connection.prepare(self.settings, study, digest, facts)}
+
+    def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> MlflowStudy:
+        return MlflowStudy(connection.open_study(self.settings, study, digest, facts), digest)
+
+    def find(self, study: StudyRecord) -> InMlflow:
+        return find_in_mlflow(self.settings, study)
+
+    def in_words(self, error: Exception) -> TrackingError:
+        return connection.in_words(error, self.settings.mlflow_uri)
+
+    def is_refusal(self, error: Exception) -> bool:
+        return getattr(error, "error_code", None) in REFUSALS
