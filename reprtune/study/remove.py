@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
+from reprtune.record.optuna_private.trials import stale_trial_ids, trial_id
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings, lease_seconds
 from reprtune.spec.study import check_name
@@ -49,9 +50,9 @@ def _workers(storage: RDBStorage, name: str) -> list[str]:
     for part in (name, stored.controls_name(name), stored.confirmation_name(name)):
         with contextlib.suppress(KeyError):  # not every study has all parts
             study_id = storage.get_study_id_from_name(part)
-            stale = storage._get_stale_trial_ids(study_id)  # noqa: SLF001 - it has no public name
+            stale = stale_trial_ids(storage, study_id)
             running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-            alive = [t.user_attrs for t in running if t._trial_id not in stale]  # noqa: SLF001 - as above
+            alive = [t.user_attrs for t in running if trial_id(t) not in stale]
             found |= {str(attrs["lease"]["worker"]) for attrs in alive if "lease" in attrs}
     return sorted(found)
 

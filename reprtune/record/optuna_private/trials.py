@@ -1,0 +1,46 @@
+"""What Optuna keeps of a trial or a study without a public name: ids, heartbeats, drawing a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from optuna import Study, Trial
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+
+def trial_id(trial: Trial | FrozenTrial) -> int:
+    """The id by which the storage knows it, over all studies; its number counts within one."""
+    return trial._trial_id  # noqa: SLF001 - it has no public name
+
+
+def study_id(study: Study) -> int:
+    """The id by which the storage knows it."""
+    return study._study_id  # noqa: SLF001 - it has no public name
+
+
+def number_trial(trial: FrozenTrial, number: int) -> None:
+    """Give a trial that no storage holds the number and the id that one would give it."""
+    trial.number = trial._trial_id = number  # noqa: SLF001 - it has no public name
+
+
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """The value of a parameter: drawn by the study's sampler, unless it is fixed or was drawn before. What
+    `Study.ask` does for each of its `fixed_distributions`."""
+    return trial._suggest(name, distribution)  # noqa: SLF001 - public are only methods for each kind
+
+
+def beat(storage: RDBStorage, trial: Trial | FrozenTrial) -> None:
+    """Say in the storage that the worker of a running trial lives."""
+    storage.record_heartbeat(trial_id(trial))
+
+
+def stale_trial_ids(storage: RDBStorage, study: int) -> Collection[int]:
+    """Ids of the running trials that have had no beat for the storage's grace period.
+
+    Args:
+        study: id of the study.
+    """
+    return storage._get_stale_trial_ids(study)  # noqa: SLF001 - public is only the failing of them
