@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import run_event
+from commands.options import is_quiet, run_event
+from reprtune.settings import program
 
 if TYPE_CHECKING:
     from reprtune.settings import Settings
@@ -33,12 +34,12 @@ def launch(
         accept_code: go on although the code here is not the study's.
     """
     from dashboards.html import add_library
-    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
+    from dashboards.terminal import Silent, StudyProgress, best_numbers, status, status_numbers
     from dashboards.trial_page import trial_draft
     from reprtune.work.launch import Launcher
     from reprtune.work.notify import notifying
 
-    progress = StudyProgress(done, total)
+    progress: Silent | StudyProgress = Silent() if is_quiet() else StudyProgress(done, total)
     launcher = Launcher(
         settings, name, workers, trials, trial_draft, add_library, progress, progress.say,
         confirms=confirms, accept_code=accept_code,
@@ -52,6 +53,6 @@ def launch(
     if summary.shipped.error:
         click.echo(
             f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
-            f"send them with: python cli.py study sync {name}", err=True,
+            f"send them with: {program()} study sync {name}", err=True,
         )  # fmt: skip
     return summary

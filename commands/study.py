@@ -15,6 +15,7 @@ from commands.options import (
     completing,
     deterministic_option,
     examples,
+    hint,
     json_option,
     known_studies,
     load_study,
@@ -28,6 +29,7 @@ from commands.options import (
     total_option,
 )
 from commands.watch import watch
+from reprtune.settings import program
 
 
 @click.group()
@@ -66,7 +68,7 @@ def create(
     )
     from reprtune.study.create import create_study
 
-    made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
+    made, facts = create_study(spec, settings, lambda what: hint(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
     sizes = [f"{len(spec.control_cells())} controls", f"{facts['total_steps']:,} steps each"]
     if spec.slots:
@@ -74,7 +76,7 @@ def create(
     click.echo(f"  {', '.join(sizes)}")
     if "experiment" in facts:
         click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
-    click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
+    hint(f"  next: {program()} study run {spec.name} --workers 2")
 
 
 @study.command(
@@ -111,16 +113,14 @@ def run(
         accept_code=accept_code,
     )
     if summary.interrupted:
-        click.echo(f"  next: python cli.py study resume {name}", err=True)
+        hint(f"  next: {program()} study resume {name}", err=True)
         raise click.exceptions.Exit(130)
     if summary.pending:
-        click.echo(f"  next: python cli.py study resume {name}")
+        hint(f"  next: {program()} study resume {name}")
         return
-    click.echo(f"  next: python cli.py study report {name}")
+    hint(f"  next: {program()} study report {name}")
     if not summary.study.confirmation:
-        click.echo(
-            f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
-        )
+        hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")
 
 
 study.add_command(
@@ -162,7 +162,7 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
         record = read_stored(name, where)
         click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
         if not as_json and (step := terminal.next_step(record)):
-            click.echo(step)
+            hint(step)
 
 
 @study.command("list", epilog=examples("study list"))

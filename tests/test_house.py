@@ -36,6 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"study", "work", *STUDYING},
     "studies": {"spec"},
     "cli": {"commands"},
+    "console": {"cli"},
     "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
     "benchmarks": {"work", "study", *STUDYING, "studies", "dashboards"},
 }
