@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
+from reprtune.settings import Settings
 from tests.command import TINY, Command
 from tests.study.test_confirm import FITTING
-from tests.work.test_launch import FAST
 from tests.work.tiny_worker import create, work
 
 TRAIN = ["train", "--total", "4ep", "--set", "task.train_images=128", "--set", "method.cycles=1"]
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Iterator[Command]:
-    with closing(Command(tmp_path / "runs", FAST)) as command:
+def command(settings: Settings) -> Iterator[Command]:
+    """With an MLflow store of its own: one that cannot be reached would be spoken of."""
+    with closing(Command(settings.runs_dir)) as command:
         yield command
 
 
