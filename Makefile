@@ -78,7 +78,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $(VENV_MADE)
 
-$(READY): pyproject.toml constraints.txt | $(BIN)/python
+$(READY): pyproject.toml setup.py constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.'
 	@touch $@
 

@@ -9,7 +9,7 @@ from commands.completion import completion
 from commands.data import data
 from commands.doctor import doctor
 from commands.listing import list_
-from commands.options import Translated
+from commands.options import QUIET, Translated
 from commands.reference import reference_
 from commands.study import study
 from commands.train import train
@@ -19,7 +19,11 @@ from commands.ui import ui
 
 @click.group(cls=Translated, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="reprtune", prog_name="reprtune")
-def cli() -> None:
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Results and errors only: no progress, no hints what to do next."
+)
+@click.pass_context
+def cli(context: click.Context, quiet: bool) -> None:
     """Does RePr (or a relative) make your network better, which part does it, with which settings?
 
     \b
@@ -28,6 +32,7 @@ def cli() -> None:
       python cli.py study run repr-ablation --workers 2
       python cli.py study report repr-ablation
     """
+    context.meta[QUIET] = quiet
 
 
 for command in (list_, train, study, trial, ui, data, doctor, completion, reference_):

@@ -17,10 +17,11 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from sqlalchemy import insert
 
 from reprtune.history import Drop, History, Point, Restore
+from reprtune.record.optuna_private.reading import ATTRIBUTES, PARAMS, TRIALS, VALUES
+from reprtune.record.optuna_private.trials import study_id as id_of
 from reprtune.record.outcomes import Outcome
 from reprtune.record.pack import pack
 from reprtune.record.storage import ATTRIBUTE, SECTION, STUDY, section_study
@@ -93,7 +94,7 @@ def fill(storage: RDBStorage, n: int, *, name: str = "scale", seed: int = 0) -> 
 def _study(storage: RDBStorage, name: str, n_objectives: int, attribute: Row) -> int:
     study = optuna.create_study(storage=storage, study_name=name, directions=["minimize"] * n_objectives)
     study.set_user_attr(ATTRIBUTE, attribute)
-    return study._study_id  # noqa: SLF001 - rows are written by id
+    return id_of(study)  # rows are written by id
 
 
 def _search(spec: StudySpec, n: int, rng: random.Random) -> Iterator[Row]:
@@ -242,19 +243,19 @@ def _insert(storage: RDBStorage, study_id: int, rows: Iterator[Row]) -> None:
 
 def _insert_part(connection: Any, rows: list[Row]) -> None:
     tables: list[tuple[Any, list[Row]]] = [
-        (models.TrialModel, [_plain_trial(row) for row in rows]),
-        (models.TrialUserAttributeModel, [
+        (TRIALS, [_plain_trial(row) for row in rows]),
+        (ATTRIBUTES, [
             {"trial_id": r["trial_id"], "key": k, "value_json": json.dumps(v)} for r in rows for k, v in r["attrs"].items()
         ]),
-        (models.TrialParamModel, [p for r in rows for p in _params(r)]),
-        (models.TrialValueModel, [
+        (PARAMS, [p for r in rows for p in _params(r)]),
+        (VALUES, [
             {"trial_id": r["trial_id"], "objective": i, "value": v, "value_type": "FINITE"}
             for r in rows for i, v in enumerate(r["values"])
         ]),
     ]  # fmt: skip
-    for model, found in tables:
+    for table, found in tables:
         if found:
-            connection.execute(insert(model.__table__), found)
+            connection.execute(insert(table), found)
 
 
 def _plain_trial(row: Row) -> Row:

@@ -1,8 +1,8 @@
 """`completion`: Tab completes commands, options, studies, slots and `--set` paths in the user's shell.
 
-Click's own scripts complete a program on the PATH. Ours complete `python cli.py`, `python3 cli.py` and
-`./cli.py`, however their paths are written, and only this checkout's cli.py: no other program of that name
-is ever started by a Tab.
+Click's own scripts complete a program on the PATH. Ours complete `python cli.py`, `python3 cli.py`, `./cli.py`
+and `reprtune`, however their paths are written, and only this checkout's cli.py and this environment's reprtune:
+no other program of that name is ever started by a Tab.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 from commands.options import examples
 
 SCRIPT = Path(__file__).resolve().parents[1] / "cli.py"
+CONSOLE = (
+    Path(sys.executable).parent / "reprtune"
+).resolve()  # there is one if pip installed it beside Python
 BEGIN, END = "# >>> reprtune completion >>>", "# <<< reprtune completion <<<"
 START_FILES = {
     "bash": "~/.bashrc",
@@ -31,8 +35,9 @@ _reprtune_complete() {
     local IFS=$'\n' program=${COMP_WORDS[0]/#\~/$HOME} script=${COMP_WORDS[1]/#\~/$HOME} answer
     local -a start=("$program" "$script")
     [[ ${program##*/} == cli.py ]] && script=$program start=("$program")
+    [[ ${program##*/} == reprtune ]] && script=$(type -P "$program") start=("$script")
     COMPREPLY=()
-    if ! [[ "$script" -ef %(script)s ]]; then
+    if ! [[ "$script" -ef %(script)s || "$script" -ef %(console)s ]]; then
         [[ -n $_reprtune_before ]] && "$_reprtune_before" "$@"
         return
     fi
@@ -44,7 +49,7 @@ _reprtune_complete() {
 }
 _reprtune_before=$(complete -p python 2>/dev/null | sed -n 's/.*-F \([^ ]*\) .*/\1/p')
 [[ $_reprtune_before == _reprtune_complete ]] && _reprtune_before=
-complete -o default -o bashdefault -F _reprtune_complete python python3 cli.py
+complete -o default -o bashdefault -F _reprtune_complete python python3 cli.py reprtune
 """
 ZSH = r"""
 _reprtune_complete() {
@@ -52,7 +57,8 @@ _reprtune_complete() {
     local -a start answer
     start=("$program" "$script")
     [[ ${program:t} == cli.py ]] && script=$program start=("$program")
-    if ! [[ "$script" -ef %(script)s ]]; then
+    [[ ${program:t} == reprtune ]] && script=$(whence -p -- "$program") start=("$script")
+    if ! [[ "$script" -ef %(script)s || "$script" -ef %(console)s ]]; then
         if (( $+functions[_python] )); then _python "$@"; else _default "$@"; fi
         return
     fi
@@ -63,22 +69,26 @@ _reprtune_complete() {
     compadd -- ${answer:#*=}
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
-compdef _reprtune_complete python python3 cli.py
+compdef _reprtune_complete python python3 cli.py reprtune
 """
 FISH = r"""
 function __reprtune_here
     set -l typed (commandline -opc)
     set -l script $typed[1]
-    string match -q '*cli.py' -- $script; or set script $typed[2]
-    test -n "$script"; and test (path resolve -- (string replace -r '^~' $HOME -- $script)) = %(script)s
+    if string match -qr '(^|/)reprtune$' -- $script
+        set script (command -s (string replace -r '^~' $HOME -- $script))
+    else
+        string match -q '*cli.py' -- $script; or set script $typed[2]
+    end
+    test -n "$script"; and contains (path resolve -- (string replace -r '^~' $HOME -- $script)) %(script)s %(console)s
 end
 function __reprtune_complete
     set -l typed (commandline -opc)
     set -l start (string replace -r '^~' $HOME -- $typed[1])
-    string match -q '*cli.py' -- $start; or set -a start (string replace -r '^~' $HOME -- $typed[2])
+    string match -qr 'cli.py$|(^|/)reprtune$' -- $start; or set -a start (string replace -r '^~' $HOME -- $typed[2])
     _CLI_PY_COMPLETE=fish_complete REPRTUNE_LINE=(commandline -cp | string collect) $start 2>/dev/null
 end
-for program in python python3 cli.py
+for program in python python3 cli.py reprtune
     complete --command $program --condition __reprtune_here --arguments '(__reprtune_complete)'
 end
 """
@@ -102,11 +112,12 @@ class _Complete(ShellComplete):
 
 
 def arguments(line: str) -> tuple[list[str], str]:
-    """The words after cli.py that are whole, and the one that is being typed."""
+    """The words after cli.py or reprtune that are whole, and the one that is being typed."""
     words = split_arg_string(line)
     if not words or line[-1:].isspace():
         words.append("")
-    at = next((i for i, word in enumerate(words) if word.endswith("cli.py")), 0)
+    is_script = Path(words[0]).name != CONSOLE.name
+    at = next((i for i, word in enumerate(words) if is_script and word.endswith("cli.py")), 0)
     return words[at + 1 : -1], words[-1]
 
 
@@ -138,8 +149,10 @@ for kind in SHELLS.values():
 
 
 def script(shell: str) -> str:
-    """What the shell reads to complete this checkout's cli.py."""
-    return SHELLS[shell].source_template.strip() % {"script": shlex.quote(str(SCRIPT))} + "\n"
+    """What the shell reads to complete this checkout's cli.py and this environment's reprtune."""
+    names = {"script": SCRIPT, "console": CONSOLE}
+    quoted = {name: shlex.quote(str(path)) for name, path in names.items()}
+    return SHELLS[shell].source_template.strip() % quoted + "\n"
 
 
 @click.group()

@@ -14,12 +14,14 @@ from commands.options import (
     completing,
     deterministic_option,
     examples,
+    hint,
     make_settings,
     notify_option,
     places,
     read_stored,
     study_argument,
 )
+from reprtune.settings import program
 
 
 def complete_slots(ctx: click.Context) -> Iterable[str]:
@@ -80,12 +82,12 @@ def confirm(
     storage = open_storage(settings.storage_url)
     plan = prepare_confirmation(storage, name, top, n_seeds, slots, accept_code=accept_code)
     seeds = ", ".join(map(str, plan.seeds))
-    click.echo(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
+    hint(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
     before = read_stored(name, where)
     total = plan.n_runs
     done = total - before.unconfirmed()
     summary = launch(settings, name, workers, notify, done, total, accept_code=accept_code)
     if summary.interrupted:
-        click.echo(f"  next: python cli.py study confirm {name}", err=True)
+        hint(f"  next: {program()} study confirm {name}", err=True)
         raise click.exceptions.Exit(130)
-    click.echo(f"  next: python cli.py study {'confirm' if summary.pending else 'report'} {name}")
+    hint(f"  next: {program()} study {'confirm' if summary.pending else 'report'} {name}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from commands.options import catalog_names, completing, examples, make_settings, places
+from commands.options import catalog_names, completing, examples, is_quiet, make_settings, places
 
 
 @click.group()
@@ -29,9 +29,9 @@ def prepare(dataset: str, image_size: int | None, **where: Any) -> None:
     from reprtune.spec import catalog
 
     catalog.find("datasets", dataset)  # a wrong name is said before torch is loaded
-    from dashboards.terminal import WorkProgress
+    from dashboards.terminal import Silent, WorkProgress
     from reprtune.training.data.prepare import prepare as prepared
 
-    with contextlib.closing(WorkProgress()) as progress:
+    with contextlib.closing(Silent() if is_quiet() else WorkProgress()) as progress:
         summary = prepared(dataset, settings.data_dir, progress, image_size=image_size)
     click.echo(summary)

@@ -14,6 +14,7 @@ from commands.options import (
     json_option,
     make_settings,
     places,
+    spoken,
     stored_names,
     to_json,
 )
@@ -82,4 +83,4 @@ def checks(settings: Settings, name: str | None) -> dict[str, Check]:
 
 def _lines(finding: Finding) -> list[str]:
     text = f"{MARKS[finding.verdict]:<9}{finding.check:<{WIDTH}} {finding.text}"
-    return [text, *([f"{'':9}{'':{WIDTH}} {finding.mend}"] if finding.mend else [])]
+    return [text, *([f"{'':9}{'':{WIDTH}} {spoken(finding.mend)}"] if finding.mend else [])]

@@ -12,11 +12,13 @@ from commands.options import (
     accept_option,
     completing,
     examples,
+    hint,
     make_settings,
     places,
     read_stored,
     study_argument,
 )
+from reprtune.settings import program
 
 if TYPE_CHECKING:
     from reprtune.record.schema import StudyRecord
@@ -52,7 +54,7 @@ def extend(name: str, what: str, n_seeds: int, accept_code: bool, **where: Any) 
     done = extend_study(open_storage(settings.storage_url), name, n_seeds, section, accept_code=accept_code)
     seeds = ", ".join(map(str, done.seeds))
     click.echo(f"{name}: {done.section} has the further seeds {seeds}; {done.n_new} runs queued now")
-    click.echo(f"  next: python cli.py study run {name}")
+    hint(f"  next: {program()} study run {name}")
 
 
 def _confirmation(record: StudyRecord) -> str:
@@ -102,4 +104,4 @@ def repair(name: str, slots: tuple[str, ...], **where: Any) -> None:
         click.echo(f"{name}: no slot has failed")
         return
     click.echo(f"{name}: queued again: {', '.join(done.slots)}")
-    click.echo(f"  next: python cli.py study run {name}")
+    hint(f"  next: {program()} study run {name}")

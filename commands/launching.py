@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.options import run_event
+from commands.options import is_quiet, run_event
+from reprtune.settings import program
 
 if TYPE_CHECKING:
     from reprtune.settings import Settings
@@ -31,12 +32,12 @@ def launch(
         done, total: slots, for the progress. trials: begin at most so many; None = all.
         accept_code: go on although the code here is not the study's.
     """
-    from dashboards.terminal import StudyProgress, best_numbers, status, status_numbers
+    from dashboards.terminal import Silent, StudyProgress, best_numbers, status, status_numbers
     from dashboards.trial_page import drawn
     from reprtune.work.launch import Launcher
     from reprtune.work.notify import notifying
 
-    progress = StudyProgress(done, total)
+    progress: Silent | StudyProgress = Silent() if is_quiet() else StudyProgress(done, total)
     launcher = Launcher(
         settings, name, workers, trials, drawn, progress, progress.say,
         accept_code=accept_code,
@@ -50,6 +51,6 @@ def launch(
     if summary.shipped.error:
         click.echo(
             f"  tracking: {summary.shipped.pending} events wait here ({summary.shipped.error}); "
-            f"send them with: python cli.py study sync {name}", err=True,
+            f"send them with: {program()} study sync {name}", err=True,
         )  # fmt: skip
     return summary

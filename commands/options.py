@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reprtune.settings import program
+
 if TYPE_CHECKING:
     from reprtune.settings import Settings
     from reprtune.spec.study import StudySpec
@@ -27,12 +29,34 @@ class Translated(click.Group):
         try:
             return super().invoke(ctx)
         except ReprtuneError as error:
-            failure = click.ClickException(str(error))
+            failure = click.ClickException(spoken(str(error)))
             failure.exit_code = error.exit_code  # type: ignore[misc]
             raise failure from error
         except KeyboardInterrupt:
             click.echo("Stopped. The same command can be given again.", err=True)
             raise click.exceptions.Exit(130) from None
+
+    def get_help(self, ctx: click.Context) -> str:
+        return spoken(super().get_help(ctx))
+
+
+def spoken(text: str) -> str:
+    """The text with the program called as the person called it."""
+    return text.replace("python cli.py", program())
+
+
+QUIET = "reprtune.quiet"  # in the context of a command: is only wanted what was asked for?
+
+
+def is_quiet() -> bool:
+    """Was the program told to leave out progress and hints (`-q`)?"""
+    return bool(click.get_current_context().meta.get(QUIET))
+
+
+def hint(text: str, *, err: bool = False) -> None:
+    """Print what nobody asked for, unless it is not wanted: what is being done, or what to do next."""
+    if not is_quiet():
+        click.echo(text, err=err)
 
 
 class Seconds(click.FloatRange):
@@ -47,7 +71,7 @@ class Seconds(click.FloatRange):
 
 def examples(*lines: str) -> str:
     """Examples at the end of a command's help, printed as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  python cli.py {line}" for line in lines)
+    return "\b\nExamples:\n" + "\n".join(f"  {program()} {line}" for line in lines)
 
 
 def completing(names: Callable[[click.Context], Iterable[str]]) -> Callable[..., list[str]]:

@@ -13,6 +13,7 @@ from commands.options import (
     completing,
     deterministic_option,
     examples,
+    is_quiet,
     json_option,
     make_settings,
     places,
@@ -57,12 +58,12 @@ def run(name: str, slot: str, keep: bool, accept_code: bool, as_json: bool, **wh
     weights are compared exactly; a trial that was stopped is trained to where it stopped. The study and its
     states stay as they are. Exit code 0 when all is equal, 1 when not.
     """
-    from dashboards.terminal import TrialProgress
+    from dashboards.terminal import Silent, TrialProgress
     from reprtune.spec.codec import to_plain
     from reprtune.study.recompute import recompute
 
     record = read_stored(name, where, histories=True)
-    with contextlib.closing(TrialProgress()) as progress:
+    with contextlib.closing(Silent() if is_quiet() else TrialProgress()) as progress:
         settings = make_settings(**where)
         found = recompute(settings, record, slot, progress, keep=keep, accept_code=accept_code)
     if as_json:

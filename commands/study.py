@@ -16,6 +16,7 @@ from commands.options import (
     completing,
     deterministic_option,
     examples,
+    hint,
     json_option,
     known_studies,
     load_study,
@@ -30,6 +31,7 @@ from commands.options import (
     tracking_is_off,
 )
 from commands.watch import watch
+from reprtune.settings import program
 
 
 @click.group()
@@ -68,7 +70,7 @@ def create(
     )
     from reprtune.study.create import create_study
 
-    made, facts = create_study(spec, settings, lambda what: click.echo(f"  trying {what}", err=True))
+    made, facts = create_study(spec, settings, lambda what: hint(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
     sizes = [f"{section.planned(len(spec.arms))} trials of {section.name}" for section in spec.sections]
     sizes.append(f"{facts['total_steps']:,} steps each")
@@ -79,7 +81,7 @@ def create(
         click.echo(f"  {tracking_is_off()}")
     elif "experiment" in facts:
         click.echo(f"  MLflow: experiment {facts['experiment']['name']!r}")
-    click.echo(f"  next: python cli.py study run {spec.name} --workers 2")
+    hint(f"  next: {program()} study run {spec.name} --workers 2")
 
 
 @study.command(
@@ -116,16 +118,14 @@ def run(
         accept_code=accept_code,
     )
     if summary.interrupted:
-        click.echo(f"  next: python cli.py study resume {name}", err=True)
+        hint(f"  next: {program()} study resume {name}", err=True)
         raise click.exceptions.Exit(130)
     if summary.pending:
-        click.echo(f"  next: python cli.py study resume {name}")
+        hint(f"  next: {program()} study resume {name}")
         return
-    click.echo(f"  next: python cli.py study report {name}")
+    hint(f"  next: {program()} study report {name}")
     if summary.study.spec.confirmation is None:
-        click.echo(
-            f"  then: python cli.py study confirm {name}, for an answer on fresh seeds and test images"
-        )
+        hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")
 
 
 study.add_command(
@@ -171,7 +171,7 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
         if not as_json and not make_settings(**where).tracks:
             click.echo(f"  {tracking_is_off()}")
         if not as_json and (step := terminal.next_step(record)):
-            click.echo(step)
+            hint(step)
 
 
 @study.command("list", epilog=examples("study list"))

@@ -13,6 +13,7 @@ from commands.options import (
     deterministic_option,
     examples,
     force_option,
+    is_quiet,
     json_option,
     make_settings,
     places,
@@ -55,7 +56,7 @@ def train(
 
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
-    from dashboards.terminal import TrialProgress, meaning, trial_result
+    from dashboards.terminal import Silent, TrialProgress, meaning, trial_result
     from reprtune.training.chain.chain import Chain
     from reprtune.training.chain.train_one import train_one
     from reprtune.training.export.network import check_folder, files, from_chain, write
@@ -68,7 +69,7 @@ def train(
 
     if export is not None:
         check_folder(Path(export), force=force)
-    with contextlib.closing(TrialProgress()) as progress:
+    with contextlib.closing(Silent() if is_quiet() else TrialProgress()) as progress:
         result = train_one(spec, settings, progress, test=test, finish=keep)
     result["meaning"] = meaning(result["outcome"])
     if export is not None and result["outcome"] == "complete":

@@ -20,6 +20,7 @@ from reprtune.analysis.confirmation import (
     confirmation,
 )
 from reprtune.record.schema import StudyRecord
+from reprtune.settings import program
 
 TITLE = "Confirmation on fresh seeds and test images"
 
@@ -83,7 +84,7 @@ def _not_yet(info: ConfirmationInfo) -> str:
     when = "" if info.finished else "once the study is finished, "
     return (
         "Not confirmed: the best of a search was selected by its validation error, which flatters it; "
-        f"{when}`python cli.py study confirm {info.name}` trains leaders and controls on fresh seeds and tests each "
+        f"{when}`{program()} study confirm {info.name}` trains leaders and controls on fresh seeds and tests each "
         "once on test images."
     )
 

@@ -10,6 +10,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.record.leaders import ranked
 from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.settings import program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +32,13 @@ def progress(record: StudyRecord) -> Progress:
             return Progress(
                 state="Not begun",
                 step=f"train the {left} of the search and the controls.",
-                command=f"python cli.py study run {name} --workers 2",
+                command=f"{program()} study run {name} --workers 2",
             )
         search = f"{done} of {slots} search slots, " if slots else ""
         return Progress(
             state=f"Unfinished: {search}{held} of {cells} controls",
             step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
-            command=f"python cli.py study resume {name} --workers 2",
+            command=f"{program()} study resume {name} --workers 2",
         )
     if not record.confirmation and (why := _cannot_be_confirmed(record)):
         return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
@@ -45,13 +46,13 @@ def progress(record: StudyRecord) -> Progress:
         return Progress(
             state="Finished, not confirmed",
             step="train the leaders and the controls on fresh seeds, and test each once on test images.",
-            command=f"python cli.py study confirm {name} --top 3 --seeds 5",
+            command=f"{program()} study confirm {name} --top 3 --seeds 5",
         )
     if _done(record.confirmation) < len(deciding(record.confirmation)):
         return Progress(
             state="Finished, confirmation under way",
             step="let the confirmation come to its end; what is there of it may change.",
-            command=f"python cli.py study confirm {name}",
+            command=f"{program()} study confirm {name}",
         )
     return _after(record)
 
@@ -75,7 +76,7 @@ def _after(record: StudyRecord) -> Progress:
             "read the page of the confirmation. A trial's network can be taken out, as here that of the best of "
             "the search:"
         ),
-        command=f"python cli.py trial export {record.spec.name} {lead.slot}",
+        command=f"{program()} trial export {record.spec.name} {lead.slot}",
     )
 
 

@@ -315,6 +315,17 @@ class StudyProgress:
         self.bar.close()
 
 
+class Silent:
+    """In the place of any of these progresses where none is wanted; sentences are said all the same."""
+
+    def __call__(self, *_: object) -> None: ...
+
+    def say(self, sentence: str) -> None:
+        sys.stderr.write(f"{sentence}\n")
+
+    def close(self) -> None: ...
+
+
 class TrialProgress:
     """The progress of one trial: a bar on a terminal, a line per evaluation otherwise; on stderr."""
 

@@ -14,6 +14,7 @@ from reprtune.record.outcomes import counted
 from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
+from reprtune.settings import program
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 BAR = 30
@@ -109,7 +110,7 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
             ).splitlines(),
         ]
     elif not is_over(facts):
-        lines.append(f"  nobody works on it: python cli.py {facts['next']}")
+        lines.append(f"  nobody works on it: {program()} {facts['next']}")
     if len(lines) > height:
         lines = [*lines[: height - 1], f"... and {len(lines) - height + 1} more lines"]
     return [one_line(line)[:width] for line in lines]

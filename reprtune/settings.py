@@ -6,6 +6,7 @@ Nothing here enters a digest: the same study runs on a laptop and on a cluster.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def _switch(name: str, *, default: bool) -> bool:
             f"{name} must be on or off, but is {text!r}.", f"Leave it out for {'on' if default else 'off'}."
         )
     return SWITCH[text.lower()]
+
+
+def program() -> str:
+    """What a person types before a command: `reprtune` where this process was started so."""
+    return "reprtune" if Path(sys.argv[0]).stem == "reprtune" else "python cli.py"
 
 
 def lease_seconds() -> tuple[int, int]:

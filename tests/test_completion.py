@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import completion
 from commands.completion import BEGIN, END, SHELLS, arguments, script
 from reprtune.errors import SpecError
 from reprtune.spec import paths
@@ -111,6 +112,35 @@ def test_another_program_of_that_name_is_never_started(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def console(path: Path, line: str) -> Path:
+    """A program that runs a line of Python, as pip installs one."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!{sys.executable}\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("shell", list(SHELLS))
+def test_the_installed_program_is_completed(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its path or by its name; another program of that name is never started."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    run = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from reprtune.console import main; main()"
+    ours = console(tmp_path / "bin" / "reprtune", run)
+    other = console(tmp_path / "other" / "reprtune", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr(completion, "CONSOLE", ours)
+    monkeypatch.setenv("PATH", f"{ours.parent}{os.pathsep}{os.environ['PATH']}")
+    for start in ("bin/reprtune", "reprtune"):
+        keys, expected = f"cd {tmp_path}\n{start} list crit\t", f"{start} list criteria"
+        assert expected in typed(shell, tmp_path, keys, expected)
+    line = f"cd {other.parent.parent}\nother/reprtune some\t"
+    (tmp_path / "somefile.txt").touch()
+    assert "reprtune somefile.txt" in typed(shell, tmp_path, line, "reprtune somefile.txt")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -119,10 +149,12 @@ def test_another_program_of_that_name_is_never_started(tmp_path: Path) -> None:
         ("./cli.py study run ", (["study", "run"], "")),
         ("/a/python3 '/b c/cli.py' train --set 'method.x", (["train", "--set"], "method.x")),
         ("python cli.py train --set a=b", (["train", "--set"], "a=b")),
+        ("reprtune study ru", (["study"], "ru")),
+        ("/a/bin/reprtune study create my/cli.py --na", (["study", "create", "my/cli.py"], "--na")),
     ],
 )
 def test_the_line_is_cut_into_words(line: str, expected: tuple[list[str], str]) -> None:
-    """After cli.py; quotes may still be open."""
+    """After cli.py or reprtune; quotes may still be open."""
     assert arguments(line) == expected
 
 

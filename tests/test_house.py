@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import resource
 import subprocess
@@ -35,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"study", "work", *STUDYING},
     "studies": {"spec"},
     "cli": {"commands"},
+    "console": {"cli"},
     "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
     "benchmarks": {"work", "study", *STUDYING, "studies", "dashboards"},
 }
@@ -65,6 +68,9 @@ NO_TORCH = (
     "dashboards",
     "studies",
 )
+PRIVATE_ROOM = "reprtune.record.optuna_private"
+NOT_YET_MOVED = {"reprtune.work.queue", "reprtune.work.attempt"}
+OWN = re.compile(r"\bself\.(_[a-z]\w*)|\bdef (_[a-z]\w*)")  # private names in the source of a class
 HEAVY = ("torch", "optuna", "mlflow", "plotly", "numpy", "scipy", "sklearn", "pandas", "sqlalchemy")
 MAX_LINES = 400
 MAX_HELP_SECONDS = 0.3
@@ -148,6 +154,71 @@ def test_one_file_joins_training_with_optuna_and_mlflow() -> None:
         ):
             both.append(name)
     assert set(both) <= {"reprtune.work.attempt"}
+
+
+def private_names(source: str) -> set[str]:
+    """Names with one leading underscore that the source gives its objects."""
+    return {name for match in OWN.finditer(source) for name in match.groups() if name}
+
+
+def of_optuna() -> set[str]:
+    """Private names of all objects of Optuna, by its own source."""
+    import optuna
+
+    folder = Path(str(optuna.__file__)).parent
+    return private_names("\n".join(path.read_text() for path in folder.rglob("*.py")))
+
+
+def is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def touches(path: Path, private: set[str]) -> Iterator[tuple[str, int]]:
+    """(what, line) where a file imports, names or asks for something private of Optuna."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (name := f"{node.module}.{alias.name}").startswith("optuna.") and "._" in name:
+                    yield name, node.lineno
+        elif isinstance(node, ast.Import):
+            yield from ((a.name, node.lineno) for a in node.names if re.match(r"optuna\..*\b_", a.name))
+        elif isinstance(node, ast.Constant) and re.match(r"optuna\.[\w.]*\b_", str(node.value)):
+            yield str(node.value), node.lineno
+        elif isinstance(node, ast.Attribute) and node.attr in private and not is_own(node):
+            yield node.attr, node.lineno
+
+
+def overridden(name: str) -> set[str]:
+    """Private names of Optuna's classes that the classes of one of our modules use or replace."""
+    ours = [c for _, c in inspect.getmembers(importlib.import_module(name), inspect.isclass)]
+    return {
+        private
+        for one in ours
+        if one.__module__ == name
+        for base in one.__mro__
+        if base.__module__.startswith("optuna.")
+        for private in private_names(inspect.getsource(base)) & private_names(inspect.getsource(one))
+    }
+
+
+def test_private_names_of_optuna_are_used_in_one_room() -> None:
+    """Optuna may change them with every minor version: one folder then shows all that has to follow."""
+    private = of_optuna()
+    outside = {
+        name: path
+        for name, path in MODULES.items()
+        if not name.startswith(PRIVATE_ROOM) and name not in NOT_YET_MOVED
+    }
+    wrong = [
+        f"{where(path, line)}: {what}" for path in outside.values() for what, line in touches(path, private)
+    ]
+    wrong += [
+        f"{where(path, 1)}: {sorted(found)}"
+        for name, path in outside.items()
+        if any(target.split(".")[0] == "optuna" for target, _ in imports(path))
+        and (found := overridden(name))
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_import_cycles() -> None:

@@ -22,6 +22,8 @@ def as_study(rows: Sequence[Row], params: Mapping[str, Range]) -> Study:
     """Rows as complete trials of one minimised objective. A row may lack parameters."""
     import optuna
 
+    from reprtune.record.optuna_private.trials import number_trial
+
     distributions = {name: distribution(range_) for name, range_ in params.items()}
     trials = []
     for number, (drawn, value) in enumerate(rows):
@@ -29,7 +31,7 @@ def as_study(rows: Sequence[Row], params: Mapping[str, Range]) -> Study:
         trial = optuna.trial.create_trial(
             params=known, distributions={name: distributions[name] for name in known}, value=value
         )
-        trial.number = trial._trial_id = number  # noqa: SLF001 - what a storage would give it
+        number_trial(trial, number)
         trials.append(trial)
     with quiet():
         study = optuna.create_study(direction="minimize")

@@ -20,6 +20,7 @@ from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import LOCK_KEY
+from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
 from reprtune.tracking.tracker import OFF
@@ -28,7 +29,7 @@ WAIT_SECONDS = 5
 SERVER = (
     "Start the server, or name another with {flag} or {variable}; check address, port, firewall and rights."
 )
-OPTUNA = ("Optuna", "optuna.storages._rdb", "alembic", "trials")
+OPTUNA = ("Optuna", PACKAGE, "alembic", "trials")
 MLFLOW = ("MLflow", "mlflow.store", "db_migrations", "experiments")
 
 

@@ -7,18 +7,15 @@ not been interrupted.
 
 from __future__ import annotations
 
-from typing import Any
-
-import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
+from reprtune.record.optuna_private.sequence import OneSequence
 from reprtune.spec.codec import digest
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.study import StudySpec
@@ -48,7 +45,7 @@ def make_sampler(spec: StudySpec, slot: int, n_redraws: int) -> BaseSampler:
     if search.sampler == "random":
         return RandomSampler(seed=seed)
     if search.sampler == "qmc":
-        return OneSequence(spec, search.seed, slot + search.slots * n_redraws, seed)
+        return _sequence(spec, search.seed, slot + search.slots * n_redraws, seed)
     if search.sampler == "nsga2":
         return NSGAIISampler(population_size=population_size(search.slots), seed=seed)
     if search.sampler == "gp":
@@ -64,32 +61,9 @@ def population_size(slots: int) -> int:
     return max(low, min(high, slots // GENERATIONS))
 
 
-class OneSequence(QMCSampler):
-    """A point of the study's one scrambled sequence of Sobol, chosen by the slot.
-
-    Optuna's own sampler draws a study's first trial at random, since it learns the space from it, and
-    takes the next point by a count in the storage, where a worker killed between count and draw leaves a
-    hole. Here the first draws of the slots are the first points, and draws anew are points far behind.
-
-    Args:
-        study_seed: of the sequence. position: of the point in the sequence, from 0. seed: of parameters that are no part of it.
-    """
-
-    def __init__(self, spec: StudySpec, study_seed: int, position: int, seed: int) -> None:
-        independent = RandomSampler(seed=seed)
-        sequence = int(digest([study_seed, "qmc"])[:8], 16)
-        super().__init__(scramble=True, seed=sequence, independent_sampler=independent)
-        self._position = position
-        ranges = {name: distribution(range_) for name, range_ in spec.params.items()}
-        self._space = {name: ranges[name] for name in sorted(ranges) if not ranges[name].single()}
-
-    def infer_relative_search_space(self, *_: object) -> dict[str, BaseDistribution]:
-        return self._space
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def _find_sample_id(self, *_: object) -> int:
-        return self._position
+def _sequence(spec: StudySpec, study_seed: int, position: int, seed: int) -> OneSequence:
+    """A point of the study's one sequence: the first draws of the slots are the first points, and draws anew are
+    points far behind."""
+    space = {name: distribution(range_) for name, range_ in spec.params.items()}
+    sequence = int(digest([study_seed, "qmc"])[:8], 16)
+    return OneSequence(space, position=position, sequence=sequence, seed=seed)

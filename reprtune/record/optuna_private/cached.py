@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, or_, select
 
 from reprtune.record.optuna_private.reading import TRIALS, read_whole
+from reprtune.record.optuna_private.trials import trial_id
 
 STUDIES = models.StudyModel.__table__.c
 UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -47,14 +48,14 @@ class TrialCache(_CachedStorage):
                 return
             self._add_trials_to_cache(study_id, trials)
             for trial in trials:
-                trial_id = trial._trial_id  # noqa: SLF001 - caches are by id
-                self._newest[study_id] = max(self._newest.get(study_id, -1), trial_id)
+                one = trial_id(trial)
+                self._newest[study_id] = max(self._newest.get(study_id, -1), one)
                 if trial.state.is_finished():
-                    before.pop(trial_id, None)
-                    info.unfinished_trial_ids.discard(trial_id)
+                    before.pop(one, None)
+                    info.unfinished_trial_ids.discard(one)
                 else:
-                    before[trial_id] = now.get(trial_id, ())
-                    info.unfinished_trial_ids.add(trial_id)
+                    before[one] = now.get(one, ())
+                    info.unfinished_trial_ids.add(one)
 
     def _stamps(self, connection: Connection, study_id: int) -> dict[int, tuple[Any, ...]]:
         """Of the trials that are unfinished, or new: their state and start.
@@ -66,7 +67,7 @@ class TrialCache(_CachedStorage):
         columns = (TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_start)
         wanted = or_(TRIALS.c.state.in_(UNFINISHED), new)
         rows = connection.execute(select(*columns).where(TRIALS.c.study_id == study_id, wanted))
-        found = {trial_id: (state, start) for trial_id, state, start in rows}
+        found = {one: (state, start) for one, state, start in rows}
         if (
             not found
             and not connection.execute(select(STUDIES.study_id).where(STUDIES.study_id == study_id)).first()

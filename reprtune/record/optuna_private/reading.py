@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select
 
 HISTORY = "history"  # the packed curve inside the attribute of a result, much longer than all the rest
 AT_ONCE = 500  # trials asked for by their ids; SQLite takes some thousands
+PACKAGE = str(models.__package__)  # in whose folder are the migrations of its tables
 TRIALS = models.TrialModel.__table__
 ATTRIBUTES = models.TrialUserAttributeModel.__table__
 SYSTEM = models.TrialSystemAttributeModel.__table__
