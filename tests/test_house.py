@@ -69,7 +69,6 @@ NO_TORCH = (
     "studies",
 )
 PRIVATE_ROOM = "reprtune.record.optuna_private"
-NOT_YET_MOVED = {"reprtune.work.queue", "reprtune.work.attempt"}
 OWN = re.compile(r"\bself\.(_[a-z]\w*)|\bdef (_[a-z]\w*)")  # private names in the source of a class
 HEAVY = ("torch", "optuna", "mlflow", "plotly", "numpy", "scipy", "sklearn", "pandas", "sqlalchemy")
 MAX_LINES = 400
@@ -204,11 +203,7 @@ def overridden(name: str) -> set[str]:
 def test_private_names_of_optuna_are_used_in_one_room() -> None:
     """Optuna may change them with every minor version: one folder then shows all that has to follow."""
     private = of_optuna()
-    outside = {
-        name: path
-        for name, path in MODULES.items()
-        if not name.startswith(PRIVATE_ROOM) and name not in NOT_YET_MOVED
-    }
+    outside = {name: path for name, path in MODULES.items() if not name.startswith(PRIVATE_ROOM)}
     wrong = [
         f"{where(path, line)}: {what}" for path in outside.values() for what, line in touches(path, private)
     ]

@@ -23,15 +23,15 @@ from reprtune.record.trials import seed_attr, stored_seeds
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import AnySection
 from reprtune.spec.trial import TrialSpec
-from reprtune.stopping.rungs import should_stop
 from reprtune.training.chain.chain import Advance, Chain
 from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.descent.cuda_graph import CaptureFailed
 from reprtune.training.platform.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
 from reprtune.training.platform.device_faults import fault, first_line
+from reprtune.work.early_stop import is_hopeless
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
-from reprtune.work.queue import FIRST_SEED, PAUSED, REPEATS, Queue
+from reprtune.work.queue import FIRST_SEED, PAUSED, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points, mean_values, total_costs
@@ -174,7 +174,9 @@ class Attempt:
             self._finish("diverged")
         elif self.run.finished:
             self._finish_seed()
-        elif update is not None and update.rung and self._is_hopeless(update.step):
+        elif (
+            update is not None and update.rung and is_hopeless(self.queue, self.trial, self.now, update.step)
+        ):
             self._finish_early("stopped")
         return update
 
@@ -261,24 +263,6 @@ class Attempt:
     def _seeded(self, rungs: dict[str, Any]) -> dict[str, Any]:
         """Says which of several seeds they are of."""
         return rungs if self.n_seeds == 1 else {**rungs, "seed": self.spec.seed}
-
-    def _is_hopeless(self, step: int) -> bool:
-        search, run = self.around.spec.search, self.now.done
-        if not self.section.is_drawn or search is None or not search.stops_early:
-            return False
-        if REPEATS in self.trial.user_attrs:
-            return False  # nobody else has its seeds
-        several = len(search.objectives) > 1
-        rivals = retried(lambda: self.queue.rivals(self.slot, self.spec.seed, several))
-        return should_stop(
-            search.stop,
-            step,
-            run.networks.points[-1].val_error,
-            self.now.planned_gflops() if several else None,
-            rivals,
-            earlier=[rung for rung in run.rungs if rung < step],
-            total=run.total_steps,
-        )
 
     # -- the end ----------------------------------------------------------------------------------
 

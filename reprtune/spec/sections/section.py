@@ -59,6 +59,11 @@ class Section:
         """What one of its trials is, in MLflow and in the names of journals: `search`, `control`, `confirmation`."""
         return self.name.removesuffix("s")
 
+    @property
+    def stops_early(self) -> bool:
+        """Does a rule judge its trials at their rungs?"""
+        return False
+
     def trial_seeds(self, first: int) -> tuple[int, ...]:
         """The seeds of one of its trials whose first seed is `first`."""
         return (first,)
