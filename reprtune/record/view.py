@@ -17,7 +17,7 @@ from reprtune.spec.study import AnySection, StudySpec
 
 
 class StudyView:
-    """See the module's text. One process, one thread.
+    """The study as it is now, for one process and one thread.
 
     Args:
         name: of the study.

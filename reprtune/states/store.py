@@ -51,7 +51,7 @@ class Claim:
 
 
 class StateStore:
-    """See the module's text.
+    """The states of one folder, read and written by name.
 
     Args:
         folder: made where absent.

@@ -60,7 +60,7 @@ class SeedChecks:
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """See the module's text.
+    """What came of training a recorded trial again.
 
     Attributes:
         slot: its name. seeds: each with its checks. changes: what is another now than when it was recorded,

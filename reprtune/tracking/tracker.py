@@ -63,7 +63,7 @@ class Found(Protocol):
 
 
 class Tracker(Protocol):
-    """See the module's text.
+    """The few verbs that the rest of the program needs of a tracking server.
 
     Attributes:
         name: for people. address: where it is, without passwords; what was sent is remembered by it.

@@ -28,6 +28,7 @@ from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.descent.cuda_graph import CaptureFailed
 from reprtune.training.platform.device import TORCH_VERSION, is_out_of_memory, release_cached_memory
 from reprtune.training.platform.device_faults import fault, first_line
+from reprtune.work.context import WorkerContext
 from reprtune.work.early_stop import is_hopeless
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
@@ -35,7 +36,6 @@ from reprtune.work.queue import FIRST_SEED, PAUSED, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points, mean_values, total_costs
-from reprtune.work.surroundings import Surroundings
 from reprtune.work.uncapturable import network_key
 
 
@@ -50,27 +50,27 @@ class Attempt:
             may be asked of the device; what becomes of the slot is up to the worker.
     """
 
-    def __init__(self, trial: optuna.Trial, queue: Queue, around: Surroundings) -> None:
-        self.trial, self.queue, self.around = trial, queue, around
+    def __init__(self, trial: optuna.Trial, queue: Queue, context: WorkerContext) -> None:
+        self.trial, self.queue, self.context = trial, queue, context
         self.study = retried(queue.study)
         self.trial_id = trial_id(trial)
         self.slot = int(trial.user_attrs["slot"])
         self.arm: str | None = trial.user_attrs.get("arm")
         self.outcome: str | None = None
-        self.lease = Lease(queue.storage, self.trial_id, around.leaving)
+        self.lease = Lease(queue.storage, self.trial_id, context.leaving)
         self.error: str | None = None
         self._begin_with(self._specs())
 
     def _begin_with(self, specs: list[TrialSpec]) -> None:
         """Take up what its seeds have to train."""
-        trial, around = self.trial, self.around
+        trial, context = self.trial, self.context
         self.n_seeds = len(specs)
         self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
         self._left = specs[len(self.earlier) :]
         role = self.section.role
         self.key = f"{role}-{self.slot:04d}" if self.arm is None else f"{role}-{self.arm}-s{specs[0].seed}"
         # With several seeds: the slot's own run, which holds the means.
-        self.whole = RunJournal(around, self.key, self.title) if self.n_seeds > 1 else None
+        self.whole = RunJournal(context, self.key, self.title) if self.n_seeds > 1 else None
         self.now = self._training()
 
     def _specs(self) -> list[TrialSpec]:
@@ -79,16 +79,16 @@ class Attempt:
             spec = self.queue.trial_spec(self.trial)
         except SpecError as error:  # each value is right, but not all of them together
             self.error = error.message
-            spec = self.around.spec.base
+            spec = self.context.spec.base
         return [replace(spec, seed=seed) for seed in self.section.trial_seeds(spec.seed)]
 
     def _training(self) -> SeedTraining:
         """Of the next seed."""
         spec = self._left.pop(0)
         if self.whole is None:
-            return SeedTraining(spec, self.around, RunJournal(self.around, self.key, self.title))
+            return SeedTraining(spec, self.context, RunJournal(self.context, self.key, self.title))
         key, title = f"{self.key}-s{spec.seed}", f"{self.title}, seed {spec.seed}"
-        return SeedTraining(spec, self.around, RunJournal(self.around, key, title, self.key))
+        return SeedTraining(spec, self.context, RunJournal(self.context, key, title, self.key))
 
     @property
     def section(self) -> AnySection:
@@ -127,8 +127,8 @@ class Attempt:
 
     def begin(self) -> None:
         """Refuse a draw that does not fit, else announce the run and build the network."""
-        excess = self.spec.excess_steps(self.around.steps_per_epoch)
-        total = self.spec.training.total.steps(self.around.steps_per_epoch)
+        excess = self.spec.excess_steps(self.context.steps_per_epoch)
+        total = self.spec.training.total.steps(self.context.steps_per_epoch)
         broken = self.error is not None
         if self.section.is_drawn:
             self._constrain("fits", 1.0 if broken else excess / total)
@@ -159,7 +159,7 @@ class Attempt:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
         if self.outcome is not None or self.run is None:
             return None
-        if self.section.is_drawn and retried(self.around.budget.is_used_up):
+        if self.section.is_drawn and retried(self.context.budget.is_used_up):
             self._finish_early("over-budget")
             return None
         update = self._train()
@@ -185,7 +185,7 @@ class Attempt:
             update: Advance | None = self._guarded(self.now.advance)
         finally:  # also where a full disk ends it
             if self.section.is_drawn:
-                retried(partial(self.around.budget.add, *self.now.newly_spent()))
+                retried(partial(self.context.budget.add, *self.now.newly_spent()))
         return update
 
     def suspend(self) -> None:
@@ -216,7 +216,7 @@ class Attempt:
         except CaptureFailed as error:
             raise self._must_leave("capture", first_line(error.__cause__ or error)) from error
         except Exception as error:  # whatever training raises is this trial's outcome
-            if (reason := fault(self.around.loaded_data.device)) is not None:
+            if (reason := fault(self.context.loaded_data.device)) is not None:
                 raise self._must_leave("device", reason) from error
             full = is_out_of_memory(error)
             text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
@@ -228,7 +228,7 @@ class Attempt:
         return None
 
     def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
-        device, network = str(self.around.loaded_data.device), network_key(self.spec)
+        device, network = str(self.context.loaded_data.device), network_key(self.spec)
         return MustLeave(Left(why, reason, device, network, began=True))
 
     # -- what others see --------------------------------------------------------------------------
@@ -313,7 +313,7 @@ class Attempt:
     def _settle(self, outcome: str, result: Mapping[str, Any]) -> None:
         story = self._story()
         if outcome == "interrupted":
-            if self.around.budget.is_limited and story:
+            if self.context.budget.is_limited and story:
                 self._set_attr(PAUSED, {**result, **story})
             retried(lambda: self.queue.give_back(self.trial, result))
             return
@@ -352,10 +352,10 @@ class Attempt:
             "outcome": outcome,
             "host": platform.node(),
             "device": ", ".join(
-                filter(None, (self.around.device, self.run.networks.how if self.run else ""))
+                filter(None, (self.context.device, self.run.networks.how if self.run else ""))
             ),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
-            "code": self.around.code,
+            "code": self.context.code,
         }
         if self.error is not None:
             result["error"] = self.error

@@ -86,7 +86,7 @@ class Summary:
 
 @dataclass
 class Launcher:
-    """See the module's text.
+    """Runs workers on this machine until a study has nothing left to take.
 
     Args:
         name: of the study. n_workers: processes. n_trials: begin at most so many slots; None = all.

@@ -16,21 +16,21 @@ from reprtune.tracking.events import PLOTS, PLOTS_DATA, begin_event, end_event, 
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain.chain import Chain
 from reprtune.training.export.network import files, from_chain
-from reprtune.work.surroundings import Surroundings
+from reprtune.work.context import WorkerContext
 
 WRITE_SECONDS = 1.0  # the journal gets new points no more often than this, and at the end
 
 
 @dataclass
 class RunJournal:
-    """See the module's text.
+    """The journal of one run: a slot, or one seed of a slot.
 
     Args:
         key: of the journal. title: shown for the run. parent: key of the run it is shown below.
         tags: further ones of every event's run.
     """
 
-    around: Surroundings
+    context: WorkerContext
     key: str
     title: str
     parent: str | None = None
@@ -42,14 +42,14 @@ class RunJournal:
         self, spec: TrialSpec, *, role: str, slot: int, attempt: int, arm: str | None, number: int
     ) -> None:
         """Announce the run, or its resumption; `number` is Optuna's of the trial."""
-        around = self.around
-        tags = {**around.tags, "worker": around.worker, "trial": str(number), **self.tags}
+        context = self.context
+        tags = {**context.tags, "worker": context.worker, "trial": str(number), **self.tags}
         event = begin_event(
-            around.spec, spec, digest=around.instance, key=self.key, name=self.title, role=role, slot=slot,
+            context.spec, spec, digest=context.instance, key=self.key, name=self.title, role=role, slot=slot,
             attempt=attempt, arm=arm, tags=tags, parent=self.parent,
         )  # fmt: skip
         self.write(event)
-        packages = around.packages
+        packages = context.packages
         if packages is not None:
             self._keep(lambda journal: journal.artifact(self.key, environment.FILE, packages))
 
@@ -75,12 +75,12 @@ class RunJournal:
 
     def write_results(self, run: Chain, outcome: str) -> None:
         """What the page of plots is drawn from; of a complete trial its network too."""
-        if not self.around.journal.is_kept:
+        if not self.context.journal.is_kept:
             return
-        data = plots_data(run.history, f"{self.around.spec.name}: {self.title}")
+        data = plots_data(run.history, f"{self.context.spec.name}: {self.title}")
         self._keep(lambda journal: journal.artifact(self.key, PLOTS, data, drawn_from=PLOTS_DATA))
         if outcome == "complete":
-            origin = {"study": self.around.spec.name, "slot": self.key, "outcome": outcome}
+            origin = {"study": self.context.spec.name, "slot": self.key, "outcome": outcome}
             network = files(from_chain(run, **origin))
             self._keep(lambda journal: journal.artifacts(self.key, "network", network))
 
@@ -103,7 +103,7 @@ class RunJournal:
         self._keep(lambda journal: journal.append(self.key, event))
 
     def _keep(self, write: Callable[[Journal], None]) -> None:
-        journal = self.around.journal
+        journal = self.context.journal
         try:
             write(journal)
         except OSError as error:

@@ -11,9 +11,9 @@ from reprtune.spec import objectives
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.chain import Advance, Chain
 from reprtune.training.chain.plan import Segment
+from reprtune.work.context import WorkerContext
 from reprtune.work.progress import progress
 from reprtune.work.run_journal import RunJournal
-from reprtune.work.surroundings import Surroundings
 from reprtune.work.uncapturable import network_key
 
 
@@ -26,8 +26,8 @@ class SeedTraining:
             are in the record.
     """
 
-    def __init__(self, spec: TrialSpec, around: Surroundings, journal: RunJournal) -> None:
-        self.spec, self.around, self.journal = spec, around, journal
+    def __init__(self, spec: TrialSpec, context: WorkerContext, journal: RunJournal) -> None:
+        self.spec, self.context, self.journal = spec, context, journal
         self.run: Chain | None = None
         self.test: dict[str, float] = {}
         self.n_recorded_points = 0
@@ -36,13 +36,13 @@ class SeedTraining:
 
     def build(self, should_stop: Callable[[], bool]) -> None:
         gc.collect()  # networks of before that only refer to themselves: their graphs hold memory of the device
-        reason = self.around.uncapturable.get(network_key(self.spec))
+        reason = self.context.uncapturable.get(network_key(self.spec))
         self.run = Chain(
             self.spec,
-            self.around.loaded_data,
-            self.around.store,
+            self.context.loaded_data,
+            self.context.store,
             keep="beginnings",
-            shared_steps=self.around.shared_steps,
+            shared_steps=self.context.shared_steps,
             should_stop=should_stop,
             eager=None if reason is None else f"a graph of it could not be captured: {reason}",
         )
@@ -139,7 +139,7 @@ class SeedTraining:
     def stored(self) -> dict[str, Any]:
         """The whole seed, as the record keeps it once it is finished."""
         state = {"seed": self.spec.seed, "state": self.done.last_name, "costs": self.costs()}
-        return {**state, **self.values(), **self.story(), "code": self.around.code}
+        return {**state, **self.values(), **self.story(), "code": self.context.code}
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class SeedTraining:
         """Write down which states stay, and which may go when the study is over."""
         if self.run is None:
             return
-        store, digest = self.around.store, self.around.digest
+        store, digest = self.context.store, self.context.digest
         passed = set(self.run.names[: self.run.done])
         store.note(digest, "beginning", [name for name in self.run.beginnings() if name in passed])
         store.note(digest, "beginning", [self.run.pause_name])

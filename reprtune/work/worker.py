@@ -32,11 +32,11 @@ from reprtune.training.platform.device import Device, describe, open_device
 from reprtune.training.platform.device_faults import DeviceError, check_computes, fault, first_line
 from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
+from reprtune.work.context import WorkerContext
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
 from reprtune.work.process import Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
 from reprtune.work.queue import queues
-from reprtune.work.surroundings import Surroundings
 
 MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segment, one that trains
 REAP_BEATS = 4  # heartbeats between two looks for vanished workers
@@ -79,7 +79,7 @@ class Worker:
         known = known or Known()
         device = usable_device(settings, index, known)
         loaded_data, described = LoadedData(settings.data_dir, device), describe(device)
-        self.around = Surroundings(
+        self.context = WorkerContext(
             spec=study.spec,
             digest=study.digest,
             instance=study.instance,
@@ -99,11 +99,11 @@ class Worker:
         with self._faults_end_it():
             user_code = check_user_code(study, accept=accept_code)
             check_data(study, loaded_data)
-        self.around = replace(self.around, code=short_digest(code, user_code))
+        self.context = replace(self.context, code=short_digest(code, user_code))
         self.view = StudyView(self.storage, name)
         self.queues = queues(self.view, study)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
-        self.lease["code"] = self.around.code
+        self.lease["code"] = self.context.code
         self.beat_seconds, self.grace_seconds = lease_seconds()
         self._reaped, self._closing = 0.0, False
         self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
@@ -111,7 +111,7 @@ class Worker:
     @contextmanager
     def _faults_end_it(self) -> Iterator[None]:
         """Whatever goes wrong, also between two trainings: can this process go on?"""
-        device = self.around.loaded_data.device
+        device = self.context.loaded_data.device
         try:
             yield
         except MustLeave as leave:
@@ -126,7 +126,7 @@ class Worker:
 
     def run(self) -> None:
         heartbeat = Heartbeat(self.held, self.beat_seconds)
-        monitor = Monitor(self.around.journal, lambda: self._trained or None, self._created)
+        monitor = Monitor(self.context.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
             gc.freeze()  # what was imported stays; it need not be looked through before every network
             at_the_end.callback(gc.unfreeze)
@@ -196,13 +196,13 @@ class Worker:
         if not self.tickets.take():
             return False
         for queue in self.queues:
-            if queue.section.is_drawn and retried(self.around.budget.is_used_up):
+            if queue.section.is_drawn and retried(self.context.budget.is_used_up):
                 retried(partial(queue.end_waiting, "over-budget"))
                 continue
             trial = retried(partial(queue.take, self.worker, self.lease))
             if trial is None:
                 continue
-            self._begin(Attempt(trial, queue, self.around))
+            self._begin(Attempt(trial, queue, self.context))
             return True
         self.tickets.give_back()
         return False
@@ -220,7 +220,7 @@ class Worker:
 
     def _turn_to(self, attempt: Attempt) -> None:
         self._busy = attempt.trial_id
-        device = str(self.around.loaded_data.device)
+        device = str(self.context.loaded_data.device)
         self.report(WorkerMessage("busy", attempt.title, trial_id=attempt.trial_id, device=device))
 
     def _ended(self, attempt: Attempt) -> None:
@@ -267,7 +267,7 @@ class Worker:
             self._reaped = time.monotonic()
             for queue in self.queues:
                 for worker in retried(queue.reap):
-                    self.around.store.release(worker)
+                    self.context.store.release(worker)
             self._refill()
 
     def _refill(self) -> None:

@@ -13,8 +13,8 @@ from reprtune.work.budget import Budget
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """See the module's text.
+class WorkerContext:
+    """What a worker gives to each of its attempts: the study, the data, the places to write to, and when to leave.
 
     Attributes:
         digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
