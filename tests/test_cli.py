@@ -54,7 +54,7 @@ def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
         "list", "train", "study create", "study run", "study resume", "study status", "study list",
-        "study show", "study confirm", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
+        "study show", "study confirm", "study extend", "study repair", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
         "ui", "reference",
     }  # fmt: skip
 
@@ -170,7 +170,7 @@ WRONG = [
     ([*SMOKE, "--set", "slots"], 2, ["path.to.field=value", "'slots'"]),
     ([*SMOKE, "--set", "slots=many"], 2, ["slots must be a whole number", "'many'"]),
     ([*SMOKE, "--set", "slots=2.5"], 2, ["slots must be a whole number", "2.5"]),
-    ([*SMOKE, "--set", "slots=0"], 2, ["A search has slots and a space, but slots is 0", "neither for a comparison"]),
+    ([*SMOKE, "--set", "slots=0"], 2, ["slots must be at least 1, but got 0"]),
     ([*SMOKE, "--set", "training.lr=fast"], 2, ["training.lr must be a number", "'fast'"]),
     ([*SMOKE, "--set", "model.batch_norm=1"], 2, ["model.batch_norm must be true or false", "1"]),
     ([*SMOKE, "--set", "training.lr=-1"], 2, ["training.lr must be above 0", "-1"]),
@@ -181,7 +181,7 @@ WRONG = [
     ([*SMOKE, "--total", "0ep"], 2, ["total must be above 0", "0ep"]),
     ([*SMOKE, "--name", "two words"], 2, ["letters, digits", "'two words'"]),
     ([*SMOKE, "--set", "space.method.s1.high=60ep"], 2, ["of the draws fit", "6ep", "20%", "space.method.s1"]),
-    ([*SMOKE, "--set", "method.s1=5ep"], 2, ["control random-drop", "6ep", "too long", "training.total"]),
+    ([*SMOKE, "--set", "method.s1=5ep"], 2, ["arm random-drop", "6ep", "too long", "training.total"]),
     ([*SMOKE, "--set", "training.batch_size=4096"], None, ["4096", "512"]),
     ([*SMOKE, "--dataset", "npz:/nowhere/x.npz"], 1, ["/nowhere/x.npz"]),
     ([*SMOKE, "--dataset", "cifar10"], None, ["cifar10", "data"]),
@@ -245,8 +245,8 @@ USERS = {
     "import": ("import no_such_module\n", "imports 'no_such_module', which is not there"),
     "exits": ("import sys\nsys.exit(3)\n", "SystemExit"),
     "rule": (
-        "from reprtune.spec.study import *\nSTUDY = study_of(name='a', question='', decision='', cost='')\n",
-        "slots is 32 and space names 0 fields",
+        "from reprtune.spec.study import *\nSTUDY = StudySpec(name='a', question='', decision='', cost='', sections=())\n",
+        "sections must hold arms or a search, but has neither",
     ),
     "binary": ("\0", "cannot be imported"),
 }
@@ -317,8 +317,8 @@ def test_another_study_of_the_name_is_refused_field_by_field(command: Command) -
         code=1,
     ).stderr  # fmt: skip
     for line in (
-        "base.training.lr: 0.1 there, 0.05 here", "slots: 4 there, 9 here",
-        "space.method.s1.high: '3ep' there, '2ep' here", "--name", "study delete tiny",
+        "base.training.lr: 0.1 there, 0.05 here", "search.slots: 4 there, 9 here",
+        "search.space.method.s1.high: '3ep' there, '2ep' here", "--name", "study delete tiny",
     ):  # fmt: skip
         assert line in said
     assert "decision" not in said and dump(command.runs / "reprtune.db") == before
@@ -329,7 +329,7 @@ def test_a_name_that_is_another_studys_controls_is_refused(command: Command) -> 
     """In both orders: `tiny.controls` beside `tiny`, and `tiny` beside a study `tiny.controls`."""
     create(command.runs)
     said = command.quick("study", "create", TINY, "--name", "tiny.controls", code=1).stderr
-    assert "'tiny.controls' cannot stand beside the study 'tiny'" in said
+    assert "'tiny.controls' is that of a section of the study 'tiny'" in said
     other = Command(command.runs.parent / "other")
     new_study(other.runs / "reprtune.db", name="tiny.controls")[0].engine.dispose()
     said = other.quick("study", "create", TINY, code=1).stderr

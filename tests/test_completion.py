@@ -19,6 +19,7 @@ from commands.completion import BEGIN, END, SHELLS, arguments, script
 from reprtune.errors import SpecError
 from reprtune.spec import paths
 from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.scale import full_study_path
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY
 from tests.command import Command
@@ -211,7 +212,7 @@ def test_names_of_a_list_are_completed_after_each_comma() -> None:
 @pytest.mark.parametrize("path", [p for p in paths.of_study(STUDY) if paths.words(p)])
 def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
     """None is called unknown, and a made-up one is: the words are those that the specification checks."""
-    spec, at = (TrialSpec(), path) if path in paths.of_trial() else (STUDY, path)
+    spec, at = (TrialSpec(), path) if path in paths.of_trial() else (STUDY, full_study_path(STUDY, path))
 
     def is_unknown(word: str) -> bool:
         try:

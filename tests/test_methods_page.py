@@ -127,7 +127,7 @@ CROSSOVER = Choice(options=("orthogonal", "crossover"))
         (with_fields(STUDY, base=replace(STUDY.base, method=GRAFTING), space={}, slots=0), "exchange = ring",
          "the base"),
         (with_fields(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
-         "control graft"),
+         "arm graft"),
         (with_fields(STUDY, space={**STUDY.space, "method.restore": CROSSOVER}), "restore = crossover",
          "method.restore = crossover"),
     ],

@@ -212,4 +212,15 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
             where = f"{path}.{key}" if path else str(key)
             rows += differences(old.get(key), new.get(key), where)
         return rows
+    before, now = _by_name(old), _by_name(new)
+    if before is not None and now is not None:
+        return differences(before, now, path)
     return [] if old == new else [(path, old, new)]
+
+
+def _by_name(tables: Any) -> dict[str, Any] | None:
+    """A list of tables that have different names, by these; None for anything else."""
+    if not isinstance(tables, list) or not all(isinstance(t, Mapping) and "name" in t for t in tables):
+        return None
+    found = {str(table["name"]): table for table in tables}
+    return found if len(found) == len(tables) > 0 else None

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from reprtune.errors import SpecError
+from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
@@ -174,6 +174,11 @@ def full_study_path(spec: StudySpec, path: str) -> str:
     search = spec.search
     if search is not None and head in {f.name for f in fields(search)} - {f.name for f in fields(spec)}:
         return f"sections.{search.name}.{path}"
+    own = {f.name for f in fields(spec)} - {"sections"}
+    if head not in own:
+        of_search = {f.name for f in fields(search)} if search else set()
+        known = sorted({*own, *TRIAL_PARTS[:-1], *(section.name for section in spec.sections), *of_search})
+        raise SpecError(f"There is no field {path}.", did_you_mean(head, known))
     return path
 
 

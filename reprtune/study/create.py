@@ -185,7 +185,8 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
         return None
     rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
     text = "\n".join(
-        f"    {short_path(path)}: {to_plain(old)!r} there, {to_plain(new)!r} here" for path, old, new in rows
+        f"    {short_path(path.removeprefix('sections.'))}: {to_plain(old)!r} there, {to_plain(new)!r} here"
+        for path, old, new in rows
     )
     raise StudyError(
         f"There is another study named {spec.name!r}, which differs in\n{text}",

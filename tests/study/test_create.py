@@ -64,7 +64,7 @@ def test_the_ablation_tries_all_it_searches() -> None:
     """Criteria, both ratios, and the controls; lengths and cycles are cut to one short cycle."""
     names = dry_trials(ABLATION).keys()
     for part in ("the base", "criterion = ortho-dim", "criterion = l2", "criterion = random", "ratio = 0.1",
-                 "ratio = 0.6", "control standard", "control paper"):  # fmt: skip
+                 "ratio = 0.6", "arm standard", "arm paper"):  # fmt: skip
         assert any(part in name for name in names), part
 
 
