@@ -23,7 +23,7 @@ from reprtune.work.budget import Budget
 from reprtune.work.process import WorkerMessage, worker_name
 from tests.stored import new_study
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
+from tests.work.tiny_worker import LOADED_DATA, create, read, search_of, work, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {"training.lr": FloatRange(low=0.001, high=0.1, log=True)}
@@ -85,7 +85,7 @@ def test_what_interrupted_and_lost_attempts_spent_counts(tmp_path: Path, cost: t
     whole, segment = cost
     cap = 2.6 * whole
     settings = create(tmp_path, **PARTS, max_gflops=cap)
-    search = both_queues(settings)[1]
+    search = search_of(settings)
     vanished: list[int] = []
 
     def heard(what: WorkerMessage) -> None:
@@ -125,7 +125,7 @@ def test_a_slot_that_waits_to_go_on_keeps_its_curve_when_the_cap_is_reached(
     left = work(settings, leaving=leave_after(5, monkeypatch))
     assert left.counts() == {"waiting": 6, "interrupted": 1} and min(left.spent) > 0
     account = (1000.0, 0.0) if limit == "max_seconds" else (0.0, 1000.0)
-    write_spent(both_queues(settings)[1].storage, "tiny", "elsewhere:1:0", account)
+    write_spent(search_of(settings).storage, "tiny", "elsewhere:1:0", account)
     study = work(settings)
     assert study.counts() == {"over-budget": 6, "interrupted": 1} and study.pending() == 0
     assert begun(study) == [0] and next(t for t in study.final() if t.slot == 0).last_step == 4

@@ -22,7 +22,7 @@ from reprtune.work.queue import FAULT
 from reprtune.work.uncapturable import network_key
 from tests.training.broken_cuda import SAID, TEXT, BrokenCuda
 from tests.training.tiny import spec
-from tests.work.tiny_worker import LOADED_DATA, Counted, both_queues, create, make_worker, read, settled, work
+from tests.work.tiny_worker import LOADED_DATA, Counted, create, make_worker, read, search_of, settled, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 CRITERIA = {"method.criterion": Choice(options=("l2", "random"))}
@@ -75,7 +75,7 @@ def test_the_slot_that_took_the_device_is_lost_and_goes_on_in_another_process(
     assert tickets.n == 5 - n_done and study.pending() == 5 - n_done
     assert lost.params["criterion"] == "random" and lost.lease["worker"]
     assert not list((settings.states / "claims").iterdir())
-    frozen = both_queues(settings)[1].trials()[lost.number]
+    frozen = search_of(settings).trials()[lost.number]
     assert frozen.user_attrs[FAULT] == SAID
     cuda.dead = False
     final = work(settings)
@@ -234,7 +234,7 @@ def test_a_worker_says_which_of_its_trials_it_turns_to(tmp_path: Path) -> None:
     heard: list[WorkerMessage] = []
     work(settings, heard=heard.append)
     busy = [what.trial_id for what in heard if what.kind == "busy"]
-    ids = {t.user_attrs["slot"]: t._trial_id for t in both_queues(settings)[1].trials()}
+    ids = {t.user_attrs["slot"]: t._trial_id for t in search_of(settings).trials()}
     assert list(dict.fromkeys(busy)) == [ids[0], ids[1]]
     kinds = [what.kind for what in heard]
     assert kinds.index("busy") < kinds.index("begin") and heard[kinds.index("busy")].device == "cpu"

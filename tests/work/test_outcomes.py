@@ -29,10 +29,10 @@ from reprtune.work.process import WorkerMessage
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (
     Counted,
-    both_queues,
     create,
     make_worker,
     read,
+    search_of,
     work,
 )
 
@@ -58,7 +58,7 @@ def test_a_trial_that_diverges_is_stopped_and_infeasible_and_the_study_goes_on(
     study = work(settings)
     ends = {(t.params["lr"], t.outcome) for t in study.final()}
     assert ends == {(0.05, "complete"), (1e30, "diverged")} and study.pending() == 0
-    for frozen in both_queues(settings)[1].trials():
+    for frozen in search_of(settings).trials():
         diverged = frozen.params["lr"] == 1e30
         assert frozen.state.name == ("PRUNED" if diverged else "COMPLETE")
         assert (max(frozen.constraints.values()) > 0) is diverged
@@ -178,7 +178,7 @@ def test_draws_that_do_not_fit_are_outside_the_budget(tmp_path: Path) -> None:
     study = work(settings, tickets=tickets)
     assert study.counts()["complete"] == 6 and study.counts()["infeasible"] > 0 and tickets.n == 0
     assert all(t.params["s1_epochs"] > 3 for t in study.trials if t.outcome == "infeasible")
-    infeasible = [t for t in both_queues(settings)[1].trials() if t.params["s1_epochs"] > 3]
+    infeasible = [t for t in search_of(settings).trials() if t.params["s1_epochs"] > 3]
     assert all(t.state.name == "PRUNED" and t.constraints["fits"] > 0 for t in infeasible)
     assert not list(Journal(settings.journal_dir, "tiny").root.glob("*/nothing"))
     assert len(Journal(settings.journal_dir, "tiny").slots()) == 6
@@ -223,7 +223,7 @@ def test_one_objective_is_reported_to_optuna_and_stopped_only_at_rungs(
         assert sent_steps(settings, trial.slot) == [p.step for p in trial.history.points]
     if rule.stops:
         assert {t.slot: t.last_step for t in stopped} == should_have_stopped(study.trials)
-    for frozen, trial in zip(both_queues(settings)[1].trials(), study.trials, strict=True):
+    for frozen, trial in zip(search_of(settings).trials(), study.trials, strict=True):
         curve = {p.step: p.val_error for p in trial.history.points} if trial.history else {}
         shown = frozen.intermediate_values
         assert all(curve[step] == value for step, value in shown.items())

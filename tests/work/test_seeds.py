@@ -30,7 +30,7 @@ from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import WorkerMessage, worker_name
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points
-from tests.work.tiny_worker import LOADED_DATA, both_queues, create, read, work, work_together
+from tests.work.tiny_worker import LOADED_DATA, create, read, search_of, work, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {
@@ -169,7 +169,7 @@ def test_a_slot_whose_worker_vanished_in_its_second_seed_keeps_the_first(
 ) -> None:
     """Seed 0 is in the record: it is never trained again, also when no state is left; the same bits."""
     settings = create(tmp_path, **SEEDS)
-    search = both_queues(settings)[1]
+    search = search_of(settings)
 
     def vanish() -> int:
         n = search.release_worker(worker_name(0))
@@ -196,7 +196,7 @@ def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
         compared.append((step, _[2]))
         return len(compared) == 4  # two seeds of slot 0, seeds 0 and 1 of slot 1
 
-    monkeypatch.setattr("reprtune.work.attempt.should_stop", stop)
+    monkeypatch.setattr("reprtune.work.early_stop.should_stop", stop)
     space = {"training.lr": SPACE["training.lr"]}
     settings = create(tmp_path, seeds=2, slots=2, controls=(), space=space, stop=Median(min_comparable=1))
     study = work(settings)
@@ -222,7 +222,7 @@ def test_optuna_sees_the_first_seeds_rungs_only(tmp_path: Path) -> None:
         space={"training.lr": SPACE["training.lr"]},
     )  # fmt: skip
     study = work(settings)
-    for frozen, trial in zip(both_queues(settings)[1].trials(), study.trials, strict=True):
+    for frozen, trial in zip(search_of(settings).trials(), study.trials, strict=True):
         first = trial.runs[0]
         assert frozen.intermediate_values == dict(p for p in first.rungs if p[0] < 8) != {}
 
@@ -244,7 +244,7 @@ def test_a_trial_that_diverges_with_its_second_seed_is_diverged_and_keeps_the_fi
     (trial,) = work(settings).final()
     assert trial.outcome == "diverged" and trial.values is None and trial.seed == 1
     assert [run.seed for run in trial.earlier] == [0] and "val_error" in trial.earlier[0].measured
-    (frozen,) = both_queues(settings)[1].trials()
+    (frozen,) = search_of(settings).trials()
     assert frozen.constraints["finite"] > 0
 
 

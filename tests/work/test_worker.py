@@ -24,10 +24,11 @@ from reprtune.work.process import WorkerMessage, worker_name
 from reprtune.work.queue import Queue
 from tests.work.tiny_worker import (
     LOADED_DATA,
-    both_queues,
     create,
     make_worker,
+    queues_of,
     read,
+    search_of,
     settled,
     work,
 )
@@ -148,7 +149,7 @@ def test_a_worker_that_is_asked_to_leave_gives_its_slot_back_and_nothing_is_lost
 def test_a_worker_whose_slot_was_given_to_another_leaves_quietly(tmp_path: Path) -> None:
     """It was asleep, was declared dead, and comes back: of that attempt nothing is written, the slot ends once."""
     settings = create(tmp_path, slots=1, controls=(), space=CRITERIA)
-    search = both_queues(settings)[1]
+    search = search_of(settings)
     taken_away = []
 
     def heard(what: WorkerMessage) -> None:
@@ -167,7 +168,7 @@ def test_the_heartbeat_notices_a_lost_lease_and_beats_for_the_others(tmp_path: P
     import sqlalchemy
 
     settings = create(tmp_path, slots=2, controls=(), space=CRITERIA)
-    search = both_queues(settings)[1]
+    search = search_of(settings)
     seen: list[bool] = []
 
     def beats() -> list[Any]:
@@ -193,7 +194,7 @@ def test_the_heartbeat_notices_a_lost_lease_and_beats_for_the_others(tmp_path: P
 def test_a_slot_whose_worker_vanished_is_waited_for_and_taken_up(tmp_path: Path) -> None:
     """Taken by a worker that was killed: another one with nothing else to do stays until its lease is over."""
     settings = create(tmp_path, slots=1, controls=(), space=CRITERIA)
-    search = both_queues(settings)[1]
+    search = search_of(settings)
     dead = search.take("elsewhere:1:0", {"host": "elsewhere", "device": "cpu"})
     assert dead is not None
     StateStore(settings.states, "elsewhere:1:0").claim("some-state")
@@ -251,7 +252,7 @@ def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_p
     from reprtune.record import storage as stored
 
     settings = create(tmp_path)
-    queue: Queue = both_queues(settings)[0]
+    queue: Queue = queues_of(settings)[0]
 
     def heard(what: WorkerMessage) -> None:
         if what.kind == "end":

@@ -117,9 +117,14 @@ def read(settings: Settings) -> StudyRecord:
         storage.engine.dispose()
 
 
-def both_queues(settings: Settings) -> list[Queue]:
-    storage = open_storage(settings.storage_url)
-    return queues(StudyView(storage, "tiny"))
+def queues_of(settings: Settings) -> list[Queue]:
+    """A queue for each section of the tiny study, with a connection of its own."""
+    return queues(StudyView(open_storage(settings.storage_url), STUDY.name))
+
+
+def search_of(settings: Settings) -> Queue:
+    """The queue of its search."""
+    return next(queue for queue in queues_of(settings) if queue.section.is_drawn)
 
 
 def settled(study: StudyRecord) -> dict[tuple[str | None, int], tuple[Any, ...]]:
