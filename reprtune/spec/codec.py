@@ -21,6 +21,7 @@ from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.duration import Duration
 
 T = TypeVar("T")
+LONGEST_NAME = 100  # of what is called by its name in a message
 LARGEST = 2**64  # of a whole number; what generators and databases take
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -94,7 +95,7 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
     if origin is tuple:
         if not isinstance(plain, (list, tuple)):
             raise _wrong(path, "a list", plain)
-        return tuple(_read(args[0], item, f"{path}[{i}]") for i, item in enumerate(plain))
+        return tuple(_read(args[0], item, _item_path(path, i, item)) for i, item in enumerate(plain))
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(plain, Mapping):
             raise _wrong(path, "a table of names and values", plain)
@@ -102,6 +103,15 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return read_fields(kind, _without_kind(kind, plain, path), path)
     return plain
+
+
+def _item_path(path: str, i: int, item: Any) -> str:
+    """The path of one in a list: by its name where it has one, else by its index; of sections the name alone, as a
+    person types it: `search.slots`."""
+    name = item.get("name") if isinstance(item, Mapping) else None
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        return f"{path}[{i}]"
+    return f"{path}.{name}".removeprefix("sections.")
 
 
 def _without_kind(cls: Any, plain: Any, path: str) -> Any:
