@@ -127,7 +127,7 @@ def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) ->
     name = section_study(study.spec, section)
     if role(find_attribute(storage, name)) == UNFINISHED:
         optuna.delete_study(study_name=name, storage=storage)
-    if role(find_attribute(storage, name)) == STUDY:
+    if name != study.spec.name and role(find_attribute(storage, name)) == STUDY:
         raise StudyError(
             f"{study.spec.name!r} cannot have a section {section.name!r}: there is a study named {name!r}.",
             "Remove that one first.",
