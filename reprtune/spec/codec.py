@@ -108,9 +108,17 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
 def _item_path(path: str, i: int, item: Any) -> str:
     """The path of one in a list: by its name where it has one, else by its index; of sections the name alone, as a
     person types it: `search.slots`."""
+    name = _name(item)
+    return f"{path}[{i}]" if name is None else _named_path(path, name)
+
+
+def _name(item: Any) -> str | None:
+    """What a table is called; None where it has no name."""
     name = item.get("name") if isinstance(item, Mapping) else None
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        return f"{path}[{i}]"
+    return name if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME else None
+
+
+def _named_path(path: str, name: str) -> str:
     return f"{path}.{name}".removeprefix("sections.")
 
 
@@ -215,11 +223,22 @@ def _wrong(path: str, rule: str, value: Any) -> SpecError:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Field by field, what differs between two plain values: (path, old, new)."""
+    """Field by field, what differs between two plain values: (path, old, new). Tables that have names are compared
+    by these."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         rows = []
         for key in sorted({*old, *new}):
             where = f"{path}.{key}" if path else str(key)
             rows += differences(old.get(key), new.get(key), where)
         return rows
+    ours, theirs = _by_name(old), _by_name(new)
+    if ours and theirs and (set(ours) != set(theirs) or list(ours) == list(theirs)):
+        names = dict.fromkeys((*ours, *theirs))
+        return [row for n in names for row in differences(ours.get(n), theirs.get(n), _named_path(path, n))]
     return [] if old == new else [(path, old, new)]
+
+
+def _by_name(items: Any) -> dict[str, Any]:
+    """Name -> table of a list of tables with different names; empty for anything else."""
+    found = {name: item for item in items if (name := _name(item))} if isinstance(items, list) else {}
+    return found if isinstance(items, list) and len(found) == len(items) else {}

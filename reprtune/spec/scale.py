@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
 
-from reprtune.errors import SpecError
+from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
@@ -163,7 +163,8 @@ def full_study_path(spec: StudySpec, path: str) -> str:
     `controls.seeds` of the section of that name.
 
     Raises:
-        SpecError: an older version had that field elsewhere, or it is one of a search, and there is none.
+        SpecError: there is no such field, an older version had it elsewhere, or it is one of a search, and there is
+            none.
     """
     head = path.partition(".")[0]
     if path in MOVED:
@@ -176,8 +177,12 @@ def full_study_path(spec: StudySpec, path: str) -> str:
         return f"base.{path}"
     if head in {section.name for section in spec.sections}:
         return f"sections.{path}"
-    if head not in {f.name for f in fields(Search)} - {f.name for f in fields(spec)}:
+    own, of_search = [f.name for f in fields(spec)], [f.name for f in fields(Search)]
+    if head in own:
         return path
+    if head not in of_search:
+        known = (*own, *TRIAL_PARTS[:-1], *(section.name for section in spec.sections), *of_search)
+        raise SpecError(f"There is no field {path}.", did_you_mean(head, dict.fromkeys(known)))
     if spec.search is None:
         raise SpecError(
             f"There is no field {path}: it is one of a search, and the study {spec.name!r} has none.",

@@ -225,7 +225,24 @@ def test_differences_name_each_field() -> None:
     there = [("method.schedule.s1", "20ep", "9ep"), ("seed", 0, 3)]
     assert differences(to_plain(old), to_plain(new)) == there
     assert differences(to_plain(old), to_plain(old)) == []
+    assert differences([1, 2], [1]) == [("", [1, 2], [1])]
     assert differences({"a": 1}, {"b": {"c": 2}}) == [("a", 1, None), ("b", None, {"c": 2})]
+
+
+def test_differences_of_sections_are_named() -> None:
+    """What has a name is compared by it: what was changed, left out or new; another order as a whole."""
+    old = to_plain(SMOKE)
+    arms, search = old["sections"]
+    new = {**old, "sections": [{**arms, "seeds": [7]}, {**search, "slots": 99}]}
+    assert differences(old, new) == [
+        ("controls.seeds", arms["seeds"], [7]), ("search.slots", search["slots"], 99)
+    ]  # fmt: skip
+    assert differences(old, {**old, "sections": [search]}) == [("controls", arms, None)]
+    assert differences({**old, "sections": [search]}, old) == [("controls", None, arms)]
+    other = {**old, "sections": [search, arms]}
+    assert differences(old, other) == [("sections", old["sections"], other["sections"])]
+    twice = [{"name": "a", "x": 1}, {"name": "a", "x": 2}]
+    assert differences({"l": twice}, {"l": twice[:1]}) == [("l", twice, twice[:1])]
 
 
 def test_durations_inside() -> None:

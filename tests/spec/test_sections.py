@@ -253,6 +253,23 @@ def test_a_field_that_an_older_version_had_gets_its_new_path(path: str, hint: st
     assert caught.value.hint == "The study 's' has no arms."
 
 
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("slotss", "slots"),
+        ("serch.slots", "search"),
+        ("methods.s1", "method"),
+        ("questio", "question"),
+        ("arm.seeds", "arms"),
+    ],
+)
+def test_a_field_that_is_not_there_gets_the_nearest(path: str, nearest: str) -> None:
+    """Of the words that a person may begin with."""
+    with pytest.raises(SpecError, match=f"There is no field {path}") as caught:
+        full_study_path(WHOLE, path)
+    assert str(caught.value.hint).startswith(f"Did you mean {nearest}? Known: name, question,")
+
+
 def test_a_comparison_has_no_fields_of_a_search() -> None:
     """It is said that there is none, with the sections that there are."""
     with pytest.raises(SpecError) as caught:
