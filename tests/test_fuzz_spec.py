@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,12 +15,13 @@ from reprtune.spec import paths
 from reprtune.spec.codec import canonical_json, digest, from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
-from reprtune.spec.scale import scaled_study, scaled_trial
+from reprtune.spec.scale import full_study_path, scaled_study, scaled_trial
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE
+from tests.flat import with_fields
 
 EXAMPLES = settings.get_profile("reprtune").max_examples * 2
 KINDS: dict[str, Any] = {"trial": TrialSpec, "study": StudySpec}
@@ -35,7 +35,7 @@ OWN = changed(
         "method.losses": "distillation",
     },
 )
-CHOOSING = replace(
+CHOOSING = with_fields(
     SMOKE,
     space={
         "method": Choice(options=("standard", "repr", "averaging")),
@@ -145,8 +145,16 @@ texts = st.text(max_size=30) | st.sampled_from(
     changes=st.dictionaries(st.sampled_from(PATHS) | texts, anything, min_size=1, max_size=3),
 )
 def test_any_change_of_a_study(study: StudySpec, changes: dict[str, Any]) -> None:
-    """Of fields that are there, or not, to whatever; of its base without saying so too."""
-    for fields in (changes, {f"base.{path}": value for path, value in changes.items()}):
+    """Of fields that are there, or not, to whatever; of its base and its search without saying so too."""
+
+    def in_full() -> dict[str, Any]:
+        return {full_study_path(study, path): value for path, value in changes.items()}
+
+    for fields in (
+        changes,
+        {f"base.{path}": value for path, value in changes.items()},
+        attempt(in_full) or {},
+    ):
         made = attempt(lambda fields=fields: changed(study, fields))
         assert made is None or from_plain(StudySpec, json.loads(canonical_json(made))) == made
 
@@ -188,7 +196,7 @@ HUGE = {
 def test_what_no_machine_can_hold_is_refused(path: str) -> None:
     """Before it is written out: grids of millions of values, and numbers no database takes."""
     with pytest.raises(SpecError, match=r"at most|below 2"):
-        changed(SMOKE, {path: HUGE[path]})
+        changed(SMOKE, {full_study_path(SMOKE, path): HUGE[path]})
 
 
 @pytest.mark.parametrize("value", ["1" * 5000, "[" * 100_000])

@@ -77,6 +77,6 @@ def test_what_is_no_study_is_named_with_the_way_on(name: str, message: str, hint
 
 def test_a_broken_rule_in_a_study_goes_through() -> None:
     """As the study said it."""
-    Path("q.py").write_text(f"{TEXT}replace(OURS, slots=-1)\n")
+    Path("q.py").write_text(f"{TEXT}replace(OURS, sections=(replace(OURS.search, slots=-1),))\n")
     with pytest.raises(SpecError, match=r"^slots "):
         load("q.py")

@@ -23,7 +23,7 @@ COMPARISONS = (CRITERIA, PAPER_C3, PAPER_RESNET20)
 
 def arms(study: StudySpec) -> dict[str, TrialSpec]:
     """Each arm with its first seed."""
-    first = study.control_seeds[0]
+    first = study.comparisons[0].seeds[0]
     return {arm: trial for arm, seed, trial in study.arm_cells() if seed == first}
 
 
@@ -31,9 +31,9 @@ def arms(study: StudySpec) -> dict[str, TrialSpec]:
 def test_arms_differ_in_their_method_and_nothing_else(study: StudySpec) -> None:
     """Same data, network, length and optimisation; five seeds; standard training among them."""
     assert len({(t.task, t.model, t.training) for t in arms(study).values()}) == 1
-    assert len(study.control_seeds) == 5
+    assert [len(section.seeds) for section in study.comparisons] == [5]
     assert arms(study)["standard"].method == STANDARD
-    assert study.slots == 0
+    assert study.search is None and study.slots == 0
 
 
 def test_criteria_has_every_criterion_at_one_schedule() -> None:
@@ -81,11 +81,12 @@ def test_scaled_down_and_created(tmp_path: Path, name: str, width: int, n_arms: 
     command = Command(tmp_path)
     command.quick(
         "study", "create", name, "--dataset", "digits", "--total", "10ep", "--name", "small",
-        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "control_seeds=[0,1]",
+        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "arms.seeds=[0,1]",
     )  # fmt: skip
     spec = json.loads(command.quick("study", "show", "small", "--json").output)
-    assert len(spec["controls"]) == n_arms and spec["control_seeds"] == [0, 1]
+    (section,) = spec["sections"]
+    assert len(section["design"]["list"]) == n_arms and section["seeds"] == [0, 1]
     assert spec["base"]["task"]["dataset"] == "digits" and spec["base"]["model"]["width"] == width
     # 20 of 100 and of 150 epochs, in whole ones
     assert spec["base"]["method"]["schedule"]["s1"] == {"paper-resnet20": "1ep"}.get(name, "2ep")
-    assert len(command.trials("small.controls")) == 2 * n_arms
+    assert len(command.trials("small.arms")) == 2 * n_arms

@@ -136,7 +136,7 @@ def damaged(study: str, attribute: str, why: str, trial: int | None = None) -> S
     """The error of something stored that cannot be read."""
     where = f"trial {trial} of the study {study!r}" if trial is not None else f"the study {study!r}"
     return StudyError(
-        f"In {where} the attribute {attribute!r} {why}.",
+        f"In {where} the attribute {attribute!r} {why.rstrip('.')}.",
         "It was damaged, or written by something else or a newer reprtune: restore the storage from a copy, "
         "or look at it with optuna-dashboard.",
     )

@@ -38,8 +38,8 @@ OLD_ROLES = {"search": STUDY, "controls": SECTION, "confirmation": SECTION}  # o
 
 
 def section_study(spec: StudySpec, section: AnySection) -> str:
-    """Name of the Optuna study that holds a section."""
-    return spec.name if section == spec.search else f"{spec.name}.{section.name}"
+    """Name of the Optuna study that holds a section, or any value of it."""
+    return spec.name if section.is_drawn else f"{spec.name}.{section.name}"
 
 
 def role(attribute: Mapping[str, Any]) -> str:
@@ -68,7 +68,7 @@ def create(storage: RDBStorage, study: StudyRecord, fill: Callable[[], None] = l
         fill: queues the slots, in studies that nobody sees yet.
 
     Raises:
-        StudyError: there is a study of that name.
+        StudyError: there is a study of that name, or one of somebody else has the name of a section.
     """
     spec = study.spec
     attribute = {
@@ -78,10 +78,12 @@ def create(storage: RDBStorage, study: StudyRecord, fill: Callable[[], None] = l
         "created": study.created,
         "version": study.version,
     }
+    others = [section_study(spec, one) for one in spec.sections if section_study(spec, one) != spec.name]
+    for name in others:
+        find_attribute(storage, name)
     _delete_unfinished(storage, spec.name)
     try:
         head = _made(storage, spec.name, spec.objectives)
-        others = [section_study(spec, one) for one in spec.sections if section_study(spec, one) != spec.name]
         made = [_made(storage, name, OF_ARMS) for name in others]
         fill()
         for one in made:
@@ -111,11 +113,21 @@ def _made(storage: RDBStorage, name: str, metrics: Sequence[str]) -> optuna.Stud
 
 def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) -> None:
     """Store a section that a study did not have, or its new value; and make its Optuna study where that is
-    absent. To be called under the database's lock."""
+    absent. To be called under the database's lock.
+
+    Raises:
+        SpecError: the study cannot have that section. StudyError: another study has its name.
+    """
+    study.spec.with_section(section)
+    if section.is_drawn and study.spec.search is None:
+        raise SpecError(
+            f"{study.spec.name!r} cannot have a section {section.name!r}: it was created without a search.",
+            "Create another study with one.",
+        )
     name = section_study(study.spec, section)
     if role(find_attribute(storage, name)) == UNFINISHED:
         optuna.delete_study(study_name=name, storage=storage)
-    if role(find_attribute(storage, name)) == STUDY:
+    if name != study.spec.name and role(find_attribute(storage, name)) == STUDY:
         raise StudyError(
             f"{study.spec.name!r} cannot have a section {section.name!r}: there is a study named {name!r}.",
             "Remove that one first.",
@@ -296,7 +308,12 @@ def _with_old_confirmation(storage: RDBStorage, spec: StudySpec) -> StudySpec:
     seeds = sorted({a["seed"] for a in attrs if whole(a.get("seed"))})
     arms = {str(a.get("arm")) for a in attrs}
     slots = sorted(slot for arm in arms if (slot := leader_slot(arm)) is not None)
-    return spec.with_section(Confirmation(top=0, slots=tuple(slots), seeds=tuple(seeds))) if seeds else spec
+    if not seeds:
+        return spec
+    try:
+        return spec.with_section(Confirmation(top=0, slots=tuple(slots), seeds=tuple(seeds)))
+    except SpecError as error:
+        raise damaged(name, "seed", f"of its trials cannot be: {error.message}") from error
 
 
 def _sum(accounts: Iterable[tuple[float, float]]) -> tuple[float, float]:
@@ -334,4 +351,4 @@ def read_trials(
             f"The part {name!r} of a study is gone from the storage.", "Restore the storage from a copy."
         ) from None
     numbers = repaired(storage, study.spec.name).get(section.name, [])
-    return to_records(trials, study.spec, section, numbers, histories)
+    return to_records(name, trials, study.spec, section, numbers, histories)

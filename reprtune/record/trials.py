@@ -21,6 +21,7 @@ SEED_PREFIX = "seed-"
 
 
 def to_records(
+    name: str,
     trials: Iterable[FrozenTrial],
     spec: StudySpec,
     section: AnySection,
@@ -30,27 +31,30 @@ def to_records(
     """The attempts of a section; trials without a slot are not ours.
 
     Args:
-        repaired: numbers of those that count no more.
+        name: of the Optuna study that holds them. repaired: numbers of those that count no more.
 
     Raises:
         StudyError: a trial is damaged.
     """
     ours = [trial for trial in trials if "slot" in trial.user_attrs]
-    return tuple(checked_record(trial, spec, section, trial.number in repaired, histories) for trial in ours)
+    return tuple(
+        checked_record(name, trial, spec, section, trial.number in repaired, histories) for trial in ours
+    )
 
 
 def checked_record(
-    trial: FrozenTrial, spec: StudySpec, section: AnySection, repaired: bool, histories: bool
+    name: str, trial: FrozenTrial, spec: StudySpec, section: AnySection, repaired: bool, histories: bool
 ) -> TrialRecord:
     """Raises:
-    StudyError: an attribute of the trial is not of its form, or what is packed in it is damaged.
+    StudyError: an attribute of the trial is not of its form, or what is packed in it is damaged; it names the Optuna
+        study, `name`, in which the trial has its number.
     """
-    check_trial(spec.name, trial, section.objectives, SEED_PREFIX)
+    check_trial(name, trial, section.objectives, SEED_PREFIX)
     try:
         return to_record(trial, spec, section, repaired, histories)
     except (SpecError, ValueError, zlib.error, RecursionError) as error:
         why = f"cannot be unpacked: {str(error).splitlines()[0]}"
-        raise damaged(spec.name, "history", why, trial.number) from error
+        raise damaged(name, "history", why, trial.number) from error
 
 
 def to_record(

@@ -70,6 +70,7 @@ class StudyView:
         known = self._records.get(key)
         if known is not None and known[0] is trial and known[1] == is_repaired:
             return known[2]
-        found = checked_record(trial, study.spec, section, is_repaired, histories=False)
+        where = section_study(study.spec, section)
+        found = checked_record(where, trial, study.spec, section, is_repaired, histories=False)
         self._records[key] = (trial, is_repaired, found)
         return found

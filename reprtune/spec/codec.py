@@ -21,6 +21,7 @@ from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.duration import Duration
 
 T = TypeVar("T")
+LONGEST_NAME = 100  # of what is called by its name in a message
 LARGEST = 2**64  # of a whole number; what generators and databases take
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -94,7 +95,7 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
     if origin is tuple:
         if not isinstance(plain, (list, tuple)):
             raise _wrong(path, "a list", plain)
-        return tuple(_read(args[0], item, f"{path}[{i}]") for i, item in enumerate(plain))
+        return tuple(_read(args[0], item, _item_path(path, i, item)) for i, item in enumerate(plain))
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(plain, Mapping):
             raise _wrong(path, "a table of names and values", plain)
@@ -102,6 +103,23 @@ def _read(kind: Any, plain: Any, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return read_fields(kind, _without_kind(kind, plain, path), path)
     return plain
+
+
+def _item_path(path: str, i: int, item: Any) -> str:
+    """The path of one in a list: by its name where it has one, else by its index; of sections the name alone, as a
+    person types it: `search.slots`."""
+    name = _name(item)
+    return f"{path}[{i}]" if name is None else _named_path(path, name)
+
+
+def _name(item: Any) -> str | None:
+    """What a table is called; None where it has no name."""
+    name = item.get("name") if isinstance(item, Mapping) else None
+    return name if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME else None
+
+
+def _named_path(path: str, name: str) -> str:
+    return f"{path}.{name}".removeprefix("sections.")
 
 
 def _without_kind(cls: Any, plain: Any, path: str) -> Any:
@@ -205,22 +223,22 @@ def _wrong(path: str, rule: str, value: Any) -> SpecError:
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Field by field, what differs between two plain values: (path, old, new)."""
+    """Field by field, what differs between two plain values: (path, old, new). Tables that have names are compared
+    by these."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         rows = []
         for key in sorted({*old, *new}):
             where = f"{path}.{key}" if path else str(key)
             rows += differences(old.get(key), new.get(key), where)
         return rows
-    before, now = _by_name(old), _by_name(new)
-    if before is not None and now is not None:
-        return differences(before, now, path)
+    ours, theirs = _by_name(old), _by_name(new)
+    if ours and theirs and (set(ours) != set(theirs) or list(ours) == list(theirs)):
+        names = dict.fromkeys((*ours, *theirs))
+        return [row for n in names for row in differences(ours.get(n), theirs.get(n), _named_path(path, n))]
     return [] if old == new else [(path, old, new)]
 
 
-def _by_name(tables: Any) -> dict[str, Any] | None:
-    """A list of tables that have different names, by these; None for anything else."""
-    if not isinstance(tables, list) or not all(isinstance(t, Mapping) and "name" in t for t in tables):
-        return None
-    found = {str(table["name"]): table for table in tables}
-    return found if len(found) == len(tables) > 0 else None
+def _by_name(items: Any) -> dict[str, Any]:
+    """Name -> table of a list of tables with different names; empty for anything else."""
+    found = {name: item for item in items if (name := _name(item))} if isinstance(items, list) else {}
+    return found if isinstance(items, list) and len(found) == len(items) else {}

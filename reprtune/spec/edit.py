@@ -196,8 +196,9 @@ def _walk(plain: Any, path: str, value: Any) -> None:
         if isinstance(node, list):  # of values that have names, as sections have
             node, rest, walked = _named(node, path, rest, walked)
             if not rest:
+                kept = {"name": node["name"]}
                 node.clear()
-                node.update(value if isinstance(value, dict) else {"kind": value})
+                node.update(kept | (value if isinstance(value, dict) else {"kind": value}))
                 return
         if not isinstance(node, dict):
             raise SpecError(
@@ -207,14 +208,21 @@ def _walk(plain: Any, path: str, value: Any) -> None:
             node["stop"] = _stop_rule(node["stop"], value)
             return
         key = next((k for k in sorted(node, key=len, reverse=True) if rest.startswith(f"{k}.")), None)
-        if rest in node or (key is None and "kind" in node):  # what is tagged says itself which fields it has
-            node[rest] = value
+        if rest in node or ("kind" in node and not (key and _has_fields(node[key]))):
+            node[rest] = value  # what is tagged says itself which fields it has
             return
         if key is None:
             known = [f"{walked}.{k}" if walked else k for k in (*node, *_short_words(walked))]
             raise SpecError(f"There is no field {path}.", did_you_mean(path, known))
         walked = f"{walked}.{key}" if walked else key
         node, rest = node[key], rest[len(key) + 1 :]
+
+
+def _has_fields(value: Any) -> bool:
+    """Is it a table, or a list of tables?"""
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(one, dict) for one in value)
+    )
 
 
 def _named(nodes: list[Any], path: str, rest: str, walked: str) -> tuple[dict[str, Any], str, str]:

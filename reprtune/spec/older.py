@@ -59,14 +59,14 @@ def _with_compositions(study: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _in_sections(study: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A study with its controls and its search as sections; without slots it had no search."""
+    """A study with its controls and its search as sections; without slots and a space it had no search."""
     if "sections" in study or not {"slots", "controls"} & {*study}:
         return study
     sections: list[dict[str, Any]] = []
-    if controls := study.get("controls"):
+    if (controls := study.get("controls", [])) != []:
         arms = {"kind": "arms", "name": "controls", "design": {"kind": "named", "list": controls}}
         sections.append(arms | ({"seeds": study["control_seeds"]} if "control_seeds" in study else {}))
-    if study.get("slots"):
+    if study.get("slots", 0) != 0 or study.get("space", {}) != {}:
         own = {field: study[field] for field in OF_SEARCH if field in study}
         sections.append({"kind": "search", "name": "search", **own})
     kept = {k: v for k, v in study.items() if k not in (*OF_SEARCH, "controls", "control_seeds")}

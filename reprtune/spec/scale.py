@@ -14,6 +14,7 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.part import OWN
+from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Retime
 from reprtune.spec.space import DurationRange, Range
 from reprtune.spec.study import StudySpec
@@ -22,9 +23,9 @@ from reprtune.spec.trial import TrialSpec
 
 TRIAL_PARTS = ("task", "model", "training", "method", "seed")
 MOVED = {
-    "control_seeds": "controls.seeds",
-    "controls": "controls.design",
-}  # fields of studies before there were sections
+    "control_seeds": "seeds",
+    "controls": "design",
+}  # fields of studies before there were sections: now of arms
 
 
 def scaled_trial(
@@ -162,24 +163,32 @@ def full_study_path(spec: StudySpec, path: str) -> str:
     `controls.seeds` of the section of that name.
 
     Raises:
-        SpecError: an older version had that field elsewhere.
+        SpecError: there is no such field, an older version had it elsewhere, or it is one of a search, and there is
+            none.
     """
     head = path.partition(".")[0]
     if path in MOVED:
-        raise SpecError(f"There is no field {path} any more.", f"It is {MOVED[path]} now.")
+        now = [f"{section.name}.{MOVED[path]}" for section in spec.comparisons]
+        raise SpecError(
+            f"There is no field {path} any more.",
+            f"It is {' or '.join(now)} now." if now else f"The study {spec.name!r} has no arms.",
+        )
     if head in TRIAL_PARTS[:-1]:
         return f"base.{path}"
     if head in {section.name for section in spec.sections}:
         return f"sections.{path}"
-    search = spec.search
-    if search is not None and head in {f.name for f in fields(search)} - {f.name for f in fields(spec)}:
-        return f"sections.{search.name}.{path}"
-    own = {f.name for f in fields(spec)} - {"sections"}
-    if head not in own:
-        of_search = {f.name for f in fields(search)} if search else set()
-        known = sorted({*own, *TRIAL_PARTS[:-1], *(section.name for section in spec.sections), *of_search})
-        raise SpecError(f"There is no field {path}.", did_you_mean(head, known))
-    return path
+    own, of_search = [f.name for f in fields(spec)], [f.name for f in fields(Search)]
+    if head in own:
+        return path
+    if head not in of_search:
+        known = (*own, *TRIAL_PARTS[:-1], *(section.name for section in spec.sections), *of_search)
+        raise SpecError(f"There is no field {path}.", did_you_mean(head, dict.fromkeys(known)))
+    if spec.search is None:
+        raise SpecError(
+            f"There is no field {path}: it is one of a search, and the study {spec.name!r} has none.",
+            f"Its sections are: {', '.join(section.name for section in spec.sections)}.",
+        )
+    return f"sections.{spec.search.name}.{path}"
 
 
 def _name(base: str, dataset: str | None, model: str | None, total: str | None) -> str:

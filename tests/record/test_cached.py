@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.database import experimental_allowed
 from reprtune.record.optuna_private.cached import TrialCache
-from reprtune.record.optuna_private.queueing import enqueue
+from reprtune.record.optuna_private.queueing import Queued, enqueue
 from reprtune.record.optuna_private.reading import read_whole
 from tests.stored import empty_storage, new_study
 
@@ -123,16 +123,19 @@ def test_slots_queued_at_once_are_as_optuna_queues_them(tmp_path: Path) -> None:
     """In order and numbered after those that are there; a sampler fills them in as it does Optuna's own."""
     storage = empty_storage(tmp_path / "x.db")
     studies = [optuna.create_study(study_name=name, storage=storage) for name in ("one", "other")]
-    slots: list[dict[str, Any]] = [{"slot": 0, "arm": "é", "settings": {"a": [1, None]}}, {}, {"slot": 2}]
+    slots = [
+        Queued({"slot": 0, "arm": "é", "settings": {"a": [1, None]}}), Queued({}), Queued({"slot": 2}, {"x": 0.75})
+    ]  # fmt: skip
     for study in studies:
         study.enqueue_trial({"x": 0.25}, user_attrs={"slot": 7})
     enqueue(storage, studies[0]._study_id, [])
     enqueue(storage, studies[0]._study_id, slots)
-    for attrs in slots:
-        studies[1].enqueue_trial({}, user_attrs=attrs)
+    for slot in slots:
+        studies[1].enqueue_trial(dict(slot.params), user_attrs=dict(slot.attrs))
     for one, other in zip(*(study.trials for study in studies), strict=True):
         for name in (*FIELDS[:-1], "user_attrs"):
             assert getattr(one, name) == getattr(other, name), name
     with experimental_allowed():
         taken = [studies[0].ask({"x": optuna.distributions.FloatDistribution(0, 1)}) for _ in range(5)]
     assert [t.number for t in taken] == [0, 1, 2, 3, 4] and taken[0].params == {"x": 0.25}
+    assert taken[3].params == {"x": 0.75}

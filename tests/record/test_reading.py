@@ -21,9 +21,11 @@ from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed
 from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.pack import pack, unpack
+from reprtune.record.trials import to_record
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from tests.factories import make_history
 from tests.stored import empty_storage, new_study
+from tests.tiny_study import STUDY
 
 PARAMS = {"prune_ratio": 0.3, "cycles": 2, "criterion": "ortho"}
 
@@ -71,7 +73,7 @@ def test_trials_are_those_that_optuna_reads(tmp_path: Path) -> None:
 
 def started(trial: optuna.Trial) -> float | None:
     found = read_frozen(trial.study._storage._backend, "scale")
-    return stored.to_record(found[trial.number], ("val_error", "train_gflops"), 0).started
+    return to_record(found[trial.number], STUDY, STUDY.section("search")).started
 
 
 def test_without_histories_nothing_else_is_missing(tmp_path: Path) -> None:

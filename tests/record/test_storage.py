@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from dataclasses import replace
@@ -19,13 +20,19 @@ from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.outcomes import Outcome
 from reprtune.record.pack import pack, unpack
+from reprtune.record.trials import to_record
+from reprtune.record.view import StudyView
 from reprtune.spec.codec import to_plain
 from reprtune.spec.presets import STANDARD
+from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.study.queueing import fill_new
 from studies.repr_ablation import STUDY as ABLATION
 from tests.conftest import ROOT
 from tests.factories import make_history
 from tests.stored import empty_storage, foreign_study, new_study, record
 from tests.tiny_study import STUDY
+
+NAMES = ("tiny", "tiny.controls")
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def test_a_slot_of_an_older_confirmation_is_read_as_todays() -> None:
     settings = {"method": {"cycles": 0, "s1": "5ep"}, "training.lr": 0.2}
     attrs = {"slot": 0, "arm": "a", "seed": 7, "settings": settings}
     trial = optuna.trial.create_trial(state=TrialState.WAITING, user_attrs=attrs)
-    found = stored.to_record(trial, ("val_error",), 0)
+    found = to_record(trial, STUDY, Confirmation(seeds=(7,)))
     assert found.settings == {"method": to_plain(STANDARD), "training.lr": 0.2}
 
 
@@ -92,17 +99,21 @@ def test_a_create_that_is_cut_short_leaves_nothing(file: Path, step: int) -> Non
             made += 1  # once: what cleans up may write
             raise KeyboardInterrupt
 
+    def create() -> None:
+        new = record(STUDY)
+        stored.create(storage, new, lambda: fill_new(StudyView(storage, "tiny"), new))
+
     sqlalchemy.event.listen(storage.engine, "before_cursor_execute", cut)
     try:
-        stored.create(storage, record(STUDY))
+        create()
     except KeyboardInterrupt:
         assert storage.get_all_studies() == []
     else:
         assert made < step, "this write came after the last one"
     sqlalchemy.event.remove(storage.engine, "before_cursor_execute", cut)
     if not storage.get_all_studies():
-        stored.create(storage, record(STUDY))
-    assert stored.names(storage) == ["tiny"]
+        create()
+    assert stored.names(storage) == ["tiny"] and stored.read_study(storage, "tiny").pending() == 8
 
 
 def test_what_a_killed_create_left_is_no_study_and_is_made_anew(file: Path) -> None:
@@ -113,9 +124,10 @@ def test_what_a_killed_create_left_is_no_study_and_is_made_anew(file: Path) -> N
     assert stored.names(storage) == []
     with pytest.raises(StudyError, match="There is no study 'tiny'"):
         stored.read_study(storage, "tiny")
-    stored.create(storage, record(spec))
+    stored.create(storage, again := record(spec), lambda: fill_new(StudyView(storage, "tiny"), again))
     assert stored.names(storage) == ["tiny"]
-    assert len(storage.get_all_trials(storage.get_study_id_from_name("tiny"))) == 4
+    assert stored.read_study(storage, "tiny").pending() == 8
+    assert [len(storage.get_all_trials(storage.get_study_id_from_name(n))) for n in NAMES] == [4, 4]
 
 
 def test_a_delete_that_was_killed_can_be_repeated(file: Path) -> None:
@@ -127,18 +139,16 @@ def test_a_delete_that_was_killed_can_be_repeated(file: Path) -> None:
     stored.delete(storage, "tiny")
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny.controls"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_study_of_somebody_else_is_never_removed(file: Path, name: str) -> None:
-    """Not by create, not by delete, not by reading."""
+    """Not by create, not by reading, not by delete, to which a section that is not ours is no section."""
     storage = empty_storage(file)
     foreign_study(storage, name)
-    for call in (
-        lambda: stored.create(storage, record(STUDY)),
-        lambda: stored.delete(storage, "tiny"),
-        lambda: stored.read_attribute(storage, name),
-    ):
+    for call in (lambda: stored.create(storage, record(STUDY)), lambda: stored.read_attribute(storage, name)):
         with pytest.raises(StudyError, match=f"{name!r} in this storage was not made by reprtune"):
             call()
+    with contextlib.suppress(StudyError):
+        stored.delete(storage, "tiny")
     assert stored.names(storage) == []
     assert [(s.study_name, s.n_trials) for s in optuna.get_all_study_summaries(storage)] == [(name, 1)]
 
@@ -165,6 +175,7 @@ ENDS = {
     "over-budget": (TrialState.FAIL, {"outcome": "over-budget"}),
     "interrupted": (TrialState.FAIL, {"outcome": "interrupted"}),
     "lost": (TrialState.FAIL, {}),
+    "repeated": (TrialState.FAIL, {"outcome": "repeated"}),
     "duplicate": (TrialState.FAIL, {"outcome": "duplicate"}),
 }
 
@@ -220,6 +231,6 @@ def test_the_rungs_of_a_seed_that_is_finished_are_not_those_of_the_next(of_seed:
     seed = {"seed": 0, "val_error": 0.5, "train_gflops": 2.0, "rungs": first, "state": "s"}
     attrs = {"slot": 0, "seed-0": seed, "rungs": {**first, "seed": of_seed}}
     trial = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attrs)
-    record = stored.to_record(trial, ("val_error",), 0)
+    record = to_record(trial, STUDY, STUDY.section("search"))
     assert record.seed == 1 and record.rungs == rungs
     assert record.earlier[0].rungs == ((4, 0.5),)

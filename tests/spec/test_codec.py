@@ -173,20 +173,46 @@ def test_misspelt_field_gets_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"question": None}, "question must be a text, but got None."),
         ({"space": {"seed": {"kind": "integer", "low": 0, "high": 1}}},
-         "space.seed.kind must be one of int, float, duration, choice, but got 'integer'."),
+         "search.space.seed.kind must be one of int, float, duration, choice, but got 'integer'."),
         ({"space": {"seed": 3}},
-         "space.seed.kind must be one of int, float, duration, choice, but got None."),
-        ({"space": {"seed": {"kind": "int", "low": 0}}}, "space.seed needs the field high, which is absent."),
+         "search.space.seed.kind must be one of int, float, duration, choice, but got None."),
+        ({"space": {"seed": {"kind": "int", "low": 0}}}, "search.space.seed needs the field high, which is absent."),
         ({"space": {"seed": {"kind": "choice", "options": [[1]]}}},
-         "space.seed.options[0] must be a text or a whole number or a number or true or false, but got [1]."),
-        ({"objectives": "val_error"}, "objectives must be a list, but got 'val_error'."),
-        ({"controls": [{"changes": {}}]}, "controls[0] needs the field name, which is absent."),
+         "search.space.seed.options[0] must be a text or a whole number or a number or true or false, but got [1]."),
+        ({"objectives": "val_error"}, "search.objectives must be a list, but got 'val_error'."),
+        ({"slots": "many"}, "search.slots must be a whole number, but got 'many'."),
+        ({"slot": 3}, "There is no field search.slot."),
+        ({"name": 3}, "sections[1].name must be a text, but got 3."),
+        ({"kind": "serch"}, "search.kind must be one of arms, search, confirmation, but got 'serch'."),
+    ],
+)  # fmt: skip
+def test_wrong_search(change: dict[str, Any], message: str) -> None:
+    """The same inside a section, which is called by its name; ranges by their kind."""
+    plain = to_plain(SMOKE)
+    plain["sections"][1] |= change
+    with pytest.raises(SpecError) as caught:
+        from_plain(StudySpec, plain)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": None}, "question must be a text, but got None."),
+        ({"sections": {}}, "sections must be a list, but got {}."),
+        ({"sections": [3]}, "sections[0].kind must be one of arms, search, confirmation, but got None."),
+        ({"sections": [{"kind": "arms", "name": "a"}]}, "a needs the field design, which is absent."),
+        ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "grid"}}]},
+         "a.design.kind must be named, but got 'grid'."),
+        ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "named", "list": [{"changes": {}}]}}]},
+         "a.design.list[0] needs the field name, which is absent."),
+        ({"sections": [{"kind": "arms", "design": {"list": [{"name": "b", "changes": 3}]}}]},
+         "sections[0].design.list.b.changes must be a table of names and values, but got 3."),
     ],
 )  # fmt: skip
 def test_wrong_study(change: dict[str, Any], message: str) -> None:
-    """The same inside a study: ranges by their kind, lists by their index."""
+    """In lists what has a name is called by it, all else by its index."""
     with pytest.raises(SpecError) as caught:
         from_plain(StudySpec, {**to_plain(SMOKE), **change})
     assert caught.value.message == message
@@ -199,7 +225,24 @@ def test_differences_name_each_field() -> None:
     there = [("method.schedule.s1", "20ep", "9ep"), ("seed", 0, 3)]
     assert differences(to_plain(old), to_plain(new)) == there
     assert differences(to_plain(old), to_plain(old)) == []
+    assert differences([1, 2], [1]) == [("", [1, 2], [1])]
     assert differences({"a": 1}, {"b": {"c": 2}}) == [("a", 1, None), ("b", None, {"c": 2})]
+
+
+def test_differences_of_sections_are_named() -> None:
+    """What has a name is compared by it: what was changed, left out or new; another order as a whole."""
+    old = to_plain(SMOKE)
+    arms, search = old["sections"]
+    new = {**old, "sections": [{**arms, "seeds": [7]}, {**search, "slots": 99}]}
+    assert differences(old, new) == [
+        ("controls.seeds", arms["seeds"], [7]), ("search.slots", search["slots"], 99)
+    ]  # fmt: skip
+    assert differences(old, {**old, "sections": [search]}) == [("controls", arms, None)]
+    assert differences({**old, "sections": [search]}, old) == [("controls", None, arms)]
+    other = {**old, "sections": [search, arms]}
+    assert differences(old, other) == [("sections", old["sections"], other["sections"])]
+    twice = [{"name": "a", "x": 1}, {"name": "a", "x": 2}]
+    assert differences({"l": twice}, {"l": twice[:1]}) == [("l", twice, twice[:1])]
 
 
 def test_durations_inside() -> None:

@@ -123,12 +123,40 @@ def test_one_member_is_no_group() -> None:
 def test_paths_into_a_study() -> None:
     """A range of the space is found although its own name has dots, and lists are replaced whole."""
     new = changed(
-        STUDY, {"space.method.s1.high": "3ep", "base.task.dataset": "cifar10", "control_seeds": [7]}
+        STUDY,
+        {
+            "sections.search.space.method.s1.high": "3ep",
+            "base.task.dataset": "cifar10",
+            "sections.controls.seeds": [7],
+        },
     )
     assert str(new.space["method.schedule.s1"].high) == "3ep"  # type: ignore[union-attr]
-    assert (new.base.task.dataset, new.control_seeds) == ("cifar10", (7,))
+    assert (new.base.task.dataset, new.comparisons[0].seeds) == ("cifar10", (7,))
     assert str(STUDY.space["method.schedule.s1"].high) == "2ep"  # type: ignore[union-attr]
-    assert changed(STUDY, {"space.method.schedule.s1.high": "3ep"}).space == new.space
+    assert changed(STUDY, {"sections.search.space.method.schedule.s1.high": "3ep"}).space == new.space
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("sections.serch.slots", "There is no field sections.serch.slots.", "Did you mean sections.search?"),
+        ("sections.search.slot", "There is no field search.slot.", "Did you mean slots?"),
+        ("sections.search.slots.x", "There is no field search.slots.x.", "Did you mean slots?"),
+        ("sections.search.kind", "search.kind must be one of arms, search, confirmation, but got 1.", None),
+        ("sections.search", "search.kind must be one of arms, search, confirmation, but got 1.", None),
+        ("sections.controls.seeds", "controls.seeds must be a list, but got 1.", None),
+        ("sections.search.space.method.s1.hihg", "There is no field search.space.method.schedule.s1.hihg.",
+         "Did you mean high?"),
+        ("sections.search.space.method.s3.high", "There is no field sections.search.space.method.s3.high.", None),
+    ],
+)  # fmt: skip
+def test_errors_in_sections(path: str, message: str, hint: str | None) -> None:
+    """A section is called by its name, as a person types it."""
+    with pytest.raises(SpecError) as caught:
+        changed(STUDY, {path: 1})
+    assert caught.value.message == message
+    if hint is not None:
+        assert str(caught.value.hint).startswith(hint)
 
 
 @pytest.mark.parametrize(

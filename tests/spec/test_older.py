@@ -23,6 +23,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.older import FLAT, as_today
 from reprtune.spec.presets import REPR, STANDARD
+from reprtune.spec.stop_rules import Median
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
@@ -65,7 +66,7 @@ def test_an_older_study_means_what_it_meant(name: str) -> None:
     """Its base, every arm and every draw, by the parameters that are stored with its trials."""
     study, stored = read(name), OLDER[name]
     check(study.base, stored["base"])
-    arms = {arm: trial for arm, seed, trial in study.arm_cells() if seed == study.control_seeds[0]}
+    arms = {arm: trial for arm, seed, trial in study.arm_cells() if seed == study.comparisons[0].seeds[0]}
     assert list(arms) == list(stored["arms"])
     for arm, trial in arms.items():
         check(trial, stored["arms"][arm])
@@ -75,18 +76,33 @@ def test_an_older_study_means_what_it_meant(name: str) -> None:
 
 @each_study
 def test_all_but_methods_is_as_it_was(name: str) -> None:
-    """Question, space, sampler, seeds and so on; of the space only the paths are written out, and the stop rule has
-    the options that are its own."""
+    """Question, space, sampler, seeds and so on, in the sections that they belong to now; of the space only the paths
+    are written out, and the stop rule has the options that are its own."""
     plain, today = json.loads(OLDER[name]["text"]), to_plain(read(name))
-    assert today.keys() == plain.keys()
-    same = set(plain) - {"base", "space", "controls", "stop"}
+    own = {"name", "question", "decision", "cost"}
+    assert today.keys() == {*own, "base", "sections"}
+    assert {key: today[key] for key in own} == {key: plain[key] for key in own}
+    sections = {section["name"]: section for section in today["sections"]}
+    assert [*sections] == ["controls"] * bool(plain["controls"]) + ["search"] * bool(plain["slots"])
+    if plain["controls"]:
+        assert sections["controls"]["seeds"] == plain["control_seeds"]
+    if plain["slots"]:
+        check_search(sections["search"], plain)
+    assert {k: v for k, v in today["base"].items() if k != "method"} == {
+        k: v for k, v in plain["base"].items() if k != "method"
+    }
+
+
+def check_search(today: dict[str, Any], plain: dict[str, Any]) -> None:
+    """It has the fields of the study that were its own: all of them but those of the question and the controls."""
+    same = set(plain) - {
+        "name", "question", "decision", "cost", "base", "controls", "control_seeds", "space", "stop"
+    }  # fmt: skip
+    assert today.keys() == {*same, "kind", "name", "space", "stop"}
     assert {key: today[key] for key in same} == {key: plain[key] for key in same}
     assert [*today["space"].values()] == [*plain["space"].values()]
     assert today["stop"].pop("kind") == plain["stop"]["rule"]
     assert today["stop"].items() <= plain["stop"].items()
-    assert {k: v for k, v in today["base"].items() if k != "method"} == {
-        k: v for k, v in plain["base"].items() if k != "method"
-    }
 
 
 def test_a_shipped_study_is_what_it_is_today() -> None:
@@ -98,7 +114,8 @@ def test_arms_keep_their_words_where_these_mean_the_same() -> None:
     """Only those that today's method would take otherwise, or refuse, have a whole method instead."""
     older = {arm["name"]: arm["changes"] for arm in json.loads(OLDER["older-arms"]["text"])["controls"]}
     today = {
-        arm["name"]: arm["changes"] for arm in as_today(json.loads(OLDER["older-arms"]["text"]))["controls"]
+        arm["name"]: arm["changes"]
+        for arm in as_today(json.loads(OLDER["older-arms"]["text"]))["sections"][0]["design"]["list"]
     }
     assert {name for name in older if today[name] != older[name]} == {
         "again",
@@ -127,7 +144,7 @@ def test_a_trial_is_read_too() -> None:
 @pytest.mark.parametrize(
     "plain",
     [
-        {"stop": to_plain(SMOKE.stop)}, {"stop": "none"}, to_plain(STUDY), to_plain(SMOKE), to_plain(ABLATION), to_plain(TrialSpec()), {}, {"method.s1": "5ep"}, None, 3,
+        {"stop": to_plain(Median())}, {"stop": "none"}, to_plain(STUDY), to_plain(SMOKE), to_plain(ABLATION), to_plain(TrialSpec()), {}, {"method.s1": "5ep"}, None, 3,
         {"method": "standard"}, {"method": {}}, {"method": to_plain(REPR)}, {"method": {"criterion": "l2"}},
     ],
 )  # fmt: skip

@@ -35,11 +35,12 @@ def test_half_as_long() -> None:
     assert (str(half.base.training.total), *cycle(half.base)) == ("50ep", "10ep", "5ep")
     assert half.space["method.schedule.s1"] == durations("2ep", "14ep", "2ep")  # 2.5 rounds to the even 2
     assert half.space["method.schedule.s2"] == durations("2ep", "10ep", "2ep")
-    changes = half.controls[1].changes
+    changes = half.arms[1].changes
     assert (changes["method.schedule.s1"], changes["method.schedule.s2"]) == ("10ep", "5ep")
-    same = {f.name for f in dataclasses.fields(StudySpec)} - {"base", "space", "controls"}
+    same = {f.name for f in dataclasses.fields(StudySpec)} - {"base", "sections"}
     assert all(getattr(half, name) == getattr(STUDY, name) for name in same)
-    assert half.controls[0] == STUDY.arms[0]
+    assert half.search is not None and dataclasses.replace(half.search, space=STUDY.space) == STUDY.search
+    assert half.arms[0] == STUDY.arms[0] and half.comparisons[0].seeds == STUDY.comparisons[0].seeds
 
 
 def test_counted_in_steps() -> None:
@@ -47,7 +48,7 @@ def test_counted_in_steps() -> None:
     steps = rescaled(STUDY, Duration.parse("4000it"))
     assert cycle(steps.base) == ("800it", "400it")
     assert steps.space["method.schedule.s1"] == durations("200it", "1200it", "200it")
-    assert steps.controls[2].changes["method.schedule.s1"] == "800it"
+    assert steps.arms[2].changes["method.schedule.s1"] == "800it"
     assert steps.fitting_share(17) == STUDY.fitting_share(17)
 
 
@@ -93,7 +94,8 @@ def test_study_assignments() -> None:
         assignments=["method.s1=5ep", "seed=3", "slots=8", "space.method.cycles.high=3"],
     )
     assert cycle(spec.base) == ("5ep", "2ep")
-    assert (spec.seed, spec.base.seed, spec.slots) == (3, 0, 8)
+    assert spec.search is not None
+    assert (spec.search.seed, spec.base.seed, spec.slots) == (3, 0, 8)
     assert spec.space["method.schedule.cycles"].ends() == [1, 3]
 
 
@@ -159,12 +161,12 @@ def test_choices_and_tables_are_rescaled_too() -> None:
     )  # fmt: skip
     half = rescaled(given, Duration.parse("50ep"))
     assert half.space["method.schedule.s1"] == Choice(options=("5ep", "10ep"))
-    assert half.controls[0].changes["method"] == {
+    assert half.arms[0].changes["method"] == {
         **method,
         "schedule": {**schedule, "s1": "10ep", "s2": "5ep"},
     }
-    assert half.controls[1].changes["method.schedule"] == {**period, "period": "2ep"}
-    assert changed(half.base, half.controls[1].changes).method.schedule == Every(period=Duration.parse("2ep"))
+    assert half.arms[1].changes["method.schedule"] == {**period, "period": "2ep"}
+    assert changed(half.base, half.arms[1].changes).method.schedule == Every(period=Duration.parse("2ep"))
 
 
 def test_nothing_and_other_schedules_are_rescaled_too() -> None:

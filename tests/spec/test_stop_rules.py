@@ -13,10 +13,15 @@ from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.edit import changed
 from reprtune.spec.older import as_today
+from reprtune.spec.scale import full_study_path
+from reprtune.spec.sections.search import Search
+from reprtune.spec.space import FloatRange
 from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule, SuccessiveHalving
 from reprtune.spec.study import StudySpec
+from tests.flat import with_fields
 from tests.spec.example import STUDY
 
+SPACE = {"training.lr": FloatRange(low=0.1, high=0.2)}
 each_rule = pytest.mark.parametrize("rule", StopRule.kinds, ids=StopRule.names())
 OPTIONS = {
     "median": {"min_comparable": 5},
@@ -82,6 +87,15 @@ def test_refused(plain: Any, message: str, hint: str | None) -> None:
     assert str(caught.value.hint).startswith(str(hint))
 
 
+def older_study(stop: Any) -> dict[str, Any]:
+    """The example as a version without sections stored it, with this stop rule."""
+    study = to_plain(STUDY)
+    controls, search = study.pop("sections")
+    own = {name: value for name, value in search.items() if name not in ("kind", "name")}
+    arms = {"controls": controls["design"]["list"], "control_seeds": controls["seeds"]}
+    return {**study, **own, **arms, "stop": stop}
+
+
 def older(rule: str, min_comparable: int = 5, **options: Any) -> dict[str, Any]:
     """A stop rule as one flat table of all options."""
     table = {"percentile": None, "reduction_factor": None, **options}
@@ -105,8 +119,7 @@ def older(rule: str, min_comparable: int = 5, **options: Any) -> dict[str, Any]:
 )
 def test_a_flat_rule_of_an_older_study_is_read_as_todays(plain: dict[str, Any], value: StopRule) -> None:
     """What was None was as by default; with `none` the number of comparable trials did nothing."""
-    study = {**to_plain(STUDY), "stop": plain}
-    assert from_plain(StudySpec, as_today(study)) == dataclasses.replace(STUDY, stop=value)
+    assert from_plain(StudySpec, as_today(older_study(plain))) == with_fields(STUDY, stop=value)
 
 
 @pytest.mark.parametrize(
@@ -122,13 +135,10 @@ def test_a_flat_rule_of_an_older_study_is_read_as_todays(plain: dict[str, Any], 
 def test_a_damaged_flat_rule_is_refused(plain: dict[str, Any], message: str) -> None:
     """As it was; nothing is left out that said something."""
     with pytest.raises(SpecError, match=message):
-        from_plain(StudySpec, as_today({**to_plain(STUDY), "stop": plain}))
+        from_plain(StudySpec, as_today(older_study(plain)))
 
 
-FIVE, THREE = (
-    dataclasses.replace(STUDY, stop=Median()),
-    dataclasses.replace(STUDY, stop=Median(min_comparable=3)),
-)
+FIVE, THREE = Search(space=SPACE, stop=Median()), Search(space=SPACE, stop=Median(min_comparable=3))
 
 
 @pytest.mark.parametrize(
@@ -148,9 +158,24 @@ FIVE, THREE = (
         ({"stop": NoStop()}, NoStop()),
     ],
 )
-def test_a_rule_is_put_into_a_study(changes: dict[str, Any], value: StopRule) -> None:
+def test_a_rule_is_put_into_a_search(changes: dict[str, Any], value: StopRule) -> None:
     """By name it keeps the options that it has too, whatever the order of the settings; a value says all itself."""
     assert changed(THREE, changes) == dataclasses.replace(THREE, stop=value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({"stop": "percentile"}, Percentile()),
+        ({"stop.percentile": 10, "stop.rule": "percentile"}, Percentile(percentile=10.0)),
+        ({"search.stop.percentile": 10, "search.stop": "percentile"}, Percentile(percentile=10.0)),
+        ({"stop.min_comparable": 7}, Median(min_comparable=7)),
+    ],
+)
+def test_a_rule_is_put_into_the_search_of_a_study(changes: dict[str, Any], value: StopRule) -> None:
+    """By the words that a person types."""
+    paths = {full_study_path(STUDY, path): value for path, value in changes.items()}
+    assert changed(STUDY, paths) == with_fields(STUDY, stop=value)
 
 
 def test_nothing_is_kept_from_a_rule_without_options() -> None:
@@ -176,7 +201,7 @@ def test_nothing_is_kept_from_a_rule_without_options() -> None:
         ({"stop.a.b": 3}, r"stop\.a\.b is no option"),
     ],
 )
-def test_what_cannot_be_put_into_a_study(changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_put_into_a_search(changes: dict[str, Any], message: str) -> None:
     """An option of another rule does not change the rule."""
     with pytest.raises(SpecError, match=message):
         changed(THREE, changes)

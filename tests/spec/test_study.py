@@ -19,7 +19,7 @@ from reprtune.spec.levels import level
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.criteria import Ortho
 from reprtune.spec.presets import STANDARD
-from reprtune.spec.sections.search import SAMPLERS
+from reprtune.spec.sections.search import SAMPLERS, Search
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule
 from reprtune.spec.study import MIN_FITTING_SHARE, Arm, StudySpec
@@ -35,6 +35,12 @@ CYCLES: dict[str, Range] = {"method.cycles": IntRange(low=1, high=2)}
 def study(**fields: Any) -> StudySpec:
     given: dict[str, Any] = {"name": "s", "question": "q", "decision": "d", "cost": "c", "space": CYCLES}
     return study_of(**(given | fields))
+
+
+def search(**fields: Any) -> Search:
+    found = study(**fields).search
+    assert found is not None
+    return found
 
 
 def duration_range(low: int, high: int, unit: str = "ep") -> DurationRange:
@@ -81,10 +87,9 @@ def test_ablation_controls() -> None:
         ({"name": "a/b"}, "A name holds letters"),
         ({"name": ""}, "A name holds letters"),
         ({"name": "a" * 101}, "A name holds letters"),
-        ({"slots": -1}, "slots must be at least 0, but got -1."),
-        ({"slots": 0}, "A search has slots and a space, but slots is 0 and space names"),
-        ({"slots": 0, "space": {}, "controls": ()}, "A study without slots needs controls, but has none."),
-        ({"slots": 0, "space": {}, "max_seconds": 5.0, "controls": (Arm(name="a"),)}, "max_seconds and max_gflops limit the search"),
+        ({"slots": -1}, "slots must be at least 1, but got -1."),
+        ({"slots": 100_001}, "slots must be at most 100,000, but got 100001."),
+        ({"slots": 0, "controls": ()}, "sections must hold arms or a search, but has neither."),
         ({"seeds": 0}, "seeds must be at least 1, but got 0."),
         ({"max_seconds": 0.0}, "max_seconds must be above 0, but got 0.0."),
         ({"max_gflops": -1.0}, "max_gflops must be above 0, but got -1.0."),
@@ -96,7 +101,7 @@ def test_ablation_controls() -> None:
         ({"objectives": ("val_eror",)}, "There is no objective 'val_eror'."),
         ({"objectives": ("val_error", "params")},
          "stop = median weighs val_error at rungs and the planned train_gflops, but not params."),
-        ({"space": {}}, "A search has slots and a space, but slots is"),
+        ({"space": {}}, "space must name at least one field to vary, but is empty."),
         ({"space": {"method.cycle": IntRange(low=1, high=2)}}, "There is no field method.cycle."),
         ({"space": {"method.cycles": IntRange(low=-1, high=2)}},
          "method.cycles must be at least 1, but got -1."),
@@ -112,14 +117,13 @@ def test_ablation_controls() -> None:
         ({"space": {"method.s1": duration_range(0, 3)}}, "method.s1 must be above 0, but got 0ep."),
         ({"space": {"task.split_seed": IntRange(low=0, high=1), "x.split_seed": IntRange(low=0, high=1)}},
          "There is no field x.split_seed."),
-        ({"controls": (Arm(name="a"), Arm(name="a"))}, "Controls need different names, but got ['a', 'a']."),
-        ({"controls": (Arm(name="a b"),)}, "A name holds letters"),
+        ({"controls": (Arm(name="a"), Arm(name="a"))}, "Arms need different names, but got ['a', 'a']."),
         ({"controls": (Arm(name="a", changes={"method.s3": "1ep"}),)}, "There is no field method.s3."),
         ({"controls": (Arm(name="a", changes={"method": "standard", "method.s1": "1ep"}),)},
          "method.s1 does nothing: the method has no schedule."),
         ({"controls": (Arm(name="a"),), "control_seeds": (1, 1)},
-         "control_seeds must differ, but got [1, 1]."),
-        ({"controls": (Arm(name="a"),), "control_seeds": ()}, "control_seeds must hold at least one seed"),
+         "controls.seeds must differ, but got [1, 1]."),
+        ({"controls": (Arm(name="a"),), "control_seeds": ()}, "controls.seeds must hold at least one seed"),
     ],
 )  # fmt: skip
 def test_refused(fields: dict[str, Any], message: str) -> None:
@@ -139,9 +143,9 @@ def test_names(name: str) -> None:
 def test_stop_rules(rule: type[StopRule]) -> None:
     """Each is taken as a value, by its name and as a table; without one it is the median."""
     for form in (rule(), rule.kind, {"kind": rule.kind}):
-        assert study(stop=form).stop == rule()
-    assert study().stop == Median()
-    assert study(stop={"kind": "percentile", "percentile": 10}).stop == Percentile(percentile=10.0)
+        assert search(stop=form).stop == rule()
+    assert search().stop == Median()
+    assert search(stop={"kind": "percentile", "percentile": 10}).stop == Percentile(percentile=10.0)
     with pytest.raises(SpecError, match="There is no stop rule 'medain'") as caught:
         study(stop="medain")
     assert str(caught.value.hint).startswith("Did you mean median?")
@@ -152,9 +156,10 @@ def test_stop_rules(rule: type[StopRule]) -> None:
 @pytest.mark.parametrize("objectives", [("val_error",), ("train_gflops",), ("val_error", "train_gflops")])
 def test_objectives(objectives: tuple[str, ...]) -> None:
     """One objective or several; trials are judged where the error is among them and there is a rule."""
-    given = study(objectives=objectives)
+    assert study(objectives=objectives).objectives == objectives
+    given = search(objectives=objectives)
     assert given.objectives == objectives and given.stops_early == ("val_error" in objectives)
-    assert not study(objectives=objectives, stop=NoStop()).stops_early
+    assert not search(objectives=objectives, stop=NoStop()).stops_early
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -167,7 +172,7 @@ def test_every_objective_can_be_minimised_without_a_rule(objective: str) -> None
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", "gp"])
 def test_samplers(sampler: str) -> None:
     """Every sampler is accepted."""
-    assert study(sampler=sampler).sampler == sampler
+    assert search(sampler=sampler).sampler == sampler
     assert set(SAMPLERS) == {"tpe", "random", "qmc", "nsga2", "gp"}
 
 
@@ -194,7 +199,7 @@ def test_paths_are_stored_in_full() -> None:
     )
     assert list(written.space) == ["method.schedule.cycles", "method.restore_rules.restore_bn"]
     assert list(written.params) == ["cycles", "restore_bn"]
-    assert list(written.controls[0].changes) == ["method.selection.prune_ratio", "training.lr", "method"]
+    assert list(written.arms[0].changes) == ["method.selection.prune_ratio", "training.lr", "method"]
 
 
 def test_control_cells_in_order() -> None:
@@ -280,10 +285,10 @@ def test_first_drops() -> None:
 
 
 def test_seeds_of_a_trial_and_a_comparison_without_a_search() -> None:
-    """A trial's seeds begin at the base's; without slots and space only the controls are left."""
+    """A trial's seeds begin at the base's; without a search only the arms are left."""
     base = dataclasses.replace(STUDY.base, seed=4)
     assert study(base=base, seeds=3).trial_seeds() == (4, 5, 6)
-    comparison = study(slots=0, space={}, controls=(Arm(name="a"),), control_seeds=(1,))
+    comparison = study(slots=0, controls=(Arm(name="a"),), control_seeds=(1,))
     assert [arm for arm, _, _ in comparison.arm_cells()] == ["a"]
     assert comparison.fitting_share(10) == 1.0
 
