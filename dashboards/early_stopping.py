@@ -13,9 +13,11 @@ from dashboards.panels import panels
 from dashboards.units import cost, count, duration, percent, points
 from reprtune.analysis.front import best
 from reprtune.analysis.stopping_account import Account, Stopped, account, spread
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Early stopping: what it saved, what it may have cost"
+ABOUT = "search"
 MAX_DRAWN = 1000
 
 
@@ -38,7 +40,7 @@ class StoppingInfo:
 
 
 def info(record: StudyRecord) -> StoppingInfo:
-    found, lead = account(record), best(record.trials)
+    found, lead = account(record), best(joined(record.trials))
     per = found.steps_per_epoch
     marks = [
         Mark(label=f"slot {t.slot}", epoch=step / per, error=error)

@@ -13,16 +13,19 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import percent
 from reprtune.analysis.attempts import deciding
-from reprtune.record.schema import FINAL, OUTCOMES, StudyRecord
+from reprtune.record.repeats import joined
+from reprtune.record.schema import OUTCOMES, StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Course of the search"
+ABOUT = "search"
 MAX_DRAWN = 1500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lowest:
-    """The lowest value among complete trials up to a slot."""
+    """The lowest value among complete trials up to a slot; of a setting that several slots have, the mean over all
+    its seeds, at the first of them."""
 
     slot: int
     value: float
@@ -45,11 +48,11 @@ class HistoryInfo:
 
 
 def info(record: StudyRecord) -> HistoryInfo:
-    deciders = tuple(t for t in deciding(record.trials).values() if t.outcome in (*FINAL, "running"))
-    points = trial_points(record, deciders)
+    deciders = tuple(t for t in deciding(record.trials) if t.is_final or t.outcome == "running")
+    points, settings = trial_points(record, deciders), trial_points(record, joined(deciders))
     return HistoryInfo(
         trials=points,
-        progress=tuple(Progress(objective=o, lowest=_lowest(points, o)) for o in record.spec.objectives),
+        progress=tuple(Progress(objective=o, lowest=_lowest(settings, o)) for o in record.spec.objectives),
         drawn=tuple(p.slot for p in drawn(points, MAX_DRAWN)),
     )
 

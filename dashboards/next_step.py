@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboards.arms import arm_words
+from dashboards.shares import done, shares
 from dashboards.units import count
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.front import best
-from reprtune.record.schema import FINAL, StudyRecord, TrialRecord
+from reprtune.record.repeats import joined
+from reprtune.record.schema import StudyRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,31 +24,31 @@ class Progress:
 
 def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
-    name, slots, cells = record.spec.name, record.spec.slots, len(record.spec.arm_cells())
-    done, held = _done(record.trials), _done(record.controls)
-    if done < slots or held < cells:
-        left = count(slots - done + cells - held, "slot")
+    name, parts, arms = record.spec.name, shares(record), arm_words(record.spec)
+    if any(part.done < part.planned for part in parts):
+        left = count(sum(part.planned - part.done for part in parts), "slot")
         if not any(t.started for t in (*record.trials, *record.controls)):
             return Progress(
                 state="Not begun",
-                step=f"train the {left} of the search and the controls.",
+                step=f"train the {left} of the {' and the '.join(part.where for part in parts)}.",
                 command=f"python cli.py study run {name} --workers 2",
             )
-        search = f"{done} of {slots} search slots, " if slots else ""
+        said = ", ".join(f"{part.done} of {count(part.planned, part.what)}" for part in parts)
         return Progress(
-            state=f"Unfinished: {search}{held} of {cells} controls",
+            state=f"Unfinished: {said}",
             step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
             command=f"python cli.py study resume {name} --workers 2",
         )
     if not record.confirmation and (why := _cannot_be_confirmed(record)):
         return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
+        leaders = ("the leaders and ", " --top 3") if record.spec.search else ("", "")
         return Progress(
             state="Finished, not confirmed",
-            step="train the leaders and the controls on fresh seeds, and test each once on test images.",
-            command=f"python cli.py study confirm {name} --top 3 --seeds 5",
+            step=f"train {leaders[0]}the {arms.many} on fresh seeds, and test each once on test images.",
+            command=f"python cli.py study confirm {name}{leaders[1]} --seeds 5",
         )
-    if _done(record.confirmation) < len(deciding(record.confirmation)):
+    if done(record.confirmation) < len(deciding(record.confirmation)):
         return Progress(
             state="Finished, confirmation under way",
             step="let the confirmation come to its end; what is there of it may change.",
@@ -59,13 +61,13 @@ def _cannot_be_confirmed(record: StudyRecord) -> str:
     """Why `study confirm` would refuse; empty where it would not."""
     if record.facts.get("n_test") == 0:
         return "its data have no test images"
-    if not record.spec.arms and best(record.trials) is None:
+    if not record.spec.arms and best(joined(record.trials)) is None:
         return "no trial of the search is complete and there are no controls"
     return ""
 
 
 def _after(record: StudyRecord) -> Progress:
-    state, lead = "Finished, and tested on fresh seeds", best(record.trials)
+    state, lead = "Finished, and tested on fresh seeds", best(joined(record.trials))
     if lead is None:
         return Progress(state=state, step="read the page of the confirmation.")
     return Progress(
@@ -76,7 +78,3 @@ def _after(record: StudyRecord) -> Progress:
         ),
         command=f"python cli.py trial export {record.spec.name} {lead.slot}",
     )
-
-
-def _done(trials: Sequence[TrialRecord]) -> int:
-    return sum(t.outcome in FINAL for t in deciding(trials).values())

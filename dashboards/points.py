@@ -11,6 +11,7 @@ from dashboards import theme
 from dashboards.units import percent, scale, settings, value
 from reprtune.analysis.front import front_ranks
 from reprtune.record.measures import last_measure, seed_spread
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
@@ -64,9 +65,9 @@ def _said(objective: str, number: float) -> str:
 
 
 def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[TrialPoint, ...]:
-    """Every attempt of `trials` as a point."""
+    """Each of `trials` as a point; `on_front`: among all settings of the search."""
     measures = record.spec.compared
-    ranked = front_ranks(record.trials, measures)
+    ranked = front_ranks(joined(record.trials), measures)
     return tuple(
         TrialPoint(
             number=t.number,
@@ -76,7 +77,7 @@ def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[
             outcome=t.outcome,
             params=dict(t.params),
             values={m: v for m in measures if (v := last_measure(t, m)) is not None},
-            on_front=t.arm is None and ranked.get(t.number) == 0,
+            on_front=t.is_drawn and ranked.get(t.number) == 0,
             n_seeds=len(t.runs),
             sds={m: sd for m in measures if (sd := seed_spread(t, m)) is not None},
         )

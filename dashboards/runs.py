@@ -23,11 +23,11 @@ def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
     if not experiment:
         return {}
     found: dict[str, str] = {}
-    for trial in (*record.trials, *record.controls, *record.confirmation):
+    for trial in record.everything:
         if trial.started is None:
             continue
         address = run_url(mlflow, str(experiment["id"]), f"{record.instance}/{slot_key(trial)}")
-        if trial.arm is None:
+        if trial.is_drawn:
             found |= {str(trial.slot): address, f"slot {trial.slot}": address}
         else:
             found[f"{trial.arm}, seed {trial.seed}"] = address

@@ -15,6 +15,7 @@ from reprtune.analysis.timeline import Busy, Span, timeline
 from reprtune.record.schema import OUTCOMES, StudyRecord
 
 TITLE = "Workers over time"
+ABOUT = "study"
 MAX_LANES = 60
 MAX_SPANS = 1500  # more are drawn as blocks
 LANE_HEIGHT = 22

@@ -270,7 +270,7 @@ ARM_PARAMS: dict[str, dict[str, Any]] = {
 def _controls(
     spec: StudySpec, seeds: Sequence[int], diverged: set[tuple[str, int]], layers: dict[str, int] | None
 ) -> list[TrialRecord]:
-    cells = [(arm.name, seed) for arm in spec.controls for seed in seeds]
+    cells = [(arm.name, seed) for arm in spec.arms for seed in seeds]
     return [
         make_trial(
             spec, number, "diverged" if (arm, seed) in diverged else "complete", arm=arm, seed=seed,

@@ -34,6 +34,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import BASELINE, LEVEL, MIN_PAIRS, Difference, SeedValue, chance_error, paired
 from reprtune.record.leaders import leader_arm, leader_slot, rank
 from reprtune.record.measures import at_the_end
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
 
@@ -136,7 +137,7 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     """None until the study is confirmed."""
     if not record.confirmation:
         return None
-    attempts = list(deciding(record.confirmation).values())
+    attempts = deciding(record.confirmation)
     chosen = _chosen(record)
     groups = {arm: [t for t in attempts if t.arm == arm] for arm in chosen}
     n_test = int(record.facts.get("n_test") or 0)
@@ -232,8 +233,8 @@ def _chosen(record: StudyRecord) -> dict[str, TrialRecord | None]:
     as the specification has them."""
     arms = {str(t.arm) for t in record.confirmation}
     slots = {slot for arm in arms if (slot := leader_slot(arm)) is not None}
-    trials = deciding(t for t in record.trials if t.slot in slots)
-    leaders = {leader_arm(t.slot): t for t in sorted(trials.values(), key=rank)}
+    trials = deciding(t for t in (*record.trials, *joined(record.trials)) if t.slot in slots)
+    leaders = {leader_arm(t.slot): t for t in sorted(trials, key=rank)}
     return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.arms if arm.name in arms)}
 
 

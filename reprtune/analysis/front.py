@@ -86,5 +86,5 @@ def knee(trials: Iterable[TrialRecord], measures: Sequence[str]) -> TrialRecord 
 
 
 def best(trials: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the lowest validation error; of equals the cheapest, then the earliest."""
+    """The complete trial, or setting, with the lowest validation error; of equals the cheapest, then the earliest."""
     return min((t for t in trials if at_the_end(t, ERROR) is not None), key=rank, default=None)

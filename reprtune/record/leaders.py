@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from reprtune.record.measures import at_the_end
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 from reprtune.spec.objectives import COST, ERROR
@@ -39,5 +40,5 @@ def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
 
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
-    """All trials of the search that may be confirmed, the best first."""
-    return sorted((t for t in study.trials if at_the_end(t, ERROR) is not None), key=rank)
+    """All settings of the search that may be confirmed, the best first."""
+    return sorted((t for t in joined(study.trials) if at_the_end(t, ERROR) is not None), key=rank)

@@ -107,6 +107,11 @@ class TrialRecord:
     ended: float | None = None
 
     @property
+    def is_drawn(self) -> bool:
+        """Did a sampler draw its settings? Else it is an arm's."""
+        return self.arm is None
+
+    @property
     def is_final(self) -> bool:
         """Has it used its slot up?"""
         return self.outcome in FINAL and not self.repaired
@@ -218,10 +223,10 @@ class StudyRecord:
         return [t for t in self.trials if t.outcome == "complete"]
 
     def counts(self) -> dict[str, int]:
-        """Attempts of the search by outcome."""
+        """Attempts of the search by outcome, without those that count no more."""
         counts = dict.fromkeys(OUTCOMES, 0)
         for trial in self.trials:
-            counts[trial.outcome] += 1
+            counts[trial.outcome] += not trial.repaired
         return {outcome: n for outcome, n in counts.items() if n}
 
     def is_over_budget(self) -> bool:
