@@ -20,6 +20,10 @@ from reprtune.spec.objectives import OBJECTIVES
 TITLE = "Course of the search"
 ABOUT = "search"
 MAX_DRAWN = 1500
+REPEATED = (
+    " A setting that was drawn twice counts once, with the mean over all its seeds: so does the line, and every page "
+    "but this one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +139,32 @@ def words(info: HistoryInfo) -> Words:
         reading=(
             "Slots are in the order in which they were queued. Stopped (triangles) and running trials "
             "stand at their last evaluation, before their training's end; diverged and failed ones in the "
-            "row on top. " + said_of(len(info.drawn), len(info.trials), "slots")
+            "row on top. "
+            + said_of(len(info.drawn), len(info.trials), "slots")
+            + (REPEATED if _repeated(info) else "")
         ).strip(),
         table=_table(info) if info.trials else None,
         picture="Objectives of every slot in order, with the lowest so far",
     )
 
 
+def _repeated(info: HistoryInfo) -> bool:
+    return any(p.repeats is not None for p in info.trials)
+
+
 def _table(info: HistoryInfo) -> Table:
+    repeated = _repeated(info)
     return Table(
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
-        header=("slot", "attempt", "outcome", "validation error"),
+        header=("slot", "attempt", "outcome", "validation error", *(("repeats slot",) if repeated else ())),
         rows=tuple(
-            (str(p.slot), str(p.number), p.outcome, percent(p.error) if p.error is not None else "")
+            (
+                str(p.slot),
+                str(p.number),
+                p.outcome,
+                percent(p.error) if p.error is not None else "",
+                *(("" if p.repeats is None else str(p.repeats),) if repeated else ()),
+            )
             for p in info.trials
         ),
     )

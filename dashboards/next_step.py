@@ -42,11 +42,12 @@ def progress(record: StudyRecord) -> Progress:
     if not record.confirmation and (why := _cannot_be_confirmed(record)):
         return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
-        leaders = ("the leaders and ", " --top 3") if record.spec.search else ("", "")
+        what = [*(["leaders"] if record.spec.search else []), *([arms.many] if record.spec.arms else [])]
+        top = " --top 3" if record.spec.search else ""
         return Progress(
             state="Finished, not confirmed",
-            step=f"train {leaders[0]}the {arms.many} on fresh seeds, and test each once on test images.",
-            command=f"python cli.py study confirm {name}{leaders[1]} --seeds 5",
+            step=f"train the {' and the '.join(what)} on fresh seeds, and test each once on test images.",
+            command=f"python cli.py study confirm {name}{top} --seeds 5",
         )
     if done(record.confirmation) < len(deciding(record.confirmation)):
         return Progress(

@@ -175,9 +175,14 @@ def figure(info: OverviewInfo) -> go.Figure:
 
 def _pattern(outcome: str) -> str:
     """Colour alone does not tell two of the eleven apart."""
-    return {"error": "/", "interrupted": "/", "lost": "x", "duplicate": ".", "infeasible": "\\"}.get(
-        outcome, ""
-    )
+    return {
+        "error": "/",
+        "interrupted": "/",
+        "lost": "x",
+        "duplicate": ".",
+        "infeasible": "\\",
+        "repeated": "-",
+    }.get(outcome, "")
 
 
 def words(info: OverviewInfo) -> Words:

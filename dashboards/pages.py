@@ -76,6 +76,8 @@ PAGES: dict[str, Page] = {
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
-    """The pages of this study's report."""
+    """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
-    return {key: page for key, page in PAGES.items() if page.about in kinds}
+    first = () if record.spec.search else ("overview", "controls")
+    keys = dict.fromkeys((*first, *PAGES))
+    return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

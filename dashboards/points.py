@@ -23,6 +23,7 @@ class TrialPoint:
     Attributes:
         values: objective -> its value at the last evaluation, a mean over `n_seeds`; without those that are not
             known.
+        repeats: the slot whose settings it has drawn again, where it stands for itself alone.
         sds: objective -> standard deviation over the seeds of a complete trial; empty with one seed.
     """
 
@@ -35,6 +36,7 @@ class TrialPoint:
     values: Mapping[str, float]
     on_front: bool
     n_seeds: int = 1
+    repeats: int | None = None
     sds: Mapping[str, float]
 
     @property
@@ -52,6 +54,8 @@ class TrialPoint:
         lines += [_said(name, number) for name, number in self.values.items()]
         if (sd := self.sds.get(ERROR)) is not None:
             lines.append(f"mean of {self.n_seeds} seeds, sd of the error {percent(sd)}")
+        if self.repeats is not None:
+            lines.append(f"the settings of slot {self.repeats} again")
         lines += [theme.text(part) for part in settings(self.params).split(", ") if part]
         return "<br>".join(lines)
 
@@ -79,6 +83,7 @@ def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[
             values={m: v for m in measures if (v := last_measure(t, m)) is not None},
             on_front=t.is_drawn and ranked.get(t.number) == 0,
             n_seeds=len(t.runs),
+            repeats=t.repeats,
             sds={m: sd for m in measures if (sd := seed_spread(t, m)) is not None},
         )
         for t in trials

@@ -24,6 +24,7 @@ OUTCOME_COLOURS = {
     "stopped": ORANGE,
     "diverged": VERMILLION,
     "infeasible": GREY,
+    "repeated": GREY,
     "out-of-memory": PURPLE,
     "error": PURPLE,
     "over-budget": GREY,

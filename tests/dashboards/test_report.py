@@ -117,7 +117,7 @@ def test_csv_holds_every_attempt(tmp_path):
     assert rows[0]["prune_ratio"] == str(record.trials[0].params["prune_ratio"])
     empty = make_study(0, extras=(), control_seeds=())
     write_report(empty, tmp_path / "empty")
-    assert (tmp_path / "empty" / "trials.csv").read_text().startswith("number,slot,arm,seed,outcome,")
+    assert (tmp_path / "empty" / "trials.csv").read_text().startswith("section,number,slot,arm,seed,outcome,")
 
 
 def test_what_users_write_is_escaped(tmp_path):
