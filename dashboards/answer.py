@@ -35,7 +35,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
     elif best is not None:
         sentences += [
-            (_best(best, confirmed=confirmed is not None), "history"),
+            (_best(best, len(record.complete()), confirmed=confirmed is not None), "history"),
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
         ]
@@ -62,13 +62,14 @@ def _cut_short(record: StudyRecord) -> str:
     )
 
 
-def _best(best: BestOfSearch, *, confirmed: bool) -> str:
+def _best(best: BestOfSearch, n: int, *, confirmed: bool) -> str:
     seeds = "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
     how = "Selected" if confirmed else f"Not confirmed: {seeds}, selected"
+    among = count(n, "complete trial") + (f" of {count(best.k, 'different setting')}" if best.k < n else "")
     return (
         f"Best of the search: {percent(best.val_error)} validation error "
         f"(accuracy {percent(1 - best.val_error)}), slot {best.slot} with {settings(best.params)}. "
-        f"{how} among {count(best.k, 'complete trial')} on the same validation part."
+        f"{how} among {among} on the same validation part."
     )
 
 

@@ -106,7 +106,7 @@ def _course(record: StudyRecord, trial: TrialRecord) -> Course:
 def _criterion(record: StudyRecord, trial: TrialRecord) -> str:
     """What ranked the filters of a run."""
     spec = record.spec
-    if trial.arm is not None:
+    if not trial.is_drawn:
         cells = {(arm, seed): cell for arm, seed, cell in spec.arm_cells()}
         found = cells.get((trial.arm, trial.seed), spec.base)
     elif "method" in spec.space:

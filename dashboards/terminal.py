@@ -16,7 +16,7 @@ from reprtune.history import History
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.leaders import leader_arm, rank
 from reprtune.record.measures import at_the_end
-from reprtune.record.schema import OUTCOMES, StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
@@ -55,9 +55,7 @@ def status(study: StudyRecord) -> str:
     """Counts, who is working, the best so far."""
     spec = study.spec
     n_controls = len(spec.arm_cells())
-    done_controls = sum(
-        OUTCOMES[t.outcome][1] and t.outcome not in ("waiting", "running") for t in study.controls
-    )
+    done_controls = sum(t.is_final for t in study.controls)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
     search = f"{len(study.final())} of {spec.slots} slots of the search and " if spec.slots else ""
     lines = [f"{spec.name}: {search}{done_controls} of {n_controls} controls are finished"]

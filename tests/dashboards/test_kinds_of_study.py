@@ -142,10 +142,14 @@ def test_the_line_of_the_course_counts_a_setting_once() -> None:
     """At its first slot, with the mean of its seeds; each slot keeps a point of its own, and names the one it repeats."""
     record = make_study(2, outcomes=("complete",), extras=())
     first, second = (
-        replace(t, values={"val_error": e, "train_gflops": 1.0}) for t, e in zip(record.trials, (0.2, 0.1), strict=True)
+        replace(t, values={"val_error": e, "train_gflops": 1.0})
+        for t, e in zip(record.trials, (0.2, 0.1), strict=True)
     )
     again = replace(second, repeats=0, seed=1_000_000, params=first.params)
-    info = history.info(with_attempts(record, trials=(first, again)))
+    record = with_attempts(record, trials=(first, again))
+    said = " ".join(answer(record))
+    assert "mean of 2 seeds, selected among 2 complete trials of 1 different setting" in said
+    info = history.info(record)
     assert [(low.slot, low.value) for low in info.progress[0].lowest] == [(0, pytest.approx(0.15))]
     assert [p.error for p in info.trials] == [0.2, 0.1]
     table = history.words(info).table
