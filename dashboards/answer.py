@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dashboards import verdict
 from dashboards.codes import mixed
+from dashboards.shares import shares
 from dashboards.units import count, listed, percent, points, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
@@ -14,6 +15,7 @@ from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
 from reprtune.analysis.front import front, point
 from reprtune.record.labels import slot_label
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
@@ -26,19 +28,16 @@ def answer(record: StudyRecord) -> tuple[str, ...]:
 def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     """(sentence, key of the page whose figure and table have its numbers), most important first."""
     best, arms, confirmed = best_of_search(record), arm_summaries(record), confirmation(record)
-    sentences = [
-        (_unfinished(record), "history"),
-        (_cut_short(record), "history"),
-        (mixed(record), "history"),
-    ]
+    work = "history" if record.spec.search else "controls"
+    sentences = [(_unfinished(record), work), (_cut_short(record), work), (mixed(record), work)]
     sentences += [(text, "") for text in outdated(record)]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
-    if best is None and record.spec.slots:
+    if best is None and record.spec.search:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
     elif best is not None:
         sentences += [
-            (_best(best, confirmed=confirmed is not None), "history"),
-            (_against_standard(best, arms), "controls"),
+            (_best(best, len(record.complete()), confirmed=confirmed is not None), "history"),
+            (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
         ]
     sentences += [(_arm(arm), "controls") for arm in arms if arm.arm != BASELINE]
@@ -47,19 +46,15 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
 
 
 def _unfinished(record: StudyRecord) -> str:
-    done = sum(t.is_final for t in deciding(record.trials).values())
-    cells = len(record.spec.arm_cells())
-    controls = sum(t.is_final for t in deciding(record.controls).values())
-    if done >= record.spec.slots and controls >= cells:
+    parts = shares(record)
+    if all(part.done >= part.planned for part in parts):
         return ""
-    return (
-        f"The study is unfinished: {done} of {count(record.spec.slots, 'search slot')} and {controls} of "
-        f"{count(cells, 'control')} are done. What follows may change."
-    )
+    said = listed([f"{part.done} of {count(part.planned, part.what)}" for part in parts])
+    return f"The study is unfinished: {said} are done. What follows may change."
 
 
 def _cut_short(record: StudyRecord) -> str:
-    n = sum(t.outcome == "over-budget" for t in deciding(record.trials).values())
+    n = sum(t.outcome == "over-budget" for t in deciding(record.trials))
     if not n:
         return ""
     return (
@@ -68,7 +63,7 @@ def _cut_short(record: StudyRecord) -> str:
     )
 
 
-def _best(best: BestOfSearch, *, confirmed: bool) -> str:
+def _best(best: BestOfSearch, n: int, *, confirmed: bool) -> str:
     seeds = "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
     how = "Selected" if confirmed else f"Not confirmed: {seeds}, selected"
     aside, where = "", ""
@@ -76,14 +71,17 @@ def _best(best: BestOfSearch, *, confirmed: bool) -> str:
         aside, where = f" (accuracy {percent(1 - best.value)})", " on the same validation part"
     elif best.val_error is not None:
         aside = f" ({percent(best.val_error)} validation error)"
+    among = count(n, "complete trial") + (f" of {count(best.k, 'different setting')}" if best.k < n else "")
     return (
         f"Best of the search: {value(best.measure, best.value)} {OBJECTIVES[best.measure].title}{aside}, "
         f"{slot_label(best.slot)} with {settings(best.params)}. "
-        f"{how} among {count(best.k, 'complete trial')}{where}."
+        f"{how} among {among}{where}."
     )
 
 
-def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
+def _against_standard(record: StudyRecord, best: BestOfSearch, arms: list[ArmSummary]) -> str:
+    if not record.spec.arms:
+        return "The study has no controls, so there is nothing to hold the search against."
     standard = next((a for a in arms if a.arm == BASELINE and a.mean is not None), None)
     if best.val_error is None:
         return ""
@@ -108,7 +106,7 @@ def _against_standard(best: BestOfSearch, arms: list[ArmSummary]) -> str:
 
 def _front(record: StudyRecord) -> str:
     names = record.spec.compared
-    trials = front(record.trials, names)
+    trials = front(joined(record.trials), names)
     if not trials or len(record.complete()) == 1:
         return ""
     if len(trials) == 1:
@@ -154,7 +152,6 @@ def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) 
         error = math.sqrt(best.val_error * (1 - best.val_error) / n)
         own = f" With {n:,} validation images, an error of that size has a standard error of {100 * error:.2f} points."
     if confirmed:
-        return (
-            f"Only what is said of test images is confirmed; validation errors are those of the search.{own}"
-        )
+        where = "the search" if record.spec.search else "the seeds before"
+        return f"Only what is said of test images is confirmed; validation errors are those of {where}.{own}"
     return f"Nothing here is confirmed on fresh seeds or on test images.{own}"

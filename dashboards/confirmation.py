@@ -20,23 +20,27 @@ from reprtune.analysis.confirmation import (
     confirmation,
 )
 from reprtune.record.schema import StudyRecord
-from reprtune.settings import program
 
 TITLE = "Confirmation on fresh seeds and test images"
+ABOUT = "study"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationInfo:
-    """`found` is None until the study is confirmed."""
+    """`found` is None until the study is confirmed. `searched`: has it a search, whose leaders are confirmed?"""
 
     name: str
     finished: bool
+    searched: bool
     found: Confirmation | None
 
 
 def info(record: StudyRecord) -> ConfirmationInfo:
     return ConfirmationInfo(
-        name=record.spec.name, finished=record.unsettled() == 0, found=confirmation(record)
+        name=record.spec.name,
+        finished=record.unsettled() == 0,
+        searched=record.spec.search is not None,
+        found=confirmation(record),
     )
 
 
@@ -69,23 +73,28 @@ def words(info: ConfirmationInfo) -> Words:
         facts=tuple((_title(arm), _arm(arm)) for arm in found.arms) if drawn else (),
         reading=(
             "Every arm was trained again with the same seeds "
-            f"({', '.join(map(str, found.seeds))}), which neither search nor controls had seen, and measured after its "
-            "last epoch. Differences are paired by seed, in percentage points; left of 0 the leader is "
+            f"({', '.join(map(str, found.seeds))}), which nothing in the study had seen before, and measured after its "
+            "last epoch. Differences are paired by seed, in percentage points; left of 0 the first is "
             "better. Intervals are paired t intervals over seeds, not corrected; p is corrected by Holm's rule "
             f"for {count(len(found.comparisons), 'comparison')}. All of it is given this split and these "
             f"{found.n_test:,} test images."
         ),
-        table=_table(found.comparisons) if found.comparisons else None,
-        picture="Test error of every leader and control on fresh seeds, and paired differences",
+        table=_table(found.comparisons, info.searched) if found.comparisons else None,
+        picture="Test error of everything that was trained on fresh seeds, and paired differences",
     )
 
 
 def _not_yet(info: ConfirmationInfo) -> str:
     when = "" if info.finished else "once the study is finished, "
+    command = f"{when}`python cli.py study confirm {info.name}` trains"
+    if not info.searched:
+        return (
+            "Not confirmed: nothing was measured on test images; "
+            f"{command} the arms on fresh seeds and tests each once on test images."
+        )
     return (
         "Not confirmed: the best of a search was selected by its validation error, which flatters it; "
-        f"{when}`{program()} study confirm {info.name}` trains leaders and controls on fresh seeds and tests each "
-        "once on test images."
+        f"{command} leaders and controls on fresh seeds and tests each once on test images."
     )
 
 
@@ -113,11 +122,11 @@ def _arm(arm: ConfirmedArm) -> str:
     return "; ".join(parts)
 
 
-def _table(comparisons: tuple[Comparison, ...]) -> Table:
+def _table(comparisons: tuple[Comparison, ...], searched: bool) -> Table:
     return Table(
         caption="Differences of test errors in percentage points, paired by seed, with 95 % intervals",
         header=(
-            "leader", "control", "pairs", "difference", "p", "p, corrected", "effect (d_z)", "share of seeds better",
+            *(("leader", "control") if searched else ("arm", "against")), "pairs", "difference", "p", "p, corrected", "effect (d_z)", "share of seeds better",
             f"bootstrap interval (from {MIN_BCA} pairs)", f"Wilcoxon p (from {MIN_WILCOXON} pairs)",
             "with chance error for diverged runs",
         ),

@@ -1,4 +1,4 @@
-"""The controls: every arm with its seeds, and its paired difference to standard training."""
+"""Arms, beside a search its controls: every one with its seeds, and its paired difference to standard training."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from dashboards import theme
+from dashboards.arms import arm_words
 from dashboards.page import Table, Words
 from dashboards.paired import Errors, add_differences, add_errors, difference_text
 from dashboards.panels import panels
@@ -22,17 +23,33 @@ from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Controls"
+ABOUT = "study"  # also where there are no arms: it says what is missing then
 SEARCH = "best of search"
+BEST_READING = (
+    " The best of the search was selected on this very validation part and stands here only for orientation."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlsInfo:
+    """`word`: what its arms are called; `title` of the page."""
+
     arms: tuple[ArmSummary, ...]
     best: BestOfSearch | None
+    word: str
+    title: str
+    searched: bool
 
 
 def info(record: StudyRecord) -> ControlsInfo:
-    return ControlsInfo(arms=tuple(arm_summaries(record)), best=best_of_search(record))
+    called = arm_words(record.spec)
+    return ControlsInfo(
+        arms=tuple(arm_summaries(record)),
+        best=best_of_search(record),
+        word=called.one,
+        title=called.title,
+        searched=record.spec.search is not None,
+    )
 
 
 def figure(info: ControlsInfo) -> go.Figure:
@@ -66,22 +83,23 @@ def words(info: ControlsInfo) -> Words:
     if not info.arms:
         missing = "The study has no controls: nothing says what its numbers would be without the method."
     elif not any(a.n for a in info.arms):
-        missing = "No control is complete yet."
+        missing = f"No {info.word} is complete yet."
     lead = [f"{count(a.n_diverged, 'run')} of arm {a.arm} diverged." for a in info.arms if a.n_diverged]
     if any(a.n for a in info.arms) and not any(a.n for a in info.arms if a.arm == BASELINE):
         lead.append(f"No run of the arm {BASELINE} is complete, so there is no difference to show.")
     return Words(
+        title=info.title,
+        short=f"{info.word.capitalize()}s",
         lead=tuple(lead),
         missing=missing,
         reading=(
             "Differences are paired by seed, in percentage points; left of 0 is better than standard. The "
             "interval is a paired t interval over seeds, given this split of the data, and not corrected "
             "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, relative to "
-            "standard: compare arms within one. The best of the search was selected on this very validation part and "
-            "stands here only for orientation."
+            "standard: compare arms within one." + (BEST_READING if info.searched else "")
         ),
         table=_table(info) if info.arms else None,
-        picture="Validation error of every control arm and seed, and paired differences to standard",
+        picture="Validation error of every arm and seed, and paired differences to standard",
     )
 
 
@@ -105,7 +123,7 @@ def _table(info: ControlsInfo) -> Table:
             )
         )  # fmt: skip
     return Table(
-        caption="Control arms; differences to standard in percentage points of error, with 95 % intervals",
+        caption=f"{info.word.capitalize()}s; differences to standard in percentage points of error, with 95 % intervals",
         header=(
             "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd", "cost factor",
             "budget factor", "difference", "with chance error for diverged runs",

@@ -19,9 +19,11 @@ from reprtune.analysis.stopping_account import spread
 from reprtune.history import History
 from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
+from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 
 TITLE = "Learning curves"
+ABOUT = "study"
 MAX_LINES = 5
 MAX_CURVES = 250  # of those that do not stand out
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -68,10 +70,11 @@ class CurvesInfo:
 
 
 def info(record: StudyRecord) -> CurvesInfo:
-    lead = best(record)
-    on_front = {t.number for t in front(record.trials, record.spec.compared)}
-    roles = {id(t): _role(t, lead, on_front) for t in (*record.trials, *record.controls)}
-    everything = [t for t in (*record.trials, *record.controls) if any(_begun(run) for run in t.runs)]
+    settings = joined(record.trials)
+    lead, on_front = best(record), {t.number for t in front(settings, record.spec.compared)}
+    trials = [t for t in (*settings, *record.controls) if not t.repaired]
+    roles = {id(t): _role(t, lead, on_front) for t in trials}
+    everything = [t for t in trials if any(_begun(run) for run in t.runs)]
     found = [c for t in _chosen(everything, roles) for c in _of(t, roles[id(t)])]
     first = ("best", "front", "standard", "")
     last = {id(c): next((e for e in reversed(c.errors) if e is not None), 1.0) for c in found}
@@ -84,9 +87,9 @@ def _begun(run: SeedRun) -> bool:
 
 
 def _chosen(trials: list[TrialRecord], roles: Mapping[int, str]) -> list[TrialRecord]:
-    """All that stand out and all controls, and of the others some, evenly over the search."""
-    first = [t for t in trials if roles[id(t)] or t.arm is not None]
-    return [*first, *spread([t for t in trials if not roles[id(t)] and t.arm is None], MAX_CURVES)]
+    """All that stand out and all arms, and of the others some, evenly over the search."""
+    first = [t for t in trials if roles[id(t)] or not t.is_drawn]
+    return [*first, *spread([t for t in trials if not roles[id(t)] and t.is_drawn], MAX_CURVES)]
 
 
 def _of(trial: TrialRecord, role: str) -> list[Curve]:
@@ -102,7 +105,7 @@ def _of(trial: TrialRecord, role: str) -> list[Curve]:
 
 
 def _role(trial: TrialRecord, lead: TrialRecord | None, on_front: set[int]) -> str:
-    if trial.arm is not None:
+    if not trial.is_drawn:
         return "standard" if trial.arm == BASELINE else ""
     if lead is not None and trial.number == lead.number:
         return "best"
@@ -205,9 +208,9 @@ def _add_others(fig: go.Figure, curves: list[Curve]) -> None:
 
 
 def _add_line(fig: go.Figure, c: Curve, colour: str, dash: str) -> None:
-    names = {"best": "best", "front": "front", "standard": "control"}
+    names = {"best": f"{c.label} (best)", "front": f"{c.label} (front)"}
     fig.add_scatter(
-        **_xy(c), mode="lines", name=theme.text(f"{c.label} ({names[c.role]})"),
+        **_xy(c), mode="lines", name=theme.text(names.get(c.role, c.label)),
         line={"color": colour, "width": 2, "dash": dash},
         hovertemplate="epoch %{x:.4g}: %{y:.2f} %<extra>" + theme.text(c.label) + "</extra>",
     )  # fmt: skip
@@ -271,7 +274,7 @@ def words(info: CurvesInfo) -> Words:
         reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
     if info.n > len(info.curves):
         reading += (
-            f" Drawn are {len(info.curves):,} of {info.n:,} curves: the best, the front, the controls, and "
+            f" Drawn are {len(info.curves):,} of {info.n:,} curves: the best, the front, the arms, and "
             "others evenly over the search."
         )
     return Words(

@@ -15,9 +15,11 @@ from reprtune.analysis.front import front_ranks
 from reprtune.history import History
 from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Dropped filters"
+ABOUT = "study"
 MAX_MAPS = 24
 # A dot in the cell says "again" to those who cannot tell the two colours apart.
 STATES = (
@@ -61,10 +63,19 @@ class DropMapInfo:
 
 
 def info(record: StudyRecord) -> DropMapInfo:
-    lead, ranked = best(record), front_ranks(record.trials, record.spec.compared)
-    chosen = [t for t in (*record.trials, *record.controls) if t.history and t.history.drops]
-    far = len(record.trials)
-    order = {id(t): (t is not lead, t.arm is not None, ranked.get(t.number, far), t.number) for t in chosen}
+    settings = joined(record.trials)
+    lead, ranked = best(record), front_ranks(settings, record.spec.compared)
+    chosen = [t for t in (*settings, *record.controls) if t.history and t.history.drops and not t.repaired]
+    far = len(settings)
+    order = {
+        id(t): (
+            lead is None or t.number != lead.number or not t.is_drawn,
+            not t.is_drawn,
+            ranked.get(t.number, far),
+            t.number,
+        )
+        for t in chosen
+    }
     chosen.sort(key=lambda t: order[id(t)])
     return DropMapInfo(
         maps=tuple(drop_map(t.history, trial_label(t)) for t in chosen[:MAX_MAPS] if t.history),

@@ -17,6 +17,7 @@ from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Early stopping: what it saved, what it may have cost"
+ABOUT = "search"
 MAX_DRAWN = 1000
 
 

@@ -15,16 +15,23 @@ from dashboards.units import percent
 from reprtune.analysis.attempts import deciding
 from reprtune.record.labels import NUMBER, SLOT
 from reprtune.record.outcomes import Outcome
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Course of the search"
+ABOUT = "search"
 MAX_DRAWN = 1500
+REPEATED = (
+    " A setting that was drawn twice counts once, with the mean over all its seeds: so does the line, and every page "
+    "but this one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lowest:
-    """The lowest value among complete trials up to a slot."""
+    """The lowest value among complete trials up to a slot; of a setting that several slots have, the mean over all
+    its seeds, at the first of them."""
 
     slot: int
     value: float
@@ -47,13 +54,11 @@ class HistoryInfo:
 
 
 def info(record: StudyRecord) -> HistoryInfo:
-    deciders = tuple(
-        t for t in deciding(record.trials).values() if t.outcome.is_final or t.outcome == "running"
-    )
-    points = trial_points(record, deciders)
+    deciders = tuple(t for t in deciding(record.trials) if t.is_final or t.outcome == "running")
+    points, settings = trial_points(record, deciders), trial_points(record, joined(deciders))
     return HistoryInfo(
         trials=points,
-        progress=tuple(Progress(objective=o, lowest=_lowest(points, o)) for o in record.spec.objectives),
+        progress=tuple(Progress(objective=o, lowest=_lowest(settings, o)) for o in record.spec.objectives),
         drawn=tuple(p.slot for p in drawn(points, MAX_DRAWN)),
     )
 
@@ -136,19 +141,32 @@ def words(info: HistoryInfo) -> Words:
         reading=(
             "Slots are in the order in which they were queued. Stopped (triangles) and running trials "
             "stand at their last evaluation, before their training's end; diverged and failed ones in the "
-            "row on top. " + said_of(len(info.drawn), len(info.trials), "slots")
+            "row on top. "
+            + said_of(len(info.drawn), len(info.trials), "slots")
+            + (REPEATED if _repeated(info) else "")
         ).strip(),
         table=_table(info) if info.trials else None,
         picture="Objectives of every slot in order, with the lowest so far",
     )
 
 
+def _repeated(info: HistoryInfo) -> bool:
+    return any(p.repeats is not None for p in info.trials)
+
+
 def _table(info: HistoryInfo) -> Table:
+    repeated = _repeated(info)
     return Table(
         caption="Slots in order; errors of trials that are not complete are those of their last evaluation",
-        header=(SLOT, NUMBER, "outcome", "validation error"),
+        header=(SLOT, NUMBER, "outcome", "validation error", *(("repeats slot",) if repeated else ())),
         rows=tuple(
-            (str(p.slot), str(p.number), p.outcome, percent(p.error) if p.error is not None else "")
+            (
+                str(p.slot),
+                str(p.number),
+                p.outcome,
+                percent(p.error) if p.error is not None else "",
+                *(("" if p.repeats is None else str(p.repeats),) if repeated else ()),
+            )
             for p in info.trials
         ),
     )

@@ -19,6 +19,7 @@ from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Range
 
 TITLE = "Which parameter matters"
+ABOUT = "search"
 LOOKS = {
     "ped-anova": ("PED-ANOVA: sets the best apart", theme.BLUE),
     "fanova": ("fANOVA: explains variance", theme.ORANGE),

@@ -17,11 +17,13 @@ from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import listed, value_text
 from reprtune.analysis.importance import importances, leading
 from reprtune.analysis.interactions import MAX_PARAMS, Interaction, interactions
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, Range
 
 TITLE = "Pairs of parameters"
+ABOUT = "search"
 MAX_DRAWN = 200
 MAX_CELLS = 5  # per side
 MIN_TRIALS = 10
@@ -64,7 +66,7 @@ class InteractionsInfo:
 def info(record: StudyRecord) -> InteractionsInfo:
     names = leading(importances(record), MAX_PARAMS)
     axes = {name: _axis(name, record.spec.params[name]) for name in names}
-    complete = [p for p in trial_points(record, record.trials) if p.outcome == "complete"]
+    complete = [p for p in trial_points(record, joined(record.trials)) if p.outcome == "complete"]
     pairs = [
         _pair(axes, objective, a, b, complete)
         for a, b in itertools.combinations(names, 2)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dashboards.arms import arm_words
+from dashboards.shares import done, shares
 from dashboards.units import count
 from reprtune.analysis.attempts import deciding
 from reprtune.record.leaders import ranked
 from reprtune.record.ranking import best
-from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.schema import StudyRecord
 from reprtune.settings import program
 
 
@@ -24,31 +25,32 @@ class Progress:
 
 def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
-    name, slots, cells = record.spec.name, record.spec.slots, len(record.spec.arm_cells())
-    done, held = _done(record.trials), _done(record.controls)
-    if done < slots or held < cells:
-        left = count(slots - done + cells - held, "slot")
+    name, parts, arms = record.spec.name, shares(record), arm_words(record.spec)
+    if any(part.done < part.planned for part in parts):
+        left = count(sum(part.planned - part.done for part in parts), "slot")
         if not any(t.started for t in (*record.trials, *record.controls)):
             return Progress(
                 state="Not begun",
-                step=f"train the {left} of the search and the controls.",
+                step=f"train the {left} of the {' and the '.join(part.where for part in parts)}.",
                 command=f"{program()} study run {name} --workers 2",
             )
-        search = f"{done} of {slots} search slots, " if slots else ""
+        said = ", ".join(f"{part.done} of {count(part.planned, part.what)}" for part in parts)
         return Progress(
-            state=f"Unfinished: {search}{held} of {cells} controls",
+            state=f"Unfinished: {said}",
             step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
             command=f"{program()} study resume {name} --workers 2",
         )
     if not record.confirmation and (why := _cannot_be_confirmed(record)):
         return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
+        what = [*(["leaders"] if record.spec.search else []), *([arms.many] if record.spec.arms else [])]
+        top = " --top 3" if record.spec.search else ""
         return Progress(
             state="Finished, not confirmed",
-            step="train the leaders and the controls on fresh seeds, and test each once on test images.",
-            command=f"{program()} study confirm {name} --top 3 --seeds 5",
+            step=f"train the {' and the '.join(what)} on fresh seeds, and test each once on test images.",
+            command=f"{program()} study confirm {name}{top} --seeds 5",
         )
-    if _done(record.confirmation) < len(deciding(record.confirmation)):
+    if done(record.confirmation) < len(deciding(record.confirmation)):
         return Progress(
             state="Finished, confirmation under way",
             step="let the confirmation come to its end; what is there of it may change.",
@@ -78,7 +80,3 @@ def _after(record: StudyRecord) -> Progress:
         ),
         command=f"{program()} trial export {record.spec.name} {lead.slot}",
     )
-
-
-def _done(trials: Sequence[TrialRecord]) -> int:
-    return sum(t.outcome.is_final for t in deciding(trials).values())

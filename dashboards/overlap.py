@@ -17,11 +17,13 @@ from reprtune.analysis.stopping_account import spread
 from reprtune.history import Drop, History, Restore
 from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
 
 TITLE = "Overlap of the filters over time"
+ABOUT = "study"
 MAX_TRIALS = 30
 MEAN = "mean of the layers"
 FAMILIES = {"ortho": "ortho criteria", "other": "other criteria"}
@@ -61,7 +63,7 @@ class FamilyMean:
 
 @dataclass(frozen=True, kw_only=True)
 class OverlapInfo:
-    """At most `MAX_TRIALS` of the `n_with` trials that measured it: best, front, controls, then others."""
+    """At most `MAX_TRIALS` of the `n_with` trials that measured it: best, front, arms, then others."""
 
     courses: tuple[Course, ...]
     n_with: int
@@ -69,12 +71,13 @@ class OverlapInfo:
 
 
 def info(record: StudyRecord) -> OverlapInfo:
-    everything = [t for t in (*record.trials, *record.controls) if _measured(t)]
-    lead, on_front = best(record), {t.number for t in front(record.trials, record.spec.compared)}
-    first = [t for t in everything if t.arm is None and t.number in on_front]
+    settings = joined(record.trials)
+    everything = [t for t in (*settings, *record.controls) if _measured(t)]
+    lead, on_front = best(record), {t.number for t in front(settings, record.spec.compared)}
+    first = [t for t in everything if t.is_drawn and t.number in on_front]
     first.sort(key=lambda t: (lead is None or t.number != lead.number, t.number))
     first = first[: MAX_TRIALS // 2]
-    first += spread([t for t in everything if t.arm is not None], MAX_TRIALS // 3)
+    first += spread([t for t in everything if not t.is_drawn], MAX_TRIALS // 3)
     ids = {id(t) for t in first}
     rest = [t for t in everything if id(t) not in ids]
     chosen = [*first, *spread(rest, MAX_TRIALS - len(first))]
@@ -86,7 +89,7 @@ def info(record: StudyRecord) -> OverlapInfo:
 
 
 def _measured(trial: TrialRecord) -> bool:
-    return trial.history is not None and any(d.overlap for d in trial.history.drops)
+    return not trial.repaired and trial.history is not None and any(d.overlap for d in trial.history.drops)
 
 
 def _course(record: StudyRecord, trial: TrialRecord) -> Course:
@@ -104,9 +107,9 @@ def _course(record: StudyRecord, trial: TrialRecord) -> Course:
 def _criterion(record: StudyRecord, trial: TrialRecord) -> str:
     """What ranked the filters of a run."""
     spec = record.spec
-    if trial.arm is not None:
+    if not trial.is_drawn:
         cells = {(arm, seed): cell for arm, seed, cell in spec.arm_cells()}
-        found = cells.get((trial.arm, trial.seed), spec.base)
+        found = cells.get((str(trial.arm), trial.seed), spec.base)
     elif "method" in spec.space:
         found = spec.trial(trial.params)
     else:  # as above, thousands of times as fast

@@ -10,24 +10,35 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.answer import sourced
+from dashboards.arms import arm_words
 from dashboards.codes import created_with
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
-from dashboards.units import count, duration, moment
+from dashboards.shares import shares
+from dashboards.units import count, duration, listed, moment
 from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
 from reprtune.record.outcomes import Outcome, counted
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import OBJECTIVES
 
 TITLE = "Question and answer so far"
+ABOUT = "study"
 NOT_BEGUN = "not queued"
 ORDER = sorted(Outcome, key=lambda o: (not o.is_final, o.is_open, o == "waiting"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class OverviewInfo:
-    """`search` and `controls`: slots by the outcome that decides them; `attempts`: all of the search;
-    `progress`: how far it is and what to do next; `sources`: the page behind each sentence of the answer."""
+    """What the first page says.
+
+    Attributes:
+        searched: has it a search?
+        sections: name of a section -> its slots by the outcome that decides them, the search first.
+        budget: how many slots of what are used up, in words.
+        attempts, repaired: of the search, without one of the arms, by outcome: those that count, and those that do
+            so no more because their slot was queued again. of: whose they are.
+        progress: how far it is and what to do next. sources: the page behind each sentence of the answer.
+    """
 
     name: str
     question: str
@@ -40,11 +51,12 @@ class OverviewInfo:
     answer: tuple[str, ...]
     sources: tuple[str, ...]
     plan: str
-    slots: int
-    control_slots: int
-    search: Mapping[str, int]
-    controls: Mapping[str, int]
+    searched: bool
+    sections: Mapping[str, Mapping[str, int]]
+    budget: str
     attempts: Mapping[str, int]
+    repaired: Mapping[str, int]
+    of: str
     seconds_spent: float
     seconds_alone: float
     created: float
@@ -54,8 +66,9 @@ class OverviewInfo:
 
 
 def info(record: StudyRecord) -> OverviewInfo:
-    spec, cells, found = record.spec, len(record.spec.arm_cells()), sourced(record)
+    spec, found = record.spec, sourced(record)
     everything = (*record.trials, *record.controls)
+    own = record.trials if spec.search else record.controls
     return OverviewInfo(
         name=spec.name,
         question=spec.question,
@@ -71,11 +84,12 @@ def info(record: StudyRecord) -> OverviewInfo:
         answer=tuple(text for text, _ in found),
         sources=tuple(page for _, page in found),
         plan=_plan(record),
-        slots=spec.slots,
-        control_slots=cells,
-        search=_by_outcome(record.trials, spec.slots),
-        controls=_by_outcome(record.controls, cells),
-        attempts=_plain(record.counts()),
+        searched=spec.search is not None,
+        sections=_by_section(record),
+        budget=", ".join(f"{s.done} of {count(s.planned, s.what)}" for s in shares(record)),
+        attempts=_counts([t for t in own if not t.repaired]),
+        repaired=_counts([t for t in own if t.repaired]),
+        of="the search" if spec.search else "the arms",
         seconds_spent=seconds_spent(everything),
         seconds_alone=seconds_alone(record.trials) + seconds_alone(record.controls),
         created=record.created,
@@ -87,22 +101,33 @@ def info(record: StudyRecord) -> OverviewInfo:
 
 def _plan(record: StudyRecord) -> str:
     spec, total = record.spec, record.spec.base.training.total
-    trials = f"{count(spec.slots, 'trial')} and {count(len(spec.arm_cells()), 'control')}"
+    runs, arms = len(spec.arm_cells()), arm_words(spec)
+    parts = [count(spec.slots, "trial")] if spec.search else []
+    parts += (
+        [count(runs, arms.one) if spec.search else f"{count(len(spec.arms), 'arm')}, {count(runs, 'run')}"]
+        if runs
+        else []
+    )
+    trials = " and ".join(parts)
     steps = f" ({record.facts['total_steps']:,} steps)" if total.unit == "ep" else ""
     return f"{trials}, {total} each{steps}"
+
+
+def _by_section(record: StudyRecord) -> dict[str, dict[str, int]]:
+    """Of the search and the sections of arms; what a confirmation says has a page of its own."""
+    spec = record.spec
+    sections = [*([spec.search] if spec.search else []), *spec.comparisons]
+    return {one.name: _by_outcome(record.of(one.name), one.planned(len(spec.arms))) for one in sections}
 
 
 def _by_outcome(trials: Sequence[TrialRecord], slots: int) -> dict[str, int]:
     deciders = deciding(trials)
     missing = slots - len(deciders)
-    return {
-        **_plain(counted(t.outcome for t in deciders.values())),
-        **({NOT_BEGUN: missing} if missing > 0 else {}),
-    }
+    return {**_counts(deciders), **({NOT_BEGUN: missing} if missing > 0 else {})}
 
 
-def _plain(counts: Mapping[Outcome, int]) -> dict[str, int]:
-    return {str(outcome): n for outcome, n in counts.items()}
+def _counts(trials: Sequence[TrialRecord]) -> dict[str, int]:
+    return {str(outcome): n for outcome, n in counted(t.outcome for t in trials).items()}
 
 
 def _range_text(values: Sequence[Any] | None, ends: Sequence[Any]) -> str:
@@ -112,9 +137,8 @@ def _range_text(values: Sequence[Any] | None, ends: Sequence[Any]) -> str:
 
 
 def figure(info: OverviewInfo) -> go.Figure:
-    """Two stacked bars: slots of the search and of the controls by outcome."""
-    rows = {"search": info.search, "controls": info.controls}
-    rows = {name: counts for name, counts in rows.items() if counts}
+    """A stacked bar for each section: its slots by outcome."""
+    rows = {theme.text(name): counts for name, counts in info.sections.items() if counts}
     fig = theme.figure(90 + 60 * len(rows))
     looks = {str(o): (theme.COLOURS[o.colour], o.pattern) for o in ORDER} | {NOT_BEGUN: (theme.FAINT, "")}
     for outcome, (colour, pattern) in looks.items():
@@ -144,24 +168,34 @@ def figure(info: OverviewInfo) -> go.Figure:
 
 
 def words(info: OverviewInfo) -> Words:
-    final = {str(o) for o in Outcome if o.is_final}
-    done, held = (sum(n for o, n in counts.items() if o in final) for counts in (info.search, info.controls))
+    verb = "Minimised" if info.searched else "Compared by"
     facts = [
         ("What would change our mind", info.decision),
         ("Planned", info.plan),
         ("Cost, as expected", info.cost),
         ("Cost, so far", _cost(info)),
         ("Trained", info.task),
-        *((f"Minimised: {name}", meaning) for name, meaning in info.objectives.items()),
-        ("Searched", "; ".join(f"{name}: {values}" for name, values in info.space.items())),
-        (
-            "Budget used",
-            f"{done} of {count(info.slots, 'slot')}, {held} of {count(info.control_slots, 'control')}",
+        *((f"{verb}: {name}", meaning) for name, meaning in info.objectives.items()),
+        *(
+            [("Searched", "; ".join(f"{n}: {values}" for n, values in info.space.items()))]
+            if info.searched
+            else []
         ),
+        ("Budget used", info.budget),
         ("Created", f"{moment(info.created)}, reprtune {info.version}, digest {info.digest[:12]}"),
         ("Code", info.code),
     ]
-    rows = [_meaning(Outcome(name), n) for name, n in info.attempts.items()]
+    rows = [
+        (
+            str(o),
+            str(info.attempts.get(o, 0)),
+            str(info.repaired.get(o, 0)),
+            o.words,
+            "yes" if o.holds_slot else "no",
+        )
+        for o in Outcome
+        if o in info.attempts or o in info.repaired
+    ]
     return Words(
         state=info.progress.state,
         lead=(info.question, *info.answer),
@@ -172,14 +206,14 @@ def words(info: OverviewInfo) -> Words:
         reading=(
             "Each bar is the whole budget; a slot counts with the attempt that used it up, or with its "
             "newest. Stopped and diverged trials use their slot up; interrupted and lost ones are tried "
-            "again."
+            "again, and so are repaired ones, which count no more."
         ),
         table=Table(
-            caption="Attempts of the search by outcome",
-            header=("outcome", "attempts", "meaning", "uses its slot up"),
+            caption=f"Attempts of {info.of} by outcome",
+            header=("outcome", "attempts", "repaired", "meaning", "uses its slot up"),
             rows=tuple(rows),
         ),
-        picture="Slots of the search and of the controls by outcome",
+        picture=f"Slots by outcome, of {listed(list(info.sections))}",
     )
 
 

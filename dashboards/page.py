@@ -19,7 +19,7 @@ class Words:
     """The text of a page.
 
     Attributes:
-        title: of the page, where it depends on the study.
+        title, short: of the page, where they depend on the study.
         state: how far what is said here may be trusted, in a few words before all else.
         lead: paragraphs before the figure.
         sources: for each of them the key of the page that has its numbers, or nothing; may be left out.
@@ -32,6 +32,7 @@ class Words:
     """
 
     title: str = ""
+    short: str = ""
     state: str = ""
     lead: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()

@@ -1,4 +1,8 @@
-"""The pages of a report, in order."""
+"""The pages of a report, in order.
+
+A page is about the whole study or about one kind of section (`ABOUT`): where a study has none of that kind, its
+report has no such page.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +34,28 @@ from reprtune.record.schema import StudyRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """A page's three pure steps: record -> info, info -> figure, info -> words."""
+    """A page's three pure steps: record -> info, info -> figure, info -> words.
+
+    `about`: `study`, or the kind of the sections that it is about.
+    """
 
     title: str
     short: str
+    about: str
     info: Callable[[StudyRecord], Any]
     figure: Callable[[Any], go.Figure]
     words: Callable[[Any], Words]
 
 
 def _page(short: str, module: ModuleType) -> Page:
-    return Page(title=module.TITLE, short=short, info=module.info, figure=module.figure, words=module.words)
+    return Page(
+        title=module.TITLE,
+        short=short,
+        about=module.ABOUT,
+        info=module.info,
+        figure=module.figure,
+        words=module.words,
+    )
 
 
 PAGES: dict[str, Page] = {
@@ -58,3 +73,11 @@ PAGES: dict[str, Page] = {
     "timeline": _page("Workers", timeline),
     "controls": _page("Controls", controls),
 }
+
+
+def pages_of(record: StudyRecord) -> dict[str, Page]:
+    """The pages of this study's report; without a search its arms, which are its subject then, come first."""
+    kinds = {"study", *(section.kind for section in record.spec.sections)}
+    first = () if record.spec.search else ("overview", "controls")
+    keys = dict.fromkeys((*first, *PAGES))
+    return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

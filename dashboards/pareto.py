@@ -15,10 +15,12 @@ from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, listed, percent, settings, value
 from reprtune.analysis.front import Hypervolume, hypervolume, knee
 from reprtune.record.labels import NUMBER, SLOT, slot_label
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
 TITLE = f"Accuracy against {OBJECTIVES[COST].title}"
+ABOUT = "search"
 MAX_DRAWN = 2000  # of complete trials, and of stopped ones
 ROW_HEIGHT = 400  # px, of several panels
 
@@ -53,15 +55,15 @@ class ParetoInfo:
 
 
 def info(record: StudyRecord) -> ParetoInfo:
-    measures = record.spec.compared
+    measures, searched = record.spec.compared, joined(record.trials)
     points, controls = (
         [p for p in trial_points(record, trials) if len(p.values) == len(measures)]
-        for trials in (record.trials, record.controls)
+        for trials in (searched, record.controls)
     )
     complete = [p for p in points if p.outcome == "complete"]
     dominated = [p for p in complete if not p.on_front]
     stopped = [p for p in points if p.outcome == "stopped"]
-    bend = knee(record.trials, measures)
+    bend = knee(searched, measures)
     return ParetoInfo(
         measures=measures,
         front=tuple(sorted((p for p in complete if p.on_front), key=lambda p: (p.error, p.number))),
@@ -72,7 +74,7 @@ def info(record: StudyRecord) -> ParetoInfo:
         searched=set(record.spec.objectives) == set(measures),
         n_dominated=len(dominated),
         n_stopped=len(stopped),
-        hypervolume=hypervolume(record.trials, measures),
+        hypervolume=hypervolume(searched, measures),
         knee=bend.slot if bend else None,
     )
 
@@ -164,7 +166,7 @@ def words(info: ParetoInfo) -> Words:
         lead.append(f"The search minimised only {which}: this front was looked at, not searched for.")
     if missing is None and not info.front:
         lead.append("No trial of the search is complete, so there is no front yet.")
-    if missing is None and not info.controls:
+    if missing is None and info.arms and not info.controls:
         lead.append("No control is complete yet.")
     lead.append(said_of(len(info.dominated), info.n_dominated, "dominated trials"))
     lead.append(said_of(len(info.stopped), info.n_stopped, "stopped trials"))
@@ -176,8 +178,8 @@ def words(info: ParetoInfo) -> Words:
         facts=_facts(info),
         missing=missing,
         reading=(
-            f"Up and left is better. No complete trial beats one on the front in {both}; controls take no "
-            "part in it, and stopped trials (open triangles) are shown where they stood when they were "
+            f"Up and left is better. No complete trial beats one on the front in {both}; "
+            f"{'controls take no part in it, and ' if info.arms else ''}stopped trials (open triangles) are shown where they stood when they were "
             f"stopped. The {titles[0].split()[-1]} counts dropped filters as absent. Where trials have several seeds, points are "
             "means and bars one standard deviation over seeds."
         ),

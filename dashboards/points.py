@@ -12,6 +12,7 @@ from dashboards.units import percent, scale, settings, value
 from reprtune.analysis.front import front_ranks
 from reprtune.record.labels import label
 from reprtune.record.measures import last_measure, seed_spread
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 
@@ -23,6 +24,7 @@ class TrialPoint:
     Attributes:
         values: objective -> its value at the last evaluation, a mean over `n_seeds`; without those that are not
             known.
+        repeats: the slot whose settings it has drawn again, where it stands for itself alone.
         sds: objective -> standard deviation over the seeds of a complete trial; empty with one seed.
     """
 
@@ -35,6 +37,7 @@ class TrialPoint:
     values: Mapping[str, float]
     on_front: bool
     n_seeds: int = 1
+    repeats: int | None = None
     sds: Mapping[str, float]
 
     @property
@@ -52,6 +55,8 @@ class TrialPoint:
         lines += [_said(name, number) for name, number in self.values.items()]
         if (sd := self.sds.get(ERROR)) is not None:
             lines.append(f"mean of {self.n_seeds} seeds, sd of the error {percent(sd)}")
+        if self.repeats is not None:
+            lines.append(f"the settings of slot {self.repeats} again")
         lines += [theme.text(part) for part in settings(self.params).split(", ") if part]
         return "<br>".join(lines)
 
@@ -65,9 +70,9 @@ def _said(objective: str, number: float) -> str:
 
 
 def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[TrialPoint, ...]:
-    """Every attempt of `trials` as a point."""
+    """Each of `trials` as a point; `on_front`: among all settings of the search."""
     measures = record.spec.compared
-    ranked = front_ranks(record.trials, measures)
+    ranked = front_ranks(joined(record.trials), measures)
     return tuple(
         TrialPoint(
             number=t.number,
@@ -77,8 +82,9 @@ def trial_points(record: StudyRecord, trials: tuple[TrialRecord, ...]) -> tuple[
             outcome=t.outcome,
             params=dict(t.params),
             values={m: v for m in measures if (v := last_measure(t, m)) is not None},
-            on_front=t.arm is None and ranked.get(t.number) == 0,
+            on_front=t.is_drawn and ranked.get(t.number) == 0,
             n_seeds=len(t.runs),
+            repeats=t.repeats,
             sds={m: sd for m in measures if (sd := seed_spread(t, m)) is not None},
         )
         for t in trials

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import reprtune
+from dashboards.arms import arm_words
 from dashboards.html import Section, render
 from dashboards.page import Words
-from dashboards.pages import PAGES
+from dashboards.pages import Page, pages_of
 from dashboards.runs import run_addresses
 from dashboards.tables import KINDS, table_files
-from dashboards.units import count, moment
+from dashboards.units import count, listed, moment
 from reprtune.analysis.tables import (
     COMPARISON_COLUMNS,
     CONFIRMATION_COLUMNS,
@@ -41,9 +42,9 @@ from reprtune.spec.codec import to_plain
 MANIFEST = "manifest.json"
 TABLES = (
     ("trials.csv", "all attempts (CSV)"),
-    ("controls.csv", "controls (CSV)"),
+    ("controls.csv", "{arms} (CSV)"),
     ("confirmation.csv", "confirmation (CSV)"),
-    ("comparisons.csv", "leaders against controls (CSV)"),
+    ("comparisons.csv", "comparisons of the confirmation (CSV)"),
 )
 
 
@@ -70,9 +71,10 @@ def write_report(record: StudyRecord, folder: Path, *, mlflow: str | None = None
 
 def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> dict[str, bytes]:
     """Name -> content of every file of the report made at `now`, the manifest last."""
-    infos = {key: page.info(record) for key, page in PAGES.items()}
-    words = {key: PAGES[key].words(info) for key, info in infos.items()}
-    texts = {"report.html": _html(record, infos, words, now, mlflow)}
+    pages = pages_of(record)
+    infos = {key: page.info(record) for key, page in pages.items()}
+    words = {key: pages[key].words(info) for key, info in infos.items()}
+    texts = {"report.html": _html(record, pages, infos, words, now, mlflow)}
     texts |= {f"figures/{key}.json": json_text(info) for key, info in infos.items()}
     for key, said in words.items():
         texts |= table_files(key, said.table) if said.table else {}
@@ -85,24 +87,30 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
 
 
 def _html(
-    record: StudyRecord, infos: Mapping[str, Any], words: Mapping[str, Words], now: float, mlflow: str | None
+    record: StudyRecord,
+    pages: Mapping[str, Page],
+    infos: Mapping[str, Any],
+    words: Mapping[str, Words],
+    now: float,
+    mlflow: str | None,
 ) -> str:
+    arms = arm_words(record.spec)
+    tables = tuple((file, text.format(arms=arms.many)) for file, text in TABLES)
     sections = [
         Section(
             key=key,
             title=words[key].title or page.title,
-            short=page.short,
+            short=words[key].short or page.short,
             words=words[key],
             drawing=page.figure(infos[key]),
-            links=((f"figures/{key}.json", "this page (JSON)"), *TABLES),
+            links=((f"figures/{key}.json", "this page (JSON)"), *tables),
             table_links=tuple((f"tables/{key}.{kind}", name) for kind, name in KINDS),
         )
-        for key, page in PAGES.items()
+        for key, page in pages.items()
     ]
-    attempts = count(len(record.trials), "attempt")
-    subtitle = (
-        f"Study report of {moment(now)}: {attempts} of the search, {len(record.controls)} of the controls."
-    )
+    parts = [(record.trials, "of the search"), (record.controls, f"of the {arms.many}")]
+    said = listed([f"{count(len(trials), 'attempt')} {what}" for trials, what in parts if trials])
+    subtitle = f"Study report of {moment(now)}: {said or 'no attempt yet'}."
     footer = (
         f"Written by reprtune {reprtune.__version__}. {MANIFEST} names every file with its digest. "
         "How to read it, page by page, and what not to conclude: docs/report.md of reprtune."

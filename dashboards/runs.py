@@ -14,11 +14,11 @@ def run_addresses(record: StudyRecord, mlflow: str) -> dict[str, str]:
     if not experiment:
         return {}
     found: dict[str, str] = {}
-    for trial in (*record.trials, *record.controls, *record.confirmation):
+    for trial in record.everything:
         if trial.started is None:
             continue
         address = run_url(mlflow, str(experiment["id"]), f"{record.instance}/{slot_key(trial)}")
         found[trial_label(trial)] = address
-        if trial.arm is None:
+        if trial.is_drawn:
             found[str(trial.slot)] = address
     return found

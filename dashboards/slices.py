@@ -16,11 +16,13 @@ from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, percent, value_text
 from reprtune.analysis.trends import MIN_CURVE, MIN_LEVEL, Trend, trends
 from reprtune.record.labels import NUMBER, SLOT
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, Range
 
 TITLE = "Parameter by parameter"
+ABOUT = "search"
 MAX_DRAWN = 600  # of complete trials, and of stopped ones
 TREND = "trend of the complete"
 
@@ -51,7 +53,7 @@ class SlicesInfo:
 
 def info(record: StudyRecord) -> SlicesInfo:
     ranges = record.spec.params
-    points = trial_points(record, record.trials)
+    points = trial_points(record, joined(record.trials))
     complete, stopped = ([p for p in points if p.outcome == o] for o in ("complete", "stopped"))
     return SlicesInfo(
         objectives=record.spec.objectives,

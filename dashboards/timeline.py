@@ -16,6 +16,7 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Workers over time"
+ABOUT = "study"
 MAX_LANES = 60
 MAX_SPANS = 1500  # more are drawn as blocks
 LANE_HEIGHT = 22

@@ -14,7 +14,7 @@ from reprtune.spec.codec import digest
 from reprtune.spec.duration import Duration
 from reprtune.spec.objectives import versions
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec
-from tests.flat import study_of
+from tests.flat import study_of, with_fields
 
 STEPS_PER_EPOCH = 21
 EPOCHS = 40
@@ -251,6 +251,14 @@ def make_study(
             "search": tuple(trials),
             "controls": tuple(_controls(spec, control_seeds, set(diverged_controls), layers)),
         },
+    )
+
+
+def comparison(**fields: Any) -> StudyRecord:
+    """A finished study of three arms without a search."""
+    record = make_study(0, extras=(), **fields)
+    return replace(
+        record, spec=with_fields(record.spec, slots=0, space={}), attempts={"controls": record.controls}
     )
 
 

@@ -9,12 +9,15 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import TrialRecord
 
 
-def deciding(trials: Iterable[TrialRecord]) -> dict[int, TrialRecord]:
-    """Slot -> the attempt that used it up, else the one that waits or runs, else the newest; in slot order."""
-    chosen: dict[int, TrialRecord] = {}
-    for trial in sorted(trials, key=lambda t: (t.outcome.is_final, t.outcome.is_open, t.number)):
-        chosen[trial.slot] = trial
-    return dict(sorted(chosen.items()))
+def deciding(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Of each slot the attempt that used it up, else the one that waits or runs, else the newest; section by
+    section, in the order of their slots."""
+    chosen: dict[tuple[str, int], TrialRecord] = {}
+    trials = list(trials)
+    for trial in sorted(trials, key=lambda t: (t.is_final, t.outcome.is_open, t.number)):
+        chosen[trial.section, trial.slot] = trial
+    sections = list(dict.fromkeys(t.section for t in trials))
+    return sorted(chosen.values(), key=lambda t: (sections.index(t.section), t.slot))
 
 
 def n_failed(counts: Mapping[Outcome, int]) -> int:

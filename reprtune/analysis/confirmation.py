@@ -36,6 +36,7 @@ from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best_first
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
 
@@ -138,7 +139,7 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     """None until the study is confirmed."""
     if not record.confirmation:
         return None
-    attempts = list(deciding(record.confirmation).values())
+    attempts = deciding(record.confirmation)
     chosen = _chosen(record)
     groups = {arm: [t for t in attempts if t.arm == arm] for arm in chosen}
     n_test = int(record.facts.get("n_test") or 0)
@@ -234,8 +235,8 @@ def _chosen(record: StudyRecord) -> dict[str, TrialRecord | None]:
     as the specification has them."""
     arms = {str(t.arm) for t in record.confirmation}
     slots = {slot for arm in arms if (slot := leader_slot(arm)) is not None}
-    trials = deciding(t for t in record.trials if t.slot in slots)
-    leaders = {leader_arm(t.slot): t for t in best_first(trials.values(), record.spec.compared)}
+    trials = deciding(t for t in (*record.trials, *joined(record.trials)) if t.slot in slots)
+    leaders = {leader_arm(t.slot): t for t in best_first(trials, record.spec.compared)}
     return {**leaders, **dict.fromkeys(arm.name for arm in record.spec.arms if arm.name in arms)}
 
 

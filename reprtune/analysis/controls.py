@@ -1,4 +1,4 @@
-"""The controls: every arm over its seeds, and its paired difference to the standard arm.
+"""Arms: every one over its seeds, and its paired difference to the standard arm.
 
 *Notations*
 
@@ -25,6 +25,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, order
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
@@ -53,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSummary:
-    """One control arm.
+    """One arm.
 
     Attributes:
         n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
@@ -84,7 +85,7 @@ class BestOfSearch:
 
     Attributes:
         measure: what it was chosen by, and value: its number. n_seeds: whose mean that is.
-        val_error: None where it is not known. k: complete trials it is the best of.
+        val_error: None where it is not known. k: settings with a complete trial, of which it is the best.
         cost_factor: training cost relative to the standard arm.
         to_standard: its error minus the mean of the standard arm; no interval.
         luck: what the best of k equal trials would be expected to gain by chance alone, from the
@@ -122,7 +123,7 @@ def paired(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference
 
 def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
-    attempts = list(deciding(record.controls).values())
+    attempts = deciding(record.controls)
     of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
     chance = chance_error(record)
     return [
@@ -170,9 +171,9 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
     if trial is None or value is None:
         return None
     error = at_the_end(trial, ERROR)
-    base = [t for t in deciding(record.controls).values() if t.arm == BASELINE]
+    base = [t for t in deciding(record.controls) if t.arm == BASELINE]
     numbers = [e.value for e in _errors(base, None)]
-    k = sum(at_the_end(t, measure) is not None for t in record.trials)
+    k = sum(at_the_end(t, measure) is not None for t in joined(record.trials))
     return BestOfSearch(
         number=trial.number,
         slot=trial.slot,

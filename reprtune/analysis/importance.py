@@ -27,6 +27,7 @@ import numpy as np
 from reprtune.analysis.attempts import n_failed
 from reprtune.analysis.rebuilt import Row, as_study
 from reprtune.record.outcomes import Outcome
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Range
 
@@ -79,7 +80,7 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """All answers, beside the counts they must be read with."""
+    """All answers, beside the counts they must be read with; of complete trials each setting counts once."""
 
     n_complete: int
     n_stopped: int
@@ -90,7 +91,7 @@ class Importances:
 
 def importances(record: StudyRecord, seed: int = 0) -> Importances:
     """Every method for every objective of the study. Equal content is computed once."""
-    counts = record.counts()
+    counts = record.counts() | {Outcome.COMPLETE: len(joined(record.complete()))}
     return Importances(
         n_complete=counts.get(Outcome.COMPLETE, 0),
         n_stopped=counts.get(Outcome.STOPPED, 0),
@@ -105,11 +106,11 @@ def importances(record: StudyRecord, seed: int = 0) -> Importances:
 
 
 def rows(record: StudyRecord, objective: str) -> tuple[Row, ...]:
-    """What was drawn and what came out, of the complete trials that drew nothing unknown."""
+    """What was drawn and what came out, of the complete trials that drew nothing unknown; each setting once."""
     known = record.spec.params
     return tuple(
         (tuple(t.params.items()), t.values[objective])
-        for t in record.complete()
+        for t in joined(record.complete())
         if t.params and set(t.params) <= set(known) and t.values and objective in t.values
     )
 

@@ -30,7 +30,7 @@ class Pace:
     """All times in seconds.
 
     Attributes:
-        finished: slots of search and controls that are used up. total: all there are.
+        finished: slots of all sections that are used up. total: all there are.
         running: slots being trained. per_hour: slots finished in an hour at the present number of running
             ones; None while nothing runs, or fewer than `MIN_TIMED` slots were timed.
         left: until the end; low, high: its interval; None likewise.
@@ -46,7 +46,7 @@ class Pace:
 
 
 def attempts(study: StudyRecord) -> tuple[TrialRecord, ...]:
-    """Of search, controls and confirmation."""
+    """Of all sections."""
     return study.everything
 
 
@@ -56,7 +56,7 @@ def find_pace(study: StudyRecord) -> Pace:
     used = {(t.section, t.slot) for t in study.everything if t.is_final}
     running = [t for t in attempts(study) if t.outcome == "running"]
     known = Pace(finished=len(used), total=total, running=len(running))
-    trained = [t for t in attempts(study) if t.outcome.is_final and t.outcome != "over-budget"]
+    trained = [t for t in attempts(study) if t.is_final and t.outcome != "over-budget"]
     times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known
@@ -88,7 +88,7 @@ def share_done(trial: TrialRecord, n_seeds: int = 1) -> float:
         trial.progress if trial.progress.get("seed", trial.seed) == trial.seed else {}
     )  # of the seed before
     step, total = progress.get("step", 0), progress.get("total", 0)
-    seeds = n_seeds if trial.arm is None else 1
+    seeds = n_seeds if trial.is_drawn else 1
     return min(1.0, (len(trial.earlier) + (step / total if total else 0.0)) / max(1, seeds))
 
 

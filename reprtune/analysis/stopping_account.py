@@ -27,6 +27,7 @@ import numpy as np
 from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import front
 from reprtune.record.ranking import best
+from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
 from reprtune.stopping.curves import Rival, error_at
@@ -156,7 +157,8 @@ def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
     search = record.spec.search
     fields = {seed: _Field(record, seed) for seed in _seeds(record)}
-    lead, on_front = best(record), {t.number for t in front(record.trials, record.spec.compared)}
+    settings = joined(record.trials)
+    lead, on_front = best(record), {t.number for t in front(settings, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
     asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
     rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)

@@ -1,4 +1,4 @@
-"""Flat rows: one per attempt, one per control arm. Plain values, None where there is none."""
+"""Flat rows: one per attempt, one per arm. Plain values, None where there is none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import Difference, arm_summaries
 from reprtune.analysis.front import front_ranks
-from reprtune.record.labels import section
 from reprtune.record.measures import last_measure
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 Row = dict[str, Any]
-BEFORE = ("slot", "optuna_trial", "section", "arm", "seed", "outcome", "decides_slot")
+BEFORE = ("slot", "optuna_trial", "section", "arm", "seed", "outcome", "decides_slot", "repeats", "repaired")
 AFTER = (
     *OBJECTIVES,
     *("front_rank", "steps", "epochs"),
@@ -44,18 +44,18 @@ def trial_columns(record: StudyRecord) -> tuple[str, ...]:
 
 
 def trial_rows(record: StudyRecord) -> list[Row]:
-    """Every attempt, search first, then controls; `section` says which, and only those of the search have no `arm`.
+    """Every attempt, search first, then arms; `section` says which, and only those of the search have no `arm`.
 
     `slot` is the logical trial, counted within its section; `optuna_trial` is Optuna's number of the attempt.
 
     Objectives are those of the last evaluation: compare them among complete trials only. `front_rank` is 0 on
-    the front of what the study compares them by.
+    the front of what the study compares settings by; of a setting that was drawn twice it stands at its first slot,
+    and the row of the other one `repeats` that slot.
     """
-    ranked = front_ranks(record.trials, record.spec.compared)
-    deciders = {t.number for t in deciding(record.trials).values()}
-    rows = [_row(record, t, ranked.get(t.number), t.number in deciders) for t in record.trials]
-    deciders = {t.number for t in deciding(record.controls).values()}
-    return rows + [_row(record, t, None, t.number in deciders) for t in record.controls]
+    ranked = front_ranks(joined(record.trials), record.spec.compared)
+    deciders = {id(t) for t in deciding((*record.trials, *record.controls))}
+    rows = [_row(record, t, ranked.get(t.number), id(t) in deciders) for t in record.trials]
+    return rows + [_row(record, t, None, id(t) in deciders) for t in record.controls]
 
 
 def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: bool) -> Row:
@@ -63,11 +63,13 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
     return {
         "slot": trial.slot,
         "optuna_trial": trial.number,
-        "section": section(trial),
+        "section": trial.section,
         "arm": trial.arm,
         "seed": trial.seed,
         "outcome": trial.outcome,
         "decides_slot": decides,
+        "repeats": trial.repeats,
+        "repaired": trial.repaired,
         **{name: trial.params.get(name) for name in record.spec.params},
         **{name: last_measure(trial, name) for name in OBJECTIVES},
         "front_rank": rank,
@@ -115,7 +117,7 @@ def _interval(mean: str, ends: str, found: Difference | None) -> Row:
 
 def confirmation_rows(record: StudyRecord) -> list[Row]:
     """Every attempt of the confirmation; only complete ones have a test error."""
-    deciders = {t.number for t in deciding(record.confirmation).values()}
+    deciders = {t.number for t in deciding(record.confirmation)}
     rows = []
     for trial in record.confirmation:
         row = _row(record, trial, None, trial.number in deciders)

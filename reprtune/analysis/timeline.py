@@ -65,8 +65,8 @@ class Timeline:
 
 
 def timeline(record: StudyRecord) -> Timeline:
-    """Every attempt that began, of search, controls and confirmation."""
-    begun = [t for t in (*record.trials, *record.controls, *record.confirmation) if t.started is not None]
+    """Every attempt that began, of all sections."""
+    begun = [t for t in record.everything if t.started is not None]
     begun = [t for t in begun if t.outcome.is_trained and not _idle(t)]
     now = max((x for t in begun for x in _times(t)), default=0.0)
     spans = sorted((_span(t, now) for t in begun), key=lambda s: (s.start, s.number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reprtune.record.ranking import best_first
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 
@@ -30,6 +31,6 @@ def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
 
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
-    """All trials of the search that may be confirmed, lowest error first: whatever the search minimises, it is errors
-    that a confirmation compares."""
-    return best_first(study.trials, study.spec.compared)
+    """All settings of the search that may be confirmed, lowest error first: whatever the search minimises, it is
+    errors that a confirmation compares."""
+    return best_first(joined(study.trials), study.spec.compared)

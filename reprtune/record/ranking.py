@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from reprtune.record.measures import at_the_end
+from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import StudySpec
@@ -33,5 +34,5 @@ def best_first(trials: Iterable[TrialRecord], measures: Sequence[str]) -> list[T
 
 
 def best(study: StudyRecord) -> TrialRecord | None:
-    """The best complete trial of the search; None without one."""
-    return next(iter(best_first(study.trials, order(study.spec))), None)
+    """The best setting of the search with a complete trial; None without one."""
+    return next(iter(best_first(joined(study.trials), order(study.spec))), None)

@@ -93,6 +93,11 @@ class TrialRecord:
         object.__setattr__(self, "outcome", Outcome(self.outcome))
 
     @property
+    def is_drawn(self) -> bool:
+        """Did a sampler draw its settings? Else it is an arm's."""
+        return self.arm is None
+
+    @property
     def is_final(self) -> bool:
         """Has it used its slot up?"""
         return self.outcome.is_final and not self.repaired
@@ -204,8 +209,8 @@ class StudyRecord:
         return [t for t in self.trials if t.outcome == "complete"]
 
     def counts(self) -> dict[Outcome, int]:
-        """Attempts of the search by outcome."""
-        return counted(t.outcome for t in self.trials)
+        """Attempts of the search by outcome, without those that count no more."""
+        return counted(t.outcome for t in self.trials if not t.repaired)
 
     def is_over_budget(self) -> bool:
         """Whether the search has used up its seconds or GFLOPs."""

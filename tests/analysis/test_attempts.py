@@ -26,7 +26,7 @@ def test_the_attempt_that_used_a_slot_up_decides_it():
         make_trial(spec, 1, "lost", slot=1),
         make_trial(spec, 2, "waiting", slot=1),
     ]
-    assert {slot: t.number for slot, t in deciding(trials).items()} == {0: 0, 1: 2}
+    assert {t.slot: t.number for t in deciding(trials)} == {0: 0, 1: 2}
 
 
 def test_only_complete_trials_have_an_end():

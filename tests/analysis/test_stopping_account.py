@@ -13,7 +13,7 @@ from reprtune.spec.stop_rules import Median, NoStop, StopRule
 from reprtune.stopping.curves import Rival, error_at
 from reprtune.stopping.rungs import should_stop
 from tests.factories import FACTS, START, make_spec, make_study
-from tests.flat import with_attempts
+from tests.flat import with_attempts, with_fields
 
 TOTAL = 100
 
@@ -116,7 +116,7 @@ def by_hand(record: StudyRecord, own: TrialRecord, step: int, moment: float | No
             ) <= moment
         if there and t.planned_gflops is not None and error_at(curve, step) is not None:
             others.append(Rival(curve, t.planned_gflops))
-    return should_stop(record.spec.stop, step, dict(own.rungs)[step], own.planned_gflops, others)
+    return should_stop(record.spec.search.stop, step, dict(own.rungs)[step], own.planned_gflops, others)
 
 
 def lively() -> StudyRecord:
@@ -176,7 +176,7 @@ def test_a_choice_is_even_and_always_the_same() -> None:
 def test_a_rule_that_never_acted_is_not_replayed() -> None:
     """Where validation error is no objective, workers compare no trial."""
     record = three_and_one()
-    spec = replace(record.spec, objectives=("train_gflops",))
+    spec = with_fields(record.spec, objectives=("train_gflops",), stop="none")
     assert account(record).n_replayed == 3
     assert account(replace(record, spec=spec)).n_replayed == 0
 
@@ -189,10 +189,10 @@ def test_the_seeds_that_a_diverged_trial_had_finished_are_compared() -> None:
     more = with_attempts(record, trials=(*record.trials, replace(bad, earlier=(first,))))
     (row,) = account(more).stopped
     assert (row.n_comparable, row.place) == (4, 5)
-    spec = replace(record.spec, seeds=2)
+    spec = with_fields(record.spec, seeds=2)
     mine = replace(record.trials[3], seed=1)
     (row,) = account(
-        with_attempts(more, spec=spec, trials=(*record.trials[:3], mine, more.trials[4]))
+        with_attempts(replace(more, spec=spec), trials=(*record.trials[:3], mine, more.trials[4]))
     ).stopped
     assert row.n_comparable == 0
 

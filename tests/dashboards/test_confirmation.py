@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
@@ -44,7 +46,8 @@ def test_before_it_nothing_is_called_confirmed() -> None:
 def test_a_study_that_is_not_finished_is_finished_first() -> None:
     """The command stands there for later."""
     study = searched(0.2, 0.1)
-    study = with_attempts(study, trials=study.trials[:1])
+    open_ = replace(study.trials[1], outcome="waiting", values=None)
+    study = with_attempts(study, trials=(study.trials[0], open_))
     assert "once the study is finished" in str(page.words(page.info(study)).missing)
 
 

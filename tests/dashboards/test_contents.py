@@ -132,10 +132,12 @@ def test_curves_that_lie_on_each_other_take_one_colour():
 def test_slots_are_counted_once():
     """39 slots by the outcome that decides them; retried ones count with their retry."""
     info = overview.info(make_study())
-    assert sum(info.search.values()) == info.slots == 39
-    assert "interrupted" not in info.search and info.attempts["interrupted"] == 1
+    assert sum(info.sections["search"].values()) == 39 and info.budget.endswith(
+        "of 39 search slots, 9 of 9 controls"
+    )
+    assert "interrupted" not in info.sections["search"] and info.attempts["interrupted"] == 1
     unqueued = overview.info(make_study(0, extras=(), control_seeds=()))
-    assert unqueued.search == {"not queued": 1}
+    assert unqueued.sections["search"] == {"not queued": 1}
 
 
 def test_pareto_keeps_the_stopped_and_the_controls_apart():

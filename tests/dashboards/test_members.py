@@ -77,7 +77,7 @@ def test_the_drop_map_and_the_overlap_are_the_first_networks() -> None:
     study = make_study(4, outcomes=("complete",), extras=())
     doubled = with_attempts(
         study,
-        trials=tuple(with_attempts(t, history=several(t.history)) for t in study.trials if t.history),
+        trials=tuple(replace(t, history=several(t.history)) for t in study.trials if t.history),
         controls=tuple(replace(t, history=several(t.history)) for t in study.controls if t.history),
     )
     ours, theirs = overlap.info(doubled), overlap.info(study)

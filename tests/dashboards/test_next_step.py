@@ -13,7 +13,7 @@ from dashboards.page import Table, Words
 from dashboards.pages import PAGES
 from dashboards.report import report_files
 from dashboards.runs import run_addresses
-from tests.factories import make_study, make_trial
+from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
 
 FINISHED = make_study(4, outcomes=("complete",), extras=())
@@ -69,12 +69,11 @@ def test_what_cannot_be_confirmed_gets_no_command_to_confirm(record, why):
 
 
 def test_a_comparison_has_no_search_to_finish():
-    """Only its controls are counted."""
-    record = make_study(0, extras=())
-    record = replace(record, spec=replace(record.spec, slots=0, space={}))
+    """Only the runs of its arms are counted."""
+    record = comparison()
     open_ = replace(record.controls[0], outcome="running", values=None, history=None)
     found = progress(with_attempts(record, controls=(open_, *record.controls[1:])))
-    assert found.state == "Unfinished: 8 of 9 controls"
+    assert found.state == "Unfinished: 8 of 9 runs"
     assert found.step.startswith("train the 1 slot still to be finished")
 
 

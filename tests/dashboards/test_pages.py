@@ -14,7 +14,7 @@ from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange
 from reprtune.spec.stop_rules import NoStop
 from tests.confirmed import confirmed, searched
-from tests.factories import RESNET, make_study
+from tests.factories import RESNET, comparison, make_study
 
 NO_STOP = NoStop()
 STUDIES = {
@@ -36,6 +36,7 @@ STUDIES = {
         searched(0.2, 0.1), {"slot-1": [0.1, 0.2, 0.1], "standard": [0.2, "diverged", 0.3]}
     ),
     "being confirmed": confirmed(searched(0.2, 0.1), {"slot-1": ["running"], "standard": ["waiting"]}),
+    "comparison": comparison(),
     "other space": make_study(
         14,
         extras=(),

@@ -25,8 +25,11 @@ def trial(slot: int, outcome: str, seconds: float | None = None, **more: object)
 
 
 def study(*trials: TrialRecord, slots: int = 8) -> StudyRecord:
-    """Of `slots` slots and no controls."""
-    return with_attempts(record(with_fields(STUDY, slots=slots, controls=())), trials=trials)
+    """Of `slots` slots, all queued, and no controls."""
+    begun = {t.slot for t in trials}
+    queued = [trial(slot, "waiting") for slot in range(slots) if slot not in begun]
+    spec = with_fields(STUDY, slots=slots, controls=())
+    return with_attempts(record(spec), trials=(*trials, *queued))
 
 
 HALF = {"step": 4, "total": 8, "steps": 4, "seconds": 2.0, "time": 1000.0, "val_error": 0.25}
@@ -73,14 +76,14 @@ def test_the_share_never_falls_when_a_seed_ends() -> None:
 def test_a_seed_of_several_is_named() -> None:
     """With one there is nothing to name."""
     several = study(RUNNING)
-    several = replace(several, spec=replace(several.spec, seeds=2))
+    several = replace(several, spec=with_fields(several.spec, seeds=2))
     assert "4/8 of seed 0" in screen(moment_facts(several, 0, 1000.0), 200, 50)[-1]
     assert "of seed" not in screen(moment_facts(study(RUNNING), 0, 1000.0), 200, 50)[-1]
 
 
 def test_who_works_on_nothing_is_told_what_goes_on() -> None:
     """The search, or the confirmation once that alone is left."""
-    waiting = replace(trial(0, "waiting"), arm="slot-0", settings={})
+    waiting = replace(trial(0, "waiting"), arm="slot-0", settings={}, seed=999)
     confirming = with_attempts(study(*DONE, slots=3), confirmation=(waiting,))
     assert any("study confirm tiny" in line for line in screen(moment_facts(confirming, 0, 1.0), 200, 50))
     assert any("study resume tiny" in line for line in screen(moment_facts(study(*DONE), 0, 1.0), 200, 50))

@@ -1,0 +1,40 @@
+"""How many slots of each part of a study are used up: of its search, and of its arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboards.arms import arm_words
+from reprtune.analysis.attempts import deciding
+from reprtune.record.schema import StudyRecord, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """`done` of `planned` slots; `what` one of them is called, `where` they all are."""
+
+    done: int
+    planned: int
+    what: str
+    where: str
+
+
+def shares(record: StudyRecord) -> list[Share]:
+    """Of the parts that the study has, the search first; a confirmation waits for them."""
+    spec, arms = record.spec, arm_words(record.spec)
+    found = [
+        Share(done=done(record.trials), planned=spec.slots, what="search slot", where="search"),
+        Share(
+            done=done(record.controls),
+            planned=len(spec.arm_cells()),
+            what="control" if spec.search else "run",
+            where=arms.many,
+        ),
+    ]
+    return [share for share in found if share.planned]
+
+
+def done(trials: Sequence[TrialRecord]) -> int:
+    """Slots that are used up."""
+    return sum(t.is_final for t in deciding(trials))
