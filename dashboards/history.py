@@ -47,9 +47,7 @@ class HistoryInfo:
 
 
 def info(record: StudyRecord) -> HistoryInfo:
-    deciders = tuple(
-        t for t in deciding(record.trials).values() if t.outcome.is_final or t.outcome == "running"
-    )
+    deciders = tuple(t for t in deciding(record.trials).values() if t.is_final or t.outcome == "running")
     points = trial_points(record, deciders)
     return HistoryInfo(
         trials=points,

@@ -81,4 +81,4 @@ def _after(record: StudyRecord) -> Progress:
 
 
 def _done(trials: Sequence[TrialRecord]) -> int:
-    return sum(t.outcome.is_final for t in deciding(trials).values())
+    return sum(t.is_final for t in deciding(trials).values())

@@ -10,9 +10,10 @@ from reprtune.record.schema import TrialRecord
 
 
 def deciding(trials: Iterable[TrialRecord]) -> dict[int, TrialRecord]:
-    """Slot -> the attempt that used it up, else the one that waits or runs, else the newest; in slot order."""
+    """Slot -> the attempt that used it up, else the one that waits or runs, else the newest; in slot order. A
+    failed attempt whose slot was queued again has not."""
     chosen: dict[int, TrialRecord] = {}
-    for trial in sorted(trials, key=lambda t: (t.outcome.is_final, t.outcome.is_open, t.number)):
+    for trial in sorted(trials, key=lambda t: (t.is_final, t.outcome.is_open, t.number)):
         chosen[trial.slot] = trial
     return dict(sorted(chosen.items()))
 
