@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 )
 @click.option("--confirmation", "what", flag_value="confirmation", help="The confirmation.")
 @click.option(
+    "--section", metavar="NAME", help="The section of this name, where a study has several of arms."
+)
+@click.option(
     "--seeds", "n_seeds", type=click.IntRange(min=1), required=True, help="So many more for every arm of it."
 )
 @accept_option
 @places("runs_dir", "storage")
-def extend(name: str, what: str, n_seeds: int, accept_code: bool, **where: Any) -> None:
+def extend(name: str, what: str, section: str | None, n_seeds: int, accept_code: bool, **where: Any) -> None:
     """Give the arms of a study, or its confirmation, further seeds, which nothing in it has had.
 
     They are queued now and trained by `study run`. Choose the number of seeds beforehand: adding seeds because a
@@ -50,7 +53,8 @@ def extend(name: str, what: str, n_seeds: int, accept_code: bool, **where: Any) 
     from reprtune.study.extend import extend_study
 
     record, settings = read_stored(name, where), make_settings(**where)  # looking makes nothing
-    section = None if what == "arms" else _confirmation(record)
+    if section is None and what == "confirmation":
+        section = _confirmation(record)
     done = extend_study(open_storage(settings.storage_url), name, n_seeds, section, accept_code=accept_code)
     seeds = ", ".join(map(str, done.seeds))
     click.echo(f"{name}: {done.section} has the further seeds {seeds}; {done.n_new} runs queued now")

@@ -44,9 +44,9 @@ def empty_storage(path: Path) -> RDBStorage:
     return open_storage(f"sqlite:///{path}")
 
 
-def new_study(where: str | Path, **changes: Any) -> tuple[RDBStorage, StudySpec]:
-    """The tiny study with some fields changed, in an empty database at this URL or in a new file."""
-    spec = with_fields(STUDY, **changes)
+def new_study(where: str | Path, *, spec: StudySpec = STUDY, **changes: Any) -> tuple[RDBStorage, StudySpec]:
+    """The tiny study, or another, with some fields changed, in an empty database at this URL or in a new file."""
+    spec = with_fields(spec, **changes) if changes else spec
     storage = empty_storage(where) if isinstance(where, Path) else open_storage(where)
     new = record(spec)
     stored.create(storage, new, lambda: fill_new(StudyView(storage, spec.name), new))

@@ -223,8 +223,19 @@ class StudyRecord:
         yet as many as it will have at most."""
         if section is None:
             return sum(self.planned(one.name) for one in self.spec.sections)
-        queued = len({t.slot for t in self.of(section)})
-        return queued or self.spec.section(section).planned(len(self.spec.arms))
+        if queued := len({t.slot for t in self.of(section)}):
+            return queued
+        one = self.spec.section(section)
+        if one == self.spec.confirmation and self._confirms_nothing():
+            return 0
+        return one.planned(len(self.spec.arms))
+
+    def _confirms_nothing(self) -> bool:
+        """There are no arms, and the search is finished without a trial that could be confirmed."""
+        wanted = self.spec.confirmation
+        if wanted is None or self.spec.arms or self.unsettled():
+            return False
+        return not any(wanted.top or trial.slot in wanted.slots for trial in self.complete())
 
     def unsettled(self) -> int:
         """Slots that a confirmation has to wait for: those of all other sections that are not used up yet."""

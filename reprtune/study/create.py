@@ -21,6 +21,7 @@ from reprtune.spec.codec import canonical_json, differences, digest, from_plain,
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
 from reprtune.spec.parts.places import short_path
+from reprtune.spec.sections.section import check_seeds
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
 from reprtune.study.code import code_fact
 from reprtune.study.dry import dry_trials
@@ -36,7 +37,10 @@ from reprtune.training.platform.device import open_device
 
 
 def check_built(spec: StudySpec) -> None:
-    """Raise SpecError, naming the choice, where a part of a method is no more than a value yet."""
+    """Raise SpecError, naming the choice, where a part of a method is no more than a value yet; or where seeds of
+    the search are kept for repeats. Not a rule of the value: stored studies of older versions are to be read."""
+    if spec.search is not None:
+        check_seeds("The seeds of the search, from base.seed on,", spec.trial_seeds())
     for name, trial in dry_trials(spec).items():
         try:
             trial.method.check_built()
@@ -66,7 +70,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
     """What the data say about the study, and the code that it is created with.
 
     Raises:
-        SpecError: too few draws fit the total, or a control does not.
+        SpecError: too few draws fit the total, or a control does not; or there is no test part to confirm on.
     """
     task = loaded_data.task(spec.base.task)
     steps = loaded_data.batches(spec.base).steps_per_epoch
@@ -75,6 +79,12 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
             trial.check_fits(steps)
         except SpecError as error:
             raise SpecError(f"The arm {arm}: {error.message}", error.hint) from error
+    if spec.confirmation is not None and not len(task.test.y):
+        raise SpecError(
+            f"{spec.confirmation.name} measures the test part, but the data {spec.base.task.dataset} have no test "
+            "images.",
+            "Leave it out of sections, or take data that have a test part.",
+        )
     share = spec.fitting_share(steps)
     if share < MIN_FITTING_SHARE:
         raise SpecError(

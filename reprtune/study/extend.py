@@ -55,11 +55,15 @@ def extend_study(
 def _chosen(study: StudyRecord, section: str | None) -> Arms | Confirmation:
     spec = study.spec
     if section is None:
-        if len(spec.comparisons) != 1:
-            names = [one.name for one in spec.comparisons]
+        if not spec.comparisons:
             raise StudyError(
-                f"{spec.name!r} has {len(names)} sections of arms, so that one must be named.",
-                f"They are: {', '.join(names)}." if names else "Only arms and confirmations have more seeds.",
+                f"{spec.name!r} has no arms.", "Only arms and confirmations can have more seeds."
+            )
+        if len(spec.comparisons) > 1:
+            names = ", ".join(one.name for one in spec.comparisons)
+            raise StudyError(
+                f"{spec.name!r} has {len(spec.comparisons)} sections of arms, so that one must be named.",
+                f"Name one of them with --section: {names}.",
             )
         return spec.comparisons[0]
     found = spec.section(section)

@@ -15,8 +15,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.record.locks import database_lock
-from reprtune.record.optuna_private.queueing import Queued, enqueue
+from reprtune.record.optuna_private.queueing import FIXED, Queued, drawn_params, enqueue
 from reprtune.record.optuna_private.trials import trial_id
+from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import repaired, section_study
 from reprtune.record.trials import SEED_PREFIX, outcome
@@ -83,7 +84,7 @@ def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Seque
     study_id = view.storage.get_study_id_from_name(section_study(study.spec, section))
     queued: list[Queued] = []
     for at, cell in missing.items():
-        tried = sorted(attempts.get(at, ()), key=_ended)
+        tried = sorted(attempts.get(at, ()), key=_order)
         if not tried:
             slot = cell.slot if cell.slot is not None else free
             free = max(free, slot + 1)
@@ -103,7 +104,7 @@ def _again(last: FrozenTrial, n_attempts: int) -> Queued:
     """A further attempt at a slot; `last` is the one before."""
     keep = not outcome(last).is_redrawn
     attrs = _of_slot(last, keep_seeds=keep)
-    return Queued({**attrs, "attempt": n_attempts}, dict(last.params) if keep else {})
+    return Queued({**attrs, "attempt": n_attempts}, drawn_params(last) if keep else {})
 
 
 def _of_slot(last: FrozenTrial, *, keep_seeds: bool = True) -> dict[str, Any]:
@@ -120,6 +121,7 @@ def _given_up(last: FrozenTrial) -> FrozenTrial:
         state=TrialState.FAIL,
         params=last.params,
         distributions=last.distributions,
+        system_attrs={FIXED: drawn_params(last)},
         user_attrs={
             **_of_slot(last),
             "lease": last.user_attrs.get("lease", {}),
@@ -128,6 +130,8 @@ def _given_up(last: FrozenTrial) -> FrozenTrial:
     )
 
 
-def _ended(trial: FrozenTrial) -> float:
-    """When; a trial that was given back has a smaller number than the copy that keeps its attempt."""
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
+def _order(trial: FrozenTrial) -> tuple[bool, float]:
+    """The attempt that knows most comes last: never a duplicate, which was not trained, and else the one that ended
+    last; a trial that was given back has a smaller number than the copy that keeps its attempt."""
+    ended = trial.datetime_complete.timestamp() if trial.datetime_complete else 0.0
+    return outcome(trial) != Outcome.DUPLICATE, ended

@@ -9,7 +9,7 @@ number of times.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,21 +169,22 @@ class Queue:
         return True
 
     def _setting(self, trial: FrozenTrial) -> str:
-        """Digest of what an attempt that counts is trained with; empty where that is not known or admitted yet.
-        Older versions admitted everything."""
-        if not holds_slot(trial):
-            return ""
+        """Digest of what a slot is trained with; empty where that is not known or admitted yet. A slot whose worker
+        has vanished keeps it, for it goes on with it. Older versions admitted everything."""
         if SETTING in trial.user_attrs:
             return str(trial.user_attrs[SETTING])
-        if not trial.state.is_finished() or not trial.params:
+        if not trial.state.is_finished() or not trial.params or not holds_slot(trial):
             return ""
         if trial.number not in self._digests:
             self._digests[trial.number] = digest(self.spec.trial(trial.params))
         return self._digests[trial.number]
 
     def rivals(self, slot: int, seed: int, with_cost: bool) -> list[Rival]:
-        """What a stop rule compares the trial in `slot` with: see `RivalCurves.against`."""
-        return self._rivals.against(self.trials(), slot, seed, with_cost)
+        """What a stop rule compares the trial in `slot` with: see `RivalCurves.against`. Not with an attempt that
+        was repaired, for the one after it has its finished seeds."""
+        repaired = self.view.repaired(self.section.name)
+        trials = [trial for trial in self.trials() if trial.number not in repaired]
+        return self._rivals.against(trials, slot, seed, with_cost)
 
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so
@@ -271,11 +272,15 @@ class Queue:
         return n
 
 
-def queues(view: StudyView, study: StudyRecord | None = None) -> list[Queue]:
-    """The queue of every section that has one, in the order in which they are worked on.
+def queues(view: StudyView, study: StudyRecord | None = None, known: Sequence[Queue] = ()) -> list[Queue]:
+    """The queue of every section, in the order in which they are worked on.
 
     Args:
         study: as it is now, where that is known.
+        known: queues of before; those whose section is as it was are kept, with what they have noticed.
     """
     spec = (study or view.header()).spec
-    return [Queue(view, spec, section) for section in spec.sections]
+    return [
+        next((queue for queue in known if queue.section == section), None) or Queue(view, spec, section)
+        for section in spec.sections
+    ]

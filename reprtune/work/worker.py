@@ -273,7 +273,7 @@ class Worker:
     def _refill(self) -> None:
         """Queue what the sections want now; one that was added since is worked on too."""
         retried(lambda: refill(self.view))
-        self.queues = queues(self.view)
+        self.queues = queues(self.view, known=self.queues)
 
     def _worth_waiting(self, idle_seconds: float) -> bool:
         """With nothing to take, stay for one grace period while others still train: should one of

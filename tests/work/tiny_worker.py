@@ -52,9 +52,10 @@ class Counted:
         self.n += 1
 
 
-def create(folder: Path, *, storage: str | None = None, **changes: Any) -> Settings:
-    """A runs folder with the tiny study, some fields of it changed, and no MLflow; or that study in a storage."""
-    spec: StudySpec = with_fields(STUDY, **changes)
+def create(folder: Path, *, storage: str | None = None, spec: StudySpec = STUDY, **changes: Any) -> Settings:
+    """A runs folder with the tiny study, or another of its name, some fields of it changed, and no MLflow; or that
+    study in a storage."""
+    spec = with_fields(spec, **changes) if changes else spec
     settings = Settings(runs_dir=folder, storage=storage, device="cpu")
     database = empty_storage(folder / "reprtune.db") if storage is None else open_storage(storage)
     new = replace(record(spec), facts=find_facts(spec, LOADED_DATA))

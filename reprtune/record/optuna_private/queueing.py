@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, func, insert, select
 
 from reprtune.record.optuna_private.reading import ATTRIBUTES, SYSTEM, TRIALS
@@ -38,6 +38,11 @@ def enqueue(storage: RDBStorage, study_id: int, trials: Sequence[Queued]) -> Non
         cells = [_cell(one, *item) for one, trial in both for item in trial.attrs.items()]
         if cells:
             connection.execute(insert(ATTRIBUTES), cells)
+
+
+def drawn_params(trial: FrozenTrial) -> dict[str, Any]:
+    """The parameters of a trial, those too that it came with and whose worker died before it had taken them up."""
+    return {**trial.system_attrs.get(FIXED, {}), **trial.params}
 
 
 def _waiting(connection: Connection, study_id: int, n: int) -> list[int]:
