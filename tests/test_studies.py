@@ -23,17 +23,17 @@ COMPARISONS = (CRITERIA, PAPER_C3, PAPER_RESNET20)
 
 def arms(study: StudySpec) -> dict[str, TrialSpec]:
     """Each arm with its first seed."""
-    first = study.control_seeds[0]
+    first = study.comparisons[0].seeds[0]
     return {arm: trial for arm, seed, trial in study.arm_cells() if seed == first}
 
 
 @pytest.mark.parametrize("study", COMPARISONS, ids=lambda s: s.name)
 def test_arms_differ_in_their_method_and_nothing_else(study: StudySpec) -> None:
-    """Same data, network, length and optimisation; five seeds; standard training among them."""
+    """Same data, network, length and optimisation; five seeds; standard training among them; no search."""
     assert len({(t.task, t.model, t.training) for t in arms(study).values()}) == 1
-    assert len(study.control_seeds) == 5
+    assert [section.seeds for section in study.comparisons] == [(0, 1, 2, 3, 4)]
     assert arms(study)["standard"].method == STANDARD
-    assert study.slots == 0
+    assert study.search is None
 
 
 def test_criteria_has_every_criterion_at_one_schedule() -> None:
@@ -81,10 +81,11 @@ def test_scaled_down_and_created(tmp_path: Path, name: str, width: int, n_arms: 
     command = Command(tmp_path)
     command.quick(
         "study", "create", name, "--dataset", "digits", "--total", "10ep", "--name", "small",
-        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "control_seeds=[0,1]",
+        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "controls.seeds=[0,1]",
     )  # fmt: skip
     spec = json.loads(command.quick("study", "show", "small", "--json").output)
-    assert len(spec["controls"]) == n_arms and spec["control_seeds"] == [0, 1]
+    (controls,) = spec["sections"]
+    assert len(controls["design"]["list"]) == n_arms and controls["seeds"] == [0, 1]
     assert spec["base"]["task"]["dataset"] == "digits" and spec["base"]["model"]["width"] == width
     # 20 of 100 and of 150 epochs, in whole ones
     assert spec["base"]["method"]["schedule"]["s1"] == {"paper-resnet20": "1ep"}.get(name, "2ep")
