@@ -128,9 +128,7 @@ def create_study(spec: StudySpec, *, runs: str | Path | None = None, **places: P
     return read_study(spec.name, runs=runs, **places)
 
 
-def run_study(
-    name: str, *, runs: str | Path | None = None, workers: int = 1, **places: Place
-) -> StudyRecord:
+def run_study(name: str, *, runs: str | Path | None = None, workers: int = 1, **places: Place) -> StudyRecord:
     """Run what is left of a study on this machine, until nothing is; interrupted, the same call goes on.
 
     Workers are processes of their own, which import the program that started them: in a script, not in a notebook,

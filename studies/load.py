@@ -11,7 +11,9 @@ from reprtune.spec.older import OF_SEARCH
 from reprtune.spec.study import StudySpec
 from studies import STUDIES
 
-UNEXPECTED = re.compile(r"StudySpec\.__init__\(\) got an unexpected keyword argument '(\w+)'")  # in Python's words
+UNEXPECTED = re.compile(
+    r"StudySpec\.__init__\(\) got an unexpected keyword argument '(\w+)'"
+)  # in Python's words
 MOVED = {field: f"Search({field}=...)" for field in OF_SEARCH} | {
     "controls": 'Arms(name="controls", design=[Arm(...), ...])',
     "control_seeds": 'Arms(name="controls", seeds=...)',
@@ -42,7 +44,9 @@ def _own(name: str) -> StudySpec:
         place, attribute = parse(target, name)
         module = imported(place)
     except ReprtuneError as failure:
-        raise _without_sections(name, failure) or SpecError(failure.message, failure.hint) from failure.__cause__
+        raise _without_sections(name, failure) or SpecError(
+            failure.message, failure.hint
+        ) from failure.__cause__
     return _checked(getattr(module, attribute, None), name, attribute)
 
 

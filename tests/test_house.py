@@ -23,7 +23,9 @@ SHARED = {"reprtune", "errors", "settings", "importing", "files", "signals"}
 STUDYING = {"training", "tracking", "analysis", "record", "stopping", "states", "spec", "history"}
 ARROWS: dict[str, set[str]] = {
     **{room: set() for room in SHARED},
-    "reprtune": {"notebook"},  # the front door: names for type checkers, and at run time none before it is asked for
+    "reprtune": {
+        "notebook"
+    },  # the front door: names for type checkers, and at run time none before it is asked for
     "history": set(),
     "spec": {"history"},
     "states": set(),
@@ -297,7 +299,7 @@ def test_the_front_door_offers_what_a_notebook_needs() -> None:
     for name in reprtune.__all__:
         assert getattr(reprtune, name) is getattr(notebook, name)
     with pytest.raises(AttributeError, match="module 'reprtune' has no attribute 'Study'"):
-        reprtune.Study
+        _ = reprtune.Study
 
 
 @pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="there is no cli.py yet")

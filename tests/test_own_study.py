@@ -99,7 +99,9 @@ def test_a_broken_rule_in_a_study_goes_through() -> None:
         ("control_seeds=(0, 1)", 'Arms(name="controls", seeds=...)'),
     ],
 )
-def test_a_study_from_before_there_were_sections_is_told_where_its_fields_are(field: str, instead: str) -> None:
+def test_a_study_from_before_there_were_sections_is_told_where_its_fields_are(
+    field: str, instead: str
+) -> None:
     """In the file, and in a copy of a study of ours with a field changed; the page that is named shows both forms."""
     old = f"from reprtune.spec.study import StudySpec\nSTUDY = StudySpec(name='q', {field})\n"
     for text in (old, f"{TEXT}STUDY = replace(OURS, {field})\n"):
