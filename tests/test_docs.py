@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 import cli
+import reprtune
 from commands.reference import reference
 from reprtune.spec.stop_rules import StopRule
 from tests.command import Command
@@ -30,7 +31,7 @@ REPLACED = {
 LESS = {"--seeds": "2", "--top": "1", "--notify": "true"}  # what follows these options
 SMALL = {
     "train": ("task.train_images=128", "model.width=8"),
-    "study create": ("slots=3", "control_seeds=[0,1]", "task.train_images=128", "model.width=8"),
+    "study create": ("slots=3", "controls.seeds=[0,1]", "task.train_images=128", "model.width=8"),
 }
 WITHOUT_WIDTH = "python:"  # networks of one's own
 LONG = (
@@ -38,7 +39,8 @@ LONG = (
     "studies.md",
     "mlflow.md",
 )  # by `make check-slow`; test_cli.py parses their commands always
-COMPARISONS = ("criteria", "paper-c3", "paper-resnet20")  # have no slots
+COMPARISONS = ("criteria", "paper-c3", "paper-resnet20")  # have no search
+NOTEBOOK = ROOT / "docs" / "notebook.md"  # its blocks are one program
 SEEN_ELSEWHERE = {  # only read here
     "ui": "stays until it is stopped; test_ui.py starts and stops it",
     "data prepare": "downloads; test_data_command.py runs it",
@@ -141,7 +143,7 @@ def test_every_command_of_a_page_works(
 
 def test_every_program_of_a_page_runs(tmp_path: Path) -> None:
     """The Python blocks of all pages, those without a command after them too."""
-    found = [(page.name, text) for page in pages() for text in blocks(page, "python")]
+    found = [(page.name, text) for page in pages() if page != NOTEBOOK for text in blocks(page, "python")]
     assert found
     for page, text in found:
         done = subprocess.run(
@@ -149,6 +151,25 @@ def test_every_program_of_a_page_runs(tmp_path: Path) -> None:
             env={"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert done.returncode == 0, f"{page}\n{text}\n{done.stderr}"
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Its cells one after another, as they stand there: at most 40 lines, which leave a study in the storage and say
+    the best of its search."""
+    text = "\n".join(blocks(NOTEBOOK, "python"))
+    assert 4 <= len(blocks(NOTEBOOK, "python")) <= 8
+    assert sum(bool(line.strip()) for line in text.splitlines()) <= 40
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trials = [line.split() for line in done.stdout.splitlines() if line.split()[-2] == "complete"]
+    assert len(trials) == 4 + 2  # slots, and the seeds of the arm
+    searched = min(float(words[-1]) for words in trials if words[1] == "search")
+    assert f"error {searched:.2%}\n" in done.stdout
+    record = reprtune.read_study("first-look", runs=tmp_path / "runs")
+    assert record.pending() == 0 and len(record.complete()) == 4
 
 
 def test_the_reference_of_the_command_line_is_new() -> None:
@@ -162,7 +183,7 @@ def test_the_table_of_stop_rules_is_new() -> None:
     done = CliRunner().invoke(cli.cli, ["reference", "--stopping", str(page)])
     assert done.output == page.read_text(encoding="utf-8")
     rows = [line for line in done.output.splitlines() if line.startswith("| `")]
-    assert [row.split("`")[1] for row in rows] == StopRule.names()
+    assert [row.split("`")[1] for row in rows[1:]] == StopRule.names()  # below the head
 
 
 def test_every_make_target_is_there() -> None:

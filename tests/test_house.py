@@ -23,6 +23,9 @@ SHARED = {"reprtune", "errors", "settings", "importing", "files", "signals"}
 STUDYING = {"training", "tracking", "analysis", "record", "stopping", "states", "spec", "history"}
 ARROWS: dict[str, set[str]] = {
     **{room: set() for room in SHARED},
+    "reprtune": {
+        "notebook"
+    },  # the front door: names for type checkers, and at run time none before it is asked for
     "history": set(),
     "spec": {"history"},
     "states": set(),
@@ -36,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "work": {"study", *STUDYING},
     "doctor": {"study", "work", *STUDYING},
     "studies": {"spec"},
+    "notebook": {"work", "study", *STUDYING, "dashboards"},  # offers what all of them can
     "cli": {"commands"},
     "console": {"cli"},
     "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
@@ -217,9 +221,12 @@ def test_private_names_of_optuna_are_used_in_one_room() -> None:
 
 
 def test_no_import_cycles() -> None:
-    """No module imports itself through others, imports inside functions included."""
+    """No module imports itself through others, imports inside functions included; the front door imports nothing
+    but what it is asked for."""
     graph = {
-        name: {t for t, _ in imports(path) if t in MODULES and t != name} for name, path in MODULES.items()
+        name: {t for t, _ in imports(path) if t in MODULES and t != name}
+        for name, path in MODULES.items()
+        if name != "reprtune"
     }
     try:
         TopologicalSorter(graph).prepare()
@@ -246,6 +253,53 @@ def test_cli_loads_nothing_heavy() -> None:
     code = f"import sys, cli; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not done.stdout.split()
+
+
+def test_the_front_door_loads_nothing_heavy() -> None:
+    """`import reprtune` loads no module of ours beside it, and the values of a study none of the heavy libraries; what
+    is heavy waits for the call that needs it."""
+    code = f"""if True:
+        import sys, reprtune
+        assert not [name for name in sys.modules if name.startswith("reprtune.")]
+        reprtune.StudySpec, reprtune.run_trial, reprtune.read_study
+        print(*[name for name in {HEAVY!r} if name in sys.modules])"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not done.stdout.split()
+
+
+def test_the_front_door_is_for_people() -> None:
+    """Our own modules name what they need where it is: through the front door any room could reach any other."""
+    import reprtune
+
+    wrong = [
+        where(path, node.lineno)
+        for path in PROJECT
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "reprtune"
+        if {alias.name for alias in node.names} & {*reprtune.__all__}
+    ]
+    assert not wrong, wrong
+
+
+def test_the_front_door_offers_what_a_notebook_needs() -> None:
+    """Every name resolves, is listed, is what `reprtune.notebook` has, and type checkers see the same ones; another
+    name is refused as Python does."""
+    import reprtune
+    from reprtune import notebook
+
+    path = MODULES["reprtune"]
+    seen = [
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "reprtune.notebook"
+        for alias in node.names
+    ]
+    assert sorted(seen) == sorted(reprtune.__all__) == sorted(notebook.__all__)
+    assert {*reprtune.__all__, "__version__"} <= {*dir(reprtune)}
+    for name in reprtune.__all__:
+        assert getattr(reprtune, name) is getattr(notebook, name)
+    with pytest.raises(AttributeError, match="module 'reprtune' has no attribute 'Study'"):
+        _ = reprtune.Study
 
 
 @pytest.mark.skipif(not (ROOT / "cli.py").exists(), reason="there is no cli.py yet")

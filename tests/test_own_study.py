@@ -10,6 +10,7 @@ import pytest
 
 from reprtune.errors import SpecError
 from studies.load import load
+from tests.conftest import ROOT
 
 TEXT = "from dataclasses import replace\nimport aside\nfrom studies.smoke import STUDY as OURS\n"
 TEXT += "STUDY = replace(OURS, name=aside.NAME)\nOTHER = replace(OURS, name='other')\nNONE = 3\n"
@@ -79,4 +80,44 @@ def test_a_broken_rule_in_a_study_goes_through() -> None:
     """As the study said it."""
     Path("q.py").write_text(f"{TEXT}replace(OURS, sections=(replace(OURS.search, slots=-1),))\n")
     with pytest.raises(SpecError, match=r"^slots "):
+        load("q.py")
+
+
+@pytest.mark.parametrize(
+    ("field", "instead"),
+    [
+        ("space={}", r"Search(space=...)"),
+        ("objectives=('val_error',)", r"Search(objectives=...)"),
+        ("sampler='tpe'", r"Search(sampler=...)"),
+        ("stop='none'", r"Search(stop=...)"),
+        ("slots=32", r"Search(slots=...)"),
+        ("seeds=3", r"Search(seeds=...)"),
+        ("max_seconds=60", r"Search(max_seconds=...)"),
+        ("max_gflops=60", r"Search(max_gflops=...)"),
+        ("seed=1", r"Search(seed=...)"),
+        ("controls=()", 'Arms(name="controls", design=[Arm(...), ...])'),
+        ("control_seeds=(0, 1)", 'Arms(name="controls", seeds=...)'),
+    ],
+)
+def test_a_study_from_before_there_were_sections_is_told_where_its_fields_are(
+    field: str, instead: str
+) -> None:
+    """In the file, and in a copy of a study of ours with a field changed; the page that is named shows both forms."""
+    old = f"from reprtune.spec.study import StudySpec\nSTUDY = StudySpec(name='q', {field})\n"
+    for text in (old, f"{TEXT}STUDY = replace(OURS, {field})\n"):
+        Path("q.py").write_text(text)
+        with pytest.raises(SpecError) as error:
+            load("q.py")
+        word = field.partition("=")[0]
+        assert error.value.message == (
+            f"q.py: StudySpec has no field {word} any more: write {instead} in its sections."
+        )
+        assert "docs/studies.md" in str(error.value.hint)
+    assert "\n## Sections\n" in (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+
+
+def test_another_wrong_argument_is_told_as_python_says_it() -> None:
+    """Only what studies once had is explained."""
+    Path("q.py").write_text(f"{TEXT}STUDY = replace(OURS, colour='red')\n")
+    with pytest.raises(SpecError, match=r"TypeError: .*unexpected keyword argument 'colour'"):
         load("q.py")

@@ -29,7 +29,7 @@ def arms(study: StudySpec) -> dict[str, TrialSpec]:
 
 @pytest.mark.parametrize("study", COMPARISONS, ids=lambda s: s.name)
 def test_arms_differ_in_their_method_and_nothing_else(study: StudySpec) -> None:
-    """Same data, network, length and optimisation; five seeds; standard training among them."""
+    """Same data, network, length and optimisation; five seeds; standard training among them; no search."""
     assert len({(t.task, t.model, t.training) for t in arms(study).values()}) == 1
     assert [len(section.seeds) for section in study.comparisons] == [5]
     assert arms(study)["standard"].method == STANDARD
