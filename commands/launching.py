@@ -50,7 +50,7 @@ def launch(
     click.echo(status(summary.study))
     if summary.shipped.error:
         click.echo(
-            f"  tracking: {summary.shipped.pending} events wait here ({summary.shipped.error}); "
+            f"  MLflow:   {summary.shipped.pending} events wait here ({summary.shipped.error}); "
             f"send them with: python cli.py study sync {name}", err=True,
         )  # fmt: skip
     return summary
