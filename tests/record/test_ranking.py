@@ -15,10 +15,10 @@ from reprtune.record.leaders import leaders
 from reprtune.record.ranking import best, best_first, order
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
-from reprtune.spec.study import StopRule
+from reprtune.spec.stop_rules import NoStop
 from tests.factories import make_spec, make_study
 
-NO_STOP = StopRule(rule="none")
+NO_STOP = NoStop()
 
 
 def study(objectives: Sequence[str], *rows: tuple[float, float, float]) -> StudyRecord:

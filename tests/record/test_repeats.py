@@ -8,11 +8,12 @@ import pytest
 
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import best_of_search
-from reprtune.analysis.front import best, front_ranks
+from reprtune.analysis.front import front_ranks
 from reprtune.analysis.importance import importances, rows
 from reprtune.analysis.tables import trial_rows
 from reprtune.record.leaders import leaders
 from reprtune.record.measures import at_the_end, seed_spread
+from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from tests.confirmed import confirmed, searched
@@ -92,7 +93,7 @@ def test_a_setting_counts_once_wherever_settings_are_ranked() -> None:
     """By its mean slot 0 is behind slot 2, which its lucky first seed had beaten."""
     record = drawn_again()
     assert [t.slot for t in leaders(record, 9)] == [2, 0]
-    lead = best(joined(record.trials))
+    lead = best(record)
     assert lead is not None and lead.slot == 2
     found = best_of_search(record)
     assert found is not None and (found.slot, found.n_seeds, found.k) == (2, 1, 2)

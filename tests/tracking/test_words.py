@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reprtune.record.schema import OUTCOMES
+from reprtune.record.outcomes import Outcome
 from reprtune.settings import Settings
 from reprtune.spec.levels import levels
 from reprtune.spec.space import FloatRange
@@ -27,10 +27,9 @@ def update(*events: Any) -> RunUpdate:
 
 def test_statuses_cover_every_outcome() -> None:
     """Ended well, killed on purpose, failed: no outcome of the record is without its word in MLflow."""
-    assert words.STATUSES.keys() == OUTCOMES.keys()
-    assert words.STATUSES == {
+    assert {str(outcome): outcome.status for outcome in Outcome} == {
         "waiting": "SCHEDULED", "running": "RUNNING", "complete": "FINISHED", "stopped": "KILLED",
-        "diverged": "KILLED", "infeasible": "KILLED", "out-of-memory": "FAILED", "error": "FAILED",
+        "diverged": "KILLED", "infeasible": "KILLED", "repeated": "KILLED", "out-of-memory": "FAILED", "error": "FAILED",
         "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED", "over-budget": "KILLED",
     }  # fmt: skip
 

@@ -82,11 +82,13 @@ def _no_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", "15")
 
 
-def launcher(
-    settings: Settings, said: list[str], n_workers: int = 1, kind: type[Settings] = Settings
-) -> Launcher:
+class FromHere(Settings):
+    """Settings that make a worker import this module, and so all that the networks here need."""
+
+
+def launcher(settings: Settings, said: list[str], n_workers: int = 1) -> Launcher:
     return Launcher(
-        settings=kind.from_environment(runs_dir=settings.runs_dir, device="cpu"),
+        settings=FromHere.from_environment(runs_dir=settings.runs_dir, device="cpu"),
         name="tiny",
         n_workers=n_workers,
         n_trials=None,
@@ -148,10 +150,6 @@ def test_a_network_that_cannot_be_captured_costs_one_process(
     )
 
 
-class Dead(Settings):
-    """Settings that come from a module in which the device of one worker is dead from the start."""
-
-
 if DEAD in os.environ:  # in a worker, before it opens its device
     CUDA = BrokenCuda()
 
@@ -171,7 +169,7 @@ def test_a_dead_gpu_does_not_stop_the_workers_on_others(
     monkeypatch.setenv(DEAD, "1")
     settings = create(tmp_path, controls=(), slots=3, space=CRITERIA)
     said: list[str] = []
-    summary: Summary = launcher(settings, said, 2, Dead).run()
+    summary: Summary = launcher(settings, said, 2).run()
     assert summary.pending == 0 and summary.study.counts() == {"complete": 3}
     begin = f"Worker 1 ended with code 71: nothing can be computed on cpu ({SAID}), and "
     assert of_workers(said) == [
@@ -187,7 +185,7 @@ def test_without_a_worker_left_the_error_names_the_device_and_the_fix(
     monkeypatch.setenv(DEAD, "0")
     settings = create(tmp_path, controls=(), slots=3, space=CRITERIA)
     with pytest.raises(ReprtuneError) as raised:
-        launcher(settings, [], 1, Dead).run()
+        launcher(settings, [], 1).run()
     assert raised.value.message == f"Nothing can be computed any more on cpu ({SAID}); 3 slots are left."
     assert "nvidia-smi" in str(raised.value.hint) and "--device" in str(raised.value.hint)
     assert read(settings).counts() == {"waiting": 3}

@@ -94,8 +94,7 @@ def test_what_is_not_minimised_is_recorded_too(found: tuple[Settings, StudyRecor
     assert sum(1 for _ in run) and run.networks.network.is_full
     assert {name: at_the_end(standard, name) for name in NAMES[1:]} == sizes(run)
     _, end = Journal(settings.journal_dir, STUDY.name).read("search-0003")[-1]
-    sent = {m["key"]: m["value"] for m in end["metrics"]}
-    assert sent["result.params"] == (study.trials[3].values or {})["params"]
+    assert end["results"]["params"] == (study.trials[3].values or {})["params"]
 
 
 def test_a_report_holds_every_objective(found: tuple[Settings, StudyRecord], tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_network_that_cannot_be_built_is_that_trials_error(
     failed = [t for t in study.final() if t.outcome == "error"]
     assert failed and study.pending() == 0 and failed[0].result["error"] == "ValueError: no such layer"
     events = [e for _, e in Journal(settings.journal_dir, "tiny").read(f"search-{failed[0].slot:04d}")]
-    assert [e["event"] for e in events] == ["begin", "end"] and events[1]["status"] == "FAILED"
+    assert [e["event"] for e in events] == ["begin", "end"] and events[1]["outcome"] == "error"
 
 
 def test_a_study_whose_trials_all_fail_says_so_and_can_be_reported(

@@ -87,13 +87,13 @@ def test_each_seed_has_a_run_below_its_slots(whole: tuple[Settings, StudyRecord]
         begin, end = events[0], events[-1]
         own = key.count("-") == 1
         parent = "study" if own else key[:11]
-        assert begin["parent"] == f"{study.instance}/{parent}" and end["status"] == "FINISHED"
-        role, seed = begin["tags"]["reprtune.role"], begin["tags"]["reprtune.seed"]
+        assert begin["parent"] == f"{study.instance}/{parent}" and end["outcome"] == "complete"
+        role, seed = begin["tags"]["role"], str(begin["tags"]["seed"])
         assert (role, seed) == (("search", "0, 1, 2") if own else ("seed", key[-1]))
-        assert begin["tags"]["reprtune.slot"] == key[10]
+        assert begin["tags"]["slot"] == int(key[10])
         points = [m for e in events if e["event"] == "metrics" for m in e["metrics"]]
         errors[key] = {m["step"]: m["value"] for m in points if m["key"] == "val_error"}
-        errors[key][-1] = next(m["value"] for m in end["metrics"] if m["key"] == "result.val_error")
+        errors[key][-1] = end["results"]["val_error"]
         assert any(e.get("name") == "network" for e in events) is not own
     for slot in ("search-0000", "search-0001"):
         seeds = [errors[f"{slot}-s{seed}"] for seed in (0, 1, 2)]
@@ -212,7 +212,7 @@ def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
     assert slot_network(settings, study, "1-s0").origin["outcome"] == "complete"
     assert slot_network(settings, study, "1-s1").origin["outcome"] == "stopped"
     events = [e for _, e in Journal(settings.journal_dir, "tiny").read("search-0001")]
-    assert events[-1]["status"] == "KILLED"
+    assert events[-1]["outcome"] == "stopped"
 
 
 def test_optuna_sees_the_first_seeds_rungs_only(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_second_worker_finds_nothing_to_do(whole: Any) -> None:
 
 
 def test_a_journal_is_written_for_every_slot(whole: Any) -> None:
-    """From `begin` to `end`, with the page of plots and the trained network."""
+    """From `begin` to `end`, with what the page of plots is drawn from and the trained network."""
     settings, study = whole
     journal = Journal(settings.journal_dir, "tiny")
     assert journal.slots() == [
@@ -107,7 +107,7 @@ def test_a_journal_is_written_for_every_slot(whole: Any) -> None:
     for key in journal.slots():
         events = [event["event"] for _, event in journal.read(key)]
         assert events[0] == "begin" and events[-1] == "end" and events.count("artifact") == 2
-        assert journal.artifact_path(key, "plots.html").read_text().startswith("<html>tiny: ")
+        assert json.loads(journal.artifact_path(key, "plots.json").read_text())["title"].startswith("tiny: ")
         about = json.loads((journal.artifact_path(key, "network") / "description.json").read_text())
         trial = find_slot(study, key)
         assert trial.values is not None and about["val_error"] == trial.values["val_error"]
