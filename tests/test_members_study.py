@@ -23,12 +23,14 @@ from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
 from reprtune.training.export.network import files
 from tests.command import Command
+from tests.flat import flat
 from tests.members_study import METHODS, STUDY
 from tests.work.tiny_worker import create, work
 
 FIELDS = {
-    name: getattr(STUDY, name)
-    for name in ("base", "space", "slots", "controls", "control_seeds", "stop", "objectives")
+    name: value
+    for name, value in flat(STUDY).items()
+    if name in ("base", "space", "slots", "controls", "control_seeds", "stop", "objectives")
 }
 OWN = {
     "standard": set(),

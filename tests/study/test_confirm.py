@@ -51,11 +51,7 @@ def confirm(settings: Settings, *, tickets: Any = None, **options: Any) -> Study
 
 def confirm_on(settings: Settings, *, tickets: Any = None, leaving: Any = lambda: False) -> StudyRecord:
     """A worker on what is queued."""
-<<<<<<< HEAD
     worker = Worker(settings, STUDY.name, 0, tickets or Unlimited(), lambda _: None, leaving)
-=======
-    worker = Worker(settings, STUDY.name, 0, tickets or Unlimited(), lambda _: None, leaving, confirms=True)
->>>>>>> tracker
     worker.run()
     worker.storage.engine.dispose()
     return read(settings)
@@ -288,7 +284,6 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     store, name = StateStore(settings.states), "ab" + "1" * 62
     store.put(name, b"x")
     store.note(read(settings).digest, "beginning", [name])
-<<<<<<< HEAD
 
     def run(n_trials: int | None) -> int:
         rest = (lambda *_: "", lambda *_: None, lambda _: None)
@@ -296,12 +291,6 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
 
     assert run(1) == 2 and store.has(name)
     assert run(None) == 0 and not store.has(name)
-=======
-    run = Launcher(settings, STUDY.name, 1, None, str, lambda *_: None, lambda _: None).run
-    assert run().pending == 0 and store.has(name)
-    confirm_on(settings)
-    assert run().pending == 0 and not store.has(name)
->>>>>>> tracker
 
 
 class NoShipper:
