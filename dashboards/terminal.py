@@ -42,10 +42,14 @@ def percent(error: float | None) -> str:
 
 
 def flat(plain: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """(path, value) of every field of a specification."""
+    """(path, value) of every field of a specification, as `--set` takes it: tables in a list by their names."""
     for key, inner in plain.items():
         if isinstance(inner, Mapping) and inner:
             yield from flat(inner, f"{prefix}{key}.")
+        elif isinstance(inner, list) and inner and all(isinstance(t, Mapping) and "name" in t for t in inner):
+            above = "" if key == "sections" else f"{prefix}{key}."
+            for table in inner:
+                yield from flat({k: v for k, v in table.items() if k != "name"}, f"{above}{table['name']}.")
         else:
             yield f"{prefix}{key}", str(inner)
 
