@@ -56,7 +56,7 @@ def flat(plain: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]
 
 def setting(trial: TrialRecord) -> str:
     """What distinguishes a trial, in a few words."""
-    if trial.arm is not None:
+    if not trial.is_drawn:
         return f"{trial.arm}, seed {trial.seed}"
     return ", ".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in trial.params.items())
 
@@ -97,7 +97,7 @@ def status(study: StudyRecord) -> str:
 
 def _named(trial: TrialRecord) -> str:
     """As other commands take it; with its setting in the search."""
-    return f"slot {slot_name(trial)}" + (f" ({setting(trial)})" if trial.arm is None else "")
+    return f"slot {slot_name(trial)}" + (f" ({setting(trial)})" if trial.is_drawn else "")
 
 
 def next_step(study: StudyRecord) -> str:

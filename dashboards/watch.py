@@ -60,7 +60,7 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
         "step": trial.progress.get("step"),
         "total": trial.progress.get("total"),
         "seed": trial.progress.get("seed", trial.seed),
-        "seeds": n_seeds if trial.arm is None else 1,
+        "seeds": n_seeds if trial.is_drawn else 1,
         "share": round(share_done(trial, n_seeds), 4),
         "steps_per_second": speed(trial),
         ERROR: trial.progress.get(ERROR),

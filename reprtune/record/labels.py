@@ -9,7 +9,6 @@ from __future__ import annotations
 from reprtune.record.schema import TrialRecord
 
 SLOT, NUMBER = "slot", "Optuna trial"  # heads of columns
-SEARCH, CONTROLS, CONFIRMATION = "search", "controls", "confirmation"
 
 
 def slot_label(slot: int) -> str:
@@ -25,10 +24,3 @@ def label(slot: int, arm: str | None, seed: int) -> str:
 
 def trial_label(trial: TrialRecord) -> str:
     return label(trial.slot, trial.arm, trial.seed)
-
-
-def section(trial: TrialRecord) -> str:
-    """Which part of its study a trial belongs to."""
-    if trial.settings is not None:
-        return CONFIRMATION
-    return SEARCH if trial.arm is None else CONTROLS

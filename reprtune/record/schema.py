@@ -95,7 +95,7 @@ class TrialRecord:
     @property
     def is_drawn(self) -> bool:
         """Did a sampler draw its settings? Else it is an arm's."""
-        return self.arm is None
+        return self.settings is None
 
     @property
     def is_final(self) -> bool:

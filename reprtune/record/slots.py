@@ -16,12 +16,12 @@ def role(trial: TrialRecord) -> str:
 
 def slot_name(trial: TrialRecord) -> str:
     """The number of a slot of the search; arm and seed of a control, or in the confirmation."""
-    return str(trial.slot) if trial.arm is None else f"{trial.arm}-s{trial.seed}"
+    return str(trial.slot) if trial.is_drawn else f"{trial.arm}-s{trial.seed}"
 
 
 def slot_key(trial: TrialRecord) -> str:
     """The same as MLflow's runs and the journal have it."""
-    return f"search-{trial.slot:04d}" if trial.arm is None else f"{role(trial)}-{slot_name(trial)}"
+    return f"search-{trial.slot:04d}" if trial.is_drawn else f"{role(trial)}-{slot_name(trial)}"
 
 
 def trial_spec(study: StudyRecord, trial: TrialRecord) -> TrialSpec:
@@ -41,7 +41,7 @@ def by_name(study: StudyRecord) -> dict[str, TrialRecord]:
 
 def seed_name(study: StudyRecord, trial: TrialRecord, seed: int) -> str:
     """The name of one seed of a slot of the search, `17-s1`; where there is one seed only, the slot's."""
-    return slot_name(trial) if trial.arm is not None or study.spec.n_seeds == 1 else f"{trial.slot}-s{seed}"
+    return slot_name(trial) if not trial.is_drawn or study.spec.n_seeds == 1 else f"{trial.slot}-s{seed}"
 
 
 def find_seed(study: StudyRecord, name: str) -> tuple[TrialRecord, SeedRun]:
@@ -77,7 +77,7 @@ def find_slot(study: StudyRecord, name: str) -> TrialRecord:
     if plain in slots:
         return slots[plain]
     search = f"In the search: 0 to {study.spec.slots - 1}. " if study.spec.slots else ""
-    controls = [name for name, trial in slots.items() if trial.arm is not None]
+    controls = [name for name, trial in slots.items() if not trial.is_drawn]
     raise StudyError(
         f"The study {study.spec.name!r} has no slot {name!r}.",
         f"{search}{did_you_mean(name, controls)}",

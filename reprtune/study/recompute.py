@@ -128,7 +128,7 @@ def recompute(
 def _chosen(study: StudyRecord, name: str) -> tuple[TrialRecord, Sequence[SeedRun]]:
     """The trial, and those of its seeds that are to be trained again."""
     trial, run = find_seed(study, name)
-    one = trial.arm is None and study.spec.n_seeds > 1 and name.endswith(f"-s{run.seed}")
+    one = trial.is_drawn and study.spec.n_seeds > 1 and name.endswith(f"-s{run.seed}")
     runs = (run,) if one else trial.runs
     unfinished = runs[-1].seed == trial.seed and not trial.outcome.is_recomputed
     if unfinished or any(r.history is None or not _ended_somewhere(r.history) for r in runs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
@@ -93,6 +93,9 @@ class Arms(Section):
 
     def planned(self, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
         return len(self.arms()) * len(self.seeds)
+
+    def extended(self, seeds: Sequence[int]) -> Section:
+        return replace(self, seeds=(*self.seeds, *seeds))
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
         return self.seeds

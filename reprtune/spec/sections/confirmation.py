@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from reprtune.spec.rules import at_least
@@ -39,6 +39,9 @@ class Confirmation(Section):
 
     def planned(self, n_arms: int) -> int:
         return (n_arms + self.top + len(self.slots)) * len(self.seeds)
+
+    def extended(self, seeds: Sequence[int]) -> Section:
+        return replace(self, seeds=(*self.seeds, *seeds))
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
         return self.seeds

@@ -76,6 +76,17 @@ class Section:
         """Every seed that its value names; none of them is fresh for a confirmation."""
         raise NotImplementedError
 
+    def extended(self, seeds: Sequence[int]) -> Section:
+        """The section with further seeds.
+
+        Raises:
+            SpecError: it was created with as many as it will ever have.
+        """
+        raise SpecError(
+            f"The section {self.name!r} cannot have more seeds than it was created with: {list(seeds)} were asked for.",
+            "Give them to arms, or to a confirmation.",
+        )
+
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         """Scale every length in the section's plain form to another total, in place."""
 
