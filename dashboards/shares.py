@@ -12,11 +12,12 @@ from reprtune.record.schema import StudyRecord, TrialRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """`done` of `planned` slots; `what` one of them is called, `where` they all are."""
+    """`done` of `planned` slots; `what` one of them is called, `slots` several, `where` they all are."""
 
     done: int
     planned: int
     what: str
+    slots: str
     where: str
 
 
@@ -24,11 +25,18 @@ def shares(record: StudyRecord) -> list[Share]:
     """Of the parts that the study has, the search first; a confirmation waits for them."""
     spec, arms = record.spec, arm_words(record.spec)
     found = [
-        Share(done=done(record.trials), planned=spec.slots, what="search slot", where="search"),
+        Share(
+            done=done(record.trials),
+            planned=spec.slots,
+            what="search slot",
+            slots="slots of the search",
+            where="search",
+        ),
         Share(
             done=done(record.controls),
             planned=len(spec.arm_cells()),
             what="control" if spec.search else "run",
+            slots="controls" if spec.search else "runs of arms",
             where=arms.many,
         ),
     ]

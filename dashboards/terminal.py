@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from dashboards.codes import created_with, mixed
 from dashboards.next_step import progress
+from dashboards.shares import shares
 from dashboards.units import value
 from dashboards.versions import outdated
 from reprtune.history import History
@@ -64,11 +65,9 @@ def setting(trial: TrialRecord) -> str:
 def status(study: StudyRecord) -> str:
     """Counts, who is working, the best so far."""
     spec = study.spec
-    n_controls = len(spec.arm_cells())
-    done_controls = sum(t.is_final for t in study.controls)
     counts = ", ".join(f"{n} {outcome}" for outcome, n in study.counts().items())
-    search = f"{len(study.final())} of {spec.slots} slots of the search and " if spec.slots else ""
-    lines = [f"{spec.name}: {search}{done_controls} of {n_controls} controls are finished"]
+    parts = [f"{share.done} of {share.planned} {share.slots}" for share in shares(study)]
+    lines = [f"{spec.name}: {' and '.join(parts)} are finished"]
     if spec.slots:
         lines.append(f"  search:   {counts or 'nothing'}")
     if study.is_over_budget():
@@ -164,10 +163,8 @@ def listed(studies: Mapping[str, StudyRecord], damaged: Mapping[str, Exception])
 
 def _share(study: StudyRecord) -> str:
     """Of the search; of a comparison, of its controls."""
-    slots, cells = study.spec.slots, len(study.spec.arm_cells())
-    if slots:
-        return f"{len(study.final())} of {slots}"
-    return f"{cells - study.unsettled()} of {cells} arms"
+    first = shares(study)[0]
+    return f"{first.done} of {first.planned}" + ("" if study.spec.search else f" {first.slots}")
 
 
 def listed_numbers(

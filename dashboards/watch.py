@@ -98,7 +98,7 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
     """Lines for a terminal of that size, none longer, no more of them."""
     lines = [_bar(facts), *(f"  {text}" for text in (_counts(facts), _pace(facts), _best(facts)) if text)]
     if facts["mlflow_waiting"]:
-        lines.append(f"  MLflow: {facts['mlflow_waiting']} events wait here")
+        lines.append(f"  tracking: {facts['mlflow_waiting']} events wait here")
     if facts["last_error"]:
         lines.append(f"  last error: {facts['last_error']}")
     rows = [_row(worker) for worker in facts["running"]]
