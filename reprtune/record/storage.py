@@ -8,6 +8,7 @@ found at create. Sections that are added later, and attempts that count no more,
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -206,17 +207,23 @@ def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
     Raises:
         StudyError: it is not ours.
     """
-    for study in storage.get_all_studies():
-        if study.study_name == name:
-            if ATTRIBUTE not in study.user_attrs:
-                raise StudyError(
-                    f"The study {name!r} in this storage was not made by reprtune, which leaves it alone.",
-                    "Choose another name, or another storage.",
-                )
-            if not isinstance(study.user_attrs[ATTRIBUTE], Mapping):
-                raise damaged(name, ATTRIBUTE, f"is no table: {shown(study.user_attrs[ATTRIBUTE])}")
-            return dict(study.user_attrs[ATTRIBUTE])
-    return {}
+    try:
+        attrs = _attributes(storage, name)
+    except KeyError:
+        return {}
+    if ATTRIBUTE not in attrs:
+        raise StudyError(
+            f"The study {name!r} in this storage was not made by reprtune, which leaves it alone.",
+            "Choose another name, or another storage.",
+        )
+    if not isinstance(attrs[ATTRIBUTE], Mapping):
+        raise damaged(name, ATTRIBUTE, f"is no table: {shown(attrs[ATTRIBUTE])}")
+    return dict(attrs[ATTRIBUTE])
+
+
+def _attributes(storage: RDBStorage, name: str) -> dict[str, Any]:
+    """All attributes of an Optuna study; KeyError where there is none of that name."""
+    return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
 
 
 def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
@@ -247,9 +254,7 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
     """The study without its attempts and what they have spent: as fast in a large study as in a small one."""
     attribute = read_attribute(storage, name)
     check_study(name, attribute)
-    spec = _read_spec(name, attribute["spec"])
-    for section in _added(storage, name):
-        spec = _with(spec, section)
+    spec = _grown(name, attribute["spec"], json.dumps(_added(storage, name)))
     return StudyRecord(
         spec=_with_old_confirmation(storage, spec),
         digest=attribute["digest"],
@@ -257,6 +262,15 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
         created=attribute["created"],
         version=attribute["version"],
     )
+
+
+@functools.lru_cache(maxsize=16)  # a worker reads it after every trial
+def _grown(name: str, text: str, added: str) -> StudySpec:
+    """What was created, with the sections that were added since."""
+    spec = _read_spec(name, text)
+    for section in json.loads(added):
+        spec = _with(spec, section)
+    return spec
 
 
 def _read_spec(name: str, text: str) -> StudySpec:
@@ -279,7 +293,7 @@ def _with(spec: StudySpec, section: Any) -> StudySpec:
 
 def _added(storage: RDBStorage, name: str) -> list[Any]:
     """The plain sections that were added to a study."""
-    found = _study_attribute(storage, name, ADDED, [])
+    found = _attributes(storage, name).get(ADDED, [])
     if not isinstance(found, list):
         raise damaged(name, ADDED, f"is no list: {shown(found)}")
     return found
@@ -287,16 +301,12 @@ def _added(storage: RDBStorage, name: str) -> list[Any]:
 
 def repaired(storage: RDBStorage, name: str) -> dict[str, list[int]]:
     """Section -> numbers of its attempts that count no more."""
-    found = _study_attribute(storage, name, REPAIRED, {})
+    found = _attributes(storage, name).get(REPAIRED, {})
     if not isinstance(found, Mapping) or not all(
         isinstance(numbers, list) and all(map(whole, numbers)) for numbers in found.values()
     ):
         raise damaged(name, REPAIRED, f"is not of its form: {shown(found)}")
     return dict(found)
-
-
-def _study_attribute(storage: RDBStorage, name: str, key: str, default: Any) -> Any:
-    return storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(key, default)
 
 
 def _with_old_confirmation(storage: RDBStorage, spec: StudySpec) -> StudySpec:

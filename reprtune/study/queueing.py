@@ -19,7 +19,7 @@ from reprtune.record.optuna_private.queueing import FIXED, Queued, drawn_params,
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
-from reprtune.record.storage import repaired, section_study
+from reprtune.record.storage import section_study
 from reprtune.record.trials import SEED_PREFIX, outcome
 from reprtune.record.view import StudyView
 from reprtune.spec.study import AnySection
@@ -70,7 +70,7 @@ def holds_slot(trial: FrozenTrial) -> bool:
 
 def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Sequence[Cell]) -> int:
     trials = view.frozen(study.spec, section)
-    gone = {*repaired(view.storage, study.spec.name).get(section.name, ())} if trials else set()
+    gone = {trial.number for trial in study.of(section.name) if trial.repaired}
     attempts: dict[Key, list[FrozenTrial]] = {}
     for trial in trials:
         attempts.setdefault(key(trial.user_attrs), []).append(trial)
