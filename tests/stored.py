@@ -44,9 +44,7 @@ def empty_storage(path: Path) -> RDBStorage:
     return open_storage(f"sqlite:///{path}")
 
 
-def new_study(
-    where: str | Path, *, spec: StudySpec = STUDY, **changes: Any
-) -> tuple[RDBStorage, StudySpec]:
+def new_study(where: str | Path, *, spec: StudySpec = STUDY, **changes: Any) -> tuple[RDBStorage, StudySpec]:
     """The tiny study, or another, with some fields changed, in an empty database at this URL or in a new file."""
     spec = with_fields(spec, **changes) if changes else spec
     storage = empty_storage(where) if isinstance(where, Path) else open_storage(where)

@@ -56,7 +56,9 @@ def _chosen(study: StudyRecord, section: str | None) -> Arms | Confirmation:
     spec = study.spec
     if section is None:
         if not spec.comparisons:
-            raise StudyError(f"{spec.name!r} has no arms.", "Only arms and confirmations can have more seeds.")
+            raise StudyError(
+                f"{spec.name!r} has no arms.", "Only arms and confirmations can have more seeds."
+            )
         if len(spec.comparisons) > 1:
             names = ", ".join(one.name for one in spec.comparisons)
             raise StudyError(

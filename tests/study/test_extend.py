@@ -158,7 +158,13 @@ def two_sections() -> StudySpec:
     ("spec", "section", "kind", "said", "hint"),
     [
         (with_fields(STUDY, controls=()), None, StudyError, "'tiny' has no arms", "Only arms and confirm"),
-        (STUDY, "search", StudyError, "section 'search' of 'tiny' cannot have more seeds", "study confirm tiny"),
+        (
+            STUDY,
+            "search",
+            StudyError,
+            "section 'search' of 'tiny' cannot have more seeds",
+            "study confirm tiny",
+        ),
         (STUDY, "controlls", SpecError, "has no section 'controlls'", "controls"),
         (STUDY, "confirmation", SpecError, "has no section 'confirmation'", ""),
         (two_sections(), None, StudyError, "2 sections of arms, so that one", "--section: controls, wide"),

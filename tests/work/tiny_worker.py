@@ -52,9 +52,7 @@ class Counted:
         self.n += 1
 
 
-def create(
-    folder: Path, *, storage: str | None = None, spec: StudySpec = STUDY, **changes: Any
-) -> Settings:
+def create(folder: Path, *, storage: str | None = None, spec: StudySpec = STUDY, **changes: Any) -> Settings:
     """A runs folder with the tiny study, or another of its name, some fields of it changed, and no MLflow; or that
     study in a storage."""
     spec = with_fields(spec, **changes) if changes else spec
