@@ -153,8 +153,8 @@ def test_a_second_attempt_that_was_never_trained_is_not_gone_on_from(queue: Queu
     end(queue, first, "error")
     assert queue.take("w", LEASE) is None and outcomes(queue)[-1] == (0, "duplicate")
     repair_study(queue.storage, "tiny")
-    again = take(queue)
-    assert again.user_attrs["slot"] == 0 and again.params == first.params
+    waiting = queue.trials()[-1]
+    assert _slot(waiting) == 0 and waiting.system_attrs["fixed_params"] == first.params
 
 
 def test_two_repairs_at_once_queue_each_slot_once(where: str | Path) -> None:
