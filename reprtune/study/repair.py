@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from optuna.storages import RDBStorage
@@ -32,7 +32,7 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
     """
     with database_lock(storage):
         study = read_study(storage, name, histories=False)
-        chosen = [_failed(study, slot) for slot in slots] if slots else failed(study)
+        chosen = _once(_failed(study, slot) for slot in slots) if slots else failed(study)
         for section in {trial.section for trial in chosen}:
             mark_repaired(storage, name, section, [t.number for t in chosen if t.section == section])
         if chosen:
@@ -43,6 +43,11 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
 def failed(study: StudyRecord) -> list[TrialRecord]:
     """The attempts by which a slot was used up without a result, for a reason that may be gone."""
     return [trial for trial in study.everything if trial.is_final and trial.outcome.is_broken]
+
+
+def _once(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """A slot has several names."""
+    return list({(trial.section, trial.number): trial for trial in trials}.values())
 
 
 def _failed(study: StudyRecord, name: str) -> TrialRecord:

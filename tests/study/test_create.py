@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.settings import Settings
 from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
+from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
-from reprtune.study.create import create_study, find_facts
+from reprtune.study.create import check_built, create_study, find_facts
 from reprtune.study.dry import dry_trials
 from reprtune.training.chain import dropping
 from studies.repr_ablation import STUDY as ABLATION
@@ -163,3 +166,21 @@ def test_several_creates_at_once_make_one_study(settings: Settings, monkeypatch:
     assert sorted(made) == [False, False, False, True]
     study = stored.read_study(open_storage(settings.storage_url), "tiny")
     assert len(study.trials) == 4 and len(study.controls) == 4
+
+
+def test_seeds_that_are_kept_for_repeats_are_refused() -> None:
+    """A setting that is drawn twice is trained with them; a stored study of an older version is read all the same."""
+    spec = with_fields(STUDY, base=changed(STUDY.base, {"seed": 999_999}), seeds=2)
+    with pytest.raises(SpecError, match="must be below 1000000, but got 1000000"):
+        check_built(spec)
+    check_built(with_fields(spec, seeds=1))
+
+
+def test_a_confirmation_needs_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before anything is written, with the data named."""
+    task = LOADED_DATA.task(STUDY.base.task)
+    without = replace(task, test=replace(task.test, x=task.test.x[:0], y=task.test.y[:0]))
+    monkeypatch.setattr(type(LOADED_DATA), "task", lambda *_: without)
+    find_facts(STUDY, LOADED_DATA)
+    with pytest.raises(SpecError, match="but the data digits have no test images"):
+        find_facts(STUDY.with_section(Confirmation(seeds=(5,))), LOADED_DATA)

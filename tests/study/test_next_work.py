@@ -12,16 +12,18 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from reprtune.record import storage as stored
-from reprtune.record.database import open_storage
+from reprtune.record.database import experimental_allowed, open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import IntRange
 from reprtune.spec.study import Arm, StudySpec
+from reprtune.study.extend import extend_study
 from reprtune.study.queueing import refill
 from reprtune.study.repair import repair_study
 from reprtune.study.sections.cell import Cell
 from reprtune.study.sections.next_work import next_work
+from reprtune.work.queue import queues
 from tests.flat import with_fields
 from tests.stored import new_study
 from tests.study.two_databases import (
@@ -35,7 +37,7 @@ from tests.study.two_databases import (
     where,
 )
 from tests.tiny_study import STUDY
-from tests.work.queueing import take
+from tests.work.queueing import fall_silent, outcomes, take
 from tests.work.tiny_worker import create, make_worker, read, work
 
 __all__ = ["where"]  # the fixture
@@ -240,3 +242,20 @@ def test_a_record_without_attempts_wants_all_of_its_design() -> None:
         "search": 2,
         "confirmation": 0,
     }
+
+
+def test_a_queue_keeps_what_it_has_noticed_while_its_section_stays_the_same(tmp_path: Path) -> None:
+    """A trial without a beat grows stale although its worker asks for queues again and again; a section that was
+    extended has a new queue."""
+    storage, _ = new_study(tmp_path / "x.db")
+    view = StudyView(storage, "tiny")
+    before = queues(view)
+    with experimental_allowed():
+        orphan = before[1].study().ask()
+    assert before[1].reap() == set()
+    fall_silent(storage, orphan)
+    extend_study(storage, "tiny", 1)
+    after = queues(view, known=before)
+    assert after[0] is not before[0] and after[1] is before[1]
+    after[1].reap()
+    assert outcomes(after[1])[0] == (0, "lost")
