@@ -94,10 +94,11 @@ class Reader:
 
     def _run(self, name: str, words: list[str]) -> None:
         left_out = ("model.width",) if any(word.startswith(WITHOUT_WIDTH) for word in words) else ()
-        left_out += ("slots",) if words[2:3] and words[2] in COMPARISONS else ()
+        is_comparison = bool(words[2:3]) and words[2] in COMPARISONS
+        left_out += ("slots",) if is_comparison else ()
         for setting in SMALL.get(name, ()):
             if not setting.startswith(left_out):
-                words += ["--set", setting]
+                words += ["--set", setting.replace("controls.", "arms.") if is_comparison else setting]
         self.has_study = self.has_study or words[:3] == ["study", "create", "repr-ablation"]
         self.command(*words)
 

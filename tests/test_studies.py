@@ -81,12 +81,12 @@ def test_scaled_down_and_created(tmp_path: Path, name: str, width: int, n_arms: 
     command = Command(tmp_path)
     command.quick(
         "study", "create", name, "--dataset", "digits", "--total", "10ep", "--name", "small",
-        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "controls.seeds=[0,1]",
+        "--set", f"model.width={width}", "--set", "task.train_images=128", "--set", "arms.seeds=[0,1]",
     )  # fmt: skip
     spec = json.loads(command.quick("study", "show", "small", "--json").output)
-    (controls,) = spec["sections"]
-    assert len(controls["design"]["list"]) == n_arms and controls["seeds"] == [0, 1]
+    (section,) = spec["sections"]
+    assert len(section["design"]["list"]) == n_arms and section["seeds"] == [0, 1]
     assert spec["base"]["task"]["dataset"] == "digits" and spec["base"]["model"]["width"] == width
     # 20 of 100 and of 150 epochs, in whole ones
     assert spec["base"]["method"]["schedule"]["s1"] == {"paper-resnet20": "1ep"}.get(name, "2ep")
-    assert len(command.trials("small.controls")) == 2 * n_arms
+    assert len(command.trials("small.arms")) == 2 * n_arms
