@@ -146,8 +146,12 @@ def run_study(name: str, *, runs: str | Path | None = None, workers: int = 1, **
     if workers < 1:
         raise SpecError(f"workers must be at least 1, but got {workers}.", "It counts processes.")
     read_study(name, runs=runs, **places)  # looking makes nothing where there is no storage
-    from dashboards.trial_page import drawn
+    from reprtune.console import root
+    from reprtune.importing import first_on_path
     from reprtune.work.launch import Launcher
+
+    with first_on_path(root()):  # an installed reprtune has it where only its own program looks
+        from dashboards.trial_page import drawn
 
     def unseen(*_: object) -> None:
         """Nobody watches."""

@@ -94,10 +94,11 @@ class Reader:
 
     def _run(self, name: str, words: list[str]) -> None:
         left_out = ("model.width",) if any(word.startswith(WITHOUT_WIDTH) for word in words) else ()
-        left_out += ("slots",) if words[2:3] and words[2] in COMPARISONS else ()
+        is_comparison = bool(words[2:3]) and words[2] in COMPARISONS
+        left_out += ("slots",) if is_comparison else ()
         for setting in SMALL.get(name, ()):
             if not setting.startswith(left_out):
-                words += ["--set", setting]
+                words += ["--set", setting.replace("controls.", "arms.") if is_comparison else setting]
         self.has_study = self.has_study or words[:3] == ["study", "create", "repr-ablation"]
         self.command(*words)
 
@@ -155,13 +156,15 @@ def test_every_program_of_a_page_runs(tmp_path: Path) -> None:
 
 def test_the_notebook_runs(tmp_path: Path) -> None:
     """Its cells one after another, as they stand there: at most 40 lines, which leave a study in the storage and say
-    the best of its search."""
+    the best of its search. Of the checkout Python finds the package alone, as where it is installed."""
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "reprtune").symlink_to(ROOT / "reprtune")
     text = "\n".join(blocks(NOTEBOOK, "python"))
     assert 4 <= len(blocks(NOTEBOOK, "python")) <= 8
     assert sum(bool(line.strip()) for line in text.splitlines()) <= 40
     done = subprocess.run(
         [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(tmp_path / "installed")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     trials = [line.split() for line in done.stdout.splitlines() if line.split()[-2] == "complete"]

@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "work": {"study", *STUDYING},
     "doctor": {"study", "work", *STUDYING},
     "studies": {"spec"},
-    "notebook": {"work", "study", *STUDYING, "dashboards"},  # offers what all of them can
+    "notebook": {"console", "work", "study", *STUDYING, "dashboards"},  # offers what all of them can
     "cli": {"commands"},
     "console": {"cli"},
     "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
