@@ -114,6 +114,13 @@ class Draws:
         """(path, what is chosen) -> whether it exists then, of what has been asked before."""
         return {}
 
+    @functools.cached_property
+    def most_settings(self) -> float:
+        """How many different settings can be drawn at most; infinite where a range is continuous."""
+        return math.prod(
+            math.inf if (v := range_.values()) is None else len(v) for range_ in self.space.values()
+        )
+
     def fitting_share(self, steps_per_epoch: int) -> float:
         """Share of uniform draws whose choices go together and whose schedule fits the total; exact up to
         `MAX_DRAWS` combinations, but where parameters exist only in some draws estimated from so many. 1 without

@@ -158,8 +158,7 @@ class Queue:
                     if t.user_attrs["slot"] != slot and self._setting(t) == own
                 }
             )
-            tried = [t for t in trials if t.user_attrs["slot"] == slot]
-            if same and sum(outcome(t) == Outcome.REPEATED for t in tried) < MAX_REDRAWS:
+            if same and self._may_draw_another(slot, trials):
                 return False
             if same:
                 first_seed = REPEATS_FROM + (len(same) - 1) * len(self.spec.trial_seeds())
@@ -167,6 +166,12 @@ class Queue:
                 trial.set_user_attr(FIRST_SEED, first_seed)
             trial.set_user_attr(SETTING, own)
         return True
+
+    def _may_draw_another(self, slot: int, trials: list[FrozenTrial]) -> bool:
+        """Whether it is worth drawing anew: not after so many times, and not where every setting is taken."""
+        in_vain = sum(t.user_attrs["slot"] == slot and outcome(t) == Outcome.REPEATED for t in trials)
+        known = {self._setting(t) for t in trials} - {""}
+        return in_vain < MAX_REDRAWS and len(known) < self.spec.draws.most_settings
 
     def _setting(self, trial: FrozenTrial) -> str:
         """Digest of what a slot is trained with; empty where that is not known or admitted yet. A slot whose worker

@@ -17,6 +17,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.stop_rules import NoStop
 from tests.factories import make_spec, make_study
+from tests.flat import with_attempts
 
 NO_STOP = NoStop()
 
@@ -33,7 +34,7 @@ def study(objectives: Sequence[str], *rows: tuple[float, float, float]) -> Study
         for t, row in zip(record.trials, rows, strict=True)
         if (ends := dict(zip(measures, row, strict=True)))
     ]  # fmt: skip
-    return replace(record, trials=tuple(trials))
+    return with_attempts(record, trials=tuple(trials))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_what_is_not_known_is_no_number() -> None:
     """A cost that an old record has in its history only is a dash in the terminal, and last among equals."""
     record = study(("val_error",), (0.1, 5, 1), (0.1, 9, 1))
     old = replace(record.trials[0], history=None, result={})
-    record = replace(record, trials=(old, record.trials[1]))
+    record = with_attempts(record, trials=(old, record.trials[1]))
     assert [t.slot for t in best_first(record.trials, order(record.spec))] == [1, 0]
     rows = [line.split() for line in show(record).split("\n\n")[-1].splitlines()]
     assert [row[:5] for row in rows[1:]] == [

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_factor_levels_in_another_unit() -> None:
 
 def test_factor_levels_of_whole_methods() -> None:
     """The one that makes the trial with its other levels, also of a control; none where a control is another."""
-    study = replace(
+    study = with_fields(
         STUDY,
         space={
             "method": Choice(options=("standard", "repr", "averaging")),
@@ -105,7 +104,7 @@ def test_factor_levels_of_options_of_one_name() -> None:
     """By the names they have in Optuna, with their parts."""
     base = changed(STUDY.base, {"method.criterion": "python:a:b", "method.restore": "python:a:c"})
     margin = IntRange(low=1, high=2)
-    study = replace(
+    study = with_fields(
         STUDY, base=base, space={"method.criterion.margin": margin, "method.restore.margin": margin}
     )
     drawn = {"criterion.margin": 1, "restore.margin": 2}
@@ -183,7 +182,7 @@ def test_the_end_has_results_at_a_step_and_the_outcome() -> None:
 
 def test_plain_training_has_no_settings_of_a_method() -> None:
     """No criterion, ratio or cycles that nobody chose."""
-    standard = STUDY.control_cells()[0][2]
+    standard = STUDY.arm_cells()[0][2]
     event = begin_event(STUDY, standard, digest="d", key="k", name="n", role="control", slot=0, attempt=0)
     assert event["factors"] == {} and LEVELS.keys().isdisjoint(event["params"])
     assert not [name for name in event["params"] if name.startswith("method")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from reprtune.tracking.choose import tracker_for
 from reprtune.tracking.events import begin_event, end_event, tags_event
 from reprtune.tracking.mlflow import words
 from reprtune.tracking.updates import RunUpdate, fold
+from tests.flat import with_fields
 from tests.tracking.test_events import LEVELS, STUDY, begin
 
 
@@ -53,7 +53,7 @@ def test_the_parameters_of_repr_are_those_they_were() -> None:
         "exclude", "drop", "restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next", "restore_lr",
     }  # fmt: skip
     others = {path for path in levels(TrialSpec()) if not path.startswith("method.")}
-    study = replace(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})
+    study = with_fields(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})
     params = words.params(
         begin_event(study, TrialSpec(), digest="d", key="k", name="n", role="search", slot=0, attempt=0)
     )

@@ -118,7 +118,7 @@ def test_an_error_that_leaves_the_device_alive_is_that_trials_outcome(
 
     drop(monkeypatch, fail)
     study = work(create(tmp_path, slots=5, controls=(), space=CRITERIA))
-    assert {(t.params["criterion"], t.outcome) for t in study.trials} == {
+    assert {(t.params["criterion"], t.outcome) for t in study.final()} == {
         ("l2", "complete"),
         ("random", outcome),
     }
@@ -151,7 +151,7 @@ def test_a_slot_that_takes_the_device_again_and_again_is_given_up_with_the_reaso
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda: BrokenCuda
 ) -> None:
     """After MAX_LOST processes, which all others do without."""
-    monkeypatch.setattr("reprtune.work.queue.MAX_LOST", 2)
+    monkeypatch.setattr("reprtune.study.queueing.MAX_LOST", 2)
     drop(monkeypatch, cuda.fail)
     settings = create(tmp_path, slots=1, controls=(), space={"method.criterion": Choice(options=("random",))})
     for _ in range(2):

@@ -108,7 +108,7 @@ def test_a_slot_that_takes_the_device_costs_itself_and_nothing_else(
     """Each process that it takes is followed by another, more often than MAX_RESTARTS allows for others; it is
     given up after MAX_LOST, and all other slots are complete."""
     monkeypatch.setattr("reprtune.work.launch.MAX_RESTARTS", 0)
-    monkeypatch.setattr("reprtune.work.queue.MAX_LOST", 2)
+    monkeypatch.setattr("reprtune.study.queueing.MAX_LOST", 2)
     folder.write("nets.py", NETS)
     settings = create(
         tmp_path, base=GOOD, controls=(POISON, Arm(name="base")), control_seeds=(0,), slots=2, space=CRITERIA

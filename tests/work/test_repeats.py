@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -88,12 +89,23 @@ def test_every_slot_is_trained_with_a_seed_of_its_own(whole: tuple[Settings, Stu
     assert all(t.repeats == first[t.params["criterion"]] and t.seed >= REPEATS_FROM for t in repeats)
 
 
-def test_a_slot_is_drawn_anew_ten_times_at_no_cost(whole: tuple[Settings, StudyRecord]) -> None:
-    """Not once where the setting is new; what was drawn in vain has neither a run nor an account of its own."""
+def test_a_slot_is_drawn_anew_ten_times_where_there_may_be_another_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is trained with further seeds; where every setting is known to be taken, at once."""
+    queue = search_queue_of(tmp_path / "x.db", **ONE, slots=3)
+    assert [first_seed(draw(queue)) for _ in range(2)] == [0, REPEATS_FROM]
+    assert [t for t in queue.trials() if outcome(t) == "repeated"] == []
+    monkeypatch.setattr("reprtune.spec.draws.Draws.most_settings", math.inf)
+    assert first_seed(draw(queue)) == REPEATS_FROM + 1
+    in_vain = [t.user_attrs["slot"] for t in queue.trials() if outcome(t) == "repeated"]
+    assert in_vain == [2] * MAX_REDRAWS
+
+
+def test_what_is_drawn_in_vain_costs_nothing(whole: tuple[Settings, StudyRecord]) -> None:
+    """It has neither a run nor an account of its own."""
     settings, study = whole
-    in_vain = Counter(t.slot for t in study.trials if t.outcome == "repeated")
-    repeated = [t.slot for t in study.complete() if t.repeats is not None]
-    assert {slot: in_vain[slot] for slot in repeated} == dict.fromkeys(repeated, MAX_REDRAWS)
+    assert any(t.outcome == "repeated" for t in study.trials)
     for trial in study.trials:
         if trial.outcome == "repeated":
             assert trial.history is None and not trial.is_final and not trial.codes
@@ -183,13 +195,8 @@ def test_a_slot_that_is_lost_after_it_was_admitted_keeps_its_seed(tmp_path: Path
     if is_queued:
         refill(queue.view)
         assert [first_seed(draw(queue)) for _ in range(2)] == [0, REPEATS_FROM]
-    for _ in range(MAX_REDRAWS):
-        trial = take(queue)
-        assert trial.user_attrs["slot"] == 2 and not queue.admits(trial)
-        end(queue, trial, "repeated")
-        queue.study().enqueue_trial({}, user_attrs={"slot": 2})
     third = take(queue)
-    assert queue.admits(third) and first_seed(third) == REPEATS_FROM + 1
+    assert third.user_attrs["slot"] == 2 and queue.admits(third) and first_seed(third) == REPEATS_FROM + 1
     refill(queue.view)
     if not is_queued:
         assert [first_seed(draw(queue)) for _ in range(2)] == [0, REPEATS_FROM]

@@ -45,7 +45,8 @@ def test_controls_are_taken_before_the_search_and_draw_nothing(tmp_path: Path) -
     """Everything is compared with them."""
     storage, _spec = new_study(tmp_path / "x.db")
     controls, search = queues(StudyView(storage, "tiny"))
-    assert (controls.name, controls.n_slots) == ("tiny.controls", 4) and search.n_slots == 4
+    assert (controls.name, len(controls.trials())) == ("tiny.controls", 4)
+    assert (search.name, len(search.trials())) == ("tiny", 4)
     trial = take(controls)
     assert trial.user_attrs["arm"] == "standard" and trial.params == {}
 
@@ -254,11 +255,13 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
     and with what its device said."""
     queue.give_back(take(queue), {"outcome": "interrupted"})
     trial = take(queue)
-    trial.set_user_attr(f"{SEED_PREFIX}0", {"seed": 0})
+    seed = {"seed": 0, "state": "s", "rungs": {"points": [], "planned_gflops": None}, "val_error": 0.5}
+    seed |= {"train_gflops": 2.0}
+    trial.set_user_attr(f"{SEED_PREFIX}0", seed)
     queue.give_up(trial, "CUDA error: no")
     assert outcomes(queue)[0] == (0, "lost") and outcomes(queue)[-1] == (0, "interrupted")
     assert refill(queue.view) == 1
-    assert take(queue).user_attrs[f"{SEED_PREFIX}0"] == {"seed": 0}
+    assert take(queue).user_attrs[f"{SEED_PREFIX}0"] == seed
     for _ in range(MAX_LOST - 1):
         trial = next(t for t in queue.trials() if t.state == TrialState.RUNNING)
         queue.give_up(optuna.Trial(queue.study(), trial._trial_id), "CUDA error: no")
