@@ -110,7 +110,7 @@ def _best(report: Report) -> Iterator[Statement]:
         return
     cost = {r["optuna_trial"]: float(r["train_gflops"] or "inf") for r in known}
     first = min(known, key=lambda r: (float(r["val_error"]), cost[r["optuna_trial"]], int(r["optuna_trial"])))
-    yield Statement("best of the search: its number", stated["number"], int(first["number"]))
+    yield Statement("best of the search: its number", stated["number"], int(first["optuna_trial"]))
     yield Statement("best of the search: its error", stated["val_error"], float(first["val_error"]))
 
 

@@ -12,14 +12,16 @@ from reprtune.errors import StudyError, TrackingError
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
+from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.spec.study import Arm
+from reprtune.study.queueing import fill_new
 from reprtune.study.remove import check_idle, delete_study
 from reprtune.tracking.journal import Journal
 from reprtune.tracking.mlflow.connection import connect, prepare
 from reprtune.tracking.mlflow.removal import find_in_mlflow
 from reprtune.tracking.shipper import Shipper
-from reprtune.work.queue import Queue
+from reprtune.work.queue import queues
 from tests.command import Command
 from tests.flat import with_fields
 from tests.stored import empty_storage, record
@@ -48,9 +50,10 @@ def test_a_study_is_not_deleted_under_its_workers(tmp_path: Path) -> None:
     storage = empty_storage(tmp_path / "reprtune.db")
     spec = with_fields(STUDY, controls=(Arm(name="standard", changes={"method": "standard"}),))
     study = record(spec)
-    stored.create(storage, study)
+    view = StudyView(storage, spec.name)
+    stored.create(storage, study, lambda: fill_new(view, study))
     check_idle(settings, study)
-    queue = Queue(storage, stored.controls_name(spec.name), len(spec.arm_cells()), spec, "controls")
+    queue = queues(view)[0]
     assert queue.take("host:1:0", {"host": "host", "device": "cpu"}) is not None
     with pytest.raises(StudyError, match="is being trained by host:1:0"):
         check_idle(settings, study)

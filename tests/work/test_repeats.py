@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
+from reprtune.record.trials import outcome
 from reprtune.settings import Settings
 from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.spec.space import Choice, IntRange
@@ -65,7 +66,9 @@ def trained(study: StudyRecord) -> list[tuple[Any, int]]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, StudyRecord]:
     """Two settings, six slots, and a budget that is not used up, which counts what is spent."""
     settings = create(tmp_path_factory.mktemp("whole"), **TWO, slots=6, max_gflops=1e9)
-    return settings, work(settings)
+    with pytest.MonkeyPatch.context() as patch:  # else nobody would draw where both are taken
+        patch.setattr("reprtune.spec.draws.Draws.most_settings", math.inf)
+        return settings, work(settings)
 
 
 # -- six slots for two settings ----------------------------------------------------------------------
@@ -89,14 +92,12 @@ def test_every_slot_is_trained_with_a_seed_of_its_own(whole: tuple[Settings, Stu
     assert all(t.repeats == first[t.params["criterion"]] and t.seed >= REPEATS_FROM for t in repeats)
 
 
-def test_a_slot_is_drawn_anew_ten_times_where_there_may_be_another_setting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slot_is_drawn_anew_ten_times_where_there_may_be_another_setting(tmp_path: Path) -> None:
     """Then it is trained with further seeds; where every setting is known to be taken, at once."""
     queue = search_queue_of(tmp_path / "x.db", **ONE, slots=3)
     assert [first_seed(draw(queue)) for _ in range(2)] == [0, REPEATS_FROM]
     assert [t for t in queue.trials() if outcome(t) == "repeated"] == []
-    monkeypatch.setattr("reprtune.spec.draws.Draws.most_settings", math.inf)
+    vars(queue.spec.draws)["most_settings"] = math.inf
     assert first_seed(draw(queue)) == REPEATS_FROM + 1
     in_vain = [t.user_attrs["slot"] for t in queue.trials() if outcome(t) == "repeated"]
     assert in_vain == [2] * MAX_REDRAWS
@@ -307,8 +308,8 @@ def test_an_older_study_goes_on(tmp_path: Path) -> None:
     """What it trained twice stays as it was; its trials are known by what they drew, those without a result too,
     but not one that drew what does not fit."""
     queue = search_queue_of(tmp_path / "x.db", **{**METHODS, "slots": 5})
-    for slot, (cycles, outcome) in enumerate([(1, "complete"), (2, "diverged"), (1, "infeasible")]):
-        store_older(queue, slot, "standard", cycles, outcome)
+    for slot, (cycles, end) in enumerate([(1, "complete"), (2, "diverged"), (1, "infeasible")]):
+        store_older(queue, slot, "standard", cycles, end)
     study = read_study(queue.storage, "tiny")
     assert [t.repeats for t in study.trials] == [None] * 5 and study.pending() == 3
     assert refill(queue.view) == 1
