@@ -83,7 +83,9 @@ def test_an_unfinished_study_and_wrong_values_are_refused(tmp_path: Path) -> Non
     assert "no study 'tiny'" in said and not command.runs.exists()
     create(command.runs)
     said = command.quick("study", "confirm", "tiny", code=1).stderr
-    assert "4 of 4 slots of the search and 4 of 4 controls are left" in said and "study resume tiny" in said
+    assert (
+        "4 of 4 slots of controls and 4 of 4 slots of search are left" in said and "study resume tiny" in said
+    )
     assert "x>=1" in command.quick("study", "confirm", "tiny", "--seeds", "0", code=2).stderr
     assert not runs(command)
 

@@ -73,7 +73,7 @@ def test_one_search_chooses_among_methods_of_one_and_two_networks(tmp_path: Path
     record = work(settings)
     assert_each_slot_once(record)
     assert {t.params["method"] for t in record.trials} >= {"averaging"}
-    assert_networks([*record.trials, *record.controls])
+    assert_networks([*record.final(), *record.controls])
     assert_report(report_files(record, 0.0), tmp_path / "report")
     exported = files(slot_network(settings, record, "averaging-s1"))
     assert {"description.json", "member-0/weights.pt", "member-1/weights.pt"} <= exported.keys()

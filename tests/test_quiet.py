@@ -27,7 +27,7 @@ def test_create_says_what_was_made(command: Command) -> None:
     """And neither what it tries nor what comes next; a second time the same."""
     for begin in ("Created tiny\n", "Already there, unchanged: tiny\n"):
         said = command.quick("-q", "study", "create", TINY)
-        assert said.stdout.startswith(begin) and "4 slots, 4 controls" in said.stdout
+        assert said.stdout.startswith(begin) and "4 trials of controls, 4 trials of search" in said.stdout
         assert "next:" not in said.stdout and said.stderr == ""
     assert "next:" in command.quick("study", "create", TINY).stdout
 

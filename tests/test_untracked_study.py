@@ -21,7 +21,7 @@ def test_a_study_needs_no_tracker(tmp_path: Path) -> None:
         "REPRTUNE_HEARTBEAT_SECONDS": "1", "REPRTUNE_GRACE_SECONDS": "15",
     }  # fmt: skip
     with closing(Command(runs, environment)) as command:
-        created = command("study", "create", TINY, "--set", "slots=2", "--set", "control_seeds=[0]")
+        created = command("study", "create", TINY, "--set", "slots=2", "--set", "controls.seeds=[0]")
         assert OFF in created.stdout
         command("study", "run", "tiny")
         assert used_up(command.trials("tiny")) == [0, 1]

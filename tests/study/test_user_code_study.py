@@ -56,7 +56,7 @@ def test_a_study_runs_on_its_own_code_and_refuses_other(folder: Folder, tmp_path
     assert len(read(settings).trials) == len(study.trials)
     worker = make_worker(settings, accept_code=True)
     worker.storage.engine.dispose()
-    assert study.complete()[0].codes == (of_study(study),) != (worker.around.code,)
+    assert study.complete()[0].codes == (of_study(study),) != (worker.context.code,)
 
 
 def test_a_worker_without_the_code_says_so(folder: Folder) -> None:

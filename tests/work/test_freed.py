@@ -98,7 +98,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dropping, "drop_filters", drop_filters)
     monkeypatch.setattr(chain, "root_name", root_name)
     hopeless = itertools.cycle([False, True])
-    monkeypatch.setattr("reprtune.work.attempt.Attempt._is_hopeless", lambda *_: next(hopeless))
+    monkeypatch.setattr("reprtune.work.attempt.is_hopeless", lambda *_: next(hopeless))
 
 
 @pytest.mark.usefixtures("no_collection", "failing")

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from reprtune.training.descent import cuda_graph
-from reprtune.work import queue as slots
+from reprtune.study import queueing as slots
 from tests.training.broken_cuda import BrokenCuda
 
 if multiprocessing.current_process().name != "MainProcess":  # in a worker, which ends with it

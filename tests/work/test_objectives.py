@@ -157,7 +157,7 @@ def test_an_entry_of_the_table_is_all_that_a_new_objective_needs(tmp_path: Path)
     assert out["table"] == out["values"] and len(out["values"]) == 12
     for said in ("Accuracy against final loss", "final loss, nat", "loss (nat)", "Minimised: final_loss"):
         assert said in out["page"]
-    assert "slot  val error  loss" in out["shown"]
+    assert "slot  Optuna trial  val error  loss" in out["shown"]
     assert out["tab"] == ["val_error,final_loss"] and "metrics.`val_loss`" in out["columns"]
 
 

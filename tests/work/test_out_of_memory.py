@@ -49,7 +49,7 @@ def test_memory_that_runs_out_while_a_stopped_trial_is_saved_is_its_outcome(
     def full(_: Chain) -> None:
         raise RuntimeError(FULL)
 
-    monkeypatch.setattr("reprtune.work.attempt.Attempt._is_hopeless", lambda *_: True)
+    monkeypatch.setattr("reprtune.work.attempt.is_hopeless", lambda *_: True)
     monkeypatch.setattr(Chain, "_keep", lambda _: None)
     monkeypatch.setattr(Chain, "keep_state", full)
     settings = create(tmp_path, slots=2, controls=(), space={"method.criterion": Choice(options=("l2",))})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def test_a_slot_is_drawn_anew_ten_times_where_there_may_be_another_setting(tmp_p
     queue = search_queue_of(tmp_path / "x.db", **ONE, slots=3)
     assert [first_seed(draw(queue)) for _ in range(2)] == [0, REPEATS_FROM]
     assert [t for t in queue.trials() if outcome(t) == "repeated"] == []
+    queue.spec = replace(queue.spec)  # which nobody else has read
     vars(queue.spec.draws)["most_settings"] = math.inf
     assert first_seed(draw(queue)) == REPEATS_FROM + 1
     in_vain = [t.user_attrs["slot"] for t in queue.trials() if outcome(t) == "repeated"]
@@ -308,8 +310,8 @@ def test_an_older_study_goes_on(tmp_path: Path) -> None:
     """What it trained twice stays as it was; its trials are known by what they drew, those without a result too,
     but not one that drew what does not fit."""
     queue = search_queue_of(tmp_path / "x.db", **{**METHODS, "slots": 5})
-    for slot, (cycles, end) in enumerate([(1, "complete"), (2, "diverged"), (1, "infeasible")]):
-        store_older(queue, slot, "standard", cycles, end)
+    for slot, (cycles, how) in enumerate([(1, "complete"), (2, "diverged"), (1, "infeasible")]):
+        store_older(queue, slot, "standard", cycles, how)
     study = read_study(queue.storage, "tiny")
     assert [t.repeats for t in study.trials] == [None] * 5 and study.pending() == 3
     assert refill(queue.view) == 1

@@ -44,7 +44,8 @@ class Replacing:
         self.launcher = Launcher(self.settings, "tiny", 1, None, str, lambda *_: None, self.said.append)
         self.started: list[tuple[int, str | None, dict[str, str]]] = []
         self.storage, _spec = new_study(folder / "reprtune.db")
-        self.queues = queues(StudyView(self.storage, "tiny"))
+        self.view = StudyView(self.storage, "tiny")
+        self.queues = queues(self.view)
 
         def spawn(_context: Any, _tickets: Any, index: int, device: str | None = None) -> None:
             self.started.append((index, device, dict(self.launcher._uncapturable)))
@@ -55,7 +56,7 @@ class Replacing:
         child = _Child(index, Ended(code), None)  # type: ignore[arg-type]
         for message in messages:
             self.launcher._hear(child, message)
-        self.launcher._bury(child, None, Unlimited(), self.queues)  # type: ignore[arg-type]
+        self.launcher._bury(child, None, Unlimited(), self.view)  # type: ignore[arg-type]
 
 
 @pytest.fixture
