@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,8 +96,11 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(dropping, "drop_filters", drop_filters)
     monkeypatch.setattr(chain, "root_name", root_name)
-    hopeless = itertools.cycle([False, True])
-    monkeypatch.setattr("reprtune.work.attempt.is_hopeless", lambda *_: next(hopeless))
+
+    def is_hopeless(_queue: Any, trial: Any, *_: Any) -> bool:
+        return bool(trial.user_attrs["slot"] % 2)
+
+    monkeypatch.setattr("reprtune.work.attempt.is_hopeless", is_hopeless)
 
 
 @pytest.mark.usefixtures("no_collection", "failing")
@@ -116,7 +118,7 @@ def test_a_trial_that_ended_leaves_no_network(
         objectives=("val_error",),
     )  # fmt: skip
     study = work(settings)
-    ends = set(study.counts())
+    ends = {t.outcome for t in (*study.final(), *study.controls)}
     assert ends == {"complete", "stopped", "diverged", "error", "out-of-memory"} and study.pending() == 0
     said = {t.result.get("error", "").split(":")[0] for t in study.final()}
     assert said == {"", "ValueError", "RuntimeError", "CUDA out of memory."}
