@@ -72,10 +72,11 @@ def find_slot(study: StudyRecord, name: str) -> TrialRecord:
         StudyError: there is no such slot.
     """
     slots = by_name(study)
-    short = name.removeprefix("search-").removeprefix("control-").removeprefix("confirmation-")
-    plain = str(int(short)) if short.isdecimal() else short
-    if plain in slots:
-        return slots[plain]
+    for prefix in ("", *(f"{section.role}-" for section in study.spec.sections)):  # as MLflow has it
+        short = name.removeprefix(prefix)
+        plain = str(int(short)) if short.isdecimal() else short
+        if plain in slots:
+            return slots[plain]
     search = f"In the search: 0 to {study.spec.slots - 1}. " if study.spec.slots else ""
     controls = [name for name, trial in slots.items() if not trial.is_drawn]
     raise StudyError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from optuna.storages import RDBStorage
 
@@ -11,8 +11,7 @@ from reprtune.record.locks import database_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import add_section, read_study
 from reprtune.record.view import StudyView
-from reprtune.spec.sections.arms import Arms
-from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.study import AnySection
 from reprtune.study.confirm import fresh_seeds
 from reprtune.study.queueing import refill_locked
 
@@ -47,12 +46,12 @@ def extend_study(
         from reprtune.study.code import check_code  # loads torch
 
         check_code(study, accept=accept_code)
-        new = replace(old, seeds=(*old.seeds, *fresh_seeds(study, n_seeds)))
-        add_section(storage, study, new)
-        return Extended(new.name, new.seeds[len(old.seeds) :], refill_locked(StudyView(storage, name)))
+        seeds = fresh_seeds(study, n_seeds)
+        add_section(storage, study, old.extended(seeds))
+        return Extended(old.name, seeds, refill_locked(StudyView(storage, name)))
 
 
-def _chosen(study: StudyRecord, section: str | None) -> Arms | Confirmation:
+def _chosen(study: StudyRecord, section: str | None) -> AnySection:
     spec = study.spec
     if section is None:
         if not spec.comparisons:
@@ -67,9 +66,9 @@ def _chosen(study: StudyRecord, section: str | None) -> Arms | Confirmation:
             )
         return spec.comparisons[0]
     found = spec.section(section)
-    if not isinstance(found, (Arms, Confirmation)):
+    if not found.may_be_extended:
         raise StudyError(
-            f"The section {section!r} of {spec.name!r} cannot have more seeds: a search trains each setting with "
+            f"The section {section!r} of {spec.name!r} cannot have more seeds: it trains each setting with "
             "as many as it was created with.",
             "Confirm its leaders with more seeds: python cli.py study confirm " + spec.name,
         )

@@ -67,6 +67,7 @@ class Arms(Section):
 
     kind: ClassVar[str] = "arms"
     line: ClassVar[str] = "named configurations, each trained with every seed"
+    may_be_extended: ClassVar[bool] = True
     name: str = "arms"
     design: Design
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -99,7 +100,7 @@ class Arms(Section):
     def planned(self, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
         return len(self.arms()) * len(self.seeds)
 
-    def extended(self, seeds: Sequence[int]) -> Section:
+    def extended(self, seeds: Sequence[int]) -> Any:
         return replace(self, seeds=(*self.seeds, *seeds))
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself

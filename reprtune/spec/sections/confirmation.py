@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from reprtune.spec.rules import at_least
 from reprtune.spec.sections.section import Section, check_seeds
@@ -26,6 +26,7 @@ class Confirmation(Section):
     kind: ClassVar[str] = "confirmation"
     line: ClassVar[str] = "leaders of the search and all arms on fresh seeds, measured on the test part"
     measures_test: ClassVar[bool] = True
+    may_be_extended: ClassVar[bool] = True
     name: str = "confirmation"
     top: int = 3
     slots: tuple[int, ...] = ()
@@ -40,7 +41,7 @@ class Confirmation(Section):
     def planned(self, n_arms: int) -> int:
         return (n_arms + self.top + len(self.slots)) * len(self.seeds)
 
-    def extended(self, seeds: Sequence[int]) -> Section:
+    def extended(self, seeds: Sequence[int]) -> Any:
         return replace(self, seeds=(*self.seeds, *seeds))
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself

@@ -29,6 +29,7 @@ class Section:
         kind: its kind in stored studies. line: what it is.
         is_drawn: does a sampler draw what its trials are? Then it sees what becomes of them, what they spend counts
             against the budget, and they may be stopped early.
+        may_be_extended: can it have further seeds?
         measures_test: is the test part measured at the end of its trials?
         objectives: what Optuna is told of its complete trials. stop: the rule by which they are stopped early.
         name: of the section in its study, and in Optuna's storage.
@@ -37,6 +38,7 @@ class Section:
     kind: ClassVar[str]
     line: ClassVar[str]
     is_drawn: ClassVar[bool] = False
+    may_be_extended: ClassVar[bool] = False
     measures_test: ClassVar[bool] = False
     objectives: ClassVar[tuple[str, ...]] = OF_ARMS
     stop: ClassVar[StopRule] = NoStop()
@@ -76,16 +78,9 @@ class Section:
         """Every seed that its value names; none of them is fresh for a confirmation."""
         raise NotImplementedError
 
-    def extended(self, seeds: Sequence[int]) -> Section:
-        """The section with further seeds.
-
-        Raises:
-            SpecError: it was created with as many as it will ever have.
-        """
-        raise SpecError(
-            f"The section {self.name!r} cannot have more seeds than it was created with: {list(seeds)} were asked for.",
-            "Give them to arms, or to a confirmation.",
-        )
+    def extended(self, seeds: Sequence[int]) -> Any:
+        """The section with further seeds, where it may have them."""
+        raise NotImplementedError
 
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         """Scale every length in the section's plain form to another total, in place."""
