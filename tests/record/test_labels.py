@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from reprtune.analysis.tables import trial_rows
 from reprtune.record.labels import label, trial_label
+from reprtune.record.slots import find_slot, slot_key, slot_name
 from tests.conftest import ROOT
-from tests.factories import make_spec, make_study, make_trial
+from tests.factories import comparison, make_spec, make_study, make_trial
 
 
 def test_a_trial_is_called_by_its_slot_or_by_arm_and_seed() -> None:
@@ -45,3 +46,14 @@ def test_no_page_makes_a_label_of_its_own() -> None:
                     names = [n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)]
                     own += [f"{path.name}:{node.lineno}"] if "slot" in names else []
     assert not own, own
+
+
+def test_a_slot_is_found_by_its_name_and_by_that_of_its_run_in_mlflow() -> None:
+    """Whatever its section is called."""
+    record = comparison()
+    section = replace(record.spec.comparisons[0], name="arms")
+    attempts = {"arms": tuple(replace(trial, section="arms") for trial in record.controls)}
+    arms = replace(record, spec=replace(record.spec, sections=(section,)), attempts=attempts)
+    for record in (make_study(2, outcomes=("complete",), extras=()), record, arms):
+        for trial in record.everything:
+            assert find_slot(record, slot_name(trial)) == trial == find_slot(record, slot_key(trial))
