@@ -54,6 +54,6 @@ def test_a_slot_is_found_by_its_name_and_by_that_of_its_run_in_mlflow() -> None:
     section = replace(record.spec.comparisons[0], name="arms")
     attempts = {"arms": tuple(replace(trial, section="arms") for trial in record.controls)}
     arms = replace(record, spec=replace(record.spec, sections=(section,)), attempts=attempts)
-    for record in (make_study(2, outcomes=("complete",), extras=()), record, arms):
-        for trial in record.everything:
-            assert find_slot(record, slot_name(trial)) == trial == find_slot(record, slot_key(trial))
+    for one in (make_study(2, outcomes=("complete",), extras=()), record, arms):
+        for trial in one.everything:
+            assert find_slot(one, slot_name(trial)) == trial == find_slot(one, slot_key(trial))
