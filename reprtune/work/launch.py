@@ -226,7 +226,7 @@ class Launcher:
         if busy is not None and retried(partial(view.storage.get_trial, busy)).state.is_finished():
             busy = None  # it died between two trials
         StateStore(self.settings.states).release(worker)
-        for queue in queues(view):
+        for queue in retried(partial(queues, view)):
             for _ in range(retried(partial(queue.release_worker, worker, busy))):
                 tickets.give_back()
         retried(partial(refill, view))

@@ -197,7 +197,8 @@ class Worker:
             return False
         for queue in self.queues:
             if queue.section.is_drawn and retried(self.context.budget.is_used_up):
-                retried(partial(queue.end_waiting, "over-budget"))
+                if retried(partial(queue.end_waiting, "over-budget")):
+                    self._refill()  # what has waited for the end of the search may begin
                 continue
             trial = retried(partial(queue.take, self.worker, self.lease))
             if trial is None:
@@ -257,9 +258,11 @@ class Worker:
 
     def _give_back(self) -> None:
         """Let go of all slots, each with its last state; asks nothing of the device."""
-        while self.held:
-            attempt = self.held.pop()
+        held = [*self.held]
+        self.held.clear()
+        for attempt in held:
             attempt.suspend()
+        for attempt in held:  # after all are back: it reads the record, which may be damaged
             self._ended(attempt)
 
     def _reap(self) -> None:
@@ -273,7 +276,7 @@ class Worker:
     def _refill(self) -> None:
         """Queue what the sections want now; one that was added since is worked on too."""
         retried(lambda: refill(self.view))
-        self.queues = queues(self.view, known=self.queues)
+        self.queues = retried(lambda: queues(self.view, known=self.queues))
 
     def _worth_waiting(self, idle_seconds: float) -> bool:
         """With nothing to take, stay for one grace period while others still train: should one of
@@ -281,7 +284,7 @@ class Worker:
         if not self.tickets.take():
             return False
         self.tickets.give_back()
-        pending = sum(retried(queue.pending) for queue in self.queues)
+        pending = retried(self.view.record).pending()  # also what a section is still to queue
         return pending > 0 and idle_seconds < self.grace_seconds + 2 * REAP_BEATS * self.beat_seconds
 
     def _pause(self) -> None:

@@ -14,6 +14,7 @@ from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_spent, write_spent
 from reprtune.settings import Settings
+from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import FloatRange
 from reprtune.spec.study import Arm
 from reprtune.training.chain.chain import Chain
@@ -21,6 +22,7 @@ from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.budget import Budget
 from reprtune.work.process import WorkerMessage, worker_name
+from tests.flat import with_fields
 from tests.stored import new_study
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import LOADED_DATA, create, read, search_of, work, work_together
@@ -169,3 +171,14 @@ def test_accounts_go_on_and_add_up(tmp_path: Path) -> None:
     assert read_spent(storage, spec.name) == {"h:1:0": (6.0, 35.0), "h:2:0": (4.0, 0.0)}
     assert other.is_used_up() and Budget(storage, spec, "h:3:0").is_used_up(), "10 of 10 seconds"
     storage.engine.dispose()
+
+
+def test_a_search_that_ends_over_budget_lets_its_confirmation_begin(
+    tmp_path: Path, cost: tuple[float, float]
+) -> None:
+    """The same worker goes on with what was declared for the end of the search, whose last slots never began."""
+    spec = with_fields(STUDY, **PARTS, max_gflops=1.5 * cost[0])
+    confirmation = Confirmation(top=1, seeds=(5,))
+    study = work(create(tmp_path, spec=spec.with_section(confirmation)))
+    assert study.counts() == {"complete": 1, "over-budget": 5}
+    assert [t.outcome for t in study.confirmation] == ["complete"] and study.pending() == 0

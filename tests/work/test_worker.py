@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 
 from reprtune.errors import DataError, StudyError
 from reprtune.record.slots import find_slot
+from reprtune.record.storage import ADDED
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.study.sameness import check_data
@@ -21,7 +23,7 @@ from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import WorkerMessage, worker_name
-from reprtune.work.queue import Queue
+from reprtune.work.queue import Queue, queues
 from tests.work.tiny_worker import (
     LOADED_DATA,
     create,
@@ -260,3 +262,34 @@ def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_p
 
     with pytest.raises(StudyError, match="'tiny' has been removed"):
         work(settings, heard=heard)
+
+
+def test_a_worker_gives_all_its_slots_back_where_the_study_was_damaged_meanwhile(tmp_path: Path) -> None:
+    """It ends with the error, and nobody has to wait until its slots grow stale."""
+    worker = make_worker(create(tmp_path))
+    assert worker._take() and worker._take()
+    held = [attempt.trial_id for attempt in worker.held]
+    study_id = worker.storage.get_study_id_from_name("tiny")
+    worker.storage.set_study_user_attr(study_id, ADDED, "no list")
+    with pytest.raises(StudyError, match="is no list"):
+        worker._give_back()
+    assert [worker.storage.get_trial(one).state.name for one in held] == ["WAITING", "WAITING"]
+    worker.storage.engine.dispose()
+
+
+def test_a_database_that_is_away_for_a_moment_does_not_end_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it looks for sections that were added."""
+    worker = make_worker(create(tmp_path))
+    failures = [StorageInternalError("away")]
+
+    def flaky(*args: Any, **options: Any) -> list[Queue]:
+        if failures:
+            raise failures.pop()
+        return queues(*args, **options)
+
+    monkeypatch.setattr("reprtune.work.worker.queues", flaky)
+    worker._refill()
+    assert not failures and [queue.section.name for queue in worker.queues] == ["controls", "search"]
+    worker.storage.engine.dispose()
