@@ -56,6 +56,11 @@ class StudySpec:
             raise SpecError(
                 f"Sections need different names, but got {names}.", "Give each a name of its own."
             )
+        if any(one.name == Confirmation.name and not isinstance(one, Confirmation) for one in self.sections):
+            raise SpecError(
+                f"Only a confirmation may be named {Confirmation.name!r}: one that is added later has that name.",
+                "Choose another name for the section.",
+            )
         for kind in (Search, Confirmation):
             if sum(isinstance(section, kind) for section in self.sections) > 1:
                 raise SpecError(f"A study has at most one {kind.kind}, but got {names}.")

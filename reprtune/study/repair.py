@@ -28,11 +28,13 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
     for it, and goes on from its last state.
 
     Raises:
-        StudyError: there is no such study or slot, or a slot that is named has not failed.
+        StudyError: there is no such study or slot, a slot that is named has not failed, or the search has used up
+            what it may spend.
     """
     with database_lock(storage):
         study = read_study(storage, name, histories=False)
         chosen = _once(_failed(study, slot) for slot in slots) if slots else failed(study)
+        _check_budget(study, chosen)
         for section in {trial.section for trial in chosen}:
             mark_repaired(storage, name, section, [t.number for t in chosen if t.section == section])
         if chosen:
@@ -43,6 +45,18 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
 def failed(study: StudyRecord) -> list[TrialRecord]:
     """The attempts by which a slot was used up without a result, for a reason that may be gone."""
     return [trial for trial in study.everything if trial.is_final and trial.outcome.is_broken]
+
+
+def _check_budget(study: StudyRecord, chosen: Iterable[TrialRecord]) -> None:
+    """A slot of a search without seconds or GFLOPs would be ended as it is taken, and its failure forgotten."""
+    drawn = [slot_name(trial) for trial in chosen if trial.is_drawn]
+    if drawn and study.is_over_budget():
+        others = ", ".join(slot_name(trial) for trial in failed(study) if not trial.is_drawn)
+        raise StudyError(
+            f"The search of {study.spec.name!r} has used up its seconds or GFLOPs, so that {', '.join(drawn)} would "
+            "not be trained.",
+            f"Name with --slot those of arms that failed: {others}." if others else "Nothing else has failed.",
+        )
 
 
 def _once(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

@@ -144,6 +144,7 @@ def test_the_largest_seed_is_taken() -> None:
         ((CONFIRMATION,), "sections must hold arms or a search, but has neither."),
         ((ARMS, ARMS), "Sections need different names, but got ['arms', 'arms']."),
         ((ARMS, dataclasses.replace(SEARCH, name="arms")), "Sections need different names"),
+        ((dataclasses.replace(ARMS, name="confirmation"), SEARCH), "Only a confirmation may be named 'confirmation'"),
         ((ARMS, dataclasses.replace(ARMS, name="more")), "Arms need different names, but got ['a', 'b', 'a', 'b']."),
         ((SEARCH, dataclasses.replace(SEARCH, name="more")), "A study has at most one search, but got"),
         ((ARMS, CONFIRMATION, dataclasses.replace(CONFIRMATION, name="more")),

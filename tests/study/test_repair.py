@@ -207,6 +207,21 @@ def test_only_slots_that_failed_are_repaired(queue: Queue) -> None:
     assert error.value.hint == "None of its slots has failed."
 
 
+def test_a_search_that_is_over_budget_is_not_repaired(tmp_path: Path) -> None:
+    """Its slot would be ended without training; what failed of the arms is named, and repaired by its name."""
+    storage, spec = new_study(tmp_path / "x.db", max_seconds=10.0)
+    finish(queue_of(storage, "controls"), "error")
+    finish(queue_of(storage, "search"), "error")
+    stored.write_spent(storage, spec.name, "w", (10.0, 0.0))
+    before = study_in(storage)
+    for slots in ((), ("0",)):
+        with pytest.raises(StudyError, match="has used up its seconds or GFLOPs, so that 0 would not") as error:
+            repair_study(storage, "tiny", slots)
+        assert error.value.hint == "Name with --slot those of arms that failed: standard-s0."
+    assert study_in(storage) == before
+    assert repair_study(storage, "tiny", ["standard-s0"]).slots == ("standard-s0",)
+
+
 def test_where_nothing_failed_nothing_is_done(queue: Queue) -> None:
     """What diverged, or was interrupted, has not."""
     end(queue, take(queue), "diverged")
