@@ -127,7 +127,8 @@ def prepare_confirmation(
         check_code(study, accept=accept_code)
         if plan.section != study.spec.confirmation:
             add_section(storage, study, plan.section)
-        return Plan(plan.section, plan.arms, refill_locked(StudyView(storage, name)))
+        n_new = refill_locked(StudyView(storage, name), read_study(storage, name))
+        return Plan(plan.section, plan.arms, n_new)
 
 
 def _check_numbers(top: int | None, n_seeds: int | None) -> None:

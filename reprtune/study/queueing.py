@@ -49,9 +49,13 @@ def refill(view: StudyView) -> int:
         return refill_locked(view)
 
 
-def refill_locked(view: StudyView) -> int:
-    """The same, for who has the lock."""
-    study = view.record()
+def refill_locked(view: StudyView, study: StudyRecord | None = None) -> int:
+    """The same, for who has the lock.
+
+    Args:
+        study: as it is now, where it was read with histories: those of old records hold what leaders are ranked by.
+    """
+    study = study or view.record()
     wanted = next_work(study)
     return sum(_fill(view, study, section, wanted[section.name]) for section in study.spec.sections)
 

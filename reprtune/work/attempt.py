@@ -126,14 +126,14 @@ class Attempt:
         return len(self.earlier) * run.total_steps + run.networks.step_done, self.n_seeds * run.total_steps
 
     def begin(self) -> None:
-        """Refuse a draw that does not fit, else announce the run and build the network."""
+        """Refuse what does not fit, else announce the run and build the network."""
         excess = self.spec.excess_steps(self.context.steps_per_epoch)
         total = self.spec.training.total.steps(self.context.steps_per_epoch)
         broken = self.error is not None
         if self.section.is_drawn:
             self._constrain("fits", 1.0 if broken else excess / total)
         if broken or excess > 0:
-            self._finish("infeasible")
+            self._refuse(excess)
             return
         if not retried(lambda: self.queue.admits(self.trial)):
             self._finish("repeated")
@@ -144,6 +144,15 @@ class Attempt:
             seeds = ", ".join(str(spec.seed) for spec in (self.spec, *self._left))
             self._announce(replace(self.whole, tags={"seed": seeds}), self.section.role)
         self._begin_seed()
+
+    def _refuse(self, excess: int) -> None:
+        """A draw that does not fit is drawn again; an arm would only be the same again."""
+        if self.section.is_drawn:
+            self._finish("infeasible")
+            return
+        self.error = self.error or f"its schedule is {excess} steps longer than the total"
+        self._announce(self.now.journal, self.section.role)
+        self._finish("error")
 
     def _begin_seed(self) -> None:
         self._announce(self.now.journal, self.section.role if self.whole is None else "seed")

@@ -12,8 +12,10 @@ import pytest
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
+from reprtune.history import History, Point
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
+from reprtune.record.pack import pack
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot, slot_key, trial_spec
 from reprtune.record.view import StudyView
@@ -34,8 +36,10 @@ from reprtune.work.queue import queues
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
 from tests.flat import with_attempts, with_fields
-from tests.stored import record
+from tests.stored import new_study, record
+from tests.study.two_databases import queue_of
 from tests.tiny_study import STUDY
+from tests.work.queueing import take
 from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, read, work
 
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
@@ -337,6 +341,33 @@ def test_queueing_that_was_interrupted_is_taken_up(tmp_path: Path, monkeypatch: 
     assert numbers(storage) == [] and refill(StudyView(storage, STUDY.name)) == 6
     assert prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2).n_new == 0
     assert numbers(storage) == list(range(6))
+    storage.engine.dispose()
+
+
+def test_leaders_of_an_old_record_are_read_from_its_curves(tmp_path: Path) -> None:
+    """Where the search minimises the cost alone, versions before stored no error beside the curve; all that is
+    planned is queued, and stays."""
+    storage, _ = new_study(tmp_path / "x.db", slots=2, controls=(), objectives=("train_gflops",), stop="none")
+    queue = queue_of(storage, "search")
+    for error in (0.3, 0.2):
+        trial = take(queue)
+        point = Point(
+            step=8, phase="full", cycle=0, lr=0.1, train_loss=1.0, val_loss=1.0, val_error=error, gflops=2.0,
+            seconds=1.0, time=0.0,
+        )  # fmt: skip
+        history = pack(History(total_steps=8, steps_per_epoch=2, points=(point,)))
+        trial.set_user_attr("result", {"outcome": "complete", "history": history})
+        queue.study().tell(trial, [2.0])
+    attribute = stored.read_attribute(storage, "tiny")
+    facts = {**attribute["facts"], "n_test": 9}
+    study_id = storage.get_study_id_from_name("tiny")
+    storage.set_study_user_attr(study_id, stored.ATTRIBUTE, {**attribute, "facts": facts})
+    plan = prepare_confirmation(storage, "tiny", top=1, n_seeds=2, accept_code=True)
+    assert list(plan.arms) == ["slot-1"] and plan.n_new == 2
+    assert [(t.arm, t.seed) for t in stored.read_study(storage, "tiny").confirmation] == [
+        ("slot-1", seed) for seed in plan.seeds
+    ]
+    assert refill(StudyView(storage, "tiny")) == 0
     storage.engine.dispose()
 
 

@@ -13,6 +13,8 @@ import torch
 from dashboards.report import write_report
 from dashboards.terminal import status
 from reprtune.errors import DataError, StateError, StorageError
+from reprtune.record.database import open_storage
+from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.schema import TrialRecord
 from reprtune.record.trials import outcome as outcome_of
 from reprtune.settings import Settings
@@ -188,6 +190,21 @@ def test_draws_that_do_not_fit_are_outside_the_budget(tmp_path: Path) -> None:
     assert all(t.state.name == "PRUNED" and t.constraints["fits"] > 0 for t in infeasible)
     assert not list(Journal(settings.journal_dir, "tiny").root.glob("*/nothing"))
     assert len(Journal(settings.journal_dir, "tiny").slots()) == 6
+
+
+@pytest.mark.parametrize("settings", [{"method.schedule.cycles": -1}, {"method.schedule.s1": "9ep"}])
+def test_an_arm_that_cannot_be_trained_is_an_error(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Its settings break a rule of this version, or its schedule is too long: nothing would be drawn for it the
+    next time, and the others go on."""
+    where = create(tmp_path, slots=1, space=CRITERIA, control_seeds=(0,))
+    storage = open_storage(where.storage_url)
+    controls = storage.get_all_trials(storage.get_study_id_from_name("tiny.controls"))
+    base = next(trial for trial in controls if trial.user_attrs["arm"] == "base")
+    storage.set_trial_user_attr(trial_id(base), "settings", settings)
+    storage.engine.dispose()
+    study = work(where, tickets=Counted(4))
+    assert {t.arm: t.outcome for t in study.controls} == {"standard": "complete", "base": "error"}
+    assert len(study.controls) == 2 and study.pending() == 0 and study.controls[1].result["error"]
 
 
 def test_tickets_are_how_many_slots_are_begun(tmp_path: Path) -> None:
