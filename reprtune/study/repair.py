@@ -55,7 +55,9 @@ def _check_budget(study: StudyRecord, chosen: Iterable[TrialRecord]) -> None:
         raise StudyError(
             f"The search of {study.spec.name!r} has used up its seconds or GFLOPs, so that {', '.join(drawn)} would "
             "not be trained.",
-            f"Name with --slot those of arms that failed: {others}." if others else "Nothing else has failed.",
+            f"Name with --slot those of arms that failed: {others}."
+            if others
+            else "Nothing else has failed.",
         )
 
 

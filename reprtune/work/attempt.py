@@ -147,22 +147,18 @@ class Attempt:
 
     def _refuse(self, excess: int) -> None:
         """A draw that does not fit is drawn again; an arm would only be the same again."""
-        if self.section.is_drawn:
-            self._finish("infeasible")
-            return
-        self.error = self.error or f"its schedule is {excess} steps longer than the total"
-        self._announce(self.now.journal, self.section.role)
-        self._finish("error")
+        if not self.section.is_drawn:
+            self.error = self.error or f"its schedule is {excess} steps longer than the total"
+            self._announce(self.now.journal, self.section.role)
+        self._finish("infeasible" if self.section.is_drawn else "error")
 
     def _begin_seed(self) -> None:
         self._announce(self.now.journal, self.section.role if self.whole is None else "seed")
         self._guarded(partial(self.now.build, self.lease.must_stop))
 
     def _announce(self, journal: RunJournal, role: str) -> None:
-        attempt = int(self.trial.user_attrs.get("attempt", 0))
-        journal.begin(
-            self.spec, role=role, slot=self.slot, attempt=attempt, arm=self.arm, number=self.trial.number
-        )
+        trial, n = self.trial, int(self.trial.user_attrs.get("attempt", 0))
+        journal.begin(self.spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=trial.number)
 
     def advance(self) -> Advance | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
@@ -357,12 +353,11 @@ class Attempt:
         return [means[name] for name in self.section.objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
+        how = self.run.networks.how if self.run else ""
         result: dict[str, Any] = {
             "outcome": outcome,
             "host": platform.node(),
-            "device": ", ".join(
-                filter(None, (self.context.device, self.run.networks.how if self.run else ""))
-            ),
+            "device": ", ".join(filter(None, (self.context.device, how))),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
             "code": self.context.code,
         }

@@ -215,7 +215,9 @@ def test_a_search_that_is_over_budget_is_not_repaired(tmp_path: Path) -> None:
     stored.write_spent(storage, spec.name, "w", (10.0, 0.0))
     before = study_in(storage)
     for slots in ((), ("0",)):
-        with pytest.raises(StudyError, match="has used up its seconds or GFLOPs, so that 0 would not") as error:
+        with pytest.raises(
+            StudyError, match="has used up its seconds or GFLOPs, so that 0 would not"
+        ) as error:
             repair_study(storage, "tiny", slots)
         assert error.value.hint == "Name with --slot those of arms that failed: standard-s0."
     assert study_in(storage) == before

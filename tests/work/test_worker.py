@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from reprtune.errors import DataError, StudyError
 from reprtune.record.slots import find_slot
 from reprtune.record.storage import ADDED
+from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import Choice
 from reprtune.states.store import StateStore
 from reprtune.study.sameness import check_data
@@ -24,6 +26,9 @@ from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import WorkerMessage, worker_name
 from reprtune.work.queue import Queue, queues
+from tests.flat import with_fields
+from tests.stored import LEASE
+from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (
     LOADED_DATA,
     create,
@@ -292,4 +297,22 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_a_worker(
     monkeypatch.setattr("reprtune.work.worker.queues", flaky)
     worker._refill()
     assert not failures and [queue.section.name for queue in worker.queues] == ["controls", "search"]
+    worker.storage.engine.dispose()
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_worker_waits_for_a_confirmation_that_others_hold_up(tmp_path: Path, is_declared: bool) -> None:
+    """However long the last slot takes another worker; with nothing to come it leaves after the grace period, and
+    with nobody at work it leaves too."""
+    spec = with_fields(STUDY, controls=(), slots=1)
+    if is_declared:
+        spec = spec.with_section(Confirmation(top=1, seeds=(5,)))
+    settings = create(tmp_path, spec=spec)
+    worker = make_worker(settings)
+    trial = search_of(settings).take("another", LEASE)
+    assert trial is not None
+    assert worker._worth_waiting(1.0)
+    assert worker._worth_waiting(1e6) is is_declared
+    worker.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+    assert worker._worth_waiting(1.0) and not worker._worth_waiting(1e6)
     worker.storage.engine.dispose()
