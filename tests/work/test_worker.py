@@ -249,9 +249,10 @@ def test_data_that_do_not_fit_the_memory_stop_the_worker_with_words(
     def load(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
+    study = read(create(tmp_path))
     monkeypatch.setattr("reprtune.training.chain.chain.load_task", load)
     with pytest.raises(DataError, match="digits do not fit in the memory of cpu"):
-        check_data(read(create(tmp_path)), LoadedData(tmp_path, torch.device("cpu")))
+        check_data(study, LoadedData(tmp_path, torch.device("cpu")))
 
 
 def test_a_study_that_is_removed_while_it_runs_stops_the_worker_with_words(tmp_path: Path) -> None:
