@@ -6,6 +6,7 @@ them, started anywhere at any time, finish a study together.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import platform
 import time
@@ -14,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
-from reprtune.errors import ReprtuneError, StorageError
+from reprtune.errors import ReprtuneError, StorageError, StudyError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
 from reprtune.record.outcomes import Outcome
@@ -274,9 +275,12 @@ class Worker:
             self._refill()
 
     def _refill(self) -> None:
-        """Queue what the sections want now; one that was added since is worked on too."""
-        retried(lambda: refill(self.view))
-        self.queues = retried(lambda: queues(self.view, known=self.queues))
+        """Queue what the sections want now; one that was added since is worked on too. A trial in the record that
+        cannot be read stops nobody who trains others: whoever started the worker looks too, and says so."""
+        study = retried(self.view.header)
+        self.queues = queues(self.view, study, known=self.queues)
+        with contextlib.suppress(StudyError):
+            retried(lambda: refill(self.view))
 
     def _worth_waiting(self, idle_seconds: float) -> bool:
         """With nothing to take, stay for one grace period while others still train: should one of
@@ -285,7 +289,10 @@ class Worker:
         if not self.tickets.take():
             return False
         self.tickets.give_back()
-        study = retried(self.view.record)
+        try:
+            study = retried(self.view.record)
+        except StudyError:
+            return False  # as above
         left = [section.name for section in study.spec.sections if study.pending(section.name)]
         running = any(trial.outcome == Outcome.RUNNING for name in left for trial in study.of(name))
         if running and not all(map(study.of, left)):

@@ -154,7 +154,7 @@ def test_a_study_without_a_search_is_its_controls(tmp_path: Path) -> None:
     study = work(settings)
     assert study.pending() == 0 and not study.trials
     assert [t.outcome for t in study.controls] == ["complete"] * 4
-    assert "4 of 4 controls" in status(study)
+    assert "4 of 4 runs of arms are finished" in status(study)
 
 
 def test_accounts_go_on_and_add_up(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 import torch
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from reprtune.errors import DataError, StudyError
+from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot
 from reprtune.record.storage import ADDED
 from reprtune.spec.sections.confirmation import Confirmation
@@ -25,7 +27,7 @@ from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.work.launch import forget_beginnings
 from reprtune.work.process import WorkerMessage, worker_name
-from reprtune.work.queue import Queue, queues
+from reprtune.work.queue import Queue
 from tests.flat import with_fields
 from tests.stored import LEASE
 from tests.tiny_study import STUDY
@@ -290,12 +292,14 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_a_worker(
     worker = make_worker(create(tmp_path))
     failures = [StorageInternalError("away")]
 
-    def flaky(*args: Any, **options: Any) -> list[Queue]:
+    header = worker.view.header
+
+    def flaky() -> StudyRecord:
         if failures:
             raise failures.pop()
-        return queues(*args, **options)
+        return header()
 
-    monkeypatch.setattr("reprtune.work.worker.queues", flaky)
+    monkeypatch.setattr(worker.view, "header", flaky)
     worker._refill()
     assert not failures and [queue.section.name for queue in worker.queues] == ["controls", "search"]
     worker.storage.engine.dispose()
@@ -317,3 +321,22 @@ def test_a_worker_waits_for_a_confirmation_that_others_hold_up(tmp_path: Path, i
     worker.storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
     assert worker._worth_waiting(1.0) and not worker._worth_waiting(1e6)
     worker.storage.engine.dispose()
+
+
+def test_a_trial_that_cannot_be_read_stops_nobody_who_trains_others(tmp_path: Path) -> None:
+    """Its attribute was damaged meanwhile; the worker trains what waits, and the record says what is wrong."""
+    settings = create(tmp_path, controls=())
+
+    def damage(message: WorkerMessage) -> None:
+        if message.kind == "begin" and message.title == "slot 1":
+            first = search_of(settings).trials()[0]
+            with worker.storage.engine.begin() as connection:
+                text = "UPDATE trial_user_attributes SET value_json = '3' WHERE key = 'result' AND trial_id = :id"
+                connection.execute(sqlalchemy.text(text), {"id": first._trial_id})
+
+    worker = make_worker(settings, heard=damage)
+    worker.run()
+    done = [t.state.name for t in search_of(settings).trials() if t.state.is_finished()]
+    assert len(done) >= 4
+    with pytest.raises(StudyError, match="'result' is not of its form: 3"):
+        read(settings)
