@@ -45,8 +45,10 @@ def to_records(
 def checked_record(
     name: str, trial: FrozenTrial, spec: StudySpec, section: AnySection, repaired: bool, histories: bool
 ) -> TrialRecord:
-    """Raises:
-    StudyError: an attribute of the trial is not of its form, or what is packed in it is damaged; it names the Optuna
+    """One attempt, held to its form.
+
+    Raises:
+        StudyError: an attribute of the trial is not of its form, or what is packed in it is damaged; it names the Optuna
         study, `name`, in which the trial has its number.
     """
     check_trial(name, trial, section.objectives, SEED_PREFIX)

@@ -109,8 +109,10 @@ class StudySpec:
         return tuple(sorted({seed for section in of for seed in section.declared_seeds(self.base)}))
 
     def section(self, name: str) -> AnySection:
-        """Raises:
-        SpecError: there is none of that name.
+        """The section of that name.
+
+        Raises:
+            SpecError: there is none.
         """
         for section in self.sections:
             if section.name == name:

@@ -171,7 +171,7 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
     """The facts of this very study where it exists; None where its name is free.
 
     Raises:
-        StudyError: the name is taken by another study, or is not free for our controls.
+        StudyError: the name is taken by another study, or a section of this one could not be stored under it.
     """
     attribute = stored.find_attribute(database, spec.name)
     role = stored.role(attribute)

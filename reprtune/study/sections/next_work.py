@@ -14,7 +14,7 @@ from reprtune.study.sections.cell import Cell
 
 # Kind of a section -> what it has to do: all cells that it wants so far, from the record alone. Asked under the
 # study's lock, at create and after each outcome; a cell that is there already is not queued again.
-HEARTS: dict[type[Any], Callable[[Any, StudyRecord], Iterable[Cell]]] = {
+NEXT_WORK: dict[type[Any], Callable[[Any, StudyRecord], Iterable[Cell]]] = {
     Arms: arms.next_work,
     Search: search.next_work,
     Confirmation: confirmation.next_work,
@@ -23,4 +23,4 @@ HEARTS: dict[type[Any], Callable[[Any, StudyRecord], Iterable[Cell]]] = {
 
 def next_work(study: StudyRecord) -> dict[str, list[Cell]]:
     """Name of a section -> the cells that it wants."""
-    return {section.name: list(HEARTS[type(section)](section, study)) for section in study.spec.sections}
+    return {section.name: list(NEXT_WORK[type(section)](section, study)) for section in study.spec.sections}
