@@ -74,6 +74,7 @@ def confirm(
     changes nothing. More --seeds, a larger --top or further --slot extend what is there. Choose the number
     of seeds beforehand: adding seeds because a result looks promising makes its p-value too small.
     """
+    from dashboards.units import count
     from reprtune.record.database import open_storage
     from reprtune.study.confirm import prepare_confirmation
 
@@ -82,7 +83,7 @@ def confirm(
     storage = open_storage(settings.storage_url)
     plan = prepare_confirmation(storage, name, top, n_seeds, slots, accept_code=accept_code)
     seeds = ", ".join(map(str, plan.seeds))
-    hint(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {plan.n_new} runs queued now", err=True)
+    hint(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {count(plan.n_new, 'run')} queued now", err=True)
     before = read_stored(name, where)
     total = plan.n_runs
     done = total - before.unconfirmed()

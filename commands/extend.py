@@ -49,6 +49,7 @@ def extend(name: str, what: str, section: str | None, n_seeds: int, accept_code:
     They are queued now and trained by `study run`. Choose the number of seeds beforehand: adding seeds because a
     result looks promising makes its p-value too small.
     """
+    from dashboards.units import count
     from reprtune.record.database import open_storage
     from reprtune.study.extend import extend_study
 
@@ -57,7 +58,7 @@ def extend(name: str, what: str, section: str | None, n_seeds: int, accept_code:
         section = _confirmation(record)
     done = extend_study(open_storage(settings.storage_url), name, n_seeds, section, accept_code=accept_code)
     seeds = ", ".join(map(str, done.seeds))
-    click.echo(f"{name}: {done.section} has the further seeds {seeds}; {done.n_new} runs queued now")
+    click.echo(f"{name}: {done.section} has the further seeds {seeds}; {count(done.n_new, 'run')} queued now")
     hint(f"  next: {program()} study run {name}")
 
 

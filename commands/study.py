@@ -124,7 +124,9 @@ def run(
         hint(f"  next: {program()} study resume {name}")
         return
     hint(f"  next: {program()} study report {name}")
-    if summary.study.spec.confirmation is None:
+    if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
+        hint(f"  then: {program()} study repair {name}, for what failed, once its cause is mended")
+    elif summary.study.spec.confirmation is None:
         hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")
 
 

@@ -271,7 +271,9 @@ def words(info: CurvesInfo) -> Words:
     if any(c.members for c in info.curves):
         reading += " The thick line is the mean over the members."
     if several:
-        reading += f" At most {MAX_LINES} trials of the front are coloured; the menu shows any."
+        coloured = any(c.role in ("best", "front") for c in info.curves)
+        reading += f" At most {MAX_LINES} trials of the front are coloured; the" if coloured else " The"
+        reading += " menu shows any."
     if info.n > len(info.curves):
         reading += (
             f" Drawn are {len(info.curves):,} of {info.n:,} curves: the best, the front, the arms, and "

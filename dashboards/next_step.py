@@ -40,23 +40,47 @@ def progress(record: StudyRecord) -> Progress:
             step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
             command=f"{program()} study resume {name} --workers 2",
         )
+    if broken := sum(trial.is_final and trial.outcome.is_broken for trial in record.everything):
+        return Progress(
+            state=_finished(record),
+            step=(
+                f"mend what made {count(broken, 'slot')} fail (`{program()} study status {name}` says what), then queue "
+                "what failed again. Where it cannot be mended, the rest can be confirmed without it."
+            ),
+            command=f"{program()} study repair {name}",
+        )
     if not record.confirmation and (why := _cannot_be_confirmed(record)):
-        return Progress(state="Finished, not confirmed", step=f"{why}, so there is nothing to confirm.")
+        return Progress(state=_finished(record), step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
         what = [*(["leaders"] if record.spec.search else []), *([arms.many] if record.spec.arms else [])]
         top = " --top 3" if record.spec.search else ""
         return Progress(
-            state="Finished, not confirmed",
+            state=_finished(record),
             step=f"train the {' and the '.join(what)} on fresh seeds, and test each once on test images.",
             command=f"{program()} study confirm {name}{top} --seeds 5",
         )
-    if done(record.confirmation) < len(deciding(record.confirmation)):
+    if _is_confirming(record):
         return Progress(
-            state="Finished, confirmation under way",
+            state=_finished(record),
             step="let the confirmation come to its end; what is there of it may change.",
             command=f"{program()} study confirm {name}",
         )
     return _after(record)
+
+
+def _finished(record: StudyRecord) -> str:
+    """How far the numbers of a study may be trusted whose sections are finished."""
+    if not record.confirmation:
+        return "Finished, not confirmed"
+    return (
+        "Finished, confirmation under way"
+        if _is_confirming(record)
+        else "Finished, and tested on fresh seeds"
+    )
+
+
+def _is_confirming(record: StudyRecord) -> bool:
+    return done(record.confirmation) < len(deciding(record.confirmation))
 
 
 def _cannot_be_confirmed(record: StudyRecord) -> str:
@@ -69,7 +93,7 @@ def _cannot_be_confirmed(record: StudyRecord) -> str:
 
 
 def _after(record: StudyRecord) -> Progress:
-    state, lead = "Finished, and tested on fresh seeds", best(record)
+    state, lead = _finished(record), best(record)
     if lead is None:
         return Progress(state=state, step="read the page of the confirmation.")
     return Progress(

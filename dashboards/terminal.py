@@ -82,7 +82,7 @@ def status(study: StudyRecord) -> str:
         f"  running:  {_named(t)} on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
         for t in running
     ]
-    failed = [t for t in everything if t.result.get("error")]
+    failed = [t for t in everything if t.result.get("error") and not t.repaired]
     lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-3:]]
     if found := best(study):
         lines.append(f"  best:     {best_value(best_numbers(study))}, {trial_label(found)} ({NUMBER} {found.number}; "
@@ -297,11 +297,8 @@ class StudyProgress:
         if what.kind == "end":
             self.done += 1
             self.now.pop(worker, None)
-            error = f": {what.error}" if what.error else ""
-            self.say(
-                f"[{self.done}/{self.total}] {what.title}: {what.outcome}{error}, "
-                f"validation error {percent(what.val_error)}"
-            )
+            end = f": {what.error}" if what.error else f", validation error {percent(what.val_error)}"
+            self.say(f"[{self.done}/{self.total}] {what.title}: {what.outcome}{end}")
             self.bar.update(1)
         elif what.kind in ("begin", "progress"):
             share = f" {100 * what.step // what.total}%" if what.total else ""

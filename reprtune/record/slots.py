@@ -78,7 +78,7 @@ def find_slot(study: StudyRecord, name: str) -> TrialRecord:
         if plain in slots:
             return slots[plain]
     search = f"In the search: 0 to {study.spec.slots - 1}. " if study.spec.slots else ""
-    controls = [name for name, trial in slots.items() if not trial.is_drawn]
+    controls = sorted(name for name, trial in slots.items() if not trial.is_drawn)
     raise StudyError(
         f"The study {study.spec.name!r} has no slot {name!r}.",
         f"{search}{did_you_mean(name, controls)}",

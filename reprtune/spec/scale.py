@@ -181,7 +181,13 @@ def full_study_path(spec: StudySpec, path: str) -> str:
     if head in own:
         return path
     if head not in of_search:
-        known = (*own, *TRIAL_PARTS[:-1], *(section.name for section in spec.sections), *of_search)
+        sections = [section.name for section in spec.sections]
+        if head in ("controls", "arms", "confirmation", "search"):  # what sections are called elsewhere
+            raise SpecError(
+                f"There is no field {path}: the study {spec.name!r} has no section {head}.",
+                f"Its sections are: {', '.join(sections)}.",
+            )
+        known = (*own, *TRIAL_PARTS[:-1], *sections, *(of_search if spec.search else ()))
         raise SpecError(f"There is no field {path}.", did_you_mean(head, dict.fromkeys(known)))
     if spec.search is None:
         raise SpecError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from reprtune.spec.codec import digest
 from reprtune.spec.edit import changed
+from reprtune.spec.parts.places import short_path
 from reprtune.spec.parts.schedules import Cycles, Every, Schedule
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -20,7 +21,9 @@ def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
     trials = {"the base": spec.base}
     for path, range_ in spec.space.items():
         for above, value in itertools.product(spec.draws.holders(path), range_.ends()):
-            named = ", ".join(f"{where} = {what}" for where, what in (above | {path: value}).items())
+            named = ", ".join(
+                f"{short_path(where)} = {what}" for where, what in (above | {path: value}).items()
+            )
             trials[named] = changed(spec.base, above | {path: value})
     for arm in spec.arms:
         trials[f"arm {arm.name}"] = changed(spec.base, arm.changes)

@@ -66,6 +66,7 @@ def test_a_comparison_speaks_of_arms() -> None:
             ]
             said += [words.missing or "", *table, *(f"{name} {value}" for name, value in words.facts)]
         assert [s for s in said if "control" in s.lower() or "search" in s.lower() or "0 of 0" in s] == []
+    assert [s for s in said if "the front" in s.lower()] == []  # which only a search has
     assert controls.words(controls.info(record)).title == "Arms"
     assert overview.info(record).plan.startswith("3 arms, 9 runs, 100ep each")
 

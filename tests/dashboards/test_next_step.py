@@ -13,6 +13,7 @@ from dashboards.page import Table, Words
 from dashboards.pages import PAGES
 from dashboards.report import report_files
 from dashboards.runs import run_addresses
+from reprtune.record.outcomes import Outcome
 from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
 
@@ -53,6 +54,22 @@ def test_the_state_and_the_next_command(record, state, command):
     assert found.command.startswith(f"python cli.py {command}")
     words = PAGES["overview"].words(PAGES["overview"].info(record))
     assert (words.state, words.command) == (found.state, found.command)
+
+
+@pytest.mark.parametrize("outcome", ["error", "out-of-memory"])
+def test_what_failed_is_to_be_repaired_before_it_is_confirmed(outcome):
+    """A finished study with failed slots names `study repair`; repaired or merely diverged ones need none."""
+    failed = replace(FINISHED.controls[0], outcome=Outcome(outcome))
+    record = with_attempts(FINISHED, controls=(failed, *FINISHED.controls[1:]))
+    found = progress(record)
+    assert (found.state, found.command) == ("Finished, not confirmed", "python cli.py study repair synthetic")
+    assert "what made 1 slot fail" in found.step
+    diverged = with_attempts(
+        FINISHED, controls=(replace(failed, outcome=Outcome("diverged")), *record.controls[1:])
+    )
+    assert "study confirm" in progress(diverged).command
+    again = (replace(failed, repaired=True), *FINISHED.controls)
+    assert "study confirm" in progress(with_attempts(FINISHED, controls=again)).command
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from dashboards.next_step import progress
-from dashboards.terminal import TrialProgress, next_step, status
+from dashboards.terminal import StudyProgress, TrialProgress, next_step, status
 from reprtune.history import History, Point
+from reprtune.record.outcomes import Outcome
+from reprtune.work.process import WorkerMessage
 from tests.factories import make_study
 from tests.flat import with_attempts
 
@@ -47,3 +49,29 @@ def test_a_control_is_named_as_other_commands_take_it() -> None:
     control = replace(study.controls[0], outcome="running", lease={"host": "h", "device": "cpu"})
     said = status(with_attempts(study, controls=(control, *study.controls[1:])))
     assert f"running:  slot {control.arm}-s{control.seed} on h, cpu" in said
+
+
+def test_a_repaired_error_is_told_no_more() -> None:
+    """The status names an error as long as it counts; a repaired attempt's cause is gone."""
+    study = make_study(4, outcomes=("complete",), extras=())
+    failed = replace(study.controls[0], outcome=Outcome("error"), result={"error": "the disk is away"})
+    rest = study.controls[1:]
+    assert "error: slot standard-s0: the disk is away" in status(
+        with_attempts(study, controls=(failed, *rest))
+    )
+    repaired = (replace(failed, repaired=True), *study.controls)
+    assert "the disk is away" not in status(with_attempts(study, controls=repaired))
+
+
+def test_a_failed_slot_ends_its_line_with_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The validation error at which it failed would look like part of the message."""
+    shown = StudyProgress(0, 2)
+    shown(
+        0, WorkerMessage(kind="end", title="slot 0", outcome="error", error="the disk is away", val_error=0.5)
+    )
+    shown(0, WorkerMessage(kind="end", title="slot 1", outcome="complete", val_error=0.5))
+    shown.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/2] slot 0: error: the disk is away",
+        "[2/2] slot 1: complete, validation error 50.00 %",
+    ]

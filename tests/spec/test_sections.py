@@ -303,3 +303,13 @@ def test_a_whole_section_is_replaced_under_its_name() -> None:
     space = {"training.lr": {"kind": "choice", "options": [1, 2]}}
     new = changed(wide, {"sections.wide": {"kind": "search", "space": space}})
     assert new == study(Search(name="wide", space={"training.lr": Choice(options=(1, 2))}))
+
+
+def test_a_section_that_a_study_lacks_is_named_as_missing() -> None:
+    """`controls` and the like are no misspellings of another field; without a search, its fields are not offered."""
+    with pytest.raises(SpecError, match="the study 's' has no section controls") as caught:
+        full_study_path(study(ARMS), "controls.seeds")
+    assert caught.value.hint == "Its sections are: arms."
+    with pytest.raises(SpecError) as caught:
+        full_study_path(study(ARMS), "nonsense")
+    assert "arms" in str(caught.value.hint) and "sampler" not in str(caught.value.hint)
