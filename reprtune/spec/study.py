@@ -17,6 +17,7 @@ from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
+from reprtune.spec.sections.section import Section
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.trial import TrialSpec
@@ -34,7 +35,7 @@ class StudySpec:
         question: what it asks. decision: which result would change our mind. cost: what it takes.
         base: the trial that all others are changes of.
         sections: worked on in this order, the next begun while the last trials of the one before still run: arms,
-            at most one search, at most one confirmation, which comes last.
+            at most one search, at most one confirmation, which comes last. One alone needs no tuple.
     """
 
     name: str
@@ -46,6 +47,8 @@ class StudySpec:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        given: Any = self.sections
+        object.__setattr__(self, "sections", (given,) if isinstance(given, Section) else tuple(given))
         self._check_sections()
         for section in self.sections:
             section.check_in(self.base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Choice, FloatRange
 from reprtune.spec.study import AnySection, StudySpec, read_section
-from tests.spec.example import TRIAL, durations
+from tests.spec.example import STUDY, TRIAL, durations
 
 ARMS = Arms(design=named(Arm(name="a"), Arm(name="b", changes={"method.s1": "10ep"})), seeds=(0, 1))
 SEARCH = Search(space={"method.s1": durations("10ep", "20ep"), "training.lr": FloatRange(low=0.1, high=0.2)})
@@ -313,3 +314,10 @@ def test_a_section_that_a_study_lacks_is_named_as_missing() -> None:
     with pytest.raises(SpecError) as caught:
         full_study_path(study(ARMS), "nonsense")
     assert "arms" in str(caught.value.hint) and "sampler" not in str(caught.value.hint)
+
+
+def test_one_section_alone_needs_no_tuple() -> None:
+    """What is meant is clear."""
+    (controls,) = STUDY.comparisons
+    alone = replace(STUDY, sections=controls)
+    assert alone.sections == (controls,) and alone == replace(STUDY, sections=[controls])
