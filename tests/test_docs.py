@@ -38,6 +38,9 @@ LONG = (
     "tutorial.md",
     "studies.md",
     "mlflow.md",
+    "README.md",
+    "parts.md",
+    "networks.md",
 )  # by `make check-slow`; test_cli.py parses their commands always
 COMPARISONS = ("criteria", "paper-c3", "paper-resnet20")  # have no search
 NOTEBOOK = ROOT / "docs" / "notebook.md"  # its blocks are one program
