@@ -148,7 +148,8 @@ def test_two_launchers_on_one_database_share_the_slots(
 ) -> None:
     """On PostgreSQL: two machines with workers each, and a worker of one is killed on the way."""
     one, two = machines
-    create(one.runs, storage=one.settings.storage, slots=slots, space=FITTING)
+    base = changed(STUDY.base, {"training.total": "200ep"})  # long enough for both machines to begin
+    create(one.runs, storage=one.settings.storage, slots=slots, space=FITTING, base=base)
     processes = [machine.start("study", "run", "tiny", "--workers", str(n_workers)) for machine in machines]
     wait_for(lambda: len({t.user_attrs["lease"]["worker"] for t in begun(one)}) == 2 * n_workers)
     killed = kill_one_worker(one)
