@@ -58,7 +58,6 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
         "decide": decide,
         "reap": queue.reap,
         "refill": lambda: refill(queue.view),
-        "pending": queue.pending,
     }
 
 

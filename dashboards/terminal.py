@@ -28,6 +28,7 @@ from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
 
 UNKNOWN = "\N{EM DASH}"
+SHOWN_ERRORS = 3  # of failed slots, the last ones
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
@@ -83,7 +84,9 @@ def status(study: StudyRecord) -> str:
         for t in running
     ]
     failed = [t for t in everything if t.result.get("error") and not t.repaired]
-    lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-3:]]
+    if (more := len(failed) - SHOWN_ERRORS) > 0:
+        lines.append(f"  errors:   {more} before these")
+    lines += [f"  {t.outcome}: {_named(t)}: {t.result['error']}" for t in failed[-SHOWN_ERRORS:]]
     if found := best(study):
         lines.append(f"  best:     {best_value(best_numbers(study))}, {trial_label(found)} ({NUMBER} {found.number}; "
                      f"{setting(found)}); {_how_sure(study, found)}")  # fmt: skip
@@ -109,7 +112,8 @@ def next_step(study: StudyRecord) -> str:
 
 def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
     """What the best error of a search rests on."""
-    seeds = "one seed" if study.spec.n_seeds == 1 else f"mean of {study.spec.n_seeds} seeds"
+    n = len(best.runs)  # of all slots that have its settings
+    seeds = "one seed" if n == 1 else f"mean of {n} seeds"
     arms = {t.arm for t in study.confirmation if t.outcome == "complete"}
     return seeds if leader_arm(best.slot) in arms else f"{seeds}, not confirmed"
 

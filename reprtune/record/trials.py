@@ -18,6 +18,7 @@ from reprtune.spec.older import as_today
 from reprtune.spec.study import AnySection, StudySpec
 
 SEED_PREFIX = "seed-"
+SETTING, REPEATS, FIRST_SEED = "setting", "repeats", "first_seed"  # of a slot whose settings were admitted
 
 
 def to_records(
@@ -68,7 +69,7 @@ def to_record(
     packed = result.pop("history", None)
     rungs = result.pop("rungs", None) or attrs.get("rungs", {})
     earlier = tuple(_seed_run(stored, histories) for stored in stored_seeds(attrs))
-    first = attrs.get("first_seed", spec.base.seed)
+    first = attrs.get(FIRST_SEED, spec.base.seed)
     current = attrs.get("seed", first + len(earlier))
     if rungs.get("seed", current) != current:
         rungs = {}  # those of the seed before, which is finished
@@ -80,8 +81,8 @@ def to_record(
         seed=current,
         outcome=outcome(trial),
         params=dict(trial.params),
-        settings=None if section.is_drawn else _settings(attrs, spec),
-        repeats=attrs.get("repeats"),
+        settings=None if section.is_drawn else arm_settings(attrs, spec),
+        repeats=attrs.get(REPEATS),
         repaired=repaired,
         values=dict(zip(section.objectives, trial.values, strict=True)) if trial.values else None,
         history=unpack(packed) if packed and histories else None,
@@ -96,7 +97,7 @@ def to_record(
     )
 
 
-def _settings(attrs: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
+def arm_settings(attrs: Mapping[str, Any], spec: StudySpec) -> dict[str, Any]:
     """What an arm changes in the base; older versions left that to the study."""
     if "settings" in attrs:
         return dict(as_today(attrs["settings"]))

@@ -72,6 +72,11 @@ def plan_confirmation(
     """
     _check_numbers(top, n_seeds)
     _check_study(study)
+    if top and study.spec.search is None:
+        raise SpecError(
+            f"top counts leaders of a search, but {study.spec.name!r} has none.",
+            "Leave it out: all arms are confirmed.",
+        )
     before = study.spec.confirmation
     known = before.seeds if before else ()
     named = [_named(study, name).slot for name in slots]

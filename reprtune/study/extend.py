@@ -66,7 +66,7 @@ def _chosen(study: StudyRecord, section: str | None) -> AnySection:
             )
         return spec.comparisons[0]
     found = spec.section(section)
-    if not found.may_be_extended:
+    if found.extended(()) is None:
         raise StudyError(
             f"The section {section!r} of {spec.name!r} cannot have more seeds: it trains each setting with "
             "as many as it was created with.",

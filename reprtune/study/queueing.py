@@ -20,7 +20,7 @@ from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
-from reprtune.record.trials import SEED_PREFIX, outcome
+from reprtune.record.trials import FIRST_SEED, REPEATS, SEED_PREFIX, SETTING, outcome
 from reprtune.record.view import StudyView
 from reprtune.spec.study import AnySection
 from reprtune.study.sections.cell import Cell, Key, key
@@ -32,9 +32,9 @@ OF_SLOT = (
     "arm",
     "seed",
     "settings",
-    "setting",
-    "repeats",
-    "first_seed",
+    SETTING,
+    REPEATS,
+    FIRST_SEED,
 )  # the same for all attempts at a slot
 FAULT = "fault"  # attribute: what the device said when a lost attempt took it from its worker
 

@@ -18,8 +18,8 @@ from reprtune.record.database import retried
 from reprtune.record.labels import label
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
+from reprtune.record.trials import FIRST_SEED, seed_attr, stored_seeds
 from reprtune.record.trials import outcome as outcome_of
-from reprtune.record.trials import seed_attr, stored_seeds
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import AnySection
 from reprtune.spec.trial import TrialSpec
@@ -32,7 +32,7 @@ from reprtune.work.context import WorkerContext
 from reprtune.work.early_stop import is_hopeless
 from reprtune.work.lease import Lease
 from reprtune.work.process import Left, MustLeave
-from reprtune.work.queue import FIRST_SEED, PAUSED, Queue
+from reprtune.work.queue import PAUSED, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from reprtune.work.seeds import mean_points, mean_values, total_costs

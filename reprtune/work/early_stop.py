@@ -5,8 +5,9 @@ from __future__ import annotations
 import optuna
 
 from reprtune.record.database import retried
+from reprtune.record.trials import REPEATS
 from reprtune.stopping.rungs import should_stop
-from reprtune.work.queue import REPEATS, Queue
+from reprtune.work.queue import Queue
 from reprtune.work.seed_training import SeedTraining
 
 

@@ -23,11 +23,10 @@ from reprtune.record.optuna_private.trials import suggest, trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
-from reprtune.record.trials import outcome
+from reprtune.record.trials import FIRST_SEED, REPEATS, SETTING, arm_settings, outcome
 from reprtune.record.view import StudyView
 from reprtune.spec.codec import digest
 from reprtune.spec.edit import changed
-from reprtune.spec.older import as_today
 from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.spec.study import AnySection, StudySpec
 from reprtune.spec.trial import TrialSpec
@@ -39,7 +38,6 @@ from reprtune.work.samplers import distribution, make_sampler
 MAX_REDRAWS = 10  # of a slot whose settings another slot has; then they are trained with other seeds
 PAUSED = "paused"  # attribute: result and curve of an interrupted attempt, for a slot that may not go on
 END_AT_ONCE = 50  # slots ended under one lock, that others need not wait for long
-SETTING, REPEATS, FIRST_SEED = "setting", "repeats", "first_seed"  # attributes of a slot that was admitted
 
 
 @dataclass
@@ -69,15 +67,9 @@ class Queue:
         """
         attrs = trial.user_attrs
         if not self.section.is_drawn:
-            return changed(self.spec.base, {**self._settings(attrs), "seed": attrs["seed"]})
+            return changed(self.spec.base, {**arm_settings(attrs, self.spec), "seed": attrs["seed"]})
         spec = self.spec.trial(trial.params)
         return changed(spec, {"seed": attrs[FIRST_SEED]}) if FIRST_SEED in attrs else spec
-
-    def _settings(self, attrs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What an arm changes; older versions left that to the study."""
-        if "settings" in attrs:
-            return dict(as_today(attrs["settings"]))
-        return next(arm.changes for arm in self.spec.arms if arm.name == attrs["arm"])
 
     def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
         """As Optuna's samplers see it, without histories."""
@@ -95,17 +87,6 @@ class Queue:
             StudyError: the study is gone.
         """
         return self.view.frozen(self.spec, self.section)
-
-    def pending(self) -> int:
-        """Slots that are not finished: waiting, running or to be queued again."""
-        trials = self.trials()
-        repaired = self.view.repaired(self.section.name)
-        done = {
-            t.user_attrs["slot"]
-            for t in trials
-            if t.state.is_finished() and holds_slot(t) and t.number not in repaired
-        }
-        return len({t.user_attrs["slot"] for t in trials} - done)
 
     def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
         """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.

@@ -75,3 +75,24 @@ def test_a_failed_slot_ends_its_line_with_the_error(capsys: pytest.CaptureFixtur
         "[1/2] slot 0: error: the disk is away",
         "[2/2] slot 1: complete, validation error 50.00 %",
     ]
+
+
+def test_errors_that_are_not_shown_are_counted() -> None:
+    """The last three are told; of all others only how many."""
+    said = status(make_study(5, outcomes=("error",), extras=()))
+    assert "errors:   2 before these" in said and said.count("  error: slot") == 3
+    assert "before these" not in status(make_study(3, outcomes=("error",), extras=()))
+
+
+def test_a_best_setting_that_was_drawn_twice_rests_on_all_its_seeds() -> None:
+    """As the report says it."""
+    record = make_study(3, outcomes=("complete",), extras=())
+    first, again, other = record.trials
+    values = {"val_error": 0.01, "train_gflops": 1.0}
+    trials = (
+        replace(first, values=values),
+        replace(again, values=values, params=first.params, repeats=0, seed=1_000_000),
+        replace(other, values={"val_error": 0.5, "train_gflops": 1.0}),
+    )
+    assert "mean of 2 seeds, not confirmed" in status(with_attempts(record, trials=trials))
+    assert "one seed, not confirmed" in status(record)

@@ -35,11 +35,12 @@ from reprtune.work.launch import Launcher
 from reprtune.work.queue import queues
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
+from tests.factories import comparison
 from tests.flat import with_attempts, with_fields
 from tests.stored import new_study, record
 from tests.study.two_databases import queue_of
 from tests.tiny_study import STUDY
-from tests.work.queueing import take
+from tests.work.queueing import pending, take
 from tests.work.tiny_worker import LOADED_DATA, Counted, Unlimited, create, read, work
 
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}  # every draw fits
@@ -268,10 +269,10 @@ def test_a_queue_opened_before_it_was_extended_counts_the_new_runs_too(tmp_path:
     prepare_confirmation(storage, STUDY.name, top=1, n_seeds=1)
     queue = queues(StudyView(storage, STUDY.name))[-1]
     prepare_confirmation(storage, STUDY.name, n_seeds=2)
-    assert queue.pending() == 6
+    assert pending(queue) == 6
     late = queue.trials()[5]
     storage.set_trial_state_values(late._trial_id, state=optuna.trial.TrialState.FAIL)
-    assert queue.pending() == 6 and refill(queue.view) == 1, "its worker vanished"
+    assert pending(queue) == 6 and refill(queue.view) == 1, "its worker vanished"
     storage.engine.dispose()
 
 
@@ -384,6 +385,12 @@ def test_a_study_without_a_search_confirms_its_controls(tmp_path: Path) -> None:
         ("standard", 1, "complete"),
         ("base", 1, "complete"),
     ]
+
+
+def test_leaders_of_a_study_without_a_search_are_refused() -> None:
+    """Nothing is left out silently."""
+    with pytest.raises(SpecError, match="'synthetic' has none"):
+        plan_confirmation(comparison(), top=2)
 
 
 def test_a_diverged_run_has_no_test_error(tmp_path: Path) -> None:

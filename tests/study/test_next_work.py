@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -31,6 +30,7 @@ from tests.study.two_databases import (
     all_at_once,
     finish,
     in_child,
+    kill_minus_9,
     queue_of,
     refill_once,
     url_of,
@@ -162,7 +162,7 @@ def test_a_process_that_is_killed_before_it_queues_leaves_that_to_the_next(
     storage.engine.dispose()
 
     def die() -> None:
-        monkeypatch.setattr("reprtune.study.queueing.enqueue", lambda *_: os._exit(KILLED))
+        monkeypatch.setattr("reprtune.study.queueing.enqueue", kill_minus_9)
         refill_once(open_storage(url))
 
     assert in_child(die) == KILLED
@@ -197,7 +197,7 @@ def test_a_worker_that_is_killed_between_its_outcome_and_queueing_loses_nothing(
     finish(queue_of(open_storage(settings.storage_url), "controls"), 0.3)
 
     def die() -> None:
-        monkeypatch.setattr("reprtune.work.worker.Worker._ended", lambda *_: os._exit(KILLED))
+        monkeypatch.setattr("reprtune.work.worker.Worker._ended", kill_minus_9)
         make_worker(settings).run()
 
     assert in_child(die) == KILLED

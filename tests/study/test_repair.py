@@ -27,7 +27,7 @@ from reprtune.work.queue import Queue, queues
 from tests.command import Command
 from tests.stored import LEASE, new_study
 from tests.study.two_databases import all_at_once, finish, queue_of, refill_once, url_of, where
-from tests.work.queueing import end, outcomes, search_queue, take
+from tests.work.queueing import end, outcomes, pending, search_queue, take
 from tests.work.tiny_worker import create, read, work
 
 __all__ = ["where"]  # the fixture
@@ -53,19 +53,19 @@ def test_a_failed_slot_is_queued_with_its_parameters(where: str | Path, how: str
     first = take(queue)
     end(queue, first, how)
     finish(queue, 0.2)
-    assert study_in(storage).pending("search") == queue.pending() == 2
+    assert study_in(storage).pending("search") == pending(queue) == 2
     assert repair_study(storage, "tiny") == Repaired(("0",))
     study = study_in(storage)
     old, new = attempts(study, 0)
     assert (old.outcome, old.repaired, old.is_final) == (how, True, False)
     assert (new.outcome, new.repaired) == ("waiting", False) and failed(study) == []
-    assert study.pending("search") == queue.pending() == 3 and [t.slot for t in study.final()] == [1]
+    assert study.pending("search") == pending(queue) == 3 and [t.slot for t in study.final()] == [1]
     assert deciding(study.trials)[0] == new
     again = take(queue)
     assert again.number == new.number and again.params == first.params
     assert (again.user_attrs["slot"], again.user_attrs["attempt"]) == (0, 1)
     end(queue, again)
-    assert study_in(storage).pending("search") == queue.pending() == 2 and refill(queue.view) == 0
+    assert study_in(storage).pending("search") == pending(queue) == 2 and refill(queue.view) == 0
     storage.engine.dispose()
 
 
@@ -181,7 +181,7 @@ def test_a_repair_that_was_interrupted_is_taken_up(tmp_path: Path, monkeypatch: 
         patch.setattr("reprtune.study.queueing.enqueue", break_off)
         with pytest.raises(KeyboardInterrupt):
             repair_study(queue.storage, "tiny")
-    assert [o for _, o in outcomes(queue)].count("waiting") == 3 and queue.pending() == 4
+    assert [o for _, o in outcomes(queue)].count("waiting") == 3 and pending(queue) == 4
     assert refill(queue.view) == 1 and refill(queue.view) == 0
     assert take(queue).user_attrs["slot"] == 0
 

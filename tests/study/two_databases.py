@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from reprtune.study.queueing import refill
 from reprtune.work.queue import Queue, queues
 from tests.work.queueing import end, take
 
-KILLED = 9  # exit code of a process that was ended in the middle
+KILLED = -signal.SIGKILL  # exit code of a process that was ended by kill -9
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -50,6 +52,11 @@ def all_at_once(url: str, n: int, call: Callable[[RDBStorage], Any]) -> list[Any
         thread.join()
     assert len(found) == n, "one of them has failed"
     return found
+
+
+def kill_minus_9(*_: Any) -> None:
+    """The end of this process, which nothing in it hears of."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def in_child(call: Callable[[], Any]) -> int | None:

@@ -51,3 +51,8 @@ def fall_silent(storage: RDBStorage, trial: optuna.Trial, seconds: int = 3600) -
 def outcomes(queue: Queue) -> list[tuple[int, str]]:
     """(slot, outcome) of every attempt, in order."""
     return [(t.user_attrs["slot"], outcome(t)) for t in queue.trials()]
+
+
+def pending(queue: Queue) -> int:
+    """Slots of the section that no attempt has used up yet."""
+    return queue.view.record().pending(queue.section.name)

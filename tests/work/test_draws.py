@@ -19,7 +19,7 @@ from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Ran
 from reprtune.study.queueing import refill
 from reprtune.work.queue import Queue
 from reprtune.work.samplers import distribution
-from tests.work.queueing import end, outcomes, search_queue, take
+from tests.work.queueing import end, outcomes, pending, search_queue, take
 
 # -- draws ----------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ def test_an_interrupted_study_draws_as_an_uninterrupted_one(tmp_path: Path) -> N
     found += [dict(trial.params), *draws(queue, 6)]
     queue.give_back(take(queue), {"outcome": "interrupted"})
     assert [*found, *draws(queue, 2)] == whole
-    assert [o for _, o in outcomes(queue)].count("interrupted") == 3 and queue.pending() == 0
+    assert [o for _, o in outcomes(queue)].count("interrupted") == 3 and pending(queue) == 0
 
 
 def test_two_workers_at_once_draw_differently(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_an_infeasible_draw_costs_no_budget_and_is_drawn_anew(queue: Queue) -> N
     """The same slot waits again, without parameters, and comes before all others."""
     first = take(queue)
     end(queue, first, "infeasible")
-    assert queue.pending() == 4 and refill(queue.view) == 1 and refill(queue.view) == 0
+    assert pending(queue) == 4 and refill(queue.view) == 1 and refill(queue.view) == 0
     second = take(queue)
     assert second.user_attrs["slot"] == 0 and second.number == 4
     assert second.params["lr"] != first.params["lr"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from optuna.trial import TrialState
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
-from reprtune.record.trials import outcome
+from reprtune.record.trials import FIRST_SEED, REPEATS, SETTING, outcome
 from reprtune.settings import Settings
 from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.spec.space import Choice, IntRange
@@ -27,9 +26,9 @@ from reprtune.study.confirm import fresh_seeds, prepare_confirmation
 from reprtune.study.queueing import refill
 from reprtune.study.repair import repair_study
 from reprtune.tracking.journal import Journal
-from reprtune.work.queue import FIRST_SEED, MAX_REDRAWS, REPEATS, SETTING, Queue
+from reprtune.work.queue import MAX_REDRAWS, Queue
 from tests.stored import LEASE, new_study
-from tests.study.two_databases import KILLED, all_at_once, in_child, queue_of, url_of, where
+from tests.study.two_databases import KILLED, all_at_once, in_child, kill_minus_9, queue_of, url_of, where
 from tests.work.queueing import end, outcomes, take
 from tests.work.tiny_worker import create, make_worker, read, work, work_together
 
@@ -218,7 +217,7 @@ def test_a_worker_that_is_killed_while_it_admits_trains_nothing_twice(
 
         def write(self: optuna.Trial, key: str, value: Any) -> None:
             if key == attribute and REPEATS in {key, *self.user_attrs}:
-                os._exit(KILLED)
+                kill_minus_9()
             real(self, key, value)
 
         monkeypatch.setattr(optuna.Trial, "set_user_attr", write)

@@ -13,7 +13,7 @@ from reprtune.spec.space import Choice, FloatRange
 from reprtune.study.queueing import refill
 from reprtune.work.queue import Queue
 from reprtune.work.samplers import population_size
-from tests.work.queueing import end, search_queue, take
+from tests.work.queueing import end, pending, search_queue, take
 from tests.work.tiny_worker import create, work_together
 
 pytestmark = pytest.mark.usefixtures("short_lease")
@@ -54,7 +54,7 @@ def test_a_resumed_study_draws_as_an_uninterrupted_one(tmp_path: Path, sampler: 
     take(queue, "gone")
     assert queue.release_worker("gone") == 1 and refill(queue.view) == 1
     found += finish(queue, 1)
-    assert found == whole and queue.pending() == 0
+    assert found == whole and pending(queue) == 0
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -24,7 +24,7 @@ from reprtune.study.queueing import MAX_LOST, refill
 from reprtune.work.queue import Queue, queues
 from tests.postgres import PostgreSQL
 from tests.stored import LEASE, new_study
-from tests.work.queueing import VALUES, end, fall_silent, outcomes, search_queue, take
+from tests.work.queueing import VALUES, end, fall_silent, outcomes, pending, search_queue, take
 
 # -- taking ---------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ def test_a_slot_that_was_queued_twice_runs_once(queue: Queue) -> None:
         (0, "duplicate"), (0, "running"), (1, "waiting"), (2, "waiting"), (3, "waiting")
     ]  # fmt: skip
     end(queue, first)
-    assert take(queue).user_attrs["slot"] == 1 and refill(queue.view) == 0 and queue.pending() == 3
+    assert take(queue).user_attrs["slot"] == 1 and refill(queue.view) == 0 and pending(queue) == 3
 
 
 def test_a_trial_that_is_no_slot_is_left_alone(queue: Queue) -> None:
@@ -240,10 +240,10 @@ def test_a_slot_that_kills_its_workers_is_given_up_with_a_reason(queue: Queue) -
     """After MAX_LOST workers; interruptions do not count. It is then used up, as an error."""
     for i in range(MAX_LOST):
         queue.give_back(take(queue), {"outcome": "interrupted"})
-        assert take(queue).user_attrs["slot"] == 0 and queue.pending() == 4
+        assert take(queue).user_attrs["slot"] == 0 and pending(queue) == 4
         queue.release_worker("w")
         assert refill(queue.view) == 1, i
-    assert queue.pending() == 3 and refill(queue.view) == 0
+    assert pending(queue) == 3 and refill(queue.view) == 0
     last = queue.trials()[-1]
     assert outcome(last) == "error" and f"vanished {MAX_LOST} times" in last.user_attrs["result"]["error"]
     assert stored.read_study(queue.storage, "tiny").pending() == 7
@@ -275,7 +275,7 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
 def test_a_slot_that_is_used_up_never_runs_again(queue: Queue, outcome: str) -> None:
     """Whatever the end was."""
     end(queue, take(queue), outcome)
-    assert queue.pending() == 3 and refill(queue.view) == 0 and take(queue).user_attrs["slot"] == 1
+    assert pending(queue) == 3 and refill(queue.view) == 0 and take(queue).user_attrs["slot"] == 1
 
 
 def test_several_may_requeue_at_once(tmp_path: Path) -> None:

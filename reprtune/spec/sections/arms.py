@@ -67,7 +67,6 @@ class Arms(Section):
 
     kind: ClassVar[str] = "arms"
     line: ClassVar[str] = "named configurations, each trained with every seed"
-    may_be_extended: ClassVar[bool] = True
     name: str = "arms"
     design: Design
     seeds: tuple[int, ...] = (0, 1, 2)

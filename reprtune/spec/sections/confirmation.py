@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from reprtune.spec.rules import at_least
-from reprtune.spec.sections.section import Section, check_seeds
+from reprtune.spec.sections.section import Retime, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
 
@@ -26,7 +26,6 @@ class Confirmation(Section):
     kind: ClassVar[str] = "confirmation"
     line: ClassVar[str] = "leaders of the search and all arms on fresh seeds, measured on the test part"
     measures_test: ClassVar[bool] = True
-    may_be_extended: ClassVar[bool] = True
     name: str = "confirmation"
     top: int = 3
     slots: tuple[int, ...] = ()
@@ -37,6 +36,12 @@ class Confirmation(Section):
         for slot in self.slots:
             at_least(f"{self.name}.slots", slot, 0)
         check_seeds(f"{self.name}.seeds", self.seeds)
+
+    def check_in(self, base: TrialSpec) -> None:
+        """It trains what others have tried before it."""
+
+    def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
+        """It has no lengths of its own."""
 
     def planned(self, n_arms: int) -> int:
         return (n_arms + self.top + len(self.slots)) * len(self.seeds)

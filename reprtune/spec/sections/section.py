@@ -6,6 +6,7 @@ A section says *what* is to be done; which trials that means so far is answered 
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -22,14 +23,13 @@ MAX_SEEDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class Section(abc.ABC):
     """One kind of work in a study.
 
     Attributes:
         kind: its kind in stored studies. line: what it is.
         is_drawn: does a sampler draw what its trials are? Then it sees what becomes of them, what they spend counts
             against the budget, and they may be stopped early.
-        may_be_extended: can it have further seeds?
         measures_test: is the test part measured at the end of its trials?
         objectives: what Optuna is told of its complete trials. stop: the rule by which they are stopped early.
         name: of the section in its study, and in Optuna's storage.
@@ -38,7 +38,6 @@ class Section:
     kind: ClassVar[str]
     line: ClassVar[str]
     is_drawn: ClassVar[bool] = False
-    may_be_extended: ClassVar[bool] = False
     measures_test: ClassVar[bool] = False
     objectives: ClassVar[tuple[str, ...]] = OF_ARMS
     stop: ClassVar[StopRule] = NoStop()
@@ -50,9 +49,11 @@ class Section:
             raise SpecError(f"The name of a section holds no '.', but got {self.name!r}.")
         self.check()
 
+    @abc.abstractmethod
     def check(self) -> None:
         """Raise SpecError where a field breaks its rule, whatever the study around it."""
 
+    @abc.abstractmethod
     def check_in(self, base: TrialSpec) -> None:
         """Raise SpecError where the section does not go with the trial that its study begins from."""
 
@@ -70,18 +71,19 @@ class Section:
         """The seeds of one of its trials whose first seed is `first`."""
         return (first,)
 
+    @abc.abstractmethod
     def planned(self, n_arms: int) -> int:
         """How many trials it will have at most, where the study has `n_arms` arms."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:
         """Every seed that its value names; none of them is fresh for a confirmation."""
-        raise NotImplementedError
 
-    def extended(self, seeds: Sequence[int]) -> Any:
-        """The section with further seeds, where it may have them."""
-        raise NotImplementedError
+    def extended(self, seeds: Sequence[int]) -> Any:  # noqa: ARG002 - most have no use for them
+        """The section with further seeds; None where it has as many as it was created with for good."""
+        return None
 
+    @abc.abstractmethod
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         """Scale every length in the section's plain form to another total, in place."""
 
