@@ -14,8 +14,11 @@ from click.shell_completion import ShellComplete
 from optuna.trial import FrozenTrial, TrialState
 
 import cli
+from reprtune.errors import SpecError
 from reprtune.record.trials import outcome
+from reprtune.study.confirm import plan_confirmation
 from tests.command import Command, used_up
+from tests.factories import comparison
 from tests.study.test_confirm import FITTING
 from tests.work.test_launch import FAST, finish, wait_for
 from tests.work.tiny_worker import create, read, work
@@ -98,3 +101,9 @@ def test_slots_are_completed_best_first(command: Command) -> None:
     trials = read(command.settings).trials
     errors = {str(t.slot): (t.values or {})["val_error"] for t in trials if t.outcome == "complete"}
     assert sorted(offered) == ["0", "1"] and errors[offered[0]] <= errors[offered[1]]
+
+
+def test_leaders_of_a_study_without_a_search_are_refused() -> None:
+    """Nothing is left out silently."""
+    with pytest.raises(SpecError, match="'synthetic' has none"):
+        plan_confirmation(comparison(), top=2)

@@ -35,7 +35,6 @@ from reprtune.work.launch import Launcher
 from reprtune.work.queue import queues
 from reprtune.work.worker import Worker
 from tests.confirmed import confirmed, searched
-from tests.factories import comparison
 from tests.flat import with_attempts, with_fields
 from tests.stored import new_study, record
 from tests.study.two_databases import queue_of
@@ -385,12 +384,6 @@ def test_a_study_without_a_search_confirms_its_controls(tmp_path: Path) -> None:
         ("standard", 1, "complete"),
         ("base", 1, "complete"),
     ]
-
-
-def test_leaders_of_a_study_without_a_search_are_refused() -> None:
-    """Nothing is left out silently."""
-    with pytest.raises(SpecError, match="'synthetic' has none"):
-        plan_confirmation(comparison(), top=2)
 
 
 def test_a_diverged_run_has_no_test_error(tmp_path: Path) -> None:
