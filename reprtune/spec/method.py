@@ -74,7 +74,7 @@ class MethodSpec:
         if self.criterion is not None and self.selection is None:
             raise SpecError(
                 f"method.criterion = {self.criterion.name} ranks for nobody: method.selection is empty.",
-                "Take method.selection = share.",
+                f"Take method.selection = {'share' if 'filter' in self.criterion.units else 'weights'}.",
             )
         if self.selection is None:
             return
@@ -106,7 +106,7 @@ class MethodSpec:
         if cycles is not None and cycles.s2.value and self.selection is not None and self.drop is None:
             raise SpecError(
                 f"method.s2 = {cycles.s2} needs method.drop, which says what the network is without those taken.",
-                "Take exact, or method.s2 = 0ep to restore at once.",
+                f"Take {self.dropped_as.name}, or method.s2 = 0ep to restore at once.",
             )
 
     def _check_units(self) -> None:

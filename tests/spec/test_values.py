@@ -10,6 +10,7 @@ from reprtune.errors import SpecError
 from reprtune.spec import catalog
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
+from reprtune.spec.presets import DSD
 from reprtune.spec.trial import TrialSpec
 
 OPTIONS: dict[str, list[str]] = {
@@ -30,7 +31,7 @@ OPTIONS: dict[str, list[str]] = {
     "training.precision": ["fp32", "tf32", "bf16", "fp16"],
     "method.criterion": [
         "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
-        "taylor", "taylor-fo", "hessian", "oracle", "random",
+        "taylor", "taylor-fo", "hessian", "oracle", "magnitude", "random",
     ],
     "method.schedule": ["cycles", "every", "generations", "phase"],
     "method.selection": ["share", "weights", "clusters", "everything", "fixed"],
@@ -41,7 +42,7 @@ OPTIONS: dict[str, list[str]] = {
     "method.restore_bn": ["reset", "keep", "recalibrate"],
     "method.restore_optimizer": ["reset", "keep"],
     "method.restore_next": ["keep", "zero", "small"],
-    "method.restore_lr": ["continue", "restart"],
+    "method.restore_lr": ["continue", "restart", "scaled"],
     "method.exchange": ["average", "ring", "internal", "noise"],
     "method.blend_by": ["entropy", "l1", "constant"],
     "method.blend_level": ["layer", "filter"],
@@ -52,6 +53,8 @@ OPTIONS: dict[str, list[str]] = {
 }  # fmt: skip
 RING = {"method.exchange": "ring", "method.n_members": 2}
 TAUGHT = {"method.losses": "distillation"}
+SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
+OF_FILTERS_TOO = ("zero",)
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.exchange": {"method.n_members": 2},
     "method.own_share": {"method.exchange": "average", "method.n_members": 2},
@@ -66,7 +69,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.until": {"method.schedule": "every"},
     "method.generations": {"method.schedule": "generations"},
     "method.start": {"method.schedule": "phase"},
-    "method.weight_ratio": {"method.selection": "weights"},
+    "method.weight_ratio": SPARSE,
     "method.kept_share": {"method.selection": "clusters"},
     "method.fixed_share": {"method.selection": "fixed"},
     "training.bias_correction": {"training.optimizer": "adam"},
@@ -107,7 +110,8 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
 def test_every_option(path: str, value: str) -> None:
     """Every value of every text option is accepted and kept as written."""
-    assert level(changed(TrialSpec(), {**BESIDE.get(path, {}), path: value}), path) == value
+    beside = SPARSE if value in SPARSE.values() and value not in OF_FILTERS_TOO else BESIDE.get(path, {})
+    assert level(changed(TrialSpec(), {**beside, path: value}), path) == value
 
 
 @pytest.mark.parametrize("path", OPTIONS)
@@ -160,6 +164,7 @@ def test_wrong_option(path: str) -> None:
         ("method.prune_ratio", [0.01, 0.99], [0, 1, -0.3, 30],
          "method.prune_ratio must be above 0 and below 1"),
         ("method.weight_ratio", [0.01, 0.99], [0, 1], "method.weight_ratio must be above 0 and below 1"),
+        ("method.restore_lr_scale", [0.001, 1, 2], [0, -0.1], "method.restore_lr_scale must be above 0"),
         ("method.kept_share", [0.01, 1], [0, 1.1], "method.kept_share must be above 0 and at most 1"),
         ("method.fixed_share", [0, 1], [-0.1, 1.1], "method.fixed_share must be between 0 and 1 inclusive"),
         ("method.own_share", [0, 1], [-0.1, 1.1], "method.own_share must be between 0 and 1 inclusive"),
