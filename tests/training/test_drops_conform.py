@@ -13,7 +13,7 @@ from torch import Tensor
 from reprtune.spec.parts.selections import Drop
 from reprtune.states.store import StateStore
 from reprtune.training.chain.chain import Chain
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.descent.losses import Loss
 from reprtune.training.descent.optimizers import Optimizer
@@ -21,6 +21,7 @@ from reprtune.training.descent.step import Step
 from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.drops import Dropping
+from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.drops import BESIDE, BUILT, HELD, trial
@@ -32,10 +33,11 @@ each_drop = pytest.mark.parametrize("drop", BUILT)
 KEPT = {"method.restore": "old", "method.restore_bn": "keep", "method.restore_optimizer": "keep"}
 
 
-def at_the_drop(one: Any) -> TrialNetworks:
+def at_the_drop(one: Any, event: Event = DROP, share: float = 1.0) -> TrialNetworks:
+    """`share`: of the learning rate."""
     network = trial_networks(one)
-    network.train(FIRST, rates(one), lambda: False)
-    network.apply_event(DROP)
+    network.train(FIRST, share * rates(one), lambda: False)
+    network.apply_event(event)
     return network
 
 
@@ -145,7 +147,7 @@ def test_pausing_in_the_middle_changes_nothing(drop: str, rule: str, tmp_path: P
 def test_a_state_of_a_phase_is_loaded_over_any_other(drop: str) -> None:
     """A network that has something else dropped, or nothing, goes on from a state as the one that saved it."""
     one = trial(drop)
-    saver, others = at_the_drop(one), [trial_networks(one), at_the_drop(trial(drop, seed=3))]
+    saver, others = at_the_drop(one), [trial_networks(one), at_the_drop(one, Event("drop", 8, 1), 0.5)]
     begun, start = others[0].save(), everything(others[0])
     payload = saver.save()
     for other in others:
@@ -230,11 +232,7 @@ def test_what_stays_where_it_is_changes_nothing(drop: str, rule: str) -> None:
 
 
 def held(dropping: Dropping) -> list[int]:
-    """Addresses of all tensors that the part, and the network below it, keep."""
-    found: list[int] = []
-    for owner in (dropping, dropping.network._held):
-        for value in vars(owner).values():
-            tensors = value if isinstance(value, list) else [*value.values()] if isinstance(value, dict) else []
-            if not isinstance(value, dict) or value is getattr(dropping, "_mask_of", None):
-                found += [t.data_ptr() for t in tensors if isinstance(t, Tensor)]
-    return found
+    """Addresses of all that the part, and the network below it, change or read in each step."""
+    owners = (dropping, dropping.network._held)
+    lists = [value for owner in owners for value in vars(owner).values() if isinstance(value, list)]
+    return [t.data_ptr() for values in lists for t in values if isinstance(t, Tensor)]
