@@ -10,6 +10,7 @@ from reprtune.errors import SpecError
 from reprtune.spec import catalog
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
+from reprtune.spec.presets import DSD
 from reprtune.spec.trial import TrialSpec
 
 OPTIONS: dict[str, list[str]] = {
@@ -30,7 +31,7 @@ OPTIONS: dict[str, list[str]] = {
     "training.precision": ["fp32", "tf32", "bf16", "fp16"],
     "method.criterion": [
         "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
-        "taylor", "taylor-fo", "hessian", "oracle", "random",
+        "taylor", "taylor-fo", "hessian", "oracle", "magnitude", "random",
     ],
     "method.schedule": ["cycles", "every", "generations", "phase"],
     "method.selection": ["share", "weights", "clusters", "everything", "fixed"],
@@ -41,7 +42,7 @@ OPTIONS: dict[str, list[str]] = {
     "method.restore_bn": ["reset", "keep", "recalibrate"],
     "method.restore_optimizer": ["reset", "keep"],
     "method.restore_next": ["keep", "zero", "small"],
-    "method.restore_lr": ["continue", "restart"],
+    "method.restore_lr": ["continue", "restart", "scaled"],
     "method.exchange": ["average", "ring", "internal", "noise"],
     "method.blend_by": ["entropy", "l1", "constant"],
     "method.blend_level": ["layer", "filter"],
@@ -53,6 +54,7 @@ OPTIONS: dict[str, list[str]] = {
 RING = {"method": "grafting"}
 C_SGD = {"method": "c-sgd"}
 TAUGHT = {"method.losses": "distillation"}
+SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.schedule=generations": {"method.drop": None},
     "method.schedule=phase": {"method.restore": None, "method.restore_rules": None},
@@ -72,7 +74,10 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.generations": {"method": "ban"},
     "method.start": C_SGD,
     "method.until_distance": C_SGD,
-    "method.weight_ratio": {"method.selection": "weights"},
+    "method.weight_ratio": SPARSE,
+    "method.criterion=magnitude": SPARSE,
+    "method.selection=weights": SPARSE,
+    "method.drop=single-weights": SPARSE,
     "method.kept_share": {"method.selection": "clusters"},
     "method.fixed_share": {"method.selection": "fixed"},
     "training.bias_correction": {"training.optimizer": "adam"},
@@ -168,6 +173,7 @@ def test_wrong_option(path: str) -> None:
         ("method.prune_ratio", [0.01, 0.99], [0, 1, -0.3, 30],
          "method.prune_ratio must be above 0 and below 1"),
         ("method.weight_ratio", [0.01, 0.99], [0, 1], "method.weight_ratio must be above 0 and below 1"),
+        ("method.restore_lr_scale", [0.001, 1, 2], [0, -0.1], "method.restore_lr_scale must be above 0"),
         ("method.kept_share", [0.01, 1], [0, 1.1], "method.kept_share must be above 0 and at most 1"),
         ("method.fixed_share", [0, 1], [-0.1, 1.1], "method.fixed_share must be between 0 and 1 inclusive"),
         ("method.own_share", [0, 1], [-0.1, 1.1], "method.own_share must be between 0 and 1 inclusive"),

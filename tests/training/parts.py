@@ -12,7 +12,9 @@ from reprtune.spec.parts.selections import Drop
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
 
-DROPS = tuple(part.kind for part in Drop.kinds if part.card.code)
+DROPS = tuple(part.kind for part in Drop.kinds if part.card.code and "filter" in part.units)
+
+OF_FILTERS = [kind.kind for kind in Criterion.kinds if "filter" in kind.units]  # criteria
 
 
 def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reprtune.spec.parts.part import Own
+from reprtune.spec.parts.selections import WeightsOnly
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.plan import Segment
@@ -29,6 +30,7 @@ from reprtune.training.descent.step import GradientRule, Step
 from reprtune.training.descent.teacher import Teacher
 from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
+from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.holding import Holding, Measuring
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
@@ -84,12 +86,16 @@ class Member:
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
         eager = eager or cuda_graph.why_eager(batches, device)
-        drop = spec.method.drop.name if spec.method.drop is not None else "exact"
-        self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
+        drop, static = spec.method.dropped_as, eager is None
+        how = "weights-only" if isinstance(drop, WeightsOnly) else "exact"  # filters, where any are dropped
+        self.network = SubNetwork(self.model, self.filters, optimizer.state, how, static)
+        self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)
-        self.holdings: dict[str, object] = {}  # place -> what its part keeps of this network
-        rule = self._gradient_rule()
-        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher), rule)
+        self.holdings: dict[str, object] = {
+            "drop": self.dropping
+        }  # place -> what its part keeps of this network
+        rule, loss = self._gradient_rule(), Loss(spec.training, teacher)
+        self.step = Step(spec.training, self.network, optimizer, loss, rule, self.dropping)
         self.stepper = cuda_graph.choose(self.step, batches, eager)
         self.step_done = 0
         self.seconds = self._begun = 0.0  # of the segment
@@ -129,7 +135,7 @@ class Member:
     @property
     def flops_per_image(self) -> float:
         """Ideal operations of a training step on one image, of the network as it stands."""
-        return self.network.train_flops()
+        return self.dropping.train_flops()
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
         """Train to the end of the segment.

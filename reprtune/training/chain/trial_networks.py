@@ -16,7 +16,7 @@ from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, 
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import beginning, ending, state
-from reprtune.training.chain.dropping import count_to_drop, drop
+from reprtune.training.chain.dropping import count_to_drop, drop, dropped_weights
 from reprtune.training.chain.evaluation import Evaluation, evaluate
 from reprtune.training.chain.exchanging import exchange
 from reprtune.training.chain.member import Interrupted, Member
@@ -64,7 +64,7 @@ class TrialNetworks:
             Member(spec, number, task, batches, device, teacher, eager)
             for number in range(spec.method.n_members)
         ]
-        self.n_drop = count_to_drop(spec.method, self.filters)
+        self.n_drop = count_to_drop(spec.method, self.network)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -185,6 +185,7 @@ class TrialNetworks:
         for member in self.members:
             if event.kind == "drop":
                 self.drops = (*self.drops, drop(member, self.task, event))
+                self.happenings = (*self.happenings, *dropped_weights(member, event))
             elif event.kind == "restore":
                 self.restores = (*self.restores, restore(member, self.task, event))
             else:
