@@ -66,8 +66,8 @@ SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": "method.selection = weights", "grafting": "method.exchange = ring",
-    "grafting-internal": "method.exchange = internal", "c-sgd": "method.schedule = phase",
+    "dsd": "method.selection = weights", "grafting": None,
+    "grafting-internal": None, "c-sgd": "method.schedule = phase",
     "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
     "knowledge-evolution": "method.schedule = generations", "ban": "method.schedule = generations",
 }  # fmt: skip

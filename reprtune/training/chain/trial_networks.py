@@ -18,7 +18,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import state
 from reprtune.training.chain.dropping import count_to_drop, drop
 from reprtune.training.chain.evaluation import Evaluation, evaluate
-from reprtune.training.chain.exchanging import exchange
+from reprtune.training.chain.exchanging import check_exchange, exchange
 from reprtune.training.chain.member import Interrupted, Member
 from reprtune.training.chain.network_numbers import network_numbers
 from reprtune.training.chain.plan import Event, Segment
@@ -59,6 +59,7 @@ class TrialNetworks:
             for number in range(spec.method.n_members)
         ]
         self.n_drop = count_to_drop(spec.method, self.filters)
+        check_exchange(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -183,8 +184,9 @@ class TrialNetworks:
 
     def _exchange(self, event: Event) -> None:
         assert self.spec.method.exchange is not None
-        exchange(self.members, self.spec.method.exchange)
-        before, point = self.member_errors[-1], self.points[-1]
+        exchange(self.members, self.spec.method.exchange, event.cycle)
+        point = self.points[-1]
+        before = self.member_errors[-1] if self.member_errors else (point.val_error,)
         val = self.evaluate(self.task.val)
         if not math.isfinite(val.loss):
             self.diverged_at = event.stop
