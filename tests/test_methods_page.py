@@ -81,7 +81,9 @@ def test_lines_with_changes_are_what_they_say() -> None:
         "grafting in one network noise": replace(GRAFTING_INTERNAL, exchange=Noise()),
         "Filter Grafting by filter": replace(GRAFTING, exchange=Ring(blend_level="filter")),
         "Filter Grafting by size": replace(GRAFTING, exchange=Ring(blend_by="l1")),
-        "Filter Grafting learning rates that differ": replace(GRAFTING, networks=Networks(member_lr="spread")),
+        "Filter Grafting learning rates that differ": replace(
+            GRAFTING, networks=Networks(member_lr="spread")
+        ),
         "cheap spatial transforms kept tied at the end": replace(TRANSFORMS, ending=KeepTied()),
         "controls random drop": compose(criterion="random"),
         "RePr": REPR,

@@ -120,7 +120,11 @@ def test_grafting_by_hand(n: int, by: str, a: float, c: float) -> None:
     """Each entry of each member, with the share of the convolution before it, from copies made before."""
     models = networks(n)
     before = apply(Ring(blend_by=by, blend_a=a, blend_c=c), models)
-    ways = {"entropy": numpy_entropy, "l1": lambda w: float(w.double().abs().mean()), "constant": lambda _: 0.0}
+    ways = {
+        "entropy": numpy_entropy,
+        "l1": lambda w: float(w.double().abs().mean()),
+        "constant": lambda _: 0.0,
+    }
     for k, model in enumerate(models):
         for name, tensor in entries(model).items():
             layer = FOLLOWS[name.partition(".")[0]]
@@ -218,7 +222,10 @@ def test_by_filter_every_convolution_needs_a_batchnorm() -> None:
 def test_the_context_says_what_it_knows() -> None:
     """Of the small network, by hand; draws depend on seed, number, member and layer."""
     found = context_of(SmallNet())
-    assert found.convolutions == ("conv1", "conv2", "conv3") and found.norms == {"conv1": "bn1", "conv3": "bn3"}
+    assert found.convolutions == ("conv1", "conv2", "conv3") and found.norms == {
+        "conv1": "bn1",
+        "conv3": "bn3",
+    }
     assert {name.partition(".")[0]: layer for name, layer in found.follows.items()} == FOLLOWS
     assert [*found.follows] == [*entries(SmallNet())]
     draws = [
