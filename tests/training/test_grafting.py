@@ -16,7 +16,7 @@ from reprtune.states.store import StateStore
 from reprtune.training.chain import trial_networks as running
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Interrupted
-from reprtune.training.chain.plan import Event
+from reprtune.training.parts.schedules import Event
 from tests.training.tiny import (
     LOADED_DATA,
     STEPS,

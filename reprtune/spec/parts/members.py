@@ -97,7 +97,7 @@ class Ring(Exchange):
         code="reprtune.training.parts.exchanges.ring:exchange",
         paper="Filter Grafting, arXiv 2001.05868",
         cost="a few passes over the weights",
-        needs="by filter: a BatchNorm right after every convolution",
+        needs="for blend_level = filter a BatchNorm right after every convolution",
         budget="K",
         when="to let networks of one size give their weak layers up; by filter for VGG, by layer for ResNet (author)",
         traps="compare it with average, which does as well in the authors' own ablation; with two members both are "
@@ -144,7 +144,7 @@ class Internal(Exchange):
         code="reprtune.training.parts.exchanges.internal:exchange",
         paper="Filter Grafting, arXiv 2001.05868",
         cost="one pass over the weights",
-        when="as a control of grafting between networks, which the authors found better",
+        when="as a control of grafting between networks: does it matter where the weights come from?",
         traps="early filters are larger than 0.01, so that nothing happens before weight decay has made some weak; a "
         "filter of 0 becomes a copy",
     )
