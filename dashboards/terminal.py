@@ -226,11 +226,14 @@ def trial_result(result: Mapping[str, Any]) -> str:
 
 
 def networks(history: Mapping[str, Any] | None) -> str:
-    """The last error of each of several networks, and of their ensemble; empty for one network."""
+    """The last error of each of several networks, and of their ensemble, and what they were before they exchanged at
+    last; empty for one network."""
     if not history or not history.get("member_errors"):
         return ""
     errors = ", ".join(map(percent, history["member_errors"][-1]))
-    return f"{errors}; their ensemble {percent(history['ensemble_errors'][-1])}"
+    told = [", ".join(map(percent, exchange["before"])) for exchange in history["exchanges"][-1:]]
+    before = "".join(f"; before the last exchange {each}" for each in told)
+    return f"{errors}; their ensemble {percent(history['ensemble_errors'][-1])}{before}"
 
 
 def _measured(result: Mapping[str, Any]) -> str:

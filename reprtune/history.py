@@ -19,7 +19,7 @@ class Point:
         step: optimizer steps done so far.
         phase: `full` = the whole network, `sub` = without the dropped filters.
         cycle: cycles begun so far minus one; the final full training counts as one more.
-        lr: learning rate of the segment's last step.
+        lr: learning rate of the segment's last step; of networks whose rates differ, the largest.
         train_loss: mean over the segment's training images.
         val_loss, val_error: mean cross-entropy, share of wrong answers, over the validation part.
         gflops: ideal cost so far, dropped filters counted as absent.

@@ -65,6 +65,14 @@ ROWS: dict[str, tuple[Line, ...]] = {
     "Filter Grafting": (
         Line(method="grafting"),
         Line(method="grafting", changes={"method.losses": "distillation"}, name="grafting+"),
+        Line(method="grafting", changes={"method.blend_level": "filter"}, name="by filter"),
+        Line(method="grafting", changes={"method.blend_by": "l1"}, name="by size"),
+        Line(
+            method="grafting",
+            changes={"method.member_lr": "spread"},
+            name="learning rates that differ",
+            note="as in the released code by default",
+        ),
     ),
     "grafting in one network": (
         Line(method="grafting-internal", name="internal"),
@@ -90,9 +98,11 @@ ROWS: dict[str, tuple[Line, ...]] = {
     ),
     "controls": (
         Line(method="repr", changes={"method.criterion": "random"}, name="random drop"),
-        Line(method="standard", total=_double(), name="standard, twice as long"),
+        Line(
+            method="standard", total=_double(), name="standard, twice as long", note="of two networks"
+        ),
         Line(method="lr-restart", name="learning-rate restart alone"),
-        Line(method="averaging", name="averaging, of grafting"),
-        Line(method="ensemble", name="networks that never meet"),
+        Line(method="averaging", name="averaging, of grafting", note="grafting with blend_by = constant is the same"),
+        Line(method="ensemble", name="networks that never meet", note="of grafting and averaging"),
     ),
 }  # fmt: skip

@@ -30,8 +30,9 @@ def of_method(changes: dict[str, Any]) -> dict[str, Any]:
     ("name", "words"),
     [
         ("standard", set()),
-        ("ensemble", {"n_members", "same_order"}),
-        ("averaging", {"schedule", "period", "until", "exchange", "own_share", "n_members", "same_order"}),
+        ("ensemble", {"n_members", "same_order", "member_lr"}),
+        ("averaging", {"schedule", "period", "until", "exchange", "own_share", "n_members", "same_order",
+                       "member_lr"}),
         ("lr-restart", {"schedule", "cycles", "s1", "s2"} | RECORDS),
         ("repr", {"schedule", "cycles", "s1", "s2", "criterion", "selection", "drop", "restore", "restore_scale"}
          | RECORDS | SHARE),

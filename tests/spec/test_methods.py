@@ -66,8 +66,7 @@ SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": None, "grafting": "method.exchange = ring",
-    "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
+    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": "method.selection = clusters",
     "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
     "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip

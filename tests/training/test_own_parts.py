@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reprtune.errors import PartError, SpecError
 from reprtune.spec.parts.criteria import L2, Criterion
-from reprtune.spec.parts.members import Average, Exchange
+from reprtune.spec.parts.members import Average, Gradient
 from reprtune.spec.parts.restores import Old, Restore
 from reprtune.training.parts import behaviour as behaviour_module
 from reprtune.training.parts.behaviour import behaviour, module_of
@@ -141,11 +141,11 @@ def test_a_part_that_is_not_there_is_an_error_of_parts(folder: Folder) -> None:
 
 def test_parts_of_other_places_get_what_they_are_given(folder: Folder) -> None:
     """Their options are checked, their results are their place's business."""
-    folder.write("part.py", "def f(members, *, share=0.5):\n    return members, share\n")
-    part = Exchange.read({"kind": NAME, "share": 1}, "method.exchange")
-    assert behaviour(part)([1, 2]) == ([1, 2], 1)
-    with pytest.raises(SpecError, match=r"no field method\.exchange\.shar: .* has the options share"):
-        behaviour(Exchange.read({"kind": NAME, "shar": 1}, "method.exchange"))
+    folder.write("part.py", "def f(network, gradients, *, share=0.5):\n    return gradients, share\n")
+    part = Gradient.read({"kind": NAME, "share": 1}, "method.gradient")
+    assert behaviour(part)(None, [1, 2]) == ([1, 2], 1)
+    with pytest.raises(SpecError, match=r"no field method\.gradient\.shar: .* has the options share"):
+        behaviour(Gradient.read({"kind": NAME, "shar": 1}, "method.gradient"))
 
 
 def test_parts_of_ours_have_the_code_that_their_card_names() -> None:

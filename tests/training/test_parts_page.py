@@ -10,9 +10,11 @@ import torch
 
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.criteria import L1, Criterion
+from reprtune.spec.parts.members import Exchange
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import score_filters
 from reprtune.training.parts.overlaps import detached
 from reprtune.training.parts.restores import RuleContext, restore_filters
@@ -20,6 +22,7 @@ from reprtune.training.parts.schedules import Event
 from studies.load import load
 from tests.conftest import ROOT
 from tests.documented import blocks, lines
+from tests.training.exchanging import EveryNorm, context_of, copies, differing, members_of, networks
 from tests.training.own_code import Folder, folder
 from tests.training.small_net import context, network
 from tests.training.tiny import LOADED_DATA, SPEC, Chain, finish
@@ -28,6 +31,7 @@ __all__ = ["folder"]
 
 PAGE = ROOT / "docs" / "parts.md"
 SCORE, RESTORE = "python:my_criterion.py:score", "python:my_restore.py:restore"
+SWAP = "python:my_exchange.py:exchange"
 
 
 @pytest.fixture
@@ -41,8 +45,8 @@ def page(folder: Folder) -> Folder:
 
 
 def typed(base: TrialSpec = SPEC) -> TrialSpec:
-    """A trial with what all `train` commands of the page set."""
-    words = [line.words for line in lines(PAGE) if "train" in line.words]
+    """A trial with what all `train` commands of the page set, but that between networks."""
+    words = [line.words for line in lines(PAGE) if {"train", "repr"} <= {*line.words}]
     settings = [
         word for command in words for before, word in itertools.pairwise(command) if before == "--set"
     ]
@@ -95,6 +99,36 @@ def test_the_restore_rule_of_the_page_restores(page: Folder, noise: float) -> No
         draws = torch.randn(2, 2, 1, 1, generator=torch.Generator().manual_seed(3))
         spread = (14 / 4) ** 0.5  # of 1, 2, 3, 6: mean 3, squares 4 + 1 + 0 + 9
         assert torch.allclose(new, expected + noise * spread * draws.flatten(1))
+
+
+def test_the_exchange_is_short(page: Folder) -> None:
+    """Under 30 lines, the comment with its name included."""
+    assert len((page.path / "my_exchange.py").read_text().splitlines()) < 30
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.3, 0), (0.3, 1), (0.5, 2), (1.0, 0)])
+def test_the_exchange_of_the_page_exchanges(page: Folder, share: float, number: int) -> None:
+    """A layer, and all that follows it, is as it was or as that of the member before; of one draw for each."""
+    models = networks(3, EveryNorm)
+    members, context = members_of(models), context_of(models[0], number)
+    before = copies(members)
+    behaviour(Exchange.read({"kind": SWAP, "share": share}, "method.exchange"))(members, context)
+    for k, member in enumerate(members):
+        for layer, following in (("conv1", {"conv1", "bn1"}), ("conv2", {"conv2", "bn2", "hidden", "fc"})):
+            taken = bool(torch.rand((), generator=context.generator(k, layer)) < share)
+            its = {name: t for name, t in member.items() if name.partition(".")[0] in following}
+            assert its and not differing(its, before[k - taken])
+
+
+def test_a_trial_with_the_exchange_trains_and_resumes(page: Folder, store: StateStore) -> None:
+    """The command of the page; run again it trains nothing."""
+    (words,) = [line.words for line in lines(PAGE) if "averaging" in line.words]
+    settings = [word for before, word in itertools.pairwise(words) if before == "--set"]
+    trial = changed(SPEC, {"method": "averaging", **dict(map(parse_assignment, settings))})
+    run = finish(trial, store)
+    assert trial.method.exchange is not None and trial.method.exchange.options() == {"share": 0.3}
+    assert len(run.history.exchanges) == 6 and run.history.diverged_at is None
+    assert finish(trial, store).steps_spent == 0
 
 
 def test_the_study_of_the_page_varies_the_option_where_it_exists(page: Folder) -> None:

@@ -79,6 +79,8 @@ class Member:
         eager: str | None = None,
     ) -> None:
         self.spec, self.number, self.batches = spec, number, batches
+        networks = spec.method.networks
+        self.share_of_lr = 1.0 if networks is None else networks.share_of_lr(number)
         model = new_network(spec, task, spec.seed, number)
         self.input_shape = task.input_shape
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
@@ -162,7 +164,7 @@ class Member:
             if now != epoch:
                 epoch = now
                 self.batches.start_epoch(self._order(epoch))
-            self.step.lr.fill_(lrs[self.step_done])
+            self.step.lr.fill_(lrs[self.step_done] * self.share_of_lr)
             self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
             self.advance(index)
             self.step_done += 1

@@ -18,7 +18,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import beginning, ending, state
 from reprtune.training.chain.dropping import count_to_drop, drop, dropped_weights
 from reprtune.training.chain.evaluation import Evaluation, evaluate
-from reprtune.training.chain.exchanging import exchange
+from reprtune.training.chain.exchanging import check_exchange, exchange
 from reprtune.training.chain.member import Interrupted, Member
 from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.restoring import restore
@@ -65,6 +65,7 @@ class TrialNetworks:
             for number in range(spec.method.n_members)
         ]
         self.n_drop = count_to_drop(spec.method, self.network)
+        check_exchange(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -196,7 +197,7 @@ class TrialNetworks:
 
     def _exchange(self, event: Event) -> None:
         assert self.spec.method.exchange is not None
-        exchange(self.members, self.spec.method.exchange)
+        exchange(self.members, self.spec.method.exchange, event.cycle)
         before = self.errors
         if self._evaluate_anew(event):
             told = Exchange(step=event.stop, before=before, after=self.errors)
