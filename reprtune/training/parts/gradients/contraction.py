@@ -39,7 +39,7 @@ def relative_gap(
         d -= lr * (gradient + momentum * v if nesterov else v)
         if max(abs(d), abs(v)) < 1e-150:
             return 0.0
-    return math.hypot(d)
+    return abs(d)
 
 
 def too_little(training: TrainingSpec, lrs: NDArray[np.float64], pull: float) -> str | None:
