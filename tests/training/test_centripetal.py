@@ -69,7 +69,7 @@ class Descent:
         self.optimizer = Optimizer(training, model.named_parameters(), torch.tensor(training.lr))
         filters = find_filters(model, torch.zeros(1, 3, 8, 8, dtype=torch.float64))
         self.network = SubNetwork(model, filters, self.optimizer.state)
-        self.rule = Centripetal(self.network, pull=pull)
+        self.rule = Centripetal(self.network, training, pull=pull)
 
     def begin(self) -> dict[str, float]:
         (group,) = [g for g in self.rule.groups.values() if g.reason is None]
@@ -124,8 +124,13 @@ def test_steps_are_those_of_the_matrices() -> None:
     for step, expected in enumerate(by_matrices(descent.model, 6)):
         descent.step(gradients_of(descent.model, step))
         for name, parameter in descent.model.named_parameters():
-            np.testing.assert_allclose(parameter.detach().numpy(), expected[name], rtol=1e-12, atol=1e-13, err_msg=name)
-    assert {name for name, _ in ROWS} == {n for n, _ in descent.model.named_parameters()} - {"fc.weight", "fc.bias"}
+            np.testing.assert_allclose(
+                parameter.detach().numpy(), expected[name], rtol=1e-12, atol=1e-13, err_msg=name
+            )
+    assert {name for name, _ in ROWS} == {n for n, _ in descent.model.named_parameters()} - {
+        "fc.weight",
+        "fc.bias",
+    }
 
 
 def test_before_the_begin_nothing_changes() -> None:
@@ -149,10 +154,13 @@ def test_what_is_equal_stays_equal() -> None:
         descent.step({name: g + torch.randn_like(g) for name, g in gradients_of(descent.model, step).items()})
     for name, _ in ROWS:
         rows = descent.model.get_parameter(name)
-        assert (rows[[2, 4]] - rows[0]).abs().max() < 1e-14 < 1e-3 < (rows[1] - rows[0]).abs().max()
+        assert (rows[[2, 4]] - rows[0]).abs().max() < 1e-14
+        assert (rows[1] - rows[0]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("options", [{"momentum": 0.0}, {"momentum": 0.875}, {"momentum": 0.875, "nesterov": True}])
+@pytest.mark.parametrize(
+    "options", [{"momentum": 0.0}, {"momentum": 0.875}, {"momentum": 0.875, "nesterov": True}]
+)
 def test_differences_shrink_as_predicted(options: dict[str, Any]) -> None:
     """Whatever the loss says, to the share that `relative_gap` gives, vectors with a tenth of the pull; without
     momentum by 1 - lr (eps + eta) in each step."""
@@ -175,7 +183,7 @@ def test_differences_shrink_as_predicted(options: dict[str, Any]) -> None:
 
 def test_distances_by_hand() -> None:
     """Of each tensor the mean, over the filters that are not alone, of the distance from their mean: the largest,
-    and the mean over the tensors."""
+    and the mean over the kernels."""
     descent = Descent(stream())
     told = descent.begin()
     together, expected = [0, 2, 4], []
@@ -184,7 +192,7 @@ def test_distances_by_hand() -> None:
         expected.append(np.sqrt(((rows - rows.mean(0)) ** 2).sum(1)).mean())
     assert told == {
         "clusters": 3, "channels": 5, "distance": pytest.approx(max(expected), rel=1e-12),
-        "mean_distance": pytest.approx(float(np.mean(expected)), rel=1e-12),
+        "mean_distance": pytest.approx(float(np.mean(expected[:3])), rel=1e-12),
     }  # fmt: skip
 
 
@@ -222,7 +230,9 @@ def test_what_varies_stays_where_it_is() -> None:
 def test_clusters_of_any_network_contract(name: str) -> None:
     """Of concatenations at offsets, depthwise layers and gates: every row of a cluster is pulled to its mean."""
     torch.manual_seed(0)
-    descent = Descent(TOYS[name][0]().double(), TrainingSpec(lr=0.5, momentum=0.0, weight_decay=0.0), pull=0.5)
+    descent = Descent(
+        TOYS[name][0]().double(), TrainingSpec(lr=0.5, momentum=0.0, weight_decay=0.0), pull=0.5
+    )
     clusters = clustered(descent.model, torch.zeros(1, 3, 8, 8, dtype=torch.float64))
     descent.rule.begin(clusters)
     first = descent.rule.numbers()["distance"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +13,10 @@ from torch import Tensor, nn
 from reprtune.errors import ModelError
 from reprtune.training.parts.selections.clusters import even
 from reprtune.training.platform.seeds import generator
-from reprtune.training.surgery.clusters import Clustered
 from reprtune.training.surgery.trim import trim, trimmed_structure
 from tests.training.clustering import clustered, level
-from tests.training.gated_networks import NormedGate
 from tests.training.test_coupled_groups import CUT, CUT_TOYS, Padded, toy
-from tests.training.test_removal import CLASSES, built, own
+from tests.training.test_removal import built, own
 from tests.training.toy_networks import conv
 
 NETWORKS = [*CUT, *CUT_TOYS, "padded", "normed-gate"]
@@ -59,7 +55,9 @@ def test_trimming_equal_filters_changes_nothing(name: str) -> None:
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     for one in clusters:
         for slot in one.group.members:
-            others = [c for c in clusters if slot.layer in {s.layer for s in c.group.members} and c is not one]
+            others = [
+                c for c in clusters if slot.layer in {s.layer for s in c.group.members} and c is not one
+            ]
             if not others and slot.offset == 0 and len(before[f"{slot.layer}.weight"]) == len(one.numbers):
                 assert len(small.get_parameter(f"{slot.layer}.weight")) == one.n_clusters
 
@@ -78,7 +76,9 @@ def test_the_form_builds_the_same_structure(name: str) -> None:
         for parameter in fresh.parameters():
             parameter.zero_()
     rebuilt = trimmed_structure(fresh, form)
-    assert {n: p.shape for n, p in rebuilt.named_parameters()} == {n: p.shape for n, p in small.named_parameters()}
+    assert {n: p.shape for n, p in rebuilt.named_parameters()} == {
+        n: p.shape for n, p in small.named_parameters()
+    }
     rebuilt.load_state_dict(small.state_dict())
     assert gap(small, rebuilt, x) == 0
     for key, module in rebuilt.named_modules():
@@ -113,7 +113,9 @@ def test_fewer_zeros_are_padded() -> None:
     """Of a stream that begins with 3 new channels, 2 of them in one cluster: 2 are left."""
     torch.manual_seed(0)
     model = Padded().double()
-    groups = clustered(model, images(8)[:1], lambda group: torch.tensor([0, 0] if group.n_channels == 2 else [0, 1, 1]))
+    groups = clustered(
+        model, images(8)[:1], lambda group: torch.tensor([0, 0] if group.n_channels == 2 else [0, 1, 1])
+    )
     _, form = trim(model, groups)
     assert form["pads"] == {"pad": [2, 0]}
     assert form["rows"] == {"conv1": [0], "conv2": [0, 1, 3]}
@@ -145,7 +147,9 @@ def test_a_trimmed_network_is_trimmed_again() -> None:
     model, size = network("resnet-20")
     x, forms, small = images(size), [], model
     for _ in range(2):
-        clusters = clustered(small, x[:1], lambda group: even(group.n_channels, max(1, group.n_channels * 3 // 4)))
+        clusters = clustered(
+            small, x[:1], lambda group: even(group.n_channels, max(1, group.n_channels * 3 // 4))
+        )
         level(small, clusters)
         before = small
         small, form = trim(small, clusters)
@@ -162,22 +166,25 @@ def test_a_form_of_another_network_is_refused() -> None:
     """By a layer or a call that is not there."""
     model, size = network("resnet-20")
     _, form = trim(model, clustered(model, images(size)[:1]))
-    with pytest.raises(ModelError, match="no layer 'bn1' to trim|no layer '"):
+    with pytest.raises(ModelError, match=r"no layer '[a-z0-9.]+' to trim"):
         trimmed_structure(nn.Sequential(conv(3, 2)), form)
     with pytest.raises(ModelError, match=r"no call 'pad_9' of F\.pad"):
         trimmed_structure(model, {"kind": "trim", "rows": {}, "columns": {}, "pads": {"pad_9": [0, 1]}})
 
 
-@pytest.mark.parametrize(
-    ("name", "wide", "narrow"), [("convnet-3", 12, 6), ("resnet-20", 8, 4)]
-)
+@pytest.mark.parametrize(("name", "wide", "narrow"), [("convnet-3", 12, 6), ("resnet-20", 8, 4)])
 def test_a_wide_network_becomes_the_narrow_one(name: str, wide: int, narrow: int) -> None:
     """Built twice as wide and trimmed by half it has, tensor by tensor, the shapes of the one built narrow."""
     size = 16
     model = own(name, size, width=wide)
-    small, _ = trim(model, clustered(model, torch.zeros(1, 3, size, size), lambda g: even(g.n_channels, g.n_channels // 2)))
+    small, _ = trim(
+        model,
+        clustered(model, torch.zeros(1, 3, size, size), lambda g: even(g.n_channels, g.n_channels // 2)),
+    )
     built_narrow = own(name, size, width=narrow)
-    assert {n: t.shape for n, t in small.state_dict().items()} == {n: t.shape for n, t in built_narrow.state_dict().items()}
+    assert {n: t.shape for n, t in small.state_dict().items()} == {
+        n: t.shape for n, t in built_narrow.state_dict().items()
+    }
     assert sum(p.numel() for p in small.parameters()) == sum(p.numel() for p in built_narrow.parameters())
 
 

@@ -65,6 +65,7 @@ class TrialNetworks:
             for number in range(spec.method.n_members)
         ]
         self.n_drop = count_to_drop(spec.method, self.filters)
+        beginning.check(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()

@@ -49,7 +49,7 @@ def trim(model: nn.Module, clusters: Iterable[Clustered]) -> tuple[nn.Module, di
     summed = copy.deepcopy(model)
     for layer, leader in columns.items():
         add_up(summed.get_parameter(f"{layer}.weight"), leader)
-    return cut(summed, form), form
+    return trimmed_structure(summed, form), form
 
 
 @torch.no_grad()
@@ -59,15 +59,10 @@ def add_up(weight: Tensor, leader: Tensor) -> None:
     weight.copy_(sums)
 
 
-def trimmed_structure(model: nn.Module, form: Mapping[str, Any]) -> nn.Module:
-    """A network built as `model` was, with the structure of the form; its numbers are to be loaded."""
-    return cut(copy.deepcopy(model), form)
-
-
-def cut(model: nn.Module, form: Mapping[str, Any], _example: Tensor | None = None) -> nn.Module:
-    """The rows and columns that stay, `model` changed in place; it is another module, with the same names of
-    parameters and buffers, where calls of F.pad change: one that computes what `model` does in evaluation mode, and
-    in training too but for a function, such as F.dropout, that is told of the mode.
+def trimmed_structure(model: nn.Module, form: Mapping[str, Any], _example: Tensor | None = None) -> nn.Module:
+    """The rows and columns that stay, `model` changed in place; another module, with the same names of parameters
+    and buffers, where calls of F.pad change: it computes what `model` does in evaluation mode, and in training too
+    but for a function, such as F.dropout, that is told of the mode.
 
     Raises:
         ModelError: the form is of another network.
@@ -89,7 +84,9 @@ def _module(model: nn.Module, layer: str) -> nn.Module:
     try:
         return model.get_submodule(layer)
     except AttributeError as error:
-        raise ModelError(f"A trimmed network has no layer {layer!r} to trim: it was made of another one.") from error
+        raise ModelError(
+            f"A trimmed network has no layer {layer!r} to trim: it was made of another one."
+        ) from error
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from reprtune.spec.training import TrainingSpec
 from reprtune.training.surgery.clusters import Clustered, by_layer, leaders_of, row_slots, title
 from reprtune.training.surgery.coupled_groups import Group, groups_in
 from reprtune.training.surgery.subnetwork import SubNetwork
@@ -60,7 +61,7 @@ class _Rows:
             return
         tensors = [gradients[name] for name, _ in there] + [parameters[name] for name, _ in there]
         flat = [tensor.reshape(len(tensor), -1) for tensor in tensors]
-        means = self.means(torch.cat(flat, 1)).split([rows.shape[1] for rows in flat], 1)
+        means = torch.split(self.means(torch.cat(flat, 1)), [rows.shape[1] for rows in flat], 1)
         n = len(there)
         for (name, eps), weight, mean_gradient, mean in zip(
             there, flat[n:], means[:n], means[n:], strict=True
@@ -68,26 +69,27 @@ class _Rows:
             new = torch.add(mean_gradient, weight - mean, alpha=eps)
             gradients[name].copy_(new.reshape(gradients[name].shape))
 
-    def distances(self, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Of each tensor, how far on average a row is from the mean of its cluster: euclidean, over the rows that
-        are not alone; 0 where all are. (tensors,) float64."""
+    def distances(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensor -> how far on average a row is from the mean of its cluster: euclidean, over the rows that are not
+        alone; 0 where all are."""
         together = (self.size > 1).double().flatten()
         n = together.sum().clamp_min(1)
-        found = []
+        found = {}
         for name in self.names:
             rows = parameters[name].detach().double().reshape(len(self.leader), -1)
-            found.append(torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ together / n)
-        return torch.stack(found)
+            found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ together / n
+        return found
 
 
 class Centripetal:
     """The rule for one network. Before `begin` every filter is alone, and gradients stay as they are.
 
     Args:
-        network: in training. pull: eps, strength of the move towards the mean.
+        network: in training; its optimizer is SGD, for Adam divides every row by what it is pulled with too.
+        pull: eps, strength of the move towards the mean.
     """
 
-    def __init__(self, network: SubNetwork, *, pull: float) -> None:
+    def __init__(self, network: SubNetwork, _training: TrainingSpec, *, pull: float) -> None:
         self.network = network
         self.groups = {title(group): group for group in groups_in(network.filters.graph, network.model)}
         self.clusters: tuple[Clustered, ...] = ()
@@ -116,12 +118,17 @@ class Centripetal:
 
     @torch.no_grad()
     def numbers(self) -> dict[str, float]:
-        """`distance`: mean distance of a filter from the mean of its cluster, of the tensor where it is largest;
-        `mean_distance`: over all tensors. Nothing before `begin`; waits for the device."""
+        """Mean distance of a filter from the mean of its cluster: `distance` of the tensor where it is largest,
+        `mean_distance` over the layers' kernels. Nothing before `begin`; waits for the device."""
         if not self.clusters:
             return {}
-        found = torch.cat([rows.distances(self.network.parameters) for _, rows in self._rows])
-        return {"distance": float(found.max()), "mean_distance": float(found.mean())}
+        parameters = self.network.parameters
+        found = {n: d for _, rows in self._rows for n, d in rows.distances(parameters).items()}
+        kernels = torch.stack([d for name, d in found.items() if parameters[name].dim() > 1])
+        return {
+            "distance": float(torch.stack([*found.values()]).max()),
+            "mean_distance": float(kernels.mean()),
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """The clusters, by the titles of their groups."""
@@ -156,4 +163,6 @@ def _rows(model: nn.Module, layers: Sequence[str], pull: float) -> _Rows | None:
     first = next(iter(named.values()))
     pulls = [pull if tensor.dim() > 1 else VECTOR_SHARE * pull for tensor in named.values()]
     leader = torch.arange(len(first), device=first.device)
-    return _Rows(list(named), pulls, leader, torch.ones(len(first), 1, dtype=first.dtype, device=first.device))
+    return _Rows(
+        list(named), pulls, leader, torch.ones(len(first), 1, dtype=first.dtype, device=first.device)
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import torch
@@ -25,34 +26,49 @@ from reprtune.training.surgery.coupled_groups import Group, groups_in
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
+def check(network: SubNetwork, *, kept_share: float, cluster_by: str, **who: Any) -> None:  # noqa: ARG001 - an option
+    """Before anything is trained: whether clusters can be made.
+
+    Raises:
+        SpecError: as `candidates`; or every filter would be alone although it is not meant to be.
+    """
+    sizes = [group.n_channels for group in candidates(network, **who)]
+    if kept_share < 1 and all(n_clusters(size, kept_share) == size for size in sizes):
+        raise SpecError(
+            f"method.kept_share = {kept_share} leaves every filter alone: the layers have {min(sizes)} to {max(sizes)} "
+            "of them.",
+            "Lower it, or set model.width higher.",
+        )
+
+
 def select(
-    context: ScoreContext,
-    _scores: object,
-    *,
-    kept_share: float,
-    cluster_by: str,
-    exclude_first: bool,
-    exclude: Sequence[str],
-    inner_only: bool,
+    context: ScoreContext, _scores: object, *, kept_share: float, cluster_by: str, **who: Any
 ) -> tuple[Clustered, ...]:
-    """The clusters of every group that is not left out: round(kept_share * n) of them, at least one.
+    """The clusters of every group that is not left out.
+
+    Args:
+        who: what is left out, see `candidates`.
 
     Raises:
         SpecError: as `candidates`.
     """
     clusters = []
-    groups = candidates(context.network, exclude_first=exclude_first, exclude=exclude, inner_only=inner_only)
-    for group in groups:
-        n_clusters = max(1, round(kept_share * group.n_channels))
+    for group in candidates(context.network, **who):
+        n = n_clusters(group.n_channels, kept_share)
         if cluster_by == "even":
-            numbers = even(group.n_channels, n_clusters)
+            numbers = even(group.n_channels, n)
         elif cluster_by == "imbalanced":
-            numbers = imbalanced(group.n_channels, n_clusters)
+            numbers = imbalanced(group.n_channels, n)
         else:
             seed = derive(context.seed, "clusters", context.member, title(group))
-            numbers = k_means(_first_kernels(context.network, group), n_clusters, seed)
+            numbers = k_means(_first_kernels(context.network, group), n, seed)
         clusters.append(Clustered(group, numbers))
     return tuple(clusters)
+
+
+def n_clusters(n_channels: int, kept_share: float) -> int:
+    """round(kept_share * n), at least one."""
+    return max(1, round(kept_share * n_channels))
 
 
 def candidates(
@@ -108,34 +124,34 @@ def _first_kernels(network: SubNetwork, group: Group) -> Tensor:
 # -- ways to cluster -------------------------------------------------------------------------------
 
 
-def even(n: int, n_clusters: int) -> Tensor:
+def even(n: int, n_wanted: int) -> Tensor:
     """Neighbours, as many in each cluster as in any other, or one more."""
-    return torch.arange(n) * n_clusters // n
+    return torch.arange(n) * n_wanted // n
 
 
-def imbalanced(n: int, n_clusters: int) -> Tensor:
+def imbalanced(n: int, n_wanted: int) -> Tensor:
     """The first n - K + 1 in one cluster, each of the others alone."""
-    return (torch.arange(n) - (n - n_clusters)).clamp_min(0)
+    return (torch.arange(n) - (n - n_wanted)).clamp_min(0)
 
 
-def k_means(kernels: Tensor, n_clusters: int, seed: int) -> Tensor:
+def k_means(kernels: Tensor, n_wanted: int, seed: int) -> Tensor:
     """Lloyd's algorithm from one draw of k-means++, on one thread, so that sums have one order.
 
     Args:
         kernels: (n, d) float64. seed: any whole number; 32 bits of it count.
 
     Returns:
-        (n,) cluster numbers, exactly `n_clusters` of them: where there are fewer different kernels, equal ones are
+        (n,) cluster numbers, exactly `n_wanted` of them: where there are fewer different kernels, equal ones are
         divided.
     """
-    if n_clusters == len(kernels):
+    if n_wanted == len(kernels):
         return torch.arange(len(kernels))
-    means = KMeans(n_clusters, n_init=1, random_state=seed % 2**32)
+    means = KMeans(n_wanted, n_init=1, random_state=seed % 2**32)
     with threadpool_limits(1), catch_warnings():
         simplefilter("ignore", ConvergenceWarning)  # of fewer different kernels than clusters
         labels = means.fit(kernels.numpy()).labels_.tolist()
     numbers = in_order(labels)
-    while (found := int(numbers.max()) + 1) < n_clusters:
+    while (found := int(numbers.max()) + 1) < n_wanted:
         largest = int(numbers.bincount().argmax())
         numbers[(numbers == largest).nonzero()[-1]] = found
     return in_order(numbers.tolist())
