@@ -159,14 +159,23 @@ class MethodSpec:
                 "method.gradient = centripetal needs method.selection = clusters, which says who moves together.",
                 "Take method c-sgd.",
             )
-        if isinstance(self.ending, Trim) and not chosen:
+        if isinstance(self.gradient, Centripetal) and (
+            not isinstance(self.schedule, Phase) or self.drop is not None
+        ):
             raise SpecError(
-                "method.ending = trim needs method.selection = clusters, whose filters have become equal.",
+                "method.gradient = centripetal needs method.schedule = phase, without method.drop: clusters are "
+                "chosen where the phase begins.",
+                "Take method c-sgd.",
+            )
+        if isinstance(self.ending, Trim) and not isinstance(self.gradient, Centripetal):
+            raise SpecError(
+                "method.ending = trim needs method.gradient = centripetal, which makes filters of a cluster equal.",
                 "Take method c-sgd, or leave method.ending out.",
             )
-        if isinstance(self.schedule, Phase) and self.schedule.until_distance is not None and not chosen:
+        until = self.schedule.until_distance if isinstance(self.schedule, Phase) else None
+        if until is not None and not isinstance(self.gradient, Centripetal):
             raise SpecError(
-                "method.until_distance needs method.selection = clusters, whose distance it bounds.",
+                "method.until_distance needs method.gradient = centripetal, which measures the distance.",
                 "Leave it out, or take method c-sgd.",
             )
 

@@ -50,7 +50,7 @@ GRAFTING = replace(AVERAGING, exchange=members.Ring())
 GRAFTING_INTERNAL = MethodSpec(schedule=schedules.Every(period=EPOCH), exchange=members.Internal())
 C_SGD = MethodSpec(
     schedule=schedules.Phase(),
-    selection=selections.Clusters(),
+    selection=selections.Clusters(exclude_first=False),
     gradient=members.Centripetal(),
     ending=members.Trim(),
 )

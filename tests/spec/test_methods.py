@@ -50,7 +50,8 @@ METHODS: dict[str, dict[str, Any]] = {
             "restore": "zero", **RULES_KEPT, "restore_lr": "scaled"},
     "grafting": {"schedule": "every", "exchange": "ring"},
     "grafting-internal": {"schedule": "every", "exchange": "internal"},
-    "c-sgd": {"schedule": "phase", "selection": "clusters", "gradient": "centripetal", "ending": "trim"},
+    "c-sgd": {"schedule": "phase", "selection": "clusters", "exclude_first": False, "gradient": "centripetal",
+              "ending": "trim"},
     "transforms": {"schedule": "cycles", "criterion": "ortho", "selection": "share", "drop": "tied",
                    "restore": "untied"},
     "weight-evolution": {"schedule": "every", "criterion": "l1", **SOFT, "restore": "crossover"},
@@ -66,7 +67,7 @@ SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": "method.selection = clusters",
+    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None,
     "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
     "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip

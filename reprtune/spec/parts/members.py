@@ -15,6 +15,7 @@ SHARES = ("entropy", "l1", "constant")
 LEVELS = ("layer", "filter")
 LRS = ("same", "spread")
 SOURCES = ("members", "generation")
+CODE = "reprtune.training.parts."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,12 +200,19 @@ class Centripetal(Gradient):
     """Filters of a cluster share one gradient and move towards their mean.
 
     Attributes:
-        pull: strength of the move.
+        pull: strength of the move: the paper's eps, beside the weight decay; a tenth of it for biases and BatchNorm.
     """
 
     kind = "centripetal"
     card = Card(
-        line="filters of a cluster share a gradient and move together", paper="C-SGD, arXiv 1904.03837"
+        line="filters of a cluster share a gradient and move together",
+        code=f"{CODE}gradients.centripetal:Centripetal",
+        paper="C-SGD, arXiv 1904.03837",
+        cost="a few passes over the weights in every step",
+        needs="training.optimizer = sgd",
+        when="with clusters and trim, to train a wide network into a narrow one",
+        traps="lossless only where lr (pull + weight_decay) / (1 - momentum), summed over the steps, is above about "
+        "20; what pull a network bears differs (0.003 and 0.05 as published, 0.01 elsewhere): search it",
     )
 
     pull: float = option(3e-3, null=0.0)
@@ -252,7 +260,12 @@ class Ending(Part):
 class Trim(Ending):
     kind = "trim"
     card = Card(
-        line="take out what is equal, without changing what the network says", paper="arXiv 1904.03837"
+        line="take out what is equal, without changing what the network says",
+        code=f"{CODE}endings.trim:end",
+        paper="C-SGD, arXiv 1904.03837",
+        needs="method.gradient = centripetal",
+        when="to end with the narrow network",
+        traps="what is not quite equal is lost: look at the gap that is told with the end",
     )
 
 

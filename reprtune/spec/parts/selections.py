@@ -9,6 +9,7 @@ from reprtune.spec.parts.part import Card, Part, option
 from reprtune.spec.rules import between, positive_share, proper_share
 
 SCOPES = ("global", "layer")
+WAYS = ("k-means", "even", "imbalanced")
 CODE = "reprtune.training."
 
 
@@ -91,19 +92,35 @@ class Weights(Selection):
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters(Selection):
-    """Groups of filters in each layer that are to become equal.
+    """Filters that are to become equal, in every group of layers whose outputs go together.
 
     Attributes:
-        kept_share: clusters per filter.
+        kept_share: clusters per filter, so the width that is left.
+        cluster_by: `k-means` on the kernels of a group's first layer; `even`: neighbours, in clusters of one size;
+            `imbalanced`: one large cluster, every other filter alone.
+        exclude_first: leave out the convolutions that read the input, with all that is added to their outputs.
+        exclude: leave out the layers whose names match one of these patterns, with all that is added to them.
+        inner_only: leave out all whose outputs are joined with those of other layers, as residual streams are.
     """
 
     kind = "clusters"
-    card = Card(line="filters in clusters, `kept_share` of them per filter", paper="C-SGD, arXiv 1904.03837")
+    card = Card(
+        line="filters in clusters, `kept_share` of them per filter",
+        code=f"{CODE}parts.selections.clusters:select",
+        paper="C-SGD, arXiv 1904.03837",
+        cost="one k-means per group of layers",
+        when="with centripetal and trim, to train a wide network into a narrow one",
+        traps="a residual stream is one group: where exclude_first holds its stem, all of its first stage stays wide",
+    )
 
     kept_share: float = option(0.625, null=1.0)
+    cluster_by: str = option("k-means", null="even", words=WAYS)
+    exclude_first: bool = option(True, null=False)
+    exclude: tuple[str, ...] = option((), null=())
+    inner_only: bool = option(False, null=False)
 
     def check(self) -> None:
-        positive_share("method.kept_share", self.kept_share)
+        positive_share("method.kept_share", self.kept_share, "It is a share: 0.625 leaves 5 of 8 filters.")
 
 
 @dataclass(frozen=True, kw_only=True)

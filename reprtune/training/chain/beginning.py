@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 
 from reprtune.history import Happening
 from reprtune.training.chain.member import Member
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
-from reprtune.training.parts.behaviour import behaviour
+from reprtune.training.parts.behaviour import behaviour, module_of
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.holding import Beginning
 from reprtune.training.parts.schedules import Event
+
+
+def check(member: Member) -> None:
+    """Before anything is trained: the module of a selection of ours may have `check(network, **options)`, which raises
+    what the selection would refuse."""
+    selection = member.spec.method.selection
+    if selection is not None:
+        module = importlib.import_module(module_of(selection))
+        if (refuse := getattr(module, "check", None)) is not None:
+            refuse(member.network, **selection.options())
 
 
 def begin(member: Member, task: Task, event: Event) -> Happening:

@@ -66,6 +66,7 @@ class TrialNetworks:
         ]
         self.n_drop = count_to_drop(spec.method, self.network)
         check_exchange(self.members[0])
+        beginning.check(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()

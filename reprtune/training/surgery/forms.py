@@ -16,7 +16,9 @@ from reprtune.errors import StateError
 Form = Mapping[str, Any]
 STRUCTURES: dict[
     str, str
-] = {}  # kind -> `module:function` of what rebuilds it: (model, form, example) -> model
+] = {  # kind -> `module:function` of what rebuilds it: (model, form, example) -> model
+    "trim": "reprtune.training.surgery.trim:trimmed_structure",
+}
 
 
 def reformed(model: nn.Module, form: Form, example: Tensor) -> nn.Module:
