@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reprtune.errors import ModelError
 from reprtune.training.surgery import spatial
 
 SIZES = ((3, 3), (5, 5), (2, 2), (1, 7), (4, 3), (1, 1))
@@ -79,12 +80,21 @@ def test_shifts_move_whole_taps_and_fill_with_0(size: spatial.Size, n: int) -> N
 
 @pytest.mark.parametrize("size", [(3, 3), (5, 5), (4, 3)])
 def test_an_affine_warp_is_torchs(size: spatial.Size) -> None:
-    """The matrix of any warp, translation included, does what `affine_grid` and `grid_sample` do."""
-    theta = torch.randn(6, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    grid = F.affine_grid(theta, [6, 1, *size], align_corners=True)
-    expected = F.grid_sample(picture(size).expand(6, 1, *size), grid, align_corners=True).flatten(1)
-    made = spatial.affine_map(theta, size) @ picture(size).flatten()
-    torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
+    """Any warp, translation included, does what `affine_grid` and `grid_sample` do, to kernels and to maps."""
+    theta = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    grid = F.affine_grid(theta[None], [1, 1, *size], align_corners=True)
+    expected = F.grid_sample(picture(size).expand(1, 1, *size), grid, align_corners=True)
+    warp = spatial.Transform(theta=tuple(map(tuple, theta.tolist())))  # type: ignore[arg-type]
+    torch.testing.assert_close(warp(picture(size).expand(1, 1, *size)), expected, rtol=1e-12, atol=1e-12)
+    made = warp.matrix(size) @ picture(size).flatten()
+    torch.testing.assert_close(made, expected.flatten(), rtol=1e-10, atol=1e-10)
+
+
+def test_a_quarter_turn_needs_square_maps() -> None:
+    """Said with both sides and a way out."""
+    with pytest.raises(ModelError, match="needs square maps, but these have 4 x 6") as caught:
+        spatial.Transform(turns=1)(torch.zeros(1, 1, 4, 6))
+    assert "method.placement = weights" in str(caught.value.hint)
 
 
 def test_the_grid_of_warps_holds_the_rotations() -> None:
