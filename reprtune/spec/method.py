@@ -15,12 +15,13 @@ from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.members import Average, Ending, Exchange, Gradient, LossTerm, Networks, Ring
 from reprtune.spec.parts.part import Own, Part
-from reprtune.spec.parts.restores import Restore, RestoreRules
+from reprtune.spec.parts.restores import Restore, RestoreRules, Scaled
 from reprtune.spec.parts.schedules import Cycles, Schedule
-from reprtune.spec.parts.selections import Drop, Selection, Share, Weights
+from reprtune.spec.parts.selections import Drop, Exact, Selection, Share, SingleWeights, Weights
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
+WHAT = {"filter": "filters", "weight": "single weights"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class MethodSpec:
         self._check_schedule()
         self._check_selection()
         self._check_drop()
+        self._check_units()
         self._check_members()
 
     def _check_schedule(self) -> None:
@@ -107,6 +109,28 @@ class MethodSpec:
                 "Take exact, or method.s2 = 0ep to restore at once.",
             )
 
+    def _check_units(self) -> None:
+        """Filters are ranked, dropped and restored as filters, single weights as single weights."""
+        if self.selection is None:
+            return
+        unit = self.selection.unit
+        there = (("ranks", self.criterion), ("drops", self.drop), ("restores", self.restore))
+        for does, part in there:
+            if part is None or unit in part.units:
+                continue
+            fit = " or ".join(kind.kind for kind in part.kinds if unit in kind.units)
+            raise SpecError(
+                f"method.{part.place} = {part.name} {does} {WHAT[part.units[0]]}, but method.selection = "
+                f"{self.selection.name} takes {WHAT[unit]}.",
+                f"Take method.{part.place} = {fit}, or another method.selection.",
+            )
+        if unit == "weight" and isinstance(self.restore, Scaled) and self.restore.restore_scale != "own":
+            raise SpecError(
+                f"method.restore_scale = {self.restore.restore_scale} sets the norm of filters, but "
+                f"method.selection = {self.selection.name} takes single weights.",
+                "Take method.restore_scale = own.",
+            )
+
     def _check_members(self) -> None:
         if isinstance(self.exchange, (Average, Ring)) and self.networks is None:
             raise SpecError(
@@ -116,6 +140,16 @@ class MethodSpec:
         kinds = [loss.name for loss in self.losses]
         if len(set(kinds)) < len(kinds):
             raise SpecError(f"method.losses must hold different losses, but holds {', '.join(kinds)}.")
+
+    @property
+    def dropped_as(self) -> Drop:
+        """What "gone" means, also where nothing says it because what is taken comes back at once."""
+        return self.drop or (SingleWeights() if self.unit == "weight" else Exact())
+
+    @property
+    def unit(self) -> str:
+        """What is taken: `filter` or `weight`."""
+        return "filter" if self.selection is None else self.selection.unit
 
     @property
     def n_members(self) -> int:

@@ -38,10 +38,13 @@ SFP = MethodSpec(
 )
 DSD = MethodSpec(
     schedule=schedules.Cycles(cycles=1),
-    criterion=criteria.L1(),
+    criterion=criteria.Magnitude(),
     selection=selections.Weights(),
     drop=selections.SingleWeights(),
     restore=restores.Zero(),
+    restore_rules=restores.RestoreRules(
+        restore_bn="keep", restore_optimizer="keep", restore_lr="scaled", restore_lr_scale=0.1
+    ),
 )
 GRAFTING = replace(AVERAGING, exchange=members.Ring())
 GRAFTING_INTERNAL = MethodSpec(schedule=schedules.Every(period=EPOCH), exchange=members.Internal())

@@ -12,7 +12,7 @@ from reprtune.spec.parts.selections import Drop
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
 
-DROPS = tuple(part.kind for part in Drop.kinds if part.card.code)
+DROPS = tuple(part.kind for part in Drop.kinds if part.card.code and "filter" in part.units)
 
 
 def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:

@@ -110,6 +110,7 @@ def test_every_field_of_a_trial_is_visited() -> None:
     elsewhere = {
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
         "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
+            "method.restore_lr_scale",
         "task.image_size", "training.teacher", "training.teacher_weight", "training.teacher_temperature",
         "method.schedule", "method.selection",
     }  # fmt: skip
@@ -200,7 +201,9 @@ def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         ("data.batches", 0), ("descent.optimizers", 0), ("models.convnet", 0), ("models.layers", 0),
         ("chain.member", 0), ("chain.evaluation", 0), ("chain.trial_networks", 0),
         ("parts.selections.share", 2), ("parts.criteria.ortho", 2), ("chain.dropping", 2),
-        ("parts.criteria.requirements", 2),
+        ("parts.criteria.requirements", 2), ("parts.drops.exact", 2), ("parts.drops.filters", 0),
+        ("parts.drops.weights_only", None), ("parts.drops.single_weights", None),
+        ("parts.selections.weights", None), ("parts.criteria.magnitude", None),
         ("chain.restoring", 4), ("parts.restores.orthogonal", 4), ("parts.restores.lengths", 4),
         ("parts.restore_rules", 4),
         ("parts.criteria.norm", None), ("parts.criteria.oracle", None), ("parts.restores.simple", None),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Own, Part, check_words, option
+from reprtune.spec.rules import above_0
 
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
 NEXT_KERNELS = ("keep", "zero", "small")
-LEARNING_RATES = ("continue", "restart")
+LEARNING_RATES = ("continue", "restart", "scaled")
 CODE = "reprtune.training.parts.restores."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Part):
+    """Attributes:
+    units: what it can bring back: `filter`, `weight`.
+    """
+
     place = "restore"
     noun = "restore rule"
+    units: ClassVar[tuple[str, ...]] = ("filter",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,7 @@ class AsReleased(Scaled):
 
 class Random(Scaled):
     kind = "random"
+    units = ("filter", "weight")
     card = Card(
         line="drawn like the layer's own initial weights",
         code=f"{CODE}simple:restore_random",
@@ -69,6 +77,7 @@ class Random(Scaled):
 
 class Zero(Restore):
     kind = "zero"
+    units = ("filter", "weight")
     card = Card(
         line="all weights 0",
         code=f"{CODE}simple:restore_zero",
@@ -79,6 +88,7 @@ class Zero(Restore):
 
 class Old(Scaled):
     kind = "old"
+    units = ("filter", "weight")
     card = Card(
         line="the weights it had when it was dropped",
         code=f"{CODE}simple:restore_old",
@@ -114,8 +124,10 @@ class RestoreRules:
         restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
         restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
             (random, at a tenth of the layer's spread).
-        restore_lr: the learning rate goes on (`continue`), or its schedule begins anew after each
-            restore, over what is left until the next (`restart`).
+        restore_lr: the learning rate goes on (`continue`); its schedule begins anew after each restore, over what
+            is left until the next (`restart`); or it goes on, times `restore_lr_scale` once more from each
+            restore on (`scaled`).
+        restore_lr_scale: factor of `scaled`; DSD's last phase has 0.1.
     """
 
     card = Card(
@@ -127,9 +139,11 @@ class RestoreRules:
     restore_optimizer: str = option("reset", null="keep", words=OPTIMIZER_STATES)
     restore_next: str = option("keep", null="keep", words=NEXT_KERNELS)
     restore_lr: str = option("continue", null="continue", words=LEARNING_RATES)
+    restore_lr_scale: float = option(0.1, null=1.0)
 
     def __post_init__(self) -> None:
         check_words(self)
+        above_0("method.restore_lr_scale", self.restore_lr_scale)
 
 
 Restore.kinds = (Orthogonal, AsReleased, Random, Zero, Old, Crossover, Untied)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Part, option
 from reprtune.spec.rules import between, positive_share, proper_share
@@ -13,8 +14,13 @@ CODE = "reprtune.training."
 
 @dataclass(frozen=True, kw_only=True)
 class Selection(Part):
+    """Attributes:
+    unit: what it takes: `filter` or `weight`.
+    """
+
     place = "selection"
     noun = "selection"
+    unit: ClassVar[str] = "filter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +60,33 @@ class Share(Selection):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights(Selection):
-    """Single weights of every layer, the highest scores of each.
+    """Single weights of every convolution and linear layer, whether its filters can be dropped or not; the
+    highest scores of each layer.
 
     Attributes:
-        weight_ratio: share of each layer's weights that is taken.
+        weight_ratio: share of each layer's weights that is taken, exactly round(ratio * number).
+        exclude_first: leave out the layers that read the input.
+        exclude: leave out the layers whose names match one of these patterns, like `fc`.
     """
 
     kind = "weights"
+    unit = "weight"
     card = Card(
-        line="the share `weight_ratio` of the single weights of each layer", paper="DSD, arXiv 1607.04381"
+        line="the share `weight_ratio` of the single weights of each layer",
+        code=f"{CODE}parts.selections.weights:select",
+        paper="DSD, arXiv 1607.04381",
+        when="with drop single-weights",
+        needs="a criterion of weights: magnitude or random",
+        traps="biases and BatchNorm are never taken; the classifier is, unless `exclude` names it",
     )
 
     weight_ratio: float = option(0.3, null=0.0)
+    exclude_first: bool = option(True, null=False)
+    exclude: tuple[str, ...] = option((), null=())
 
     def check(self) -> None:
-        proper_share("method.weight_ratio", self.weight_ratio)
+        hint = "It is a share of each layer: 0.3 takes 30 % of its weights."
+        proper_share("method.weight_ratio", self.weight_ratio, hint)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +133,20 @@ class Fixed(Selection):
 
 @dataclass(frozen=True, kw_only=True)
 class Drop(Part):
+    """Attributes:
+    units: what it can drop: `filter`, `weight`.
+    """
+
     place = "drop"
     noun = "drop"
+    units: ClassVar[tuple[str, ...]] = ("filter",)
 
 
 class Exact(Drop):
     kind = "exact"
     card = Card(
         line="exactly the network without the filters, and nothing of theirs moves",
-        code=f"{CODE}surgery.subnetwork:SubNetwork",
+        code=f"{CODE}parts.drops.exact:Exact",
         when="unless you repeat what a reproduction did",
     )
 
@@ -132,7 +155,7 @@ class WeightsOnly(Drop):
     kind = "weights-only"
     card = Card(
         line="only their weights are 0 and stay so, while bias and BatchNorm go on",
-        code=f"{CODE}surgery.subnetwork:SubNetwork",
+        code=f"{CODE}parts.drops.weights_only:WeightsOnly",
         when="to repeat reproductions of the paper",
         traps="leaks: BatchNorm's shift comes through, and what reads the filter goes on learning from it",
     )
@@ -140,7 +163,17 @@ class WeightsOnly(Drop):
 
 class SingleWeights(Drop):
     kind = "single-weights"
-    card = Card(line="single weights are 0 and stay so", paper="DSD, arXiv 1607.04381")
+    units = ("weight",)
+    card = Card(
+        line="single weights are 0 and stay so",
+        code=f"{CODE}parts.drops.single_weights:SingleWeights",
+        paper="DSD, arXiv 1607.04381",
+        cost="one multiplication of weights and optimizer state after each step",
+        when="for DSD",
+        needs="method.selection = weights",
+        traps="zeros here and there save nothing: `train_gflops`, `inference_gflops` and `params` count them; and with "
+        "Adam the first step of a weight that is back is up to 3 x the learning rate, so scale or restart it",
+    )
 
 
 class Tied(Drop):

@@ -22,7 +22,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.chain.evaluation import Evaluation
 from reprtune.training.chain.identity import next_name, root_name
-from reprtune.training.chain.plan import Event, Item, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import Event, Item, plan, rungs, trial_rates
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
@@ -124,7 +124,7 @@ class Chain:
             task, batches = loaded_data.task(spec.task), loaded_data.batches(spec)
             spe = batches.steps_per_epoch
             self.items: tuple[Item, ...] = plan(spec, spe)
-            self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
+            self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
         self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.teacher_digest)]

@@ -39,7 +39,8 @@ EVENT_CODE = {  # kind of event -> what runs it, and the places of the method th
     "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
     "exchange": (f"{PACKAGE}.chain.exchanging", ("exchange",)),
 }
-DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
+# These enter by the number of filters dropped, and by the learning rates.
+DECIDED = ("prune_ratio", "restore_lr", "restore_lr_scale")
 
 
 def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
@@ -123,7 +124,7 @@ def _segment_modules(spec: TrialSpec) -> list[str]:
 def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
     """What names the state after an event; they and what they import run it."""
     runs, places = EVENT_CODE[kind]
-    parts = (getattr(spec.method, place) for place in places)
+    parts = (spec.method.dropped_as if place == "drop" else getattr(spec.method, place) for place in places)
     return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reprtune.spec.parts.selections import WeightsOnly
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.plan import Segment
 from reprtune.training.data.batches import Batches
@@ -26,6 +27,7 @@ from reprtune.training.descent.step import Step
 from reprtune.training.descent.teacher import Teacher
 from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
+from reprtune.training.parts.drops import Dropping
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork
@@ -69,11 +71,15 @@ class Member:
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
         eager = eager or cuda_graph.why_eager(batches, device)
-        drop = spec.method.drop.name if spec.method.drop is not None else "exact"
-        self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
+        drop, static = spec.method.dropped_as, eager is None
+        how = "weights-only" if isinstance(drop, WeightsOnly) else "exact"  # filters, where any are dropped
+        self.network = SubNetwork(self.model, self.filters, optimizer.state, how, static)
+        self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)
         rule = None if spec.method.gradient is None else behaviour(spec.method.gradient)
-        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher), rule)
+        self.step = Step(
+            spec.training, self.network, optimizer, Loss(spec.training, teacher), rule, self.dropping
+        )
         self.stepper = cuda_graph.choose(self.step, batches, eager)
         self.step_done = 0
         self.seconds = self._begun = 0.0  # of the segment
@@ -81,7 +87,7 @@ class Member:
     @property
     def flops_per_image(self) -> float:
         """Ideal operations of a training step on one image, of the network as it stands."""
-        return self.network.train_flops()
+        return self.dropping.train_flops()
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
         """Train to the end of the segment.
@@ -139,6 +145,7 @@ class Member:
         self.counters.put_back(self.step_done)
         own = {f"net{self.number}/{name}": t for name, t in self.network.whole_state().items()}
         own |= {f"step{self.number}/{name}": t for name, t in self.step.tensors().items()}
+        own |= {f"part{self.number}/drop/{name}": t for name, t in self.dropping.tensors().items()}
         return own | {f"keep{self.number}": self.network.keep, f"loss_sum{self.number}": self.step.loss_sum}
 
     def load(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
@@ -147,6 +154,7 @@ class Member:
         self.model.load_state_dict(_below(f"net{self.number}/", tensors))
         self.step.load(_below(f"step{self.number}/", tensors))
         self.network.set_keep(tensors[f"keep{self.number}"])
+        self.dropping.load(_below(f"part{self.number}/drop/", tensors))
         self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
         self.step_done, self.seconds = step, seconds
 

@@ -58,7 +58,7 @@ class TrialNetworks:
             Member(spec, number, task, batches, device, teacher, eager)
             for number in range(spec.method.n_members)
         ]
-        self.n_drop = count_to_drop(spec.method, self.filters)
+        self.n_drop = count_to_drop(spec.method, self.network)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()

@@ -65,6 +65,7 @@ class SubNetwork:
         self.drop, self.static = drop, static
         self.parameters = dict(model.named_parameters())
         self.buffers = dict(model.named_buffers())
+        self.is_partial = False  # set by who leaves out something else than filters
         self._aside: dict[str, tuple[Tensor, Tensor]] = {}  # parameter -> rows that are 0, what stood there
         self._present: dict[str, Tensor] = {}  # layer -> mask of its weight
         self._held = _Held([], [], [])
@@ -72,7 +73,7 @@ class SubNetwork:
 
     @property
     def is_full(self) -> bool:
-        return bool(self.keep.all())
+        return bool(self.keep.all()) and not self.is_partial
 
     @torch.no_grad()
     def set_keep(self, keep: Tensor) -> None:
