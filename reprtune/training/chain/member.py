@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reprtune.spec.parts.selections import WeightsOnly
+from reprtune.spec.parts.selections import Tied, WeightsOnly
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.plan import Segment
 from reprtune.training.data.batches import Batches
@@ -72,7 +72,7 @@ class Member:
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
         eager = eager or cuda_graph.why_eager(batches, device)
         drop, static = spec.method.dropped_as, eager is None
-        how = "weights-only" if isinstance(drop, WeightsOnly) else "exact"  # filters, where any are dropped
+        how = drop.name if isinstance(drop, (WeightsOnly, Tied)) else "exact"  # filters, where any are dropped
         self.network = SubNetwork(self.model, self.filters, optimizer.state, how, static)
         self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)

@@ -24,6 +24,7 @@ have no place to go, the identity is left, and the negative where the set has si
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable
@@ -78,18 +79,20 @@ class Transform:
         return self(taps)[0].flatten(1).T.round(decimals=DECIMALS) + 0.0  # -0 is 0
 
 
-def transforms(name: str, size: Size) -> list[Transform]:
+@functools.cache
+def transforms(name: str, size: Size) -> tuple[Transform, ...]:
     """The transforms of a set for kernels of this size (h, w)."""
     found: dict[bytes, Transform] = {}
     for transform in SETS[name](size):
         matrix = transform.matrix(size)
         if matrix.any():
             found.setdefault(matrix.contiguous().numpy().tobytes(), transform)
-    return list(found.values())
+    return tuple(found.values())
 
 
+@functools.cache
 def matrices(name: str, size: Size) -> Tensor:
-    """Their matrices: (n, t, t), float64 on the CPU."""
+    """Their matrices: (n, t, t), float64 on the CPU; not to be changed."""
     return torch.stack([transform.matrix(size) for transform in transforms(name, size)])
 
 
