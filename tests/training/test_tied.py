@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reprtune.spec.training import TrainingSpec
 from reprtune.training.descent.optimizers import Optimizer
-from reprtune.training.parts.drops.tied import Tied
+from reprtune.training.parts.drops.tied_weights import TiedWeights
 from reprtune.training.surgery import spatial
 from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training.test_subnetwork import batch, build, choose
@@ -32,7 +32,7 @@ LR = 0.05
 class Setting:
     name: str
     network: SubNetwork
-    tied: Tied
+    tied: TiedWeights
     optimizer: Optimizer
 
     def train(self, numbers: range) -> None:
@@ -68,7 +68,7 @@ def setting(optimizer: str = "sgd", name: str = "convnet-3", static: bool = Fals
     spec = TrainingSpec(**OPTIMIZERS[optimizer])
     rule = Optimizer(spec, model.named_parameters(), torch.tensor(LR, dtype=torch.float64))
     network = SubNetwork(model, filters, rule.state, "tied", static)
-    tied = Tied(network, static, **{"transforms": "all", "fit_scale": True, **options})
+    tied = TiedWeights(network, static, **{"transforms": "all", "fit_scale": True, **options})
     made = Setting(name, network, tied, rule)
     made.train(range(-WARM, 0))
     return made

@@ -87,6 +87,10 @@ class TiedConv2d(nn.Module):
         self.is_scaled = bool((ties.scale != 1).any())
         self._keep("scale", ties.scale.to(self.weight.dtype)[:, None, None])
 
+    def kept(self) -> Tensor:
+        """K: (n, c, h, w)."""
+        return self.weight
+
     def filters(self) -> Tensor:
         """W: (J, c, h, w), of the placement `weights`."""
         if not self.gathers:
@@ -99,7 +103,7 @@ class TiedConv2d(nn.Module):
         """(B, J, H, W) of x (B, c, ., .)."""
         if self.placement == "weights":
             return self._convolved(x, self.filters(), self.bias)
-        maps = self._convolved(x, self.weight, None)
+        maps = self._convolved(x, self.kept(), None)
         parts = maps[:, self.grouped].split(self.lengths, dim=1)
         z = torch.cat([change(part) for change, part in zip(self.transforms, parts, strict=True)], dim=1)
         z = z[:, self.order]
@@ -116,3 +120,19 @@ class TiedConv2d(nn.Module):
         """As torch's layers have it."""
         n, c, h, w = self.weight.shape
         return f"{c}, {len(self.source)} filters of {n}, kernel_size=({h}, {w}), placement={self.placement}"
+
+
+class TrainedTiedConv2d(TiedConv2d):
+    """The same, of the placement `features`, with the parameters of the whole layer themselves: those of tied
+    filters are not used, and have a gradient of 0. So a network in training can be given ties, and a layer be put
+    back as it was."""
+
+    rows: Tensor
+
+    def __init__(self, conv: nn.Conv2d, ties: Ties, transforms: Sequence[Transform]) -> None:
+        super().__init__(conv, ties, transforms, "features")
+        self.weight, self.bias = conv.weight, conv.bias
+        self._keep("rows", (~ties.tied).nonzero().flatten())
+
+    def kept(self) -> Tensor:
+        return self.weight[self.rows]

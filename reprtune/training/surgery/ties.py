@@ -117,9 +117,9 @@ def pulled_back(gradient: Tensor, source: Tensor, maps: Tensor) -> Tensor:
     return torch.zeros_like(rows).index_add_(0, source, rows).reshape(gradient.shape)
 
 
-def residual(weight: Tensor, ties: Ties, transforms: Tensor) -> float:
-    """How far the tied filters are from what they would be made to: the root of the sum of squares of the
-    difference, relative to their own; NaN where none is tied."""
+def squares(weight: Tensor, ties: Ties, transforms: Tensor) -> tuple[float, float]:
+    """How much tying changes: the sum of squares of the change of the tied filters of (J, c, h, w), and that of
+    these filters."""
     old = weight.detach().to("cpu", torch.float64)
     new = made(old, ties.source, ties.maps(transforms))
-    return float((new - old)[ties.tied].norm() / old[ties.tied].norm())
+    return float((new - old)[ties.tied].square().sum()), float(old[ties.tied].square().sum())
