@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reprtune.training.export.latency import ROUNDS, timed
 from torch import Tensor, nn
 
 from benchmarks.machine import describe
-from reprtune.training.export.latency import ROUNDS, timed
 from reprtune.training.platform.device import choose_device
 from reprtune.training.platform.seeds import generator
 from reprtune.training.surgery.multiply_adds import MultiplyAdds
@@ -118,7 +118,9 @@ def main() -> None:
     ]
     machine = describe(device)
     print(table(found))
-    print(f"\nratios to the whole layer, {options.share:g} of its filters tied, {torch.get_num_threads()} threads;")
+    print(
+        f"\nratios to the whole layer, {options.share:g} of its filters tied, {torch.get_num_threads()} threads;"
+    )
     print(", ".join(f"{k} {v}" for k, v in machine.items()))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

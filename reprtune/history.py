@@ -48,7 +48,8 @@ class Drop:
     """The filters dropped at `step`.
 
     Attributes:
-        dropped: layer -> indices of its dropped filters; layers without any are left out.
+        dropped: layer -> indices of its dropped filters; layers without any are left out. Single weights are not
+            listed, but counted in a `Happening` of the kind `drop`, layer -> how many.
         overlap: layer -> mean inter-filter overlap of the whole layer just before, in [0, 1].
         member: number of the network among the trial's.
     """
@@ -65,7 +66,7 @@ class Restore:
     """The return of the dropped filters at `step`.
 
     Attributes:
-        levels: layer -> how many filters were restored at each level of the restore rule, in its own
+        levels: layer -> how many filters, or single weights, were restored at each level of the restore rule, in its own
             words: of orthogonality (`mutual`, `survivors`, `relaxed`), `released`, `random` and so on.
         overlap: layer -> mean inter-filter overlap just after. member: as of a drop.
     """
@@ -91,6 +92,20 @@ class Exchange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Happening:
+    """Anything else that happened at `step`, or was measured there, in numbers.
+
+    Attributes:
+        kind: `begin`, `renew`, `end`, `drop` (of single weights), or what was measured. numbers: name -> value. member: as of a drop.
+    """
+
+    kind: str
+    step: int
+    member: int = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Everything recorded of one trial so far.
 
@@ -99,6 +114,7 @@ class History:
         layers: droppable layer -> number of its filters, in network order.
         kept_out: convolution that is never dropped -> the reason.
         rungs: steps at which this trial may be compared and stopped.
+        happenings: all else that happened, in its order.
         points: their losses and errors are means over the members, after an exchange where one falls on the
             step; costs and times are sums.
         member_errors, ensemble_errors: at every point, the error of each member, and that of their mean
@@ -115,6 +131,7 @@ class History:
     drops: tuple[Drop, ...] = ()
     restores: tuple[Restore, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
+    happenings: tuple[Happening, ...] = ()
     member_errors: tuple[tuple[float, ...], ...] = ()
     ensemble_errors: tuple[float, ...] = ()
     diverged_at: int | None = None

@@ -99,7 +99,7 @@ def test_the_page_says_networks_budget_and_what_is_missing() -> None:
     assert rows["Filter Grafting"] == ("2", "2", "not yet: exchange ring")
     assert rows["controls: averaging, of grafting"] == ("2", "2", "yes")
     assert rows["controls: standard, twice as long"] == ("1", "2", "yes")
-    assert rows["DSD"] == ("1", "1", "not yet: selection weights, drop single-weights")
+    assert rows["DSD"] == ("1", "1", "yes")
     long = Line(method="ensemble", changes={"method.n_members": 3}, total="50ep")
     assert long.budget() == 1.5
 

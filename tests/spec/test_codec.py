@@ -43,7 +43,7 @@ ANOTHER: dict[str, Any] = {
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,
     "method.exclude": ["conv2"], "method.drop": "weights-only", "method.restore_scale": "old",
     "method.restore_bn": "keep", "method.restore_optimizer": "keep", "method.restore_next": "zero",
-    "method.restore_lr": "restart", "method.schedule": "every", "method.selection": "everything", "seed": 1,
+    "method.restore_lr": "restart", "method.restore_lr_scale": 0.5, "method.schedule": "every", "method.selection": "everything", "seed": 1,
 }  # fmt: skip
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
@@ -104,12 +104,12 @@ def test_known_texts_and_digests() -> None:
     assert canonical_json(METHOD) == (
         '{"criterion":{"kind":"ortho"},"drop":{"kind":"exact"},"ending":null,"exchange":null,"gradient":null,'
         '"losses":[],"networks":null,"restore":{"kind":"orthogonal","restore_scale":"own"},'
-        '"restore_rules":{"restore_bn":"reset","restore_lr":"continue","restore_next":"keep",'
+        '"restore_rules":{"restore_bn":"reset","restore_lr":"continue","restore_lr_scale":0.1,"restore_next":"keep",'
         '"restore_optimizer":"reset"},"schedule":{"cycles":3,"kind":"cycles","s1":"20ep","s2":"10ep"},'
         '"selection":{"exclude":[],"exclude_first":true,"exclude_shortcuts":false,"kind":"share","layer_cap":1,'
         '"prune_ratio":0.3,"scope":"global"}}'
     )
-    assert digest(METHOD) == "49b770ca2e06fa63a6b9ed5722dcd547499b01bb40542aa562c110cf45209a16"
+    assert digest(METHOD) == "61e22ac17cc4e5df25219fe3418561feb9e728b13b2c2396c83d5966ae28422e"
 
 
 def test_every_field_has_another_value() -> None:

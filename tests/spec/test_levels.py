@@ -14,7 +14,7 @@ from reprtune.spec.parts.members import Distillation, LossTerm, OwnExchange
 from reprtune.spec.parts.places import full_path
 from reprtune.spec.trial import TrialSpec
 
-RECORDS = {"restore_bn", "restore_optimizer", "restore_next", "restore_lr"}
+RECORDS = {"restore_bn", "restore_optimizer", "restore_next", "restore_lr", "restore_lr_scale"}
 SHARE = {"prune_ratio", "scope", "layer_cap", "exclude_first", "exclude_shortcuts", "exclude"}
 
 

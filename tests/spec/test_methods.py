@@ -15,7 +15,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts.criteria import L2, Ortho, OwnCriterion
+from reprtune.spec.parts.criteria import L2, Magnitude, Ortho, OwnCriterion, Random
 from reprtune.spec.parts.members import (
     Average,
     Centripetal,
@@ -33,7 +33,7 @@ from reprtune.spec.parts.places import PLACES
 from reprtune.spec.parts.restores import Old, Orthogonal, OwnRestore, RestoreRules
 from reprtune.spec.parts.schedules import Cycles, Every, Phase
 from reprtune.spec.parts.selections import Clusters, Everything, Exact, Fixed, Share, Weights
-from reprtune.spec.presets import AVERAGING, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
+from reprtune.spec.presets import AVERAGING, DSD, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
 from reprtune.spec.trial import TrialSpec
 
 # Every method of the catalog, by the names of its parts and what is not as these have it by default.
@@ -46,8 +46,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "averaging": {"schedule": "every", "exchange": "average"},
     "ensemble": {},
     "sfp": {"schedule": "every", "criterion": "l2", **SOFT, "restore": "zero", **RULES_KEPT},
-    "dsd": {"schedule": "cycles", "cycles": 1, "criterion": "l1", "selection": "weights", "drop": "single-weights",
-            "restore": "zero"},
+    "dsd": {"schedule": "cycles", "cycles": 1, "criterion": "magnitude", "selection": "weights", "drop": "single-weights",
+            "restore": "zero", **RULES_KEPT, "restore_lr": "scaled"},
     "grafting": {"schedule": "every", "exchange": "ring"},
     "grafting-internal": {"schedule": "every", "exchange": "internal"},
     "c-sgd": {"schedule": "phase", "selection": "clusters", "gradient": "centripetal", "ending": "trim"},
@@ -61,17 +61,18 @@ METHODS: dict[str, dict[str, Any]] = {
     "ban": {"schedule": "generations", "generations": 3, "selection": "everything", "restore": "random",
             "restore_lr": "restart", "losses": "distillation", "teachers": "generation"},
 }  # fmt: skip
-WITH_RULES = {"repr", "lr-restart", "sfp", "redo", "knowledge-evolution", "ban"}  # of a restore
+WITH_RULES = {"repr", "lr-restart", "sfp", "dsd", "redo", "knowledge-evolution", "ban"}  # of a restore
 SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": "method.selection = weights", "grafting": "method.exchange = ring",
-    "grafting-internal": "method.exchange = internal", "c-sgd": "method.schedule = phase",
+    "dsd": None, "grafting": "method.exchange = ring",
+    "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
     "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
-    "knowledge-evolution": "method.schedule = generations", "ban": "method.schedule = generations",
+    "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
+SPARSE = dict(DSD.parts())
 NOTHING_HELD = Cycles(s2=Duration.parse("0ep"))
 
 
@@ -164,6 +165,19 @@ def test_own_parts_count_as_built() -> None:
          "method.drop = exact needs method.restore, which brings back what was dropped."),
         ({"schedule": Cycles(), "criterion": L2(), "selection": Share(), "restore": Old()},
          "method.s2 = 10ep needs method.drop"),
+        ({**SPARSE, "criterion": L2()},
+         "method.criterion = l2 ranks filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "drop": Exact()},
+         "method.drop = exact drops filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "restore": Orthogonal()},
+         "method.restore = orthogonal restores filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "restore": Old(restore_scale="clip")}, "method.restore_scale = clip sets the norm of filters"),
+        ({**SPARSE, "criterion": Magnitude(), "selection": Share()},
+         "method.criterion = magnitude ranks single weights, but method.selection = share takes filters."),
+        ({**SPARSE, "criterion": L2(), "selection": Share()},
+         "method.drop = single-weights drops single weights, but method.selection = share takes filters."),
+        ({**SPARSE, "drop": None}, "method.s2 = 10ep needs method.drop"),
+        ({"schedule": Every(), "criterion": Magnitude()}, "method.criterion = magnitude ranks for nobody"),
         ({"schedule": Every(), "exchange": Average()},
          "method.exchange = average goes on between several networks, but there is one."),
         ({"schedule": Every(), "exchange": Ring()}, "method.exchange = ring goes on between several networks"),
@@ -187,7 +201,7 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"losses": (Distillation(),), "networks": Networks()},
         {"gradient": OwnGradient(source="python:mine:change")},
         {"schedule": Every(), "losses": (Distillation(),)},
-        {"schedule": Phase(), "ending": Trim()},
+        {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal(), "ending": Trim()},
         {"schedule": Every(), "restore_rules": RestoreRules()},
         {"schedule": Every(), "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Share(), "restore": Old()},
@@ -197,6 +211,8 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
         {"schedule": Cycles(), "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
+        {**SPARSE, "criterion": Random(), "restore": Old()},
+        {**SPARSE, "schedule": Every(), "drop": None},
         {"schedule": Every(), "exchange": Average(), "networks": Networks()},
         {"schedule": Every(), "exchange": Internal()},
         {"schedule": Every(), "exchange": OwnExchange(source="python:mine:swap")},

@@ -49,6 +49,7 @@ def check(trial: TrialSpec, said: dict[str, Any]) -> None:
         path.removeprefix("method."): v for path, v in levels(trial).items() if path.startswith("method.")
     }
     assert (there.pop("schedule"), there.pop("selection")) == ("cycles", "share")
+    assert there.pop("restore_lr_scale") == 0.1  # which nothing had then, and which does nothing by default
     if "restore_scale" not in there:  # a rule with norms of its own had the word that says so
         assert said["method"]["restore"] == "zero" and said["method"]["restore_scale"] == "own"
         there["restore_scale"] = "own"

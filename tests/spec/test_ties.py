@@ -56,7 +56,8 @@ def test_what_does_not_fit_together(words: dict[str, Any], rule: str, way_out: s
 
 
 @pytest.mark.parametrize(
-    ("words", "part"), [({"restore": "untied"}, "restore = untied"), ({"ending": "keep-tied"}, "ending = keep-tied")]
+    ("words", "part"),
+    [({"restore": "untied"}, "restore = untied"), ({"ending": "keep-tied"}, "ending = keep-tied")],
 )
 def test_untying_needs_ties(words: dict[str, Any], part: str) -> None:
     """RePr has none."""

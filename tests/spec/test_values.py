@@ -10,6 +10,7 @@ from reprtune.errors import SpecError
 from reprtune.spec import catalog
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
+from reprtune.spec.presets import DSD
 from reprtune.spec.trial import TrialSpec
 
 OPTIONS: dict[str, list[str]] = {
@@ -30,7 +31,7 @@ OPTIONS: dict[str, list[str]] = {
     "training.precision": ["fp32", "tf32", "bf16", "fp16"],
     "method.criterion": [
         "ortho", "ortho-dim", "ortho-released", "l1", "l2", "bn-gamma", "fpgm", "activation", "apoz",
-        "taylor", "taylor-fo", "hessian", "oracle", "random",
+        "taylor", "taylor-fo", "hessian", "oracle", "magnitude", "random",
     ],
     "method.schedule": ["cycles", "every", "generations", "phase"],
     "method.selection": ["share", "weights", "clusters", "everything", "fixed"],
@@ -41,7 +42,7 @@ OPTIONS: dict[str, list[str]] = {
     "method.restore_bn": ["reset", "keep", "recalibrate"],
     "method.restore_optimizer": ["reset", "keep"],
     "method.restore_next": ["keep", "zero", "small"],
-    "method.restore_lr": ["continue", "restart"],
+    "method.restore_lr": ["continue", "restart", "scaled"],
     "method.exchange": ["average", "ring", "internal", "noise"],
     "method.blend_by": ["entropy", "l1", "constant"],
     "method.blend_level": ["layer", "filter"],
@@ -50,23 +51,33 @@ OPTIONS: dict[str, list[str]] = {
     "method.teachers": ["members", "generation"],
     "method.ending": ["trim", "keep-tied"],
 }  # fmt: skip
-RING = {"method.exchange": "ring", "method.n_members": 2}
+RING = {"method": "grafting"}
+C_SGD = {"method": "c-sgd"}
 TAUGHT = {"method.losses": "distillation"}
+SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
-    "method.exchange": {"method.n_members": 2},
-    "method.own_share": {"method.exchange": "average", "method.n_members": 2},
+    "method.schedule=generations": {"method.drop": None},
+    "method.schedule=phase": {"method.restore": None, "method.restore_rules": None},
+    "method.exchange": {"method": "averaging"},
+    "method.own_share": {"method": "averaging"},
     "method.blend_by": RING,
     "method.blend_level": RING,
     "method.blend_a": RING,
     "method.blend_c": RING,
     "method.teachers": TAUGHT,
     "method.temperature": TAUGHT,
-    "method.pull": {"method.gradient": "centripetal"},
+    "method.gradient": C_SGD,
+    "method.ending": C_SGD,
+    "method.pull": C_SGD,
     "method.period": {"method.schedule": "every"},
     "method.until": {"method.schedule": "every"},
-    "method.generations": {"method.schedule": "generations"},
-    "method.start": {"method.schedule": "phase"},
-    "method.weight_ratio": {"method.selection": "weights"},
+    "method.generations": {"method": "ban"},
+    "method.start": C_SGD,
+    "method.until_distance": C_SGD,
+    "method.weight_ratio": SPARSE,
+    "method.criterion=magnitude": SPARSE,
+    "method.selection=weights": SPARSE,
+    "method.drop=single-weights": SPARSE,
     "method.kept_share": {"method.selection": "clusters"},
     "method.fixed_share": {"method.selection": "fixed"},
     "training.bias_correction": {"training.optimizer": "adam"},
@@ -107,7 +118,8 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
 def test_every_option(path: str, value: str) -> None:
     """Every value of every text option is accepted and kept as written."""
-    assert level(changed(TrialSpec(), {**BESIDE.get(path, {}), path: value}), path) == value
+    beside = BESIDE.get(f"{path}={value}", BESIDE.get(path, {}))
+    assert level(changed(TrialSpec(), {**beside, path: value}), path) == value
 
 
 @pytest.mark.parametrize("path", OPTIONS)
@@ -156,10 +168,12 @@ def test_wrong_option(path: str) -> None:
         ("method.period", ["1it"], ["0ep"], "method.period must be above 0"),
         ("method.until", [0.01, 1], [0, 1.1], "method.until must be above 0 and at most 1"),
         ("method.generations", [1, 9], [0], "method.generations must be at least 1"),
-        ("method.start", [0, 1], [-0.1, 1.1], "method.start must be between 0 and 1 inclusive"),
+        ("method.start", [0, 0.99], [-0.1, 1], "method.start must be at least 0 and below 1"),
+        ("method.until_distance", [None, 1e-9], [0, -1], "method.until_distance must be above 0"),
         ("method.prune_ratio", [0.01, 0.99], [0, 1, -0.3, 30],
          "method.prune_ratio must be above 0 and below 1"),
         ("method.weight_ratio", [0.01, 0.99], [0, 1], "method.weight_ratio must be above 0 and below 1"),
+        ("method.restore_lr_scale", [0.001, 1, 2], [0, -0.1], "method.restore_lr_scale must be above 0"),
         ("method.kept_share", [0.01, 1], [0, 1.1], "method.kept_share must be above 0 and at most 1"),
         ("method.fixed_share", [0, 1], [-0.1, 1.1], "method.fixed_share must be between 0 and 1 inclusive"),
         ("method.own_share", [0, 1], [-0.1, 1.1], "method.own_share must be between 0 and 1 inclusive"),

@@ -14,6 +14,8 @@ from reprtune.training.parts.restores import Restored, RuleContext, restore_filt
 
 DROPS = tuple(part.kind for part in Drop.kinds if part.card.code and "filter" in part.units)
 
+OF_FILTERS = [kind.kind for kind in Criterion.kinds if "filter" in kind.units]  # criteria
+
 
 def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:
     """By the criterion of that name."""

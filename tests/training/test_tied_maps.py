@@ -80,7 +80,9 @@ def test_it_trains_as_the_network_of_kept_maps(name: str) -> None:
     for key, tensor in after.items():
         layer = key.removeprefix("momentum/").removesuffix(".weight")
         if layer not in ties:
-            expected = theirs[key] if key in theirs else momentum[model.get_parameter(key.removeprefix("momentum/"))]
+            expected = (
+                theirs[key] if key in theirs else momentum[model.get_parameter(key.removeprefix("momentum/"))]
+            )
             torch.testing.assert_close(tensor, expected, rtol=1e-8, atol=1e-10, msg=key)
             continue
         assert torch.equal(tensor[ties[layer].tied], before[key][ties[layer].tied]), key

@@ -14,13 +14,20 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as module
 from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import Interrupted
-from tests.training.tiny import LOADED_DATA, SPEC, assert_same_end, finish, go, until
+from reprtune.training.surgery.tied_conv import TiedConv2d
+from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, go, until
+
+ONE_PHASE = {"schedule": "phase", "start": 0.5, "restore": "none", "ending": "keep-tied"}
+MAPS = {**ONE_PHASE, "placement": "features"}
 
 
 def trial(**words: Any) -> TrialSpec:
     """Two cycles of an epoch with and an epoch without ties, then two epochs."""
-    return replace(SPEC, method=compose(TRANSFORMS, **{"cycles": 2, "s1": "1ep", "s2": "1ep", **words}))
+    cycles = {} if words.get("schedule") == "phase" else {"cycles": 2, "s1": "1ep", "s2": "1ep"}
+    return replace(SPEC, method=compose(TRANSFORMS, **{**cycles, **words}))
 
 
 @pytest.mark.parametrize("transforms", ["symmetries+sign", "all"])
@@ -80,3 +87,64 @@ def test_the_optimizers_state_follows_the_restore_rules() -> None:
         zeros = [not momentum[f"{n}.weight"][list(j)].any() for n, j in drop.dropped.items()]
         assert all(zeros) == (rule == "reset")
     assert all(found["keep"]) and not any(found["reset"])
+
+
+KEPT = {"in cycles": {"ending": "keep-tied"}, "from the start": {**ONE_PHASE, "start": 0.0}, "of maps": MAPS}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_tied_in_the_end_is_kept(name: str, store: StateStore) -> None:
+    """After the last step the network has tied layers, says what it said, and is smaller by the weights of the
+    filters that the last drop took; its state is found again by another process."""
+    run = finish(trial(**KEPT[name]), store, keep="all")
+    networks = run.networks
+    (end,) = [one for one in run.history.happenings if one.kind == "end"]
+    assert (end.step, networks.step_done) == (STEPS, STEPS)
+    assert end.numbers["gap"] < 1e-5
+    taken = run.history.drops[-1].dropped
+    reads = {"conv1": 1, "conv2": 6, "conv3": 6}
+    assert end.numbers["params_before"] - end.numbers["params"] == sum(
+        9 * reads[layer] * len(numbers) for layer, numbers in taken.items()
+    )
+    saves = end.numbers["inference_gflops_before"] - end.numbers["inference_gflops"]
+    assert (saves > 0) == (name == "of maps")
+    layers = [n for n, module in networks.model.named_modules() if isinstance(module, TiedConv2d)]
+    assert layers == list(taken)
+    again = Chain(run.spec, LOADED_DATA, store)
+    assert [update.kind for update in again] == ["found"]
+    assert_same_end(again, run)
+    assert again.networks.evaluate(again.networks.task.val) == networks.evaluate(networks.task.val)
+
+
+def test_the_last_restore_is_left_out() -> None:
+    """With two cycles one restore is left, and the ties of the second drop last to the end."""
+    run = Chain(trial(ending="keep-tied"), LOADED_DATA)
+    kinds = [item.kind for item in run.items if not isinstance(item, Segment)]
+    assert kinds == ["drop", "restore", "drop", "end"]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_kept_ties_go_on_where_they_stopped(
+    name: str, store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the trial is interrupted, it ends as the same run; and loading an earlier state into a network
+    that is tied, or has ended, is loading it into a new one."""
+    monkeypatch.setattr(module, "STORE_SECONDS", 0.0)
+    spec = trial(**KEPT[name])
+    for _ in range(6):
+        run = Chain(spec, LOADED_DATA, store, keep="all", should_stop=until(11))
+        try:
+            go(run)
+        except Interrupted:
+            continue
+        break
+    assert_same_end(run, finish(spec))
+
+
+def test_maps_are_trained_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a device would have its steps captured, and the trial says why."""
+    monkeypatch.setattr("reprtune.training.descent.cuda_graph.why_eager", lambda *_: None)
+    member = Member(
+        trial(**MAPS), 0, LOADED_DATA.task(SPEC.task), LOADED_DATA.batches(SPEC), torch.device("cpu")
+    )
+    assert member.stepper.how == "eager: tied feature maps change what a step computes"

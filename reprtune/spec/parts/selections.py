@@ -173,7 +173,7 @@ class SingleWeights(Drop):
         cost="one multiplication of weights and optimizer state after each step",
         when="for DSD",
         needs="method.selection = weights",
-        traps="zeros here and there save nothing: `train_gflops`, `inference_gflops` and `params` count them; and with "
+        traps="zeros here and there save nothing, so cost and number of parameters are those of the whole network; with "
         "Adam the first step of a weight that is back is up to 3 x the learning rate, so scale or restart it",
     )
 

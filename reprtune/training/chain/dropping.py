@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from reprtune.history import Drop
+from reprtune.history import Drop, Happening
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.plan import Event
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
@@ -17,6 +16,7 @@ from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.overlaps import overlaps
+from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections import selecting
 from reprtune.training.surgery.subnetwork import SubNetwork
 
@@ -57,6 +57,15 @@ def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, ste
         scores = score_filters(method.criterion, select.ranked(network, method.selection), context)
         before = overlaps(network)
     dropping.drop(select.select(scores, network.filters, method.selection))
+    # Single weights are too many to be listed: `dropped_weights` counts them.
     filters = dropping.taken if method.unit == "filter" else {}
     dropped = {name: tuple(mask.nonzero().flatten().tolist()) for name, mask in filters.items()}
     return Drop(step=step, cycle=context.cycle, dropped=dropped, overlap=before, member=context.member)
+
+
+def dropped_weights(member: Member, event: Event) -> tuple[Happening, ...]:
+    """How many single weights of each layer are gone, as one record; none where filters are."""
+    if member.spec.method.unit != "weight":
+        return ()
+    counts = {layer: float(mask.sum()) for layer, mask in member.dropping.taken.items()}
+    return (Happening(kind="drop", step=event.stop, member=member.number, numbers=counts),)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from reprtune.errors import ModelError
 from reprtune.training.parts.drops.tied_weights import TiedWeights
 from reprtune.training.surgery.channels import shape_of
-from reprtune.training.surgery.multiply_adds import _MultiplyAdds
+from reprtune.training.surgery.multiply_adds import MultiplyAdds
 from reprtune.training.surgery.spatial import transforms
 from reprtune.training.surgery.subnetwork import SubNetwork
 from reprtune.training.surgery.tied_conv import TrainedTiedConv2d
@@ -54,7 +54,7 @@ class TiedMaps(TiedWeights):
         model, image = self.network.model, next(iter(self.network.filters.graph.nodes))
         example = torch.zeros(shape_of(image), device=next(model.parameters()).device)
         modes = {module: module.training for module in model.modules()}
-        with _MultiplyAdds() as counter, torch.no_grad():
+        with MultiplyAdds() as counter, torch.no_grad():
             model.eval()(example.to(next(model.parameters()).dtype))
         for module, mode in modes.items():
             module.training = mode
