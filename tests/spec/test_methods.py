@@ -68,7 +68,7 @@ MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
     "dsd": None, "grafting": "method.exchange = ring",
     "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
-    "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
+    "transforms": None, "weight-evolution": "method.restore = crossover", "redo": None,
     "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
