@@ -82,6 +82,17 @@ ROWS: dict[str, tuple[Line, ...]] = {
     "cheap spatial transforms": (
         Line(method="transforms", name="untied"),
         Line(method="transforms", changes={"method.ending": "keep-tied"}, name="kept tied at the end"),
+        Line(
+            method="transforms",
+            changes={
+                "method.schedule": "phase",
+                "method.start": 0.3,
+                "method.restore": None,
+                "method.ending": "keep-tied",
+                "method.placement": "features",
+            },
+            name="feature maps, kept so",
+        ),
     ),
     "Weight Evolution": (Line(method="weight-evolution"),),
     "ReDo": (Line(method="redo"),),

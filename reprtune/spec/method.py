@@ -28,6 +28,7 @@ from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.restores import Restore, RestoreRules, Scaled
 from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
 from reprtune.spec.parts.selections import Clusters, Drop, Exact, Selection, Share, SingleWeights, Weights
+from reprtune.spec.ties import check_ties
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
@@ -64,6 +65,7 @@ class MethodSpec:
         self._check_drop()
         self._check_units()
         self._check_phase()
+        check_ties(self.schedule, self.selection, self.drop, self.restore, self.ending)
         self._check_members()
 
     def _check_schedule(self) -> None:

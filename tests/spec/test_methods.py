@@ -67,8 +67,8 @@ SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None,
-    "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
+    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None, "transforms": None,
+    "weight-evolution": "method.restore = crossover", "redo": None,
     "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)

@@ -38,6 +38,8 @@ OPTIONS: dict[str, list[str]] = {
     "method.scope": ["global", "layer"],
     "method.cluster_by": ["k-means", "even", "imbalanced"],
     "method.drop": ["exact", "weights-only", "single-weights", "tied"],
+    "method.transforms": ["identity", "symmetries", "symmetries+sign", "shifts", "affine", "all"],
+    "method.placement": ["weights", "features"],
     "method.restore": ["orthogonal", "as-released", "random", "zero", "old", "crossover", "untied"],
     "method.restore_scale": ["own", "survivors", "old", "clip"],
     "method.restore_bn": ["reset", "keep", "recalibrate"],
@@ -56,6 +58,8 @@ OPTIONS: dict[str, list[str]] = {
 RING = {"method": "grafting"}
 C_SGD = {"method": "c-sgd"}
 TAUGHT = {"method.losses": "distillation"}
+TIED = {"method": "transforms"}
+KEPT_TIED = {**TIED, "method.schedule": "phase", "method.restore": None, "method.ending": "keep-tied"}
 SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.schedule=generations": {"method.drop": None},
@@ -83,6 +87,12 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.criterion=magnitude": SPARSE,
     "method.selection=weights": SPARSE,
     "method.drop=single-weights": SPARSE,
+    "method.drop=tied": {"method.restore": "untied"},
+    "method.restore=untied": {"method.drop": "tied"},
+    "method.transforms": TIED,
+    "method.fit_scale": TIED,
+    "method.placement": KEPT_TIED,
+    "method.ending=keep-tied": KEPT_TIED,
     "method.kept_share": {"method.selection": "clusters"},
     "method.cluster_by": {"method.selection": "clusters"},
     "method.fixed_share": {"method.selection": "fixed"},
@@ -106,6 +116,8 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
     "method.scope": ("layers", "There is no method.scope 'layers'.", "layer"),
     "method.cluster_by": ("kmeans", "There is no method.cluster_by 'kmeans'.", "k-means"),
     "method.drop": ("weight-only", "There is no drop 'weight-only'.", "weights-only"),
+    "method.transforms": ("symmetry", "There is no method.transforms 'symmetry'.", "symmetries"),
+    "method.placement": ("feature", "There is no method.placement 'feature'.", "features"),
     "method.restore": ("ortogonal", "There is no restore rule 'ortogonal'.", "orthogonal"),
     "method.restore_scale": ("survivor", "There is no method.restore_scale 'survivor'.", "survivors"),
     "method.restore_bn": ("calibrate", "There is no method.restore_bn 'calibrate'.", "recalibrate"),

@@ -114,13 +114,15 @@ def restores_of(drop: str) -> list[str]:
 
 @each_drop
 def test_whole_shows_what_was_there(drop: str) -> None:
-    """Inside, every number that the drop kept aside stands in its place; afterwards it is gone again."""
+    """Inside, every number that the drop kept aside stands in its place; afterwards it is gone again. A tie keeps
+    nothing aside."""
     one = trial(drop)
     network = trial_networks(one)
     network.train(FIRST, rates(one), lambda: False)
     before = everything(network)
     network.apply_event(DROP)
     dropping, gone = network.members[0].dropping, everything(network)
+    before = gone if drop == "tied" else before
     with dropping.whole():
         inside = everything(network)
     assert all(torch.equal(inside[name], before[name]) for name in network.model.state_dict())
@@ -186,7 +188,7 @@ def stepper(drop: str, static: bool, rule: str) -> tuple[Dropping, Step]:
     model = build_model(one.model, 1, (8, 8), 10, seed=2)
     filters = find_filters(model, torch.zeros(1, 1, 8, 8))
     optimizer = Optimizer(one.training, model.named_parameters(), torch.tensor(one.training.lr))
-    how = drop if drop == "weights-only" else "exact"
+    how = drop if drop in ("weights-only", "tied") else "exact"
     network = SubNetwork(model, filters, optimizer.state, how, static)
     dropping: Dropping = behaviour(one.method.dropped_as)(network, static)
     return dropping, Step(one.training, network, optimizer, Loss(one.training), dropping=dropping)
@@ -234,5 +236,7 @@ def test_what_stays_where_it_is_changes_nothing(drop: str, rule: str) -> None:
 def held(dropping: Dropping) -> list[int]:
     """Addresses of all that the part, and the network below it, change or read in each step."""
     owners = (dropping, dropping.network._held)
+    ties = getattr(dropping, "_layers", {}).values()
+    owners = (*owners, *ties)
     lists = [value for owner in owners for value in vars(owner).values() if isinstance(value, list)]
     return [t.data_ptr() for values in lists for t in values if isinstance(t, Tensor)]

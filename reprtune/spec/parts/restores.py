@@ -105,7 +105,14 @@ class Crossover(Restore):
 
 class Untied(Restore):
     kind = "untied"
-    card = Card(line="the transform becomes weights of its own", paper="arXiv 2110.12844")
+    card = Card(
+        line="what each filter was made to be by its tie becomes weights of its own (our design)",
+        code=f"{CODE}untied:restore",
+        paper="after the idea of arXiv 2110.12844, of which only the abstract is public",
+        when="after drop = tied: what the network says does not change",
+        needs="drop = tied",
+        traps="momentum is what it was at the drop, unless restore_optimizer = reset",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from reprtune.spec.rules import between, positive_share, proper_share
 
 SCOPES = ("global", "layer")
 WAYS = ("k-means", "even", "imbalanced")
+TRANSFORMS = ("identity", "symmetries", "symmetries+sign", "shifts", "affine", "all")
+PLACEMENTS = ("weights", "features")
 CODE = "reprtune.training."
 
 
@@ -193,9 +195,33 @@ class SingleWeights(Drop):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Tied(Drop):
+    """Each filter taken becomes a spatial transform of a kept filter of its layer: of the one, and by the
+    transform, that are nearest to what it is. Our own design, after the idea of the paper's abstract.
+
+    Attributes:
+        transforms: which there are, see `docs/family.md`. fit_scale: is each transform also scaled by what fits
+            best? The scale stays as it is until the tie ends. placement: what is transformed: kernels, or the
+            kept filters' feature maps, which saves operations too, but cannot be untied.
+    """
+
     kind = "tied"
-    card = Card(line="each is a cheap transform of a filter that stays", paper="arXiv 2110.12844")
+    card = Card(
+        line="each is a cheap spatial transform of a filter that stays, and is trained as such (our design)",
+        code=f"{CODE}parts.drops.tied:tied",
+        paper="after the idea of arXiv 2110.12844, of which only the abstract is public",
+        cost="at a drop all kept x dropped x transforms; in a step two small products per layer",
+        when="to let filters that are dropped go on working while they are gone",
+        needs="restore = untied, or ending = keep-tied",
+        traps="what the network says jumps at the drop: see `tied_distance`; 1x1 filters can only be copied or negated; "
+        "with placement = features maps are turned that what follows may not expect, and steps are not captured "
+        "as a CUDA graph",
+    )
+
+    transforms: str = option("symmetries+sign", null="identity", words=TRANSFORMS)
+    fit_scale: bool = option(False, null=False)
+    placement: str = option("weights", null="weights", words=PLACEMENTS)
 
 
 Selection.kinds = (Share, Weights, Clusters, Everything, Fixed)

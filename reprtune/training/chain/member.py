@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reprtune.spec.parts.part import Own
-from reprtune.spec.parts.selections import WeightsOnly
+from reprtune.spec.parts.selections import Tied, WeightsOnly
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.plan import Segment
@@ -87,9 +87,14 @@ class Member:
         self.device = device
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
+        drop = spec.method.dropped_as
         eager = eager or cuda_graph.why_eager(batches, device)
-        drop, static = spec.method.dropped_as, eager is None
-        how = "weights-only" if isinstance(drop, WeightsOnly) else "exact"  # filters, where any are dropped
+        if isinstance(drop, Tied) and drop.placement == "features":
+            eager = eager or "tied feature maps change what a step computes"
+        static = eager is None
+        how = (
+            drop.name if isinstance(drop, (WeightsOnly, Tied)) else "exact"
+        )  # filters, where any are dropped
         self.network = SubNetwork(self.model, self.filters, optimizer.state, how, static)
         self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)
@@ -209,16 +214,20 @@ class Member:
         """Continue from what `tensors` returned, `step` steps done, `seconds` of them in this segment, the network
         of those forms."""
         self.network.set_keep(torch.ones_like(self.network.keep))  # what is aside is of the network that was
+        self.dropping.load({})  # and so is what is changed in it
         for form in forms[len(self.forms) :]:
             example = torch.zeros(1, *self.input_shape)
             self.become(reformed(self.model.cpu(), form, example).to(self.device), form)
         self.model.load_state_dict(_below(f"net{self.number}/", tensors))
         if self._shipped is None:
-            for place, part in self.holdings.items():
-                if isinstance(part, Holding):
-                    part.load(_below(f"part{self.number}/{place}/", tensors))
             self.step.load(_below(f"step{self.number}/", tensors))
             self.network.set_keep(tensors[f"keep{self.number}"])
+            for place, part in self.holdings.items():  # which may look at all that was loaded before
+                if isinstance(part, Holding):
+                    part.load(_below(f"part{self.number}/{place}/", tensors))
+        self.network.keep = tensors[
+            f"keep{self.number}"
+        ].clone()  # of one that ended too, which is not trained
         self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
         self.step_done, self.seconds = step, seconds
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from reprtune.errors import StateError
 
 Form = Mapping[str, Any]
-STRUCTURES: dict[
-    str, str
-] = {  # kind -> `module:function` of what rebuilds it: (model, form, example) -> model
+# kind -> `module:function` of what rebuilds it: (model, form, example) -> model
+STRUCTURES: dict[str, str] = {
     "trim": "reprtune.training.surgery.trim:trimmed_structure",
+    "keep-tied": "reprtune.training.surgery.tied_layers:tied_structure",
 }
 
 
