@@ -46,12 +46,15 @@ OPTIONS: dict[str, list[str]] = {
     "method.blend_by": ["entropy", "l1", "constant"],
     "method.blend_level": ["layer", "filter"],
     "method.gradient": ["centripetal"],
-    "method.losses": ["distillation"],
+    "method.losses": ["teacher", "distillation", "overlap", "soft-orthogonality", "srip", "ortho-reg"],
     "method.teachers": ["members", "generation"],
+    "method.distill_labels": ["whole", "rest"],
     "method.ending": ["trim", "keep-tied"],
 }  # fmt: skip
 RING = {"method.exchange": "ring", "method.n_members": 2}
-TAUGHT = {"method.losses": "distillation"}
+TAUGHT = {"method.losses": "distillation", "method.n_members": 2}
+GENERATIONS = {"method": "standard", "method.schedule": "generations"}
+FROM_FOLDER = {"method.losses": "teacher", "method.teacher_folder": "folder"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.exchange": {"method.n_members": 2},
     "method.own_share": {"method.exchange": "average", "method.n_members": 2},
@@ -59,8 +62,19 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.blend_level": RING,
     "method.blend_a": RING,
     "method.blend_c": RING,
-    "method.teachers": TAUGHT,
+    "method.losses": {"method.n_members": 2},
+    "method.teachers": TAUGHT | GENERATIONS,
     "method.temperature": TAUGHT,
+    "method.distill_weight": TAUGHT,
+    "method.distill_labels": TAUGHT,
+    "method.teacher_weight": FROM_FOLDER,
+    "method.teacher_temperature": FROM_FOLDER,
+    "method.ortho_penalty": {"method.losses": "overlap"},
+    "method.so_penalty": {"method.losses": "soft-orthogonality"},
+    "method.srip_penalty": {"method.losses": "srip"},
+    "method.srip_until": {"method.losses": "srip"},
+    "method.orthoreg_penalty": {"method.losses": "ortho-reg"},
+    "method.orthoreg_locality": {"method.losses": "ortho-reg"},
     "method.pull": {"method.gradient": "centripetal"},
     "method.period": {"method.schedule": "every"},
     "method.until": {"method.schedule": "every"},
@@ -70,8 +84,6 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.kept_share": {"method.selection": "clusters"},
     "method.fixed_share": {"method.selection": "fixed"},
     "training.bias_correction": {"training.optimizer": "adam"},
-    "training.teacher_weight": {"training.teacher": "folder"},
-    "training.teacher_temperature": {"training.teacher": "folder"},
 }
 MISSPELT: dict[str, tuple[str, str, str]] = {
     "task.augment": ("crop-flip", "There is no task.augment 'crop-flip'.", "crop+flip"),
@@ -99,6 +111,7 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
     "method.blend_level": ("layers", "There is no method.blend_level 'layers'.", "layer"),
     "method.gradient": ("centrifugal", "There is no gradient rule 'centrifugal'.", "centripetal"),
     "method.losses": ("distil", "There is no loss 'distil'.", "distillation"),
+    "method.distill_labels": ("whol", "There is no method.distill_labels 'whol'.", "whole"),
     "method.teachers": ("member", "There is no method.teachers 'member'.", "members"),
     "method.ending": ("trimmed", "There is no ending 'trimmed'.", "trim"),
 }  # fmt: skip
@@ -107,7 +120,8 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
 @pytest.mark.parametrize(("path", "value"), [(p, v) for p, values in OPTIONS.items() for v in values])
 def test_every_option(path: str, value: str) -> None:
     """Every value of every text option is accepted and kept as written."""
-    assert level(changed(TrialSpec(), {**BESIDE.get(path, {}), path: value}), path) == value
+    beside = FROM_FOLDER if value == "teacher" else BESIDE.get(path, {})
+    assert level(changed(TrialSpec(), {**beside, path: value}), path) == value
 
 
 @pytest.mark.parametrize("path", OPTIONS)
@@ -143,11 +157,6 @@ def test_wrong_option(path: str) -> None:
         ("training.lr_period", ["1it", "9ep"], ["0ep"], "training.lr_period must be above 0"),
         ("training.label_smoothing", [0, 0.99], [-0.1, 1],
          "training.label_smoothing must be at least 0 and below 1"),
-        ("training.ortho_penalty", [0, 1], [-1e-9], "training.ortho_penalty must be at least 0"),
-        ("training.teacher_weight", [0.01, 1], [0, 1.1],
-         "training.teacher_weight must be above 0 and at most 1"),
-        ("training.teacher_temperature", [0.1, 20], [0, -1],
-         "training.teacher_temperature must be above 0"),
         ("method.layer_cap", [0.01, 1], [0, 1.1], "method.layer_cap must be above 0 and at most 1"),
         ("training.threads", [1, 64], [0], "training.threads must be at least 1"),
         ("method.cycles", [0, 9], [-1], "method.cycles must be at least 1"),
@@ -167,6 +176,15 @@ def test_wrong_option(path: str) -> None:
         ("method.blend_c", [0, 1000], [-1], "method.blend_c must be at least 0"),
         ("method.pull", [0, 1], [-1], "method.pull must be at least 0"),
         ("method.temperature", [0.1, 20], [0, -1], "method.temperature must be above 0"),
+        ("method.distill_weight", [0, 5], [-0.1], "method.distill_weight must be at least 0"),
+        ("method.teacher_weight", [0.01, 1], [0, 1.1], "method.teacher_weight must be above 0 and at most 1"),
+        ("method.teacher_temperature", [0.1, 20], [0, -1], "method.teacher_temperature must be above 0"),
+        ("method.ortho_penalty", [0, 1], [-1e-9], "method.ortho_penalty must be at least 0"),
+        ("method.so_penalty", [0, 1], [-1e-9], "method.so_penalty must be at least 0"),
+        ("method.srip_penalty", [0, 1], [-1e-9], "method.srip_penalty must be at least 0"),
+        ("method.srip_until", ["0ep", "5it"], [], ""),
+        ("method.orthoreg_penalty", [0, 1], [-1e-9], "method.orthoreg_penalty must be at least 0"),
+        ("method.orthoreg_locality", [0.1, 20], [0, -1], "method.orthoreg_locality must be above 0"),
         ("method.n_members", [1, 2, 16], [0, -1], "method.n_members must be at least 2"),
         ("method.n_members", [16], [17], "method.n_members must be at most 16"),
         ("seed", [0, 2**40], [-1], "seed must be at least 0"),
@@ -200,16 +218,16 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
     [
         ({"training.nesterov": True, "training.optimizer": "adam"}, "training.nesterov = True does nothing with adam"),
         ({"training.momentum": 0.5, "training.optimizer": "adamw"}, "training.momentum = 0.5 does nothing with adamw"),
-        ({"training.teacher_weight": 0.9}, "training.teacher_weight = 0.9 does nothing without training.teacher"),
-        ({"training.teacher_temperature": 2},
-         "training.teacher_temperature = 2.0 does nothing without training.teacher"),
+        ({"method.teacher_weight": 0.9}, "method.teacher_weight does nothing: the method has no loss."),
+        ({"method.losses": "overlap", "method.teacher_weight": 0.9},
+         "method.losses.teacher_weight is no option of the loss overlap, which has ortho_penalty."),
         ({"training.beta1": 0.8}, "training.beta1 = 0.8 does nothing with sgd"),
         ({"training.beta2": 0.9}, "training.beta2 = 0.9 does nothing with sgd"),
         ({"training.eps": 1e-6}, "training.eps = 1e-06 does nothing with sgd"),
         ({"training.bias_correction": "filter"}, "training.bias_correction = filter does nothing with sgd"),
         ({"training.nesterov": True, "training.momentum": 0}, "training.nesterov needs training.momentum above 0"),
-        ({"training.teacher": "folder", "training.teacher_weight": 1, "training.label_smoothing": 0.1},
-         "training.label_smoothing = 0.1 does nothing with training.teacher_weight = 1"),
+        ({**FROM_FOLDER, "method.teacher_weight": 1, "training.label_smoothing": 0.1},
+         "training.label_smoothing = 0.1 does nothing: method.losses leave the labels out of the loss."),
         ({"method.restore": "zero", "method.restore_scale": "old"},
          "method.restore.restore_scale is no option of the restore rule zero, which has none."),
         ({"task.image_size": 32}, "task.image_size cannot be set for digits"),

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -120,6 +121,13 @@ class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if (formula := FORMULAS.get(str(func.overloadpacket))) is not None:
             self.total += formula(args, out)
         return out
+
+
+def multiply_adds(run: Callable[[], object]) -> int:
+    """How many multiply-adds a call takes."""
+    with torch.no_grad(), _MultiplyAdds() as counter:
+        run()
+    return counter.total
 
 
 class Measured(ShapeProp):
