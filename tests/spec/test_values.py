@@ -220,7 +220,7 @@ def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
         ({"training.momentum": 0.5, "training.optimizer": "adamw"}, "training.momentum = 0.5 does nothing with adamw"),
         ({"method.teacher_weight": 0.9}, "method.teacher_weight does nothing: the method has no loss."),
         ({"method.losses": "overlap", "method.teacher_weight": 0.9},
-         "method.losses.teacher_weight is no option of the loss overlap, which has ortho_penalty."),
+         "method.losses[0].teacher_weight is no option of the loss overlap, which has ortho_penalty."),
         ({"training.beta1": 0.8}, "training.beta1 = 0.8 does nothing with sgd"),
         ({"training.beta2": 0.9}, "training.beta2 = 0.9 does nothing with sgd"),
         ({"training.eps": 1e-6}, "training.eps = 1e-06 does nothing with sgd"),

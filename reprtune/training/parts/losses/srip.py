@@ -20,7 +20,7 @@ from torch import Tensor
 from reprtune.spec.duration import Duration
 from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
-from reprtune.training.parts.losses.gram import gram_minus_identity, over_layers
+from reprtune.training.parts.losses.gram import gram_minus_identity, over_layers, present
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 FALLS = ((20 / 120, 1e-3), (50 / 120, 1e-4), (70 / 120, 1e-6), (1.0, 0.0))  # share of the time, share of the factor
@@ -56,4 +56,4 @@ def drawn_spectral_norm(rows: Tensor) -> Tensor:
 def spectral_norm(rows: Tensor, v: Tensor) -> Tensor:
     """|G u|, the largest |eigenvalue| of W W^T - I after one power iteration from v (J,); from below."""
     gram = gram_minus_identity(rows)
-    return torch.linalg.vector_norm(gram @ F.normalize(gram @ v, dim=0))
+    return torch.linalg.vector_norm(gram @ F.normalize(gram @ (v * present(rows)), dim=0))
