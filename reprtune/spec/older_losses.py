@@ -46,7 +46,7 @@ def study_with_losses(study: Table) -> Table:
         moved["method"] = _with(moved.get("method"), [{"kind": "overlap", "ortho_penalty": 0}])
     if not isinstance(sections, list):
         return {**study, "base": moved}
-    return {**study, "base": moved, "sections": [_section(one, base, moved) for one in sections]}
+    return {**study, "base": moved, "sections": [_section(one, base) for one in sections]}
 
 
 def _trial(plain: Table, training: Table) -> Table:
@@ -93,7 +93,7 @@ def _settings(plain: Table) -> Table:
 # -- sections --------------------------------------------------------------------------------------
 
 
-def _section(section: Any, before: Table, base: Table) -> Any:
+def _section(section: Any, before: Table) -> Any:
     if not isinstance(section, Mapping):
         return section
     found = dict(section)
@@ -101,7 +101,7 @@ def _section(section: Any, before: Table, base: Table) -> Any:
         found["space"] = {_path(path): value for path, value in space.items()}
     design = section.get("design")
     if isinstance(design, Mapping) and isinstance(arms := design.get("list"), list):
-        found["design"] = {**design, "list": [_arm(arm, before, base) for arm in arms]}
+        found["design"] = {**design, "list": [_arm(arm, before) for arm in arms]}
     return found
 
 
@@ -109,7 +109,7 @@ def _path(path: str) -> str:
     return f"method.losses.{PATHS[path]}" if path in PATHS else path
 
 
-def _arm(arm: Any, before: Table, base: Table) -> Any:
+def _arm(arm: Any, before: Table) -> Any:
     """An arm that changes a loss, or the method beside one, has all losses that it meant."""
     changes = arm.get("changes") if isinstance(arm, Mapping) else None
     if not isinstance(changes, Mapping):

@@ -103,5 +103,8 @@ def test_what_a_person_types_says_where_it_is_now(field: str, head: str) -> None
     base = TrialSpec() if not head else read("penalised")
     with pytest.raises(SpecError) as caught:
         changed(base, {f"{head}training.{field}": 0.5})
-    assert caught.value.message == f"There is no field {head}training.{field} any more: it is an option of a loss."
+    assert (
+        caught.value.message
+        == f"There is no field {head}training.{field} any more: it is an option of a loss."
+    )
     assert "method.losses=" in str(caught.value.hint)

@@ -98,7 +98,9 @@ def test_imitation_is_the_divergence_of_softened_answers(temperature: float) -> 
     for teachers in ([ANSWERS], [ANSWERS, OTHERS], [ANSWERS, OTHERS, LOGITS]):
         found = float(divergence(LOGITS, mean_softened(teachers, temperature), temperature))
         assert found == pytest.approx(temperature**2 * kl(temperature, *teachers), rel=1e-5)
-    assert float(divergence(ANSWERS, softened(ANSWERS, temperature), temperature)) == pytest.approx(0, abs=1e-6)
+    assert float(divergence(ANSWERS, softened(ANSWERS, temperature), temperature)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(("weight", "smoothing"), [(0.25, 0.0), (0.25, 0.1), (1.0, 0.0)])
@@ -127,7 +129,10 @@ def test_the_share_of_other_members(labels: str, of_labels: float) -> None:
 def test_losses_add_up() -> None:
     """A teacher and a penalty: the penalty is whole."""
     network = small_network()
-    parts = (losses.Teacher(teacher_folder="t", teacher_temperature=1.0), losses.SoftOrthogonality(so_penalty=2.0))
+    parts = (
+        losses.Teacher(teacher_folder="t", teacher_temperature=1.0),
+        losses.SoftOrthogonality(so_penalty=2.0),
+    )
     found = terms(network, *parts, teacher=ANSWERS)
     rows = [w.detach().double().flatten(1) for w in network.filter_weights().values()]
     penalty = sum(float((w @ w.T - torch.eye(len(w))).square().sum()) for w in rows)

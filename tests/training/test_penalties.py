@@ -202,7 +202,9 @@ def test_the_penalty_of_a_sub_network_is_that_of_the_smaller_one(
     for parameter_name, parameter in small.named_parameters():
         gradient = network.parameters[parameter_name].grad
         assert gradient is not None
-        torch.testing.assert_close(cut(gradient, indices[parameter_name]), parameter.grad, rtol=1e-7, atol=1e-10)
+        torch.testing.assert_close(
+            cut(gradient, indices[parameter_name]), parameter.grad, rtol=1e-7, atol=1e-10
+        )
     only = torch.autograd.grad(
         loss.terms[0](x, y, x, network), network.parameters["conv2.weight"], materialize_grads=True
     )
@@ -226,14 +228,28 @@ def test_srip_draws_from_the_member_s_generator() -> None:
 def test_srip_fades_out() -> None:
     """As in the authors' code for 200 epochs: from epoch 20, 50 and 70 on 1e-3, 1e-4 and 1e-6 of it, from 120 on 0; in
     place, and going back too, as a step that is undone does; with 0ep it stays."""
-    assert [(round(120 * at), share) for at, share in FALLS] == [(20, 1e-3), (50, 1e-4), (70, 1e-6), (120, 0.0)]
+    assert [(round(120 * at), share) for at, share in FALLS] == [
+        (20, 1e-3),
+        (50, 1e-4),
+        (70, 1e-6),
+        (120, 0.0),
+    ]
     model = build_model(ModelSpec(name="convnet-2", width=6), 1, (4, 4), 3, seed=1)
     network = SubNetwork(model, find_filters(model, torch.zeros(1, 1, 4, 4)), {})
     part = losses.Srip(srip_penalty=0.5, srip_until=Duration.parse("120ep"))
     (term,) = loss_of(part, network).terms
     assert isinstance(term, Srip)
     place = term.factor.data_ptr()
-    for epoch, share in ((0, 1), (20, 1e-3), (19.9, 1), (50, 1e-4), (69, 1e-4), (70, 1e-6), (119, 1e-6), (120, 0)):
+    for epoch, share in (
+        (0, 1),
+        (20, 1e-3),
+        (19.9, 1),
+        (50, 1e-4),
+        (69, 1e-4),
+        (70, 1e-6),
+        (119, 1e-6),
+        (120, 0),
+    ):
         term.before_step(round(8 * epoch))
         assert float(term.factor) == pytest.approx(0.5 * share)
     assert term.factor.data_ptr() == place

@@ -201,7 +201,11 @@ def checked_restored(name: str, found: Any, weight: Tensor, dropped: Tensor) -> 
 def _loss(name: str, call: Callable[..., Any], *step: Any) -> Tensor:
     found = call(*step)
     if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape != ():
-        got = f"{found.dtype} of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        got = (
+            f"{found.dtype} of shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"a {type(found).__name__}"
+        )
         raise PartError(
             f"{name} must return one floating-point number as a tensor, but returned {got}.",
             "End it with .sum() or .mean(); it is added to the cross-entropy.",

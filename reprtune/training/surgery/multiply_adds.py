@@ -15,7 +15,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -103,7 +102,7 @@ FORMULAS: Mapping[str, Callable[[Arguments, Any], int]] = {
 }
 
 
-class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside, `total` grows by what is computed."""
 
     def __init__(self) -> None:
@@ -123,18 +122,11 @@ class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def multiply_adds(run: Callable[[], object]) -> int:
-    """How many multiply-adds a call takes."""
-    with torch.no_grad(), _MultiplyAdds() as counter:
-        run()
-    return counter.total
-
-
 class Measured(ShapeProp):
     """Runs a graph, and notes in each node's `meta` the shape of its tensor, and as "macs" its multiply-adds."""
 
     def run_node(self, n: fx.Node) -> Any:
-        with _MultiplyAdds() as counter:
+        with MultiplyAdds() as counter:
             result = super().run_node(n)
         n.meta["macs"] = counter.total
         return result

@@ -27,7 +27,7 @@ from reprtune.training.data.task import Task
 from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
 from reprtune.training.parts.losses.softened import divergence, softened
-from reprtune.training.surgery.multiply_adds import multiply_adds
+from reprtune.training.surgery.multiply_adds import MultiplyAdds
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 PROGRAM, WEIGHTS, DESCRIPTION = "network.pt2", "weights.pt", "description.json"
@@ -116,8 +116,12 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
         torch.tensor(values, device=device).reshape(1, -1, 1, 1)
         for values in (task.mean, task.std, about["mean"], about["std"])
     )
-    example = torch.zeros(2, *shape, device=device)  # of two: a program may treat a single image as a constant
-    macs = multiply_adds(lambda: network(example)) / len(example)
+    example = torch.zeros(
+        2, *shape, device=device
+    )  # of two: a program may treat a single image as a constant
+    with torch.no_grad(), MultiplyAdds() as counter:
+        network(example)
+    macs = counter.total / len(example)
     return Teacher(network, std / own_std, (mean - own_mean) / own_std, digest, macs)
 
 
