@@ -30,6 +30,7 @@ TAKES = {
     "criterion": ("filters", "context"),
     "restore": ("weight", "dropped", "context"),
     "exchange": ("members", "context"),
+    "losses": ("logits", "labels", "images", "network"),
 }
 SCORES = "Return layer -> J floating-point scores for every layer of `filters`; higher = dropped first."
 IN_PLACE = 'Write into the tensors, as in member["conv1.weight"].copy_(...), and return nothing.'
@@ -50,6 +51,7 @@ def checked(part: Own) -> Callable[..., Any]:
         "criterion": _score,
         "restore": _restore,
         "exchange": _exchange,
+        "losses": _loss,
     }
     return functools.partial(around[part.place], part.name, call) if part.place in around else call
 
@@ -237,6 +239,24 @@ def _check_same(name: str, where: str, now: Tensor, shape: torch.Size, dtype: to
             f"{name} must leave shapes and types as they are, but {where} was {tuple(shape)} in {dtype} and is {got}.",
             IN_PLACE,
         )
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+def _loss(name: str, call: Callable[..., Any], *step: Any) -> Tensor:
+    found = call(*step)
+    if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape != ():
+        got = (
+            f"{found.dtype} of shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"a {type(found).__name__}"
+        )
+        raise PartError(
+            f"{name} must return one floating-point number as a tensor, but returned {got}.",
+            "End it with .sum() or .mean(); it is added to the cross-entropy.",
+        )
+    return found
 
 
 # -- what it leaves as it was ---------------------------------------------------------------------
