@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reprtune.spec.parts.part import Card, Own, Part, check_words, option
+from reprtune.spec.rules import between
 
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
@@ -86,11 +87,30 @@ class Old(Scaled):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Crossover(Restore):
+    """Its smallest taps are mixed with the largest ones of a strong filter.
+
+    Attributes:
+        cross_share: of the taps of each kernel, rounded up to whole taps; of kernels of one tap the whole filter is
+            mixed.
+    """
+
     kind = "crossover"
     card = Card(
-        line="crossed with a dominant filter of its layer", paper="Weight Evolution, arXiv 2110.04492"
+        line="its smallest taps take over from the largest of a strong filter of its layer",
+        code=f"{CODE}crossover:restore",
+        paper="Weight Evolution, arXiv 2110.04492",
+        cost="a sort of each taken filter's taps",
+        when="for weak filters that are to be repaired, not replaced",
+        traps="bounded by the larger tap, where the released code only doubles the smallest and can blow up; "
+        "BatchNorm's scale and shift, which the paper crosses too, stay",
     )
+
+    cross_share: float = option(0.1, null=0.0)
+
+    def check(self) -> None:
+        between("method.cross_share", self.cross_share, 0, 1)
 
 
 class Untied(Restore):
