@@ -10,7 +10,7 @@ from reprtune.spec.rules import between
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
-NEXT_KERNELS = ("keep", "zero", "small")
+NEXT_KERNELS = ("keep", "zero", "small", "random")
 LEARNING_RATES = ("continue", "restart")
 CODE = "reprtune.training.parts.restores."
 
@@ -131,11 +131,12 @@ class RestoreRules:
         restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
             at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
             whole network measured anew.
-        restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
-        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
-            (random, at a tenth of the layer's spread).
+        restore_optimizer: momentum and the like of restored filters, in a new generation of everything: `reset` to
+            0, or `keep`.
+        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, `small` (random, at a
+            tenth of the layer's spread), or `random` (as in a new network).
         restore_lr: the learning rate goes on (`continue`), or its schedule begins anew after each
-            restore, over what is left until the next (`restart`).
+            restore or in each generation, over what is left until the next (`restart`).
     """
 
     card = Card(
