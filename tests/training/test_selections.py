@@ -36,7 +36,7 @@ def taken(selection: Selection, scores: dict[str, list[float]] | None = None, **
 
 def by_layer(chosen: Tensor) -> dict[str, list[int]]:
     """Layer -> numbers of its filters that are taken."""
-    parts = chosen.split(list(LAYERS.values()))
+    parts = torch.split(chosen, list(LAYERS.values()))
     return {name: part.nonzero().flatten().tolist() for name, part in zip(LAYERS, parts, strict=True)}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Part, option
 from reprtune.spec.rules import between, positive_share, proper_share
 
 SCOPES = ("global", "layer")
+SIZES = ("activation", "l1", "l2", "bn-gamma", "fpgm", "taylor", "taylor-fo", "hessian")
 LEVELS_OF = ("mean", "max")
 CODE = "reprtune.training."
 
@@ -94,6 +96,7 @@ class Dormant(Selection):
     """The filters of a small value, each beside the others of its layer, however many there are.
 
     Attributes:
+        sizes: criteria that are minus a value of at least 0.
         tau: the largest value that is taken, as a share. tau_of: of the mean value in the layer, or of the largest.
     """
 
@@ -102,10 +105,12 @@ class Dormant(Selection):
         line="in each layer the filters whose value is at most `tau` of the layer's mean, or of its largest",
         code=f"{CODE}parts.selections.dormant:select",
         paper="ReDo, arXiv 2302.12902",
-        needs="a criterion that is minus a size: activation, l1, l2, bn-gamma, fpgm, taylor, taylor-fo, hessian",
+        needs=f"a criterion that is minus a size: {', '.join(SIZES)}",
         when="to take nobody who does something, where share takes its number whatever they do",
         traps="in supervised training there are few, or none, and then nothing happens; no layer is ever emptied",
     )
+
+    sizes: ClassVar[tuple[str, ...]] = SIZES
 
     tau: float = option(0.025, null=0.0)
     tau_of: str = option("mean", null="mean", words=LEVELS_OF)

@@ -15,16 +15,17 @@ from reprtune.training.chain.plan import Event
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
-from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.overlaps import overlaps
-from reprtune.training.parts.selections.share import candidates, n_dropped, select
+from reprtune.training.parts.selections import check, choose
+from reprtune.training.parts.selections.share import candidates, n_dropped
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
 def count_to_drop(method: MethodSpec, filters: FilterMap) -> int:
-    """How many filters each drop takes; 0 where the method drops none.
+    """How many filters each drop takes; 0 where the method drops none, or where that is not known before.
 
     Raises:
         SpecError: the method would take none although it means to, or its criterion cannot rank the network.
@@ -33,6 +34,7 @@ def count_to_drop(method: MethodSpec, filters: FilterMap) -> int:
     for _, part in method.parts():
         if isinstance(part, Own):
             behaviour(part)
+    check(method, filters)
     selection = method.selection
     if not isinstance(selection, Share) or method.criterion is None:
         return 0
@@ -57,20 +59,13 @@ def drop(member: Member, task: Task, event: Event) -> Drop:
 
 def drop_filters(network: SubNetwork, spec: TrialSpec, context: ScoreContext, step: int) -> Drop:
     """Rank, choose and drop; `network` is the sub-network afterwards."""
-    method = spec.method
-    assert method.criterion is not None
-    assert isinstance(method.selection, Share)
-    filters = network.filters
-    layers = candidates(filters, method.selection)
-    ranked = {name: network.parameters[f"{name}.weight"].detach() for name in layers}
     with network.whole():
-        scores = score_filters(method.criterion, ranked, context)
+        drop = choose(spec.method, context)
         before = overlaps(network)
-    drop = select(scores, filters, method.selection)
     network.set_keep(~drop)
     dropped = {
         name: tuple(drop[numbers].nonzero().flatten().tolist())
-        for name, numbers in filters.slices().items()
+        for name, numbers in network.filters.slices().items()
         if drop[numbers].any()
     }
     return Drop(step=step, cycle=context.cycle, dropped=dropped, overlap=before, member=context.member)

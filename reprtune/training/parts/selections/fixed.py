@@ -15,8 +15,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from reprtune.errors import SpecError
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.platform.seeds import generator
+from reprtune.training.surgery.filter_map import FilterMap
 
 
 def select(context: ScoreContext, _scores: Mapping[str, Tensor] | None, *, fixed_share: float) -> Tensor:
@@ -27,6 +29,18 @@ def select(context: ScoreContext, _scores: Mapping[str, Tensor] | None, *, fixed
         order = torch.randperm(size, generator=generator(context.seed, "fixed", context.member, name))
         taken[numbers.start + order[: n_fixed(size, fixed_share)]] = True
     return taken
+
+
+def check(filters: FilterMap, *, fixed_share: float) -> None:
+    """Raises:
+    SpecError: the share takes no filter of any layer, although it is above 0.
+    """
+    if fixed_share > 0 and not any(n_fixed(size, fixed_share) for size in filters.layers.values()):
+        raise SpecError(
+            f"method.fixed_share = {fixed_share} takes none of the {filters.n_filters} filters: of no layer is it as "
+            "much as half a filter.",
+            "Raise it.",
+        )
 
 
 def n_fixed(size: int, fixed_share: float) -> int:

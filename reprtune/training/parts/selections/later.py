@@ -14,6 +14,7 @@ from torch import Tensor, fx
 
 from reprtune.errors import SpecError
 from reprtune.training.parts.criteria import ScoreContext
+from reprtune.training.surgery.filter_map import FilterMap
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ def select(
     renewed = later(network.filters.graph, keep_layers, renew_from)
     names = {**network.parameters, **network.buffers}
     return frozenset(name for name in names if any(called.owns(name) for called in renewed))
+
+
+def check(filters: FilterMap, *, keep_layers: float, renew_from: Sequence[str]) -> None:
+    """Raises:
+    SpecError: as `later`.
+    """
+    later(filters.graph, keep_layers, renew_from)
 
 
 def later(graph: fx.Graph, keep_layers: float, renew_from: Sequence[str]) -> list[Called]:
