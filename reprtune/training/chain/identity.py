@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from reprtune.spec import catalog
 from reprtune.spec.codec import digest, to_plain
 from reprtune.spec.parts.part import Own, Part
+from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.plan import Event, Item
+from reprtune.training.chain.plan import Item
 from reprtune.training.parts.behaviour import module_of
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform import user_code
 from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
 
@@ -35,11 +37,16 @@ SEGMENT_CODE = (
 )  # what runs a segment, and stores it
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
 EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
+    "begin": (f"{PACKAGE}.chain.beginning", ("criterion", "selection")),
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
     "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
     "exchange": (f"{PACKAGE}.chain.exchanging", ("exchange",)),
+    "renew": (f"{PACKAGE}.chain.renewing", ("criterion", "selection", "restore", "restore_rules")),
+    "end": (f"{PACKAGE}.chain.ending", ("ending",)),
 }
+COUNTED = ("drop", "renew")  # take a number of filters
 DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
+BOUND = ("begin", "drop")  # after them a phase may end by a criterion, whose bound decides what comes
 
 
 def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
@@ -89,7 +96,10 @@ def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[
 
 def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
     """Values and code of what acts in an event."""
-    values: list[Any] = [n_drop if kind == "drop" else None]
+    values: list[Any] = [n_drop if kind in COUNTED else None]
+    schedule = spec.method.schedule
+    if kind in BOUND and isinstance(schedule, Phase) and schedule.until_distance is not None:
+        values.append(schedule.until_distance)
     for place in EVENT_CODE[kind][1]:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)
