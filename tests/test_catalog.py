@@ -143,7 +143,7 @@ def test_what_is_built() -> None:
     assert built["exchanges"] == ["average"] and built["drops"] == ["exact", "weights-only"]
     assert built["methods"] == [
         "standard", "repr", "lr-restart", "averaging", "ensemble", "sfp", "weight-evolution", "redo",
-        "knowledge-evolution", "later-layer-forgetting",
+        "knowledge-evolution", "later-layer-forgetting", "ban",
     ]  # fmt: skip
     for kind in ("datasets", "models", "criteria", "stop-rules"):
         assert built[kind] == catalog.names(kind)

@@ -19,7 +19,8 @@ from reprtune.settings import Settings
 from reprtune.spec import catalog
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.family import DEFAULT, ROWS, Line
-from reprtune.spec.parts.members import Distillation, KeepTied, Noise
+from reprtune.spec.parts.losses import Distillation, OrthoReg, Overlap, SoftOrthogonality, Srip
+from reprtune.spec.parts.members import KeepTied, Noise
 from reprtune.spec.presets import GRAFTING, GRAFTING_INTERNAL, REPR, STANDARD, TRANSFORMS, compose
 from reprtune.spec.scale import scaled_trial
 from reprtune.spec.study import Arm, Choice, StudySpec
@@ -85,8 +86,9 @@ def test_lines_with_changes_are_what_they_say() -> None:
     }
     for name, method in expected.items():
         assert found[name] == replace(DEFAULT, method=method)
-    penalty = replace(DEFAULT.training, ortho_penalty=0.01)
-    assert found["orthogonality penalties"] == TrialSpec(method=STANDARD, training=penalty)
+    penalties = {"RePr's own": Overlap(), "SO": SoftOrthogonality(), "SRIP": Srip(), "OrthoReg": OrthoReg()}
+    for name, loss in penalties.items():
+        assert found[f"orthogonality penalties {name}"] == TrialSpec(method=replace(STANDARD, losses=(loss,)))
     longer = found["controls standard, twice as long"]
     assert (longer.method, longer.training.total.value) == (STANDARD, 2 * DEFAULT.training.total.value)
 

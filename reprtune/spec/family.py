@@ -106,11 +106,10 @@ ROWS: dict[str, tuple[Line, ...]] = {
         ),
     ),
     "orthogonality penalties": (
-        Line(
-            method="standard",
-            changes={"training.ortho_penalty": 0.01},
-            note="RePr's own sum; those of SRIP and OrthoReg are not there",
-        ),
+        Line(method="standard", changes={"method.losses": "overlap"}, name="RePr's own"),
+        Line(method="standard", changes={"method.losses": "soft-orthogonality"}, name="SO"),
+        Line(method="standard", changes={"method.losses": "srip"}, name="SRIP"),
+        Line(method="standard", changes={"method.losses": "ortho-reg"}, name="OrthoReg"),
     ),
     "controls": (
         Line(method="repr", changes={"method.criterion": "random"}, name="random drop"),

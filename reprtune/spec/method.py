@@ -13,17 +13,8 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.members import (
-    Average,
-    Centripetal,
-    Ending,
-    Exchange,
-    Gradient,
-    LossTerm,
-    Networks,
-    Ring,
-    Trim,
-)
+from reprtune.spec.parts.losses import Distillation, LossTerm, Teacher
+from reprtune.spec.parts.members import Average, Centripetal, Ending, Exchange, Gradient, Networks, Ring, Trim
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.restores import Old, Random, Restore, RestoreRules
 from reprtune.spec.parts.schedules import Cycles, Generations, Phase, Schedule
@@ -75,6 +66,7 @@ class MethodSpec:
         self._check_drop()
         self._check_phase()
         self._check_members()
+        self._check_losses()
 
     def _check_schedule(self) -> None:
         """What acts at events needs some, and a schedule needs something that acts."""
@@ -212,14 +204,49 @@ class MethodSpec:
                 f"method.exchange = {self.exchange.name} goes on between several networks, but there is one.",
                 "Set method.networks, such as method.n_members=2.",
             )
+
+    def _check_losses(self) -> None:
+        """All different, each with somebody to learn from where it learns, and no more than the whole of the
+        cross-entropy given away."""
         kinds = [loss.name for loss in self.losses]
         if len(set(kinds)) < len(kinds):
             raise SpecError(f"method.losses must hold different losses, but holds {', '.join(kinds)}.")
+        for loss in self.losses:
+            self._check_teachers(loss)
+        if (given := sum(loss.of_labels for loss in self.losses)) > 1:
+            raise SpecError(
+                f"method.losses take the place of {given} of the cross-entropy, which is more than all of it.",
+                "Lower method.teacher_weight or method.distill_weight.",
+            )
+
+    def _check_teachers(self, loss: LossTerm) -> None:
+        if isinstance(loss, Teacher) and loss.teacher_folder is None:
+            raise SpecError(
+                "method.losses = teacher needs method.teacher_folder, the folder of an exported network.",
+                "Write one with `trial export` or `train --export`, and give its path.",
+            )
+        if not isinstance(loss, Distillation):
+            return
+        if loss.teachers == "members" and self.networks is None:
+            raise SpecError(
+                "method.losses = distillation learns from the other networks, but there is one.",
+                "Set method.networks, such as method.n_members=2.",
+            )
+        if loss.teachers == "generation" and not isinstance(self.schedule, Generations):
+            raise SpecError(
+                "method.teachers = generation learns from the generation before, but the method has no generations.",
+                "Take method.schedule = generations, or method.teachers = members with method.n_members=2.",
+            )
 
     @property
     def n_members(self) -> int:
         """How many networks are trained."""
         return 1 if self.networks is None else self.networks.n_members
+
+    @property
+    def couples_members(self) -> bool:
+        """Do its members advance step by step, because a loss needs the answers of others?"""
+        return any(loss.couples for loss in self.losses)
 
     @property
     def cycles(self) -> Cycles | None:

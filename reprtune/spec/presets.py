@@ -9,7 +9,7 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import put_all
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts import criteria, members, restores, schedules, selections
+from reprtune.spec.parts import criteria, losses, members, restores, schedules, selections
 
 EPOCH = Duration.parse("1ep")
 STANDARD = MethodSpec()
@@ -82,7 +82,7 @@ BAN = MethodSpec(
     selection=selections.Everything(),
     restore=restores.Random(),
     restore_rules=restores.RestoreRules(restore_lr="restart"),
-    losses=(members.Distillation(teachers="generation"),),
+    losses=(losses.Distillation(teachers="generation"),),
 )
 
 

@@ -35,9 +35,7 @@ ANOTHER: dict[str, Any] = {
     "training.lr_gamma": 0.2, "training.precision": "bf16", "training.threads": 2, "training.segment": "2ep",
     "training.optimizer": "adam", "training.nesterov": True, "training.beta1": 0.8, "training.beta2": 0.99,
     "training.eps": 1e-6, "training.bias_correction": "filter", "training.lr_warmup": 0.2,
-    "training.lr_period": "20ep", "training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3,
-    "training.teacher": "exported/teacher", "training.teacher_weight": 0.9,
-    "training.teacher_temperature": 2.0,
+    "training.lr_period": "20ep", "training.label_smoothing": 0.1,
     "method.cycles": 2, "method.s1": "9ep", "method.s2": "5ep", "method.criterion": "l2",
     "method.prune_ratio": 0.4, "method.scope": "layer", "method.exclude_first": False,
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,
@@ -48,8 +46,6 @@ ANOTHER: dict[str, Any] = {
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
     "task.image_size": {"task.dataset": "imagefolder:/x"},
-    "training.teacher_weight": {"training.teacher": "folder"},
-    "training.teacher_temperature": {"training.teacher": "folder"},
     "training.beta1": ADAM,
     "training.beta2": ADAM,
     "training.eps": ADAM,

@@ -43,8 +43,8 @@ PARTS: dict[str, Range] = {
     "method.cycles": IntRange(low=1, high=3),
     "method.s1": durations("5ep", "20ep", "5ep"),
     "method.period": durations("40ep", "120ep", "40ep"),
-    "method.losses": Choice(options=("none", "distillation")),
-    "method.temperature": FloatRange(low=1.0, high=4.0, step=1.0),
+    "method.losses": Choice(options=("none", "overlap")),
+    "method.ortho_penalty": FloatRange(low=1.0, high=4.0, step=1.0),
 }
 
 
@@ -71,7 +71,7 @@ def exist_of_parts(chosen: Mapping[str, Any]) -> set[str]:
     found = {"restore", "schedule", "losses"}
     found |= {"cycles", "s1_epochs"} if chosen["schedule"] == "cycles" else {"period_epochs"}
     found |= {"restore_scale"} if chosen["restore"] != "zero" else set()
-    return found | ({"temperature"} if chosen["losses"] != "none" else set())
+    return found | ({"ortho_penalty"} if chosen["losses"] != "none" else set())
 
 
 @pytest.mark.parametrize(

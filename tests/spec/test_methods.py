@@ -16,12 +16,11 @@ from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.criteria import L2, Ortho, OwnCriterion
+from reprtune.spec.parts.losses import Distillation, LossTerm, Overlap, Teacher
 from reprtune.spec.parts.members import (
     Average,
     Centripetal,
-    Distillation,
     Internal,
-    LossTerm,
     Networks,
     Noise,
     OwnExchange,
@@ -80,7 +79,7 @@ MISSING = {
     "dsd": "method.selection = weights", "grafting": "method.exchange = ring",
     "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
     "transforms": "method.drop = tied", "weight-evolution": None, "redo": None,
-    "knowledge-evolution": None, "later-layer-forgetting": None, "ban": "method.losses = distillation",
+    "knowledge-evolution": None, "later-layer-forgetting": None, "ban": None,
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
 NOTHING_HELD = Cycles(s2=Duration.parse("0ep"))
@@ -167,7 +166,7 @@ def test_own_parts_count_as_built() -> None:
          "method.selection = weights needs method.criterion, which ranks."),
         ({"schedule": Every(), "selection": Share(), "criterion": L2()},
          "method.selection = share takes filters, but nothing is done with them."),
-        ({"schedule": Every(), "selection": Everything(), "losses": (Distillation(),)},
+        ({"schedule": Every(), "selection": Everything(), "losses": (Overlap(),)},
          "method.selection = everything takes filters, but nothing is done with them."),
         ({"schedule": Every(), "selection": Everything(), "restore": Random()},
          "method.selection = everything takes whole layers, which only a new generation renews, but method.schedule"),
@@ -197,6 +196,13 @@ def test_own_parts_count_as_built() -> None:
         ({"schedule": Every(), "exchange": Ring()}, "method.exchange = ring goes on between several networks"),
         ({"losses": (Distillation(), Distillation(temperature=3.0))},
          "method.losses must hold different losses, but holds distillation, distillation."),
+        ({"losses": (Distillation(),)}, "method.losses = distillation learns from the other networks, but there is one."),
+        ({"losses": (Distillation(teachers="generation"),), "networks": Networks()},
+         "method.teachers = generation learns from the generation before, but the method has no generations."),
+        ({"losses": (Teacher(),)}, "method.losses = teacher needs method.teacher_folder"),
+        ({"losses": (Teacher(teacher_folder="a", teacher_weight=0.75),
+                     Distillation(distill_weight=0.5, distill_labels="rest")), "networks": Networks()},
+         "method.losses take the place of 1.25 of the cross-entropy"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
@@ -214,7 +220,9 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"networks": Networks()},
         {"losses": (Distillation(),), "networks": Networks()},
         {"gradient": OwnGradient(source="python:mine:change")},
-        {"schedule": Every(), "losses": (Distillation(),)},
+        {"schedule": Generations(), "losses": (Distillation(teachers="generation"),)},
+        {"losses": (Teacher(teacher_folder="a", teacher_weight=0.5),
+                    Distillation(distill_weight=0.5, distill_labels="rest"), Overlap()), "networks": Networks()},
         {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal(), "ending": Trim()},
         {"schedule": Every(), "restore_rules": RestoreRules()},
         {"schedule": Every(), "criterion": L2(), "selection": Share(), "restore": Old()},
@@ -251,7 +259,7 @@ def test_compose_changes_a_method_by_its_words() -> None:
     assert compose(cycles=0) == STANDARD
     assert compose(STANDARD, n_members=2) == ENSEMBLE
     assert compose(restore_rules=None) == replace(REPR, restore_rules=None)
-    assert compose(losses=(Distillation(),)).losses == (Distillation(),)
+    assert compose(losses=(Overlap(),)).losses == (Overlap(),)
     kept = {"restore_bn": "keep", "restore_optimizer": "keep", "restore_lr": "restart"}
     emptied = {"criterion": "none", "selection": "none", "drop": "none", "restore": "none"}
     assert compose(s2="0ep", **emptied, **kept) == LR_RESTART

@@ -22,6 +22,7 @@ from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.older import FLAT, as_today
+from reprtune.spec.older_losses import WERE
 from reprtune.spec.presets import REPR, STANDARD
 from reprtune.spec.stop_rules import Median
 from reprtune.spec.study import StudySpec
@@ -88,6 +89,8 @@ def test_all_but_methods_is_as_it_was(name: str) -> None:
         assert sections["controls"]["seeds"] == plain["control_seeds"]
     if plain["slots"]:
         check_search(sections["search"], plain)
+    were = {name: plain["base"]["training"].pop(name) for name in WERE}
+    assert were == WERE, "no losses, which are parts of the method now"
     assert {k: v for k, v in today["base"].items() if k != "method"} == {
         k: v for k, v in plain["base"].items() if k != "method"
     }

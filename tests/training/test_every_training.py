@@ -35,7 +35,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "vgg11-bn": {"model.name": "vgg11-bn", "model.width": None},
 }
 VGG = ("vgg11-bn", {("sgd", "fp32"), ("adamw-filter", "bf16")})  # 9 M weights: too slow for all of them
-EXTRAS = {"training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3}
+EXTRAS = {"training.label_smoothing": 0.1, "method.losses": "overlap", "method.ortho_penalty": 1e-3}
 
 
 def trial(rule: str, precision: str, family: str, **more: Any) -> TrialSpec:

@@ -41,7 +41,6 @@ CHANGES_ALL = {
     "training.eps": 1e-6,
     "training.bias_correction": "filter",
     "training.label_smoothing": 0.1,
-    "training.ortho_penalty": 1e-3,
 }
 ADAM = {"training.optimizer": "adam"}
 NEEDS = {  # what a field must stand beside to have an effect
@@ -110,7 +109,7 @@ def test_every_field_of_a_trial_is_visited() -> None:
     elsewhere = {
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
         "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
-        "task.image_size", "training.teacher", "training.teacher_weight", "training.teacher_temperature",
+        "task.image_size",
         "method.schedule", "method.selection",
     }  # fmt: skip
     assert set(levels(SPEC)) == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere

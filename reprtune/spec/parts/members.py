@@ -1,17 +1,16 @@
 """What a trial of several networks is made of, and what goes on between them, or beside the loss: the places
-`networks`, `exchange`, `gradient`, `losses` and `ending`."""
+`networks`, `exchange`, `gradient` and `ending`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from reprtune.spec.parts.part import Card, Own, Part, option
-from reprtune.spec.rules import above_0, at_least, at_most, between
+from reprtune.spec.rules import at_least, at_most, between
 
 MAX_MEMBERS = 16
 SHARES = ("entropy", "l1", "constant")
 LEVELS = ("layer", "filter")
-SOURCES = ("members", "generation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,31 +145,6 @@ class OwnGradient(Own, Gradient):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossTerm(Part):
-    place = "losses"
-    noun = "loss"
-    several = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Distillation(LossTerm):
-    """Imitate the other members, or the generation before.
-
-    Attributes:
-        teachers: who. temperature: of the softened answers.
-    """
-
-    kind = "distillation"
-    card = Card(line="imitate other networks of the trial", paper="arXiv 1503.02531")
-
-    teachers: str = option("members", null="members", words=SOURCES)
-    temperature: float = option(2.0, null=1.0)
-
-    def check(self) -> None:
-        above_0("method.temperature", self.temperature)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ending(Part):
     place = "ending"
     noun = "ending"
@@ -192,5 +166,4 @@ Exchange.kinds = (Average, Ring, Internal, Noise)
 Exchange.own = OwnExchange
 Gradient.kinds = (Centripetal,)
 Gradient.own = OwnGradient
-LossTerm.kinds = (Distillation,)
 Ending.kinds = (Trim, KeepTied)

@@ -130,7 +130,7 @@ class Chain:
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.teacher_digest)]
+        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.loss_digests)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         schedule = spec.method.schedule
@@ -183,7 +183,7 @@ class Chain:
                     kind = self._advance()
                 yield self._advanced(kind)
         finally:
-            self.networks.batches.close()
+            self.networks.close()
             self._release()
 
     def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:

@@ -26,10 +26,10 @@ from reprtune.training.descent.batch_counters import Counters
 from reprtune.training.descent.losses import Loss
 from reprtune.training.descent.optimizers import Optimizer
 from reprtune.training.descent.step import GradientRule, Step
-from reprtune.training.descent.teacher import Teacher
 from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.holding import Holding, Measuring
+from reprtune.training.parts.losses import LossContext, made
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.forms import Form, reformed
@@ -63,6 +63,7 @@ class Member:
     Args:
         number: its place, from 0, among the members of the trial.
         batches: of the train part; may be shared, for each segment begins by drawing its epoch again.
+        shared: what the losses of all members have in common.
         eager: why steps must not be captured as a graph; None = the device decides.
     """
 
@@ -73,7 +74,7 @@ class Member:
         task: Task,
         batches: Batches,
         device: torch.device,
-        teacher: Teacher | None = None,
+        shared: dict[str, Any] | None = None,
         eager: str | None = None,
     ) -> None:
         self.spec, self.number, self.batches = spec, number, batches
@@ -83,15 +84,22 @@ class Member:
         self.device = device
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
-        eager = eager or cuda_graph.why_eager(batches, device)
+        eager = eager or cuda_graph.why_eager(batches, device, spec.method.couples_members)
         drop = spec.method.drop.name if spec.method.drop is not None else "exact"
         self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
         self.counters = Counters(self.model, self.filters)
         self.holdings: dict[str, object] = {}  # place -> what its part keeps of this network
         rule = self._gradient_rule()
-        self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher), rule)
+        context = LossContext(
+            task, batches.steps_per_epoch, device, self.network, {} if shared is None else shared
+        )
+        loss = Loss(spec.training.label_smoothing, tuple(made(spec.method, context)))
+        for term in loss.terms:
+            if isinstance(term, Holding):
+                self.holdings["losses"] = term  # only the last generation keeps something
+        self.step = Step(spec.training, self.network, optimizer, loss, rule)
         self.stepper = cuda_graph.choose(self.step, batches, eager)
-        self.step_done = 0
+        self.step_done, self._epoch = 0, -1
         self.seconds = self._begun = 0.0  # of the segment
         self.forms: tuple[Form, ...] = ()  # how the structure differs from the one that was trained
         self._shipped: Shipped | None = None
@@ -128,8 +136,8 @@ class Member:
 
     @property
     def flops_per_image(self) -> float:
-        """Ideal operations of a training step on one image, of the network as it stands."""
-        return self.network.train_flops()
+        """Ideal operations of a training step on one image, of the network as it stands and of its teachers."""
+        return self.network.train_flops() + self.step.loss.flops_per_image()
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
         """Train to the end of the segment.
@@ -141,30 +149,47 @@ class Member:
         Raises:
             Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
         """
-        self._begun = time.perf_counter()
+        self.resume_clock()
+        self.begin(segment)
+        while self.step_done < segment.stop:
+            if tick():
+                self.leave()
+                raise Interrupted
+            self.advance(self.prepare(lrs))
+            self.step_done += 1
+        self.leave()
+
+    def begin(self, segment: Segment) -> None:
+        """Before the first step of a segment, and before the next one of a segment that was interrupted."""
+        self._epoch = -1
         if self.step_done == segment.start:
             self.step.loss_sum.zero_()
             self.seconds = 0.0
             torch.manual_seed(derive(self.spec.seed, "layers", self.number, segment.start))  # dropout's
         self.model.train()
-        epoch = -1
-        while self.step_done < segment.stop:
-            if tick():
-                self._leave()
-                raise Interrupted
-            now, index = divmod(self.step_done, self.batches.steps_per_epoch)
-            if now != epoch:
-                epoch = now
-                self.batches.start_epoch(self._order(epoch))
-            self.step.lr.fill_(lrs[self.step_done])
-            self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
-            self.advance(index)
-            self.step_done += 1
-        self._leave()
 
-    def _leave(self) -> None:
+    def prepare(self, lrs: NDArray[Any]) -> int:
+        """Before a step; which batch of the epoch it is."""
+        now, index = divmod(self.step_done, self.batches.steps_per_epoch)
+        if now != self._epoch:
+            self._epoch = now
+            self.batches.start_epoch(self._order(now))
+        self.step.lr.fill_(lrs[self.step_done])
+        self.step.loss.before_step(self.step_done)
+        self.counters.set_aside(self.step_done)  # again: whoever saves in `tick` puts them back
+        return index
+
+    def leave(self) -> None:
         """Between two steps, where nothing has failed: a device that has is asked for nothing more."""
         self.counters.put_back(self.step_done)
+        self.stop_clock()
+
+    def resume_clock(self) -> None:
+        """Time is the member's from now on."""
+        self._begun = time.perf_counter()
+
+    def stop_clock(self) -> None:
+        """And no longer."""
         self.seconds, self._begun = self.seconds_spent(), 0.0
 
     def advance(self, index: int) -> None:

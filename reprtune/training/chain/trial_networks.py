@@ -22,11 +22,11 @@ from reprtune.training.chain.exchanging import exchange
 from reprtune.training.chain.member import Interrupted, Member
 from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.restoring import restore
+from reprtune.training.chain.together import Together, drawing_state, set_drawing_state
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
 from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
-from reprtune.training.descent.teacher import load_teacher
 from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork
@@ -58,13 +58,13 @@ class TrialNetworks:
     ) -> None:
         spec.method.check_built()
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
-        folder = spec.training.teacher
-        teacher = load_teacher(folder, task, device) if folder is not None else None
-        self.teacher_digest = teacher.digest if teacher is not None else None
+        shared: dict[str, Any] = {}
+        coupled = spec.method.couples_members
         self.members = [
-            Member(spec, number, task, batches, device, teacher, eager)
-            for number in range(spec.method.n_members)
+            Member(spec, n, task, batches.again() if coupled else batches, device, shared, eager)
+            for n in range(spec.method.n_members)
         ]
+        self._together = Together(self.members, device) if coupled else None
         self.n_drop = count_to_drop(spec.method, self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
@@ -102,6 +102,11 @@ class TrialNetworks:
         return self.stepper.how
 
     @property
+    def loss_digests(self) -> list[str]:
+        """Of what the losses read that is no part of the specification."""
+        return [term.digest for term in self.step.loss.terms if term.digest is not None]
+
+    @property
     def steps_trained(self) -> int:
         """Steps of all members together."""
         return sum(member.step_done for member in self.members)
@@ -126,6 +131,11 @@ class TrialNetworks:
         means = {name: sum(numbers[name] for numbers in each) / len(each) for name in each[0]}
         return {name: getattr(self.points[-1], name) for name in CURVES} | means
 
+    def close(self) -> None:
+        """End what reads the data; the next step begins anew."""
+        for batches in {id(m.batches): m.batches for m in self.members}.values():
+            batches.close()
+
     # -- training ---------------------------------------------------------------------------------
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
@@ -133,13 +143,16 @@ class TrialNetworks:
 
         Args:
             lrs: learning rate of every step of the trial.
-            tick: called before every step; True asks to stop there.
+            tick: called before every step, of all members together where a loss couples them; True asks to stop there.
 
         Raises:
             Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
         """
-        for member in self.members:
-            member.train(segment, lrs, tick)
+        if self._together is not None:
+            self._together.train(segment, lrs, tick)
+        else:
+            for member in self.members:
+                member.train(segment, lrs, tick)
         self._record_segment(segment, float(lrs[segment.stop - 1]))
 
     def _record_segment(self, segment: Segment, lr: float) -> None:
@@ -236,9 +249,8 @@ class TrialNetworks:
         what is needed in the middle of a segment. `end`: a trial is complete with this state."""
         tensors = {name: t for member in self.members for name, t in member.tensors().items()}
         if pause_after is not None:
-            tensors["rng"] = torch.get_rng_state()
-            if self.device.type == "cuda":
-                tensors["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+            together = self._together
+            tensors |= drawing_state(self.device) if together is None else together.tensors()
         notes = {
             "steps": [member.step_done for member in self.members],
             "seconds": [member.seconds_spent() for member in self.members],
@@ -273,10 +285,10 @@ class TrialNetworks:
         notes_of = zip(self.members, notes["steps"], notes["seconds"], notes["forms"], strict=True)
         for member, step, seconds, forms in notes_of:
             member.load(tensors, step, seconds, forms)
-        if "rng" in tensors:
-            torch.set_rng_state(tensors["rng"])
-            if "rng_cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["rng_cuda"], self.device)
+        if self._together is not None:
+            self._together.load(tensors)
+        elif "rng" in tensors:
+            set_drawing_state(tensors, self.device)
         self._written = notes["points"]
         self.points = from_plain(tuple[Point, ...], self._written, "points")
         self.member_errors = tuple(map(tuple, notes["member_errors"]))

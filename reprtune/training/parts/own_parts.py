@@ -25,7 +25,11 @@ from reprtune.training.parts.restores import Restored, RuleContext
 from reprtune.training.platform import user_code
 from reprtune.training.platform.seeds import derive
 
-TAKES = {"criterion": ("filters", "context"), "restore": ("weight", "dropped", "context")}
+TAKES = {
+    "criterion": ("filters", "context"),
+    "restore": ("weight", "dropped", "context"),
+    "losses": ("logits", "labels", "images", "network"),
+}
 SCORES = "Return layer -> J floating-point scores for every layer of `filters`; higher = dropped first."
 WEIGHTS = "Return the new weights of the dropped filters as one tensor, in the order of the layer."
 TYPES = {kind.__name__: kind for kind in WORDS}  # what annotations say, as texts too
@@ -40,7 +44,11 @@ def checked(part: Own) -> Callable[..., Any]:
     """
     code = user_code.load(part.name.removeprefix(OWN), PartError)
     call = functools.partial(code.call_with, options_of(part, code.factory))
-    around: dict[str, Callable[..., Any]] = {"criterion": _score, "restore": _restore}
+    around: dict[str, Callable[..., Any]] = {
+        "criterion": _score,
+        "restore": _restore,
+        "losses": _loss,
+    }
     return functools.partial(around[part.place], part.name, call) if part.place in around else call
 
 
@@ -185,6 +193,24 @@ def checked_restored(name: str, found: Any, weight: Tensor, dropped: Tensor) -> 
             WEIGHTS,
         )
     return Restored(new, levels)
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+def _loss(name: str, call: Callable[..., Any], *step: Any) -> Tensor:
+    found = call(*step)
+    if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape != ():
+        got = (
+            f"{found.dtype} of shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"a {type(found).__name__}"
+        )
+        raise PartError(
+            f"{name} must return one floating-point number as a tensor, but returned {got}.",
+            "End it with .sum() or .mean(); it is added to the cross-entropy.",
+        )
+    return found
 
 
 # -- what it leaves as it was ---------------------------------------------------------------------
