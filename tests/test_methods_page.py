@@ -45,8 +45,8 @@ def test_the_page_is_new() -> None:
 
 
 def test_the_family_is_complete() -> None:
-    """Fifteen rows, every method of the catalog among them, and no two lines of the same trial."""
-    assert len(ROWS) == 15
+    """Sixteen rows, every method of the catalog among them, and no two lines of the same trial."""
+    assert len(ROWS) == 16
     assert {line.method for _, line in LINES} == {*catalog.names("methods")}
     assert len({canonical_json(line.trial()) for _, line in LINES}) == len(LINES)
 
@@ -125,7 +125,7 @@ def test_train_says_which_part_is_missing_before_data_are_read(
     assert "list methods --long" in done.stderr and not command.runs.exists()
 
 
-CROSSOVER = Choice(options=("orthogonal", "crossover"))
+UNTIED = Choice(options=("orthogonal", "untied"))
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ CROSSOVER = Choice(options=("orthogonal", "crossover"))
          "the base"),
         (with_fields(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
          "arm graft"),
-        (with_fields(STUDY, space={**STUDY.space, "method.restore": CROSSOVER}), "restore = crossover",
-         "method.restore = crossover"),
+        (with_fields(STUDY, space={**STUDY.space, "method.restore": UNTIED}), "restore = untied",
+         "method.restore = untied"),
     ],
 )  # fmt: skip
 def test_a_study_says_which_part_is_missing(

@@ -94,12 +94,36 @@ ROWS: dict[str, tuple[Line, ...]] = {
             name="feature maps, kept so",
         ),
     ),
-    "Weight Evolution": (Line(method="weight-evolution"),),
-    "ReDo": (Line(method="redo"),),
-    "Knowledge Evolution": (
-        Line(method="knowledge-evolution", changes={"training.label_smoothing": 0.1}),
+    "Weight Evolution": (
+        Line(
+            method="weight-evolution",
+            note="without the global quantile, its warm-up and annealing, and without crossing BatchNorm's numbers",
+        ),
     ),
-    "Born-Again Networks": (Line(method="ban"),),
+    "ReDo": (
+        Line(method="redo", name="the least active", note="as many each time, which suits supervised training"),
+        Line(method="redo", changes={"method.selection": "dormant"}, name="by threshold"),
+    ),
+    "Knowledge Evolution": (
+        Line(
+            method="knowledge-evolution",
+            changes={"training.label_smoothing": 0.1},
+            note="the split is drawn; generations share the total, where the paper trains each as long as the control",
+        ),
+    ),
+    "later-layer forgetting": (
+        Line(
+            method="later-layer-forgetting",
+            changes={"training.label_smoothing": 0.1},
+            note="generations share the total",
+        ),
+    ),
+    "Born-Again Networks": (
+        Line(
+            method="ban",
+            note="generations share the total: compare with plain training of the same total, and of one generation",
+        ),
+    ),
     "orthogonality penalties": (
         Line(method="standard", changes={"method.losses": "overlap"}, name="RePr's own"),
         Line(method="standard", changes={"method.losses": "soft-orthogonality"}, name="SO"),

@@ -16,12 +16,25 @@ from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.losses import Distillation, LossTerm, Teacher
 from reprtune.spec.parts.members import Average, Centripetal, Ending, Exchange, Gradient, Networks, Ring, Trim
 from reprtune.spec.parts.part import Own, Part
-from reprtune.spec.parts.restores import Restore, RestoreRules, Scaled
+from reprtune.spec.parts.restores import Old, Random, Restore, RestoreRules, Scaled
 from reprtune.spec.parts.schedules import Cycles, Generations, Phase, Schedule
-from reprtune.spec.parts.selections import Clusters, Drop, Exact, Selection, Share, SingleWeights, Weights
+from reprtune.spec.parts.selections import (
+    Clusters,
+    Dormant,
+    Drop,
+    Everything,
+    Exact,
+    Fixed,
+    Later,
+    Selection,
+    Share,
+    SingleWeights,
+    Weights,
+)
 from reprtune.spec.ties import check_ties
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
+WHOLE = (Everything, Later)  # selections of whole layers
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
 WHAT = {"filter": "filters", "weight": "single weights"}
 
@@ -53,6 +66,7 @@ class MethodSpec:
     def __post_init__(self) -> None:
         self._check_schedule()
         self._check_selection()
+        self._check_renewal()
         self._check_drop()
         self._check_units()
         self._check_phase()
@@ -92,15 +106,63 @@ class MethodSpec:
             )
         if self.selection is None:
             return
-        if isinstance(self.selection, (Share, Weights)) and self.criterion is None:
+        if isinstance(self.selection, (Share, Weights, Dormant)) and self.criterion is None:
             raise SpecError(
                 f"method.selection = {self.selection.name} needs method.criterion, which ranks.",
-                "Take random for a choice without one.",
+                "Take random for a choice without one."
+                if not isinstance(self.selection, Dormant)
+                else f"Take {Dormant.sizes[0]}.",
+            )
+        if self.criterion is not None and isinstance(self.selection, (Fixed, *WHOLE)):
+            raise SpecError(
+                f"method.criterion = {self.criterion.name} ranks for nobody: method.selection = "
+                f"{self.selection.name} does not look at scores.",
+                "Leave method.criterion out, or take method.selection = share.",
+            )
+        sized = isinstance(self.criterion, Own | None) or self.criterion.name in Dormant.sizes
+        if isinstance(self.selection, Dormant) and not sized:
+            raise SpecError(
+                "method.selection = dormant needs a criterion that is minus a size, but got "
+                f"method.criterion = {self.criterion.name if self.criterion else None}.",
+                f"Take one of {', '.join(Dormant.sizes)}.",
             )
         if all(getattr(self, name) is None for name in FOR_SELECTION):
             raise SpecError(
                 f"method.selection = {self.selection.name} takes filters, but nothing is done with them.",
                 "Take a method.drop and a method.restore, or leave method.selection and method.criterion out.",
+            )
+
+    def _check_renewal(self) -> None:
+        """Whole layers are taken where a generation begins, and come back as in a new network or as they were."""
+        if isinstance(self.selection, (Weights, Clusters)) and isinstance(self.schedule, Generations):
+            raise SpecError(
+                f"method.selection = {self.selection.name} does not say what begins anew with "
+                "method.schedule = generations.",
+                "Take everything, later, fixed or share.",
+            )
+        if not isinstance(self.selection, WHOLE):
+            return
+        name, rules = self.selection.name, self.restore_rules
+        if self.schedule is not None and not isinstance(self.schedule, Generations):
+            raise SpecError(
+                f"method.selection = {name} takes whole layers, which only a new generation renews, but "
+                f"method.schedule = {self.schedule.name}.",
+                "Take method.schedule = generations, or method.selection = share.",
+            )
+        as_new = isinstance(self.restore, Random) and self.restore.restore_scale == "own"
+        if self.restore is not None and not as_new and not isinstance(self.restore, Old):
+            scaled = isinstance(self.restore, Random)
+            raise SpecError(
+                f"method.{'restore_scale' if scaled else 'restore'} = "
+                f"{self.restore.restore_scale if isinstance(self.restore, Random) else self.restore.name} looks at "
+                f"filters that stay, but method.selection = {name} takes whole layers.",
+                "Take method.restore_scale = own." if scaled else "Take method.restore = random, or old.",
+            )
+        if rules is not None and rules.restore_next != "keep":
+            raise SpecError(
+                f"method.restore_next = {rules.restore_next} is for kernels that read restored filters, but "
+                f"method.selection = {name} takes whole layers.",
+                "Take method.restore_next = keep.",
             )
 
     def _check_drop(self) -> None:

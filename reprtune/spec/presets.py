@@ -55,7 +55,12 @@ C_SGD = MethodSpec(
     ending=members.Trim(),
 )
 TRANSFORMS = replace(REPR, drop=selections.Tied(), restore=restores.Untied(), restore_rules=None)
-WEIGHT_EVOLUTION = replace(SFP, criterion=criteria.L1(), restore=restores.Crossover(), restore_rules=None)
+WEIGHT_EVOLUTION = MethodSpec(
+    schedule=schedules.Every(period=EPOCH),
+    criterion=criteria.L1(),
+    selection=selections.Dormant(tau=0.1, tau_of="max"),
+    restore=restores.Crossover(),
+)
 REDO = MethodSpec(
     schedule=schedules.Every(period=EPOCH),
     criterion=criteria.Activation(),
@@ -66,6 +71,12 @@ REDO = MethodSpec(
 KNOWLEDGE_EVOLUTION = MethodSpec(
     schedule=schedules.Generations(),
     selection=selections.Fixed(),
+    restore=restores.Random(),
+    restore_rules=restores.RestoreRules(restore_bn="keep", restore_next="random", restore_lr="restart"),
+)
+LATER_LAYER_FORGETTING = MethodSpec(
+    schedule=schedules.Generations(),
+    selection=selections.Later(),
     restore=restores.Random(),
     restore_rules=restores.RestoreRules(restore_bn="keep", restore_lr="restart"),
 )

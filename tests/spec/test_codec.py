@@ -41,7 +41,7 @@ ANOTHER: dict[str, Any] = {
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,
     "method.exclude": ["conv2"], "method.drop": "weights-only", "method.restore_scale": "old",
     "method.restore_bn": "keep", "method.restore_optimizer": "keep", "method.restore_next": "zero",
-    "method.restore_lr": "restart", "method.restore_lr_scale": 0.5, "method.schedule": "every", "method.selection": "everything", "seed": 1,
+    "method.restore_lr": "restart", "method.restore_lr_scale": 0.5, "method.schedule": "every", "method.selection": "dormant", "seed": 1,
 }  # fmt: skip
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
@@ -50,6 +50,7 @@ NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
     "training.beta2": ADAM,
     "training.eps": ADAM,
     "training.bias_correction": ADAM,
+    "method.selection": {"method.criterion": "activation"},
 }  # fmt: skip
 
 

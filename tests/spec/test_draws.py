@@ -121,10 +121,12 @@ def test_a_choice_of_whole_methods() -> None:
 
 def test_parts_keep_what_the_base_says() -> None:
     """A part that is chosen again, or that has the option too, has the base's value of it."""
-    base = changed(TRIAL, {"method.restore_scale": "survivors", "method.prune_ratio": 0.2})
+    base = changed(
+        TRIAL, {"method.restore_scale": "survivors", "method.prune_ratio": 0.2, "method.criterion": "l2"}
+    )
     space: dict[str, Range] = {
         "method.restore": Choice(options=("orthogonal", "random", "zero")),
-        "method.selection": Choice(options=("share", "everything")),
+        "method.selection": Choice(options=("share", "dormant")),
     }
     spec = study(space, base=base)
     assert spec.trial({"restore": "orthogonal", "selection": "share"}) == base

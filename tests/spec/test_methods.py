@@ -15,7 +15,8 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts.criteria import L2, Magnitude, Ortho, OwnCriterion, Random
+from reprtune.spec.parts.criteria import L2, Magnitude, Ortho, OwnCriterion
+from reprtune.spec.parts.criteria import Random as Chance
 from reprtune.spec.parts.losses import Distillation, LossTerm, Overlap, Teacher
 from reprtune.spec.parts.members import (
     Average,
@@ -29,9 +30,9 @@ from reprtune.spec.parts.members import (
     Trim,
 )
 from reprtune.spec.parts.places import PLACES
-from reprtune.spec.parts.restores import Old, Orthogonal, OwnRestore, RestoreRules
+from reprtune.spec.parts.restores import Old, Orthogonal, OwnRestore, Random, RestoreRules
 from reprtune.spec.parts.schedules import Cycles, Every, Generations, Phase
-from reprtune.spec.parts.selections import Clusters, Everything, Exact, Fixed, Share, Weights
+from reprtune.spec.parts.selections import Clusters, Dormant, Everything, Exact, Fixed, Later, Share, Weights
 from reprtune.spec.presets import AVERAGING, DSD, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
 from reprtune.spec.trial import TrialSpec
 
@@ -53,22 +54,26 @@ METHODS: dict[str, dict[str, Any]] = {
               "ending": "trim"},
     "transforms": {"schedule": "cycles", "criterion": "ortho", "selection": "share", "drop": "tied",
                    "restore": "untied"},
-    "weight-evolution": {"schedule": "every", "criterion": "l1", **SOFT, "restore": "crossover"},
+    "weight-evolution": {"schedule": "every", "criterion": "l1", "selection": "dormant", "tau": 0.1, "tau_of": "max",
+                         "restore": "crossover"},
     "redo": {"schedule": "every", "criterion": "activation", **SOFT, "prune_ratio": 0.05, "restore": "random",
              "restore_next": "zero"},
     "knowledge-evolution": {"schedule": "generations", "selection": "fixed", "restore": "random",
-                            "restore_bn": "keep", "restore_lr": "restart"},
+                            "restore_bn": "keep", "restore_next": "random", "restore_lr": "restart"},
+    "later-layer-forgetting": {"schedule": "generations", "selection": "later", "restore": "random",
+                               "restore_bn": "keep", "restore_lr": "restart"},
     "ban": {"schedule": "generations", "generations": 3, "selection": "everything", "restore": "random",
             "restore_lr": "restart", "losses": "distillation", "teachers": "generation"},
 }  # fmt: skip
-WITH_RULES = {"repr", "lr-restart", "sfp", "dsd", "redo", "knowledge-evolution", "ban"}  # of a restore
+WITH_RULES = {
+    "repr", "lr-restart", "sfp", "dsd", "redo", "knowledge-evolution", "later-layer-forgetting", "ban",
+}  # fmt: skip
 SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
     "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None, "transforms": None,
-    "weight-evolution": "method.restore = crossover", "redo": None,
-    "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
+    "weight-evolution": None, "redo": None, "knowledge-evolution": None, "later-layer-forgetting": None, "ban": None,
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
 SPARSE = dict(DSD.parts())
@@ -158,6 +163,23 @@ def test_own_parts_count_as_built() -> None:
          "method.selection = share takes filters, but nothing is done with them."),
         ({"schedule": Every(), "selection": Everything(), "losses": (Overlap(),)},
          "method.selection = everything takes filters, but nothing is done with them."),
+        ({"schedule": Every(), "selection": Everything(), "restore": Random()},
+         "method.selection = everything takes whole layers, which only a new generation renews, but method.schedule"),
+        ({"schedule": Generations(), "selection": Later(), "restore": Orthogonal()},
+         "method.restore = orthogonal looks at filters that stay, but method.selection = later takes whole layers."),
+        ({"schedule": Generations(), "selection": Later(), "restore": Random(restore_scale="survivors")},
+         "method.restore_scale = survivors looks at filters that stay, but method.selection = later takes whole"),
+        ({"schedule": Generations(), "selection": Everything(), "restore": Random(),
+          "restore_rules": RestoreRules(restore_next="small")},
+         "method.restore_next = small is for kernels that read restored filters, but method.selection = everything"),
+        ({"schedule": Generations(), "selection": Weights(), "criterion": L2(), "restore": Old()},
+         "method.selection = weights does not say what begins anew with method.schedule = generations."),
+        ({"schedule": Generations(), "selection": Fixed(), "criterion": L2(), "restore": Random()},
+         "method.criterion = l2 ranks for nobody: method.selection = fixed does not look at scores."),
+        ({"schedule": Every(), "selection": Dormant(), "restore": Old()},
+         "method.selection = dormant needs method.criterion, which ranks."),
+        ({"schedule": Every(), "selection": Dormant(), "criterion": Ortho(), "restore": Old()},
+         "method.selection = dormant needs a criterion that is minus a size, but got method.criterion = ortho."),
         ({"schedule": Every(), "drop": Exact(), "restore": Old()}, "method.drop needs method.selection"),
         ({"schedule": Every(), "restore": Old()}, "method.restore needs method.selection, which says whom."),
         ({"schedule": Cycles(), "criterion": L2(), "selection": Share(), "drop": Exact()},
@@ -213,13 +235,19 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"schedule": Every(), "restore_rules": RestoreRules()},
         {"schedule": Every(), "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Share(), "restore": Old()},
-        {"schedule": Every(), "selection": Everything(), "restore": OwnRestore(source="python:a:b")},
+        {"schedule": Generations(), "selection": Everything(), "restore": Random()},
+        {"schedule": Generations(), "selection": Later(), "restore": Old(), "restore_rules": RestoreRules()},
+        {"schedule": Generations(), "selection": Fixed(), "restore": OwnRestore(source="python:a:b")},
+        {"schedule": Generations(), "selection": Share(), "criterion": L2(), "restore": Old()},
+        {"schedule": Every(), "criterion": L2(), "selection": Dormant(), "restore": Old()},
+        {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Dormant(), "restore": Old()},
+        {"schedule": Cycles(), "selection": Fixed(), "drop": Exact(), "restore": Old()},
         {"schedule": Every(), "selection": Fixed(), "exchange": Noise()},
         {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal()},
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
         {"schedule": Cycles(), "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
-        {**SPARSE, "criterion": Random(), "restore": Old()},
+        {**SPARSE, "criterion": Chance(), "restore": Old()},
         {**SPARSE, "schedule": Every(), "drop": None},
         {"schedule": Every(), "exchange": Average(), "networks": Networks()},
         {"schedule": Every(), "exchange": Internal()},
@@ -293,7 +321,14 @@ def test_the_schedule_of_cycles() -> None:
 
 @pytest.mark.parametrize(
     ("name", "first"),
-    [("repr", "20ep"), ("sfp", "1ep"), ("c-sgd", "0ep"), ("ban", "30ep"), ("knowledge-evolution", "18ep")],
+    [
+        ("repr", "20ep"),
+        ("sfp", "1ep"),
+        ("c-sgd", "0ep"),
+        ("ban", "30ep"),
+        ("knowledge-evolution", "18ep"),
+        ("later-layer-forgetting", "18ep"),
+    ],
 )
 def test_when_something_first_happens(name: str, first: str) -> None:
     """After S1, a period, the share `start` of the total, or the first of the generations; here of 90 epochs."""

@@ -34,7 +34,8 @@ OPTIONS: dict[str, list[str]] = {
         "taylor", "taylor-fo", "hessian", "oracle", "magnitude", "random",
     ],
     "method.schedule": ["cycles", "every", "generations", "phase"],
-    "method.selection": ["share", "weights", "clusters", "everything", "fixed"],
+    "method.selection": ["share", "weights", "clusters", "dormant", "everything", "fixed", "later"],
+    "method.tau_of": ["mean", "max"],
     "method.scope": ["global", "layer"],
     "method.cluster_by": ["k-means", "even", "imbalanced"],
     "method.drop": ["exact", "weights-only", "single-weights", "tied"],
@@ -44,7 +45,7 @@ OPTIONS: dict[str, list[str]] = {
     "method.restore_scale": ["own", "survivors", "old", "clip"],
     "method.restore_bn": ["reset", "keep", "recalibrate"],
     "method.restore_optimizer": ["reset", "keep"],
-    "method.restore_next": ["keep", "zero", "small"],
+    "method.restore_next": ["keep", "zero", "small", "random"],
     "method.restore_lr": ["continue", "restart", "scaled"],
     "method.exchange": ["average", "ring", "internal", "noise"],
     "method.blend_by": ["entropy", "l1", "constant"],
@@ -58,6 +59,7 @@ OPTIONS: dict[str, list[str]] = {
 }  # fmt: skip
 RING = {"method": "grafting"}
 C_SGD = {"method": "c-sgd"}
+DORMANT = {"method.criterion": "activation", "method.selection": "dormant"}
 TAUGHT = {"method.losses": "distillation", "method.n_members": 2}
 FROM_FOLDER = {"method.losses": "teacher", "method.teacher_folder": "folder"}
 TIED = {"method": "transforms"}
@@ -65,6 +67,14 @@ KEPT_TIED = {**TIED, "method.schedule": "phase", "method.restore": None, "method
 SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.schedule=generations": {"method.drop": None},
+    "method.selection=dormant": {"method.criterion": "activation"},
+    "method.selection=everything": {"method": "ban"},
+    "method.selection=fixed": {"method.criterion": None},
+    "method.selection=later": {"method": "ban"},
+    "method.tau": DORMANT,
+    "method.tau_of": DORMANT,
+    "method.keep_layers": {"method": "later-layer-forgetting"},
+    "method.cross_share": {"method.restore": "crossover"},
     "method.schedule=phase": {"method.restore": None, "method.restore_rules": None},
     "method.exchange": {"method": "averaging"},
     "method.own_share": {"method": "averaging"},
@@ -110,7 +120,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.ending=keep-tied": KEPT_TIED,
     "method.kept_share": {"method.selection": "clusters"},
     "method.cluster_by": {"method.selection": "clusters"},
-    "method.fixed_share": {"method.selection": "fixed"},
+    "method.fixed_share": {"method": "knowledge-evolution"},
     "training.bias_correction": {"training.optimizer": "adam"},
 }
 MISSPELT: dict[str, tuple[str, str, str]] = {
@@ -126,6 +136,7 @@ MISSPELT: dict[str, tuple[str, str, str]] = {
     "method.criterion": ("orth", "There is no criterion 'orth'.", "ortho"),
     "method.schedule": ("cycle", "There is no schedule 'cycle'.", "cycles"),
     "method.selection": ("shares", "There is no selection 'shares'.", "share"),
+    "method.tau_of": ("maximum", "There is no method.tau_of 'maximum'.", "max"),
     "method.scope": ("layers", "There is no method.scope 'layers'.", "layer"),
     "method.cluster_by": ("kmeans", "There is no method.cluster_by 'kmeans'.", "k-means"),
     "method.drop": ("weight-only", "There is no drop 'weight-only'.", "weights-only"),
@@ -205,6 +216,9 @@ def test_wrong_option(path: str) -> None:
         ("method.restore_lr_scale", [0.001, 1, 2], [0, -0.1], "method.restore_lr_scale must be above 0"),
         ("method.kept_share", [0.01, 1], [0, 1.1], "method.kept_share must be above 0 and at most 1"),
         ("method.fixed_share", [0, 1], [-0.1, 1.1], "method.fixed_share must be between 0 and 1 inclusive"),
+        ("method.keep_layers", [0, 1], [-0.1, 1.1], "method.keep_layers must be between 0 and 1 inclusive"),
+        ("method.tau", [0, 1], [-0.1, 1.1], "method.tau must be between 0 and 1 inclusive"),
+        ("method.cross_share", [0, 1], [-0.1, 1.1], "method.cross_share must be between 0 and 1 inclusive"),
         ("method.own_share", [0, 1], [-0.1, 1.1], "method.own_share must be between 0 and 1 inclusive"),
         ("method.blend_a", [0, 1], [-0.1, 1.1], "method.blend_a must be between 0 and 1 inclusive"),
         ("method.blend_c", [0, 1000], [-1], "method.blend_c must be at least 0"),

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Own, Part, check_words, option
-from reprtune.spec.rules import above_0
+from reprtune.spec.rules import above_0, between
 
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
-NEXT_KERNELS = ("keep", "zero", "small")
+NEXT_KERNELS = ("keep", "zero", "small", "random")
 LEARNING_RATES = ("continue", "restart", "scaled")
 CODE = "reprtune.training.parts.restores."
 
@@ -96,11 +96,30 @@ class Old(Scaled):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Crossover(Restore):
+    """Its smallest taps are mixed with the largest ones of a strong filter.
+
+    Attributes:
+        cross_share: of the taps of each kernel, rounded up to whole taps; of kernels of one tap the whole filter is
+            mixed.
+    """
+
     kind = "crossover"
     card = Card(
-        line="crossed with a dominant filter of its layer", paper="Weight Evolution, arXiv 2110.04492"
+        line="its smallest taps take over from the largest of a strong filter of its layer",
+        code=f"{CODE}crossover:restore",
+        paper="Weight Evolution, arXiv 2110.04492",
+        cost="a sort of each taken filter's taps",
+        when="for weak filters that are to be repaired, not replaced",
+        traps="bounded by the larger tap, where the released code only doubles the smallest and can blow up; "
+        "BatchNorm's scale and shift, which the paper crosses too, stay",
     )
+
+    cross_share: float = option(0.1, null=0.0)
+
+    def check(self) -> None:
+        between("method.cross_share", self.cross_share, 0, 1)
 
 
 class Untied(Restore):
@@ -128,12 +147,13 @@ class RestoreRules:
         restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
             at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
             whole network measured anew.
-        restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
-        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
-            (random, at a tenth of the layer's spread).
-        restore_lr: the learning rate goes on (`continue`); its schedule begins anew after each restore, over what
-            is left until the next (`restart`); or it goes on, times `restore_lr_scale` once more from each
-            restore on (`scaled`).
+        restore_optimizer: momentum and the like of restored filters, in a new generation of everything: `reset` to
+            0, or `keep`.
+        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, `small` (random, at a
+            tenth of the layer's spread), or `random` (as in a new network).
+        restore_lr: the learning rate goes on (`continue`); its schedule begins anew after each restore or in each
+            generation, over what is left until the next (`restart`); or it goes on, times `restore_lr_scale` once
+            more from each restore on (`scaled`).
         restore_lr_scale: factor of `scaled`; DSD's last phase has 0.1.
     """
 

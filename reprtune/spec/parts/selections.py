@@ -12,6 +12,8 @@ SCOPES = ("global", "layer")
 WAYS = ("k-means", "even", "imbalanced")
 TRANSFORMS = ("identity", "symmetries", "symmetries+sign", "shifts", "affine", "all")
 PLACEMENTS = ("weights", "features")
+SIZES = ("activation", "l1", "l2", "bn-gamma", "fpgm", "taylor", "taylor-fo", "hessian")
+LEVELS_OF = ("mean", "max")
 CODE = "reprtune.training."
 
 
@@ -126,9 +128,42 @@ class Clusters(Selection):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dormant(Selection):
+    """The filters of a small value, each beside the others of its layer, however many there are.
+
+    Attributes:
+        sizes: criteria that are minus a value of at least 0.
+        tau: the largest value that is taken, as a share. tau_of: of the mean value in the layer, or of the largest.
+    """
+
+    kind = "dormant"
+    card = Card(
+        line="in each layer the filters whose value is at most `tau` of the layer's mean, or of its largest",
+        code=f"{CODE}parts.selections.dormant:select",
+        paper="ReDo, arXiv 2302.12902",
+        needs=f"a criterion that is minus a size: {', '.join(SIZES)}",
+        when="to take nobody who does something, where share takes its number whatever they do",
+        traps="in supervised training there are few, or none, and then nothing happens; no layer is ever emptied",
+    )
+
+    sizes: ClassVar[tuple[str, ...]] = SIZES
+
+    tau: float = option(0.025, null=0.0)
+    tau_of: str = option("mean", null="mean", words=LEVELS_OF)
+
+    def check(self) -> None:
+        between("method.tau", self.tau, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Everything(Selection):
     kind = "everything"
-    card = Card(line="all of the network", paper="BAN, arXiv 1805.04770")
+    card = Card(
+        line="all of the network",
+        code=f"{CODE}parts.selections.everything:select",
+        paper="BAN, arXiv 1805.04770",
+        when="for generations that keep nothing but their teacher",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +176,45 @@ class Fixed(Selection):
 
     kind = "fixed"
     card = Card(
-        line="a share of each layer's filters, drawn once", paper="Knowledge Evolution, arXiv 2103.05152"
+        line="a share of each layer's filters, drawn once",
+        code=f"{CODE}parts.selections.fixed:select",
+        paper="Knowledge Evolution, arXiv 2103.05152",
+        when="for generations that keep a part of the network",
+        traps="of the paper's two splits it is like KELS, but drawn, where KELS takes the first filters of each layer; "
+        "layers that cannot be dropped stay whole; with restore_next = random also what reads a renewed filter is "
+        "renewed, as there, in the linear layer too; one filter of each layer always stays",
     )
 
     fixed_share: float = option(0.5, null=0.0)
 
     def check(self) -> None:
         between("method.fixed_share", self.fixed_share, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Selection):
+    """All layers after those that stay.
+
+    Attributes:
+        keep_layers: share of the layers (convolutions, linear layers, attention) that stay, those called first.
+        renew_from: patterns of names like `layer4.*`; the first layer that matches is the first that is renewed, and
+            keep_layers does not matter.
+    """
+
+    kind = "later"
+    card = Card(
+        line="all layers after the share `keep_layers`, or from `renew_from` on",
+        code=f"{CODE}parts.selections.later:select",
+        paper="later-layer forgetting, arXiv 2202.00155",
+        when="for generations that keep the early layers",
+        traps="reported to help on small data only",
+    )
+
+    keep_layers: float = option(0.5, null=1.0)
+    renew_from: tuple[str, ...] = option((), null=())
+
+    def check(self) -> None:
+        between("method.keep_layers", self.keep_layers, 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,5 +291,5 @@ class Tied(Drop):
     placement: str = option("weights", null="weights", words=PLACEMENTS)
 
 
-Selection.kinds = (Share, Weights, Clusters, Everything, Fixed)
+Selection.kinds = (Share, Weights, Clusters, Dormant, Everything, Fixed, Later)
 Drop.kinds = (Exact, WeightsOnly, SingleWeights, Tied)

@@ -12,17 +12,18 @@ from reprtune.training.chain.member import Member
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
-from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.overlaps import overlaps
 from reprtune.training.parts.schedules import Event
-from reprtune.training.parts.selections import selecting
+from reprtune.training.parts.selections import check, choose, ranks, selecting
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
 def count_to_drop(method: MethodSpec, network: SubNetwork) -> int:
-    """How many filters, or single weights, each drop takes; 0 where the method drops none.
+    """How many filters, or single weights, each drop takes; 0 where the method drops none, or where that is not
+    known before.
 
     Raises:
         SpecError: the method would take none although it means to, or its criterion cannot rank the network.
@@ -31,7 +32,8 @@ def count_to_drop(method: MethodSpec, network: SubNetwork) -> int:
     for _, part in method.parts():
         if isinstance(part, Own):
             behaviour(part)
-    if method.selection is None or method.criterion is None:
+    check(method, network)
+    if method.selection is None or method.criterion is None or not ranks(method.selection):
         return 0
     select = selecting(method.selection)
     n = select.count(network, method.selection)
@@ -50,13 +52,10 @@ def drop(member: Member, task: Task, event: Event) -> Drop:
 def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, step: int) -> Drop:
     """Rank, choose and drop; the network is the sub-network afterwards."""
     method, network = spec.method, dropping.network
-    assert method.criterion is not None
-    assert method.selection is not None
-    select = selecting(method.selection)
     with dropping.whole():
-        scores = score_filters(method.criterion, select.ranked(network, method.selection), context)
+        chosen = choose(method, context)
         before = overlaps(network)
-    dropping.drop(select.select(scores, network.filters, method.selection))
+    dropping.drop(chosen)
     # Single weights are too many to be listed: `dropped_weights` counts them.
     filters = dropping.taken if method.unit == "filter" else {}
     dropped = {name: tuple(mask.nonzero().flatten().tolist()) for name, mask in filters.items()}

@@ -80,6 +80,9 @@ def restore_dropped(dropping: Dropping, spec: TrialSpec, context: RestoreContext
     The kernels that read filters first, since restore rules look at the survivors as they will be.
     """
     rules, network = spec.method.restore_rules or NO_RULES, dropping.network
+    seed = derive(spec.seed, "restore", context.number, context.cycle)
+    new_network = functools.cache(lambda: context.build(seed))  # built where somebody looks at it
+    initial = functools.partial(_parameter_of, new_network)
     with dropping.whole():
         if rules.restore_optimizer == "reset":
             reset_optimizer(network)
@@ -87,8 +90,8 @@ def restore_dropped(dropping: Dropping, spec: TrialSpec, context: RestoreContext
             reset_channels(network)
         if rules.restore_next != "keep":
             draw = functools.partial(generator, spec.seed, "next", context.number, context.cycle)
-            rewrite_readers(network, rules.restore_next, draw)
-        levels = _new_weights(dropping, spec, context)
+            rewrite_readers(network, rules.restore_next, draw, initial)
+        levels = _new_weights(dropping, spec, context, initial)
     dropping.release()
     if rules.restore_bn == "recalibrate":
         recalibrate(network, _whole_batches(context))
@@ -97,25 +100,24 @@ def restore_dropped(dropping: Dropping, spec: TrialSpec, context: RestoreContext
     )
 
 
-def _new_weights(dropping: Dropping, spec: TrialSpec, context: RestoreContext) -> dict[str, dict[str, int]]:
+def _new_weights(
+    dropping: Dropping, spec: TrialSpec, context: RestoreContext, initial: Callable[[str], Tensor]
+) -> dict[str, dict[str, int]]:
     """Written into the network; layer -> level -> number of filters, or of single weights."""
     rule = spec.method.restore or Old()
-    new_network = functools.cache(
-        lambda: context.build(derive(spec.seed, "restore", context.number, context.cycle))
-    )
     levels: dict[str, dict[str, int]] = {}
     for name, dropped in dropping.taken.items():
         weight = dropping.network.parameters[f"{name}.weight"]
         draw = generator(spec.seed, "restore", context.number, context.cycle, name)
-        initial = functools.partial(_weight_of, new_network, name)
-        new = restore_filters(rule, weight.detach(), dropped, RuleContext(draw, initial))
+        rule_context = RuleContext(draw, functools.partial(initial, f"{name}.weight"))
+        new = restore_filters(rule, weight.detach(), dropped, rule_context)
         weight[dropped.to(weight.device)] = new.weight.to(weight)
         levels[name] = {level: new.levels.count(level) for level in sorted(set(new.levels))}
     return levels
 
 
-def _weight_of(network: Callable[[], nn.Module], layer: str) -> Tensor:
-    return network().get_parameter(f"{layer}.weight").detach()
+def _parameter_of(network: Callable[[], nn.Module], name: str) -> Tensor:
+    return network().get_parameter(name).detach()
 
 
 def _whole_batches(context: RestoreContext) -> Iterator[Tensor]:

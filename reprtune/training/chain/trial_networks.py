@@ -15,7 +15,7 @@ from torch import nn
 from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain import beginning, ending, state
+from reprtune.training.chain import beginning, ending, renewing, state
 from reprtune.training.chain.dropping import count_to_drop, drop, dropped_weights
 from reprtune.training.chain.evaluation import Evaluation, evaluate
 from reprtune.training.chain.exchanging import check_exchange, exchange
@@ -36,6 +36,7 @@ __all__ = ["Interrupted", "TrialNetworks"]
 # Kind of event -> what it does to a member; it is told as a Happening.
 OTHER_EVENTS: dict[str, Callable[[Member, Task, Event], Happening]] = {
     "begin": beginning.begin,
+    "renew": renewing.renew,
     "end": ending.end,
 }
 
@@ -66,7 +67,6 @@ class TrialNetworks:
         self._together = Together(self.members, device) if coupled else None
         self.n_drop = count_to_drop(spec.method, self.network)
         check_exchange(self.members[0])
-        beginning.check(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()

@@ -1,6 +1,10 @@
-"""Who is taken: one file for each kind of selection, found by its card's code.
+"""Who is taken, of what was ranked or without a rank: one file for each kind, found by its card's code.
 
-A selection that ranks has three functions:
+A selection is `select(context, scores, **options)`: the context is that of a criterion, scores are the criterion's, or
+None where the method has none; the result says what is taken: filters, (F,) bool on the CPU, the names of whole tensors,
+or clusters. Its module may have `check(network, **options)`, which raises what is known before anything is trained.
+
+One that takes a number of the highest scores has three functions instead:
 
     ranked(network, selection) -> layer -> what is ranked, the parameter itself without its graph
     count(network, selection)  -> how many are taken; raises SpecError where that is none
@@ -17,20 +21,56 @@ from typing import Any
 
 from torch import Tensor
 
-from reprtune.spec.parts.selections import Selection
-from reprtune.training.parts.behaviour import module_of
+from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.selections import Selection, Share, Weights
+from reprtune.training.parts.behaviour import behaviour, module_of
+from reprtune.training.parts.criteria import ScoreContext, score_filters
+from reprtune.training.parts.criteria.requirements import check_requirements
+from reprtune.training.surgery.subnetwork import SubNetwork
 
 
 @dataclass(frozen=True)
 class Selecting:
-    """The functions of a kind; see the module's text."""
+    """The functions of a kind that takes a number of the highest; see the module's text."""
 
     ranked: Callable[..., dict[str, Tensor]]
     count: Callable[..., int]
     select: Callable[..., Any]
 
 
+def ranks(selection: Selection) -> bool:
+    """Does it take a number of the highest scores?"""
+    return isinstance(selection, (Share, Weights))
+
+
 def selecting(selection: Selection) -> Selecting:
-    """What a selection that ranks does."""
+    """What a selection that takes a number of the highest does."""
     module = importlib.import_module(module_of(selection))
     return Selecting(module.ranked, module.count, module.select)
+
+
+def choose(method: MethodSpec, context: ScoreContext) -> Any:
+    """What the method takes of the network as it is, whole, in its turn: see the module's text."""
+    selection, network = method.selection, context.network
+    assert selection is not None
+    if ranks(selection):
+        assert method.criterion is not None, "MethodSpec holds that there is one"
+        functions = selecting(selection)
+        scores = score_filters(method.criterion, functions.ranked(network, selection), context)
+        return functions.select(scores, network.filters, selection)
+    if method.criterion is None:
+        return behaviour(selection)(context, None)
+    filters = {name: network.parameters[f"{name}.weight"].detach() for name in network.filters.layers}
+    return behaviour(selection)(context, score_filters(method.criterion, filters, context))
+
+
+def check(method: MethodSpec, network: SubNetwork) -> None:
+    """Raise SpecError where a selection without a number of its own cannot work on such a network."""
+    selection = method.selection
+    if selection is None or not selection.card.code or ranks(selection):
+        return
+    if method.criterion is not None:
+        check_requirements(method.criterion.name, list(network.filters.layers), network.filters)
+    of_part = getattr(importlib.import_module(module_of(selection)), "check", None)
+    if of_part is not None:
+        of_part(network, **selection.options())
