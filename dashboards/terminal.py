@@ -218,6 +218,10 @@ def trial_result(result: Mapping[str, Any]) -> str:
     ]
     if "network" in result:
         rows.append(("network", result["network"]))
+    if "latency" in result:
+        rows.append(("latency", latencies(result["latency"])))
+    if result.get("steps_before"):
+        rows.insert(2, ("trained before", f"{result['steps_before']} steps, for the networks it began from"))
     if text := networks(result.get("history")):
         rows.insert(2, ("its networks", text))
     if "test_error" in result:
@@ -231,6 +235,22 @@ def networks(history: Mapping[str, Any] | None) -> str:
         return ""
     errors = ", ".join(map(percent, history["member_errors"][-1]))
     return f"{errors}; their ensemble {percent(history['ensemble_errors'][-1])}"
+
+
+def latencies(networks: Sequence[Sequence[Mapping[str, Any]]]) -> str:
+    """What each network takes beside the one that its specification builds (see training.export.latency)."""
+    parts = []
+    for number, found in enumerate(networks):
+        name = f"member-{number}: " if len(networks) > 1 else ""
+        for t in found:
+            images = "1 image" if t["batch"] == 1 else f"{t['batch']} images"
+            ratio = f"{t['ratio']['median']:.2f} times ({t['ratio']['low']:.2f} to {t['ratio']['high']:.2f})"
+            parts.append(
+                f"{name}{images} {t['before']['median']:.3g} ms before, {t['after']['median']:.3g} ms after, {ratio}"
+            )
+    last = networks[-1][-1]
+    where = f"{last['device']}, {last['threads']} thread{'s' if last['threads'] > 1 else ''}"
+    return f"{'; '.join(parts)}; medians and quartiles of n = {last['ratio']['n']} rounds on {where}"
 
 
 def _measured(result: Mapping[str, Any]) -> str:

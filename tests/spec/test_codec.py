@@ -37,7 +37,7 @@ ANOTHER: dict[str, Any] = {
     "training.eps": 1e-6, "training.bias_correction": "filter", "training.lr_warmup": 0.2,
     "training.lr_period": "20ep", "training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3,
     "training.teacher": "exported/teacher", "training.teacher_weight": 0.9,
-    "training.teacher_temperature": 2.0,
+    "training.teacher_temperature": 2.0, "model.weights": "exported/network",
     "method.cycles": 2, "method.s1": "9ep", "method.s2": "5ep", "method.criterion": "l2",
     "method.prune_ratio": 0.4, "method.scope": "layer", "method.exclude_first": False,
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,

@@ -127,7 +127,8 @@ class Chain:
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.teacher_digest)]
+        teacher, beginning = self.networks.teacher_digest, self.networks.beginning
+        self.names = [root_name(spec, task.digest, kind(loaded_data.device), teacher, beginning)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         self.done = 0  # items done

@@ -21,9 +21,11 @@ from reprtune.spec.codec import digest, to_plain
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.plan import Event, Item
+from reprtune.training.models.weights import Beginning
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.platform import user_code
 from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
+from reprtune.training.surgery.forms import all_modules
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
@@ -34,6 +36,7 @@ SEGMENT_CODE = (
     f"{PACKAGE}.chain.state",
 )  # what runs a segment, and stores it
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
+BEGINNING_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network
 EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
     "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
@@ -42,11 +45,18 @@ EVENT_CODE = {  # kind of event -> what runs it, and the places of the method th
 DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
 
 
-def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
+def root_name(
+    spec: TrialSpec,
+    task_digest: str,
+    device_kind: str,
+    teacher_digest: str | None = None,
+    beginning: Beginning | None = None,
+) -> str:
     """Name of the state before the first step.
 
     Args:
         teacher_digest: of the network that is imitated, wherever it lies; None = there is none.
+        beginning: what its networks begin from, wherever it lies; None = new weights.
 
     Raises:
         ModelError, DataError: a factory of the person's own cannot be imported.
@@ -60,10 +70,11 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "task": task_digest,
             "augment": spec.task.augment,
             "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
-            "model": spec.model,
+            "model": {k: v for k, v in to_plain(spec.model).items() if k != "weights"},
             "training": training,
             "teacher": teacher if teacher_digest is not None else None,
             "seed": spec.seed,
+            **_beginning(beginning),
             "segment": _in_segments(spec),
             "networks": spec.method.networks,
             "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
@@ -73,6 +84,13 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "device": device_kind,
         }
     )
+
+
+def _beginning(beginning: Beginning | None) -> dict[str, Any]:
+    """Contents and structures of the networks that a trial begins from, and the code that takes them."""
+    if beginning is None:
+        return {}
+    return {"begins": [*beginning.digests, source_digest(BEGINNING_CODE, *beginning.modules)]}
 
 
 def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
@@ -110,6 +128,8 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
     """
     kinds = {item.kind for item in items if isinstance(item, Event)}
     acting = [name for kind in kinds for name in _event_modules(spec, kind)]
+    if spec.model.weights is not None:  # in which forms is known where the folder is
+        acting += [BEGINNING_CODE, *all_modules()]
     found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
     return found | {ALONE: alone_digest(ALONE)}
 

@@ -7,7 +7,7 @@ rate and the losses are tensors on the device, changed in place.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.forms import Form, all_reformed
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
@@ -35,10 +36,13 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """Training was asked to stop between two steps; the networks of the trial are whole and can be saved."""
 
 
-def new_network(spec: TrialSpec, task: Task, seed: int, number: int) -> nn.Module:
-    """A new network of the specification, on the CPU."""
+def new_network(
+    spec: TrialSpec, task: Task, seed: int, number: int, forms: Sequence[Form] = ()
+) -> nn.Module:
+    """A new network of the specification, in these forms, on the CPU."""
     channels, height, width = task.input_shape
-    return build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
+    model = build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
+    return all_reformed(model, forms, torch.zeros(1, *task.input_shape))
 
 
 class Member:
@@ -51,6 +55,7 @@ class Member:
         number: its place, from 0, among the members of the trial.
         batches: of the train part; may be shared, for each segment begins by drawing its epoch again.
         eager: why steps must not be captured as a graph; None = the device decides.
+        forms, weights: of the network that it begins from; None = new weights.
     """
 
     def __init__(
@@ -62,9 +67,14 @@ class Member:
         device: torch.device,
         teacher: Teacher | None = None,
         eager: str | None = None,
+        forms: Sequence[Form] = (),
+        weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.number, self.batches = spec, number, batches
-        model = new_network(spec, task, spec.seed, number)
+        self.forms = tuple(forms)
+        model = new_network(spec, task, spec.seed, number, self.forms)
+        if weights is not None:
+            model.load_state_dict(weights)
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from reprtune.history import CURVES, Drop, Exchange, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
@@ -28,7 +28,9 @@ from reprtune.training.data.task import Part, Task
 from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
 from reprtune.training.descent.teacher import load_teacher
+from reprtune.training.models.weights import Exported, check_alike, read_weights
 from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
@@ -54,10 +56,14 @@ class TrialNetworks:
         folder = spec.training.teacher
         teacher = load_teacher(folder, task, device) if folder is not None else None
         self.teacher_digest = teacher.digest if teacher is not None else None
+        n_members = spec.method.n_members
+        exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)
+        self.beginning = exported.beginning(n_members) if exported is not None else None
         self.members = [
-            Member(spec, number, task, batches, device, teacher, eager)
-            for number in range(spec.method.n_members)
+            Member(spec, number, task, batches, device, teacher, eager, *_start(exported, number))
+            for number in range(n_members)
         ]
+        check_alike(spec.model, [member.filters.layers for member in self.members])
         self.n_drop = count_to_drop(spec.method, self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
@@ -102,6 +108,11 @@ class TrialNetworks:
     def step_done(self) -> int:
         """Steps of the trial: of each member, between two segments."""
         return self.steps_trained // len(self.members)
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of all networks that were trained, in other trials, for what this one begins from."""
+        return self.beginning.steps if self.beginning is not None else 0
 
     @property
     def gflops_per_step(self) -> float:
@@ -216,6 +227,8 @@ class TrialNetworks:
             "exchanges": to_plain(self.exchanges),
             "diverged_at": self.diverged_at,
             "end": end,
+            "forms": [[*member.forms] for member in self.members],
+            "steps_before": self.steps_before,
         }
         if pause_after is not None:
             notes |= {"items_done": pause_after}
@@ -265,3 +278,11 @@ class TrialNetworks:
             ensemble_errors=self.ensemble_errors,
             diverged_at=self.diverged_at,
         )
+
+
+def _start(exported: Exported | None, number: int) -> tuple[Sequence[Form], Mapping[str, Tensor] | None]:
+    """Forms and weights that a member begins from."""
+    if exported is None:
+        return (), None
+    start = exported.of(number)
+    return start.forms, start.weights

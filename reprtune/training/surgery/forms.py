@@ -22,7 +22,7 @@ from reprtune.errors import ModelError, did_you_mean
 Form = Mapping[str, Any]
 
 # Kind -> "module:function"; the function is called with (network, form, example) and returns the new network.
-KINDS: dict[str, str] = {}
+STRUCTURES: dict[str, str] = {}
 
 
 def reformed(model: nn.Module, form: Form, example: Tensor) -> nn.Module:
@@ -35,7 +35,7 @@ def reformed(model: nn.Module, form: Form, example: Tensor) -> nn.Module:
         ModelError: there is no form of this kind, or it does not fit the network.
     """
     kind = check_form(form)
-    module, _, name = KINDS[kind].partition(":")
+    module, _, name = STRUCTURES[kind].partition(":")
     rebuild = getattr(importlib.import_module(module), name)
     try:
         new: nn.Module = rebuild(model, form, example)
@@ -61,14 +61,19 @@ def check_form(form: Any) -> str:
         ModelError: it is none that is known.
     """
     kind = form.get("kind") if isinstance(form, Mapping) else None
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in STRUCTURES:
         raise ModelError(
             f"A form must be a mapping whose kind is known, but got {form!r:.100}.",
-            did_you_mean(str(kind), KINDS),
+            did_you_mean(str(kind), STRUCTURES),
         )
     return kind
 
 
 def modules(forms: Sequence[Form]) -> tuple[str, ...]:
     """The modules of ours that these forms are made by, for names of states."""
-    return tuple(sorted({KINDS[check_form(form)].partition(":")[0] for form in forms}))
+    return tuple(sorted({STRUCTURES[check_form(form)].partition(":")[0] for form in forms}))
+
+
+def all_modules() -> tuple[str, ...]:
+    """Of every kind there is."""
+    return tuple(sorted({target.partition(":")[0] for target in STRUCTURES.values()}))
