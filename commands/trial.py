@@ -79,10 +79,10 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
             err=True,
         )
     warn_of_missing_program(content)
-    if found := [network.latency for network in trained.networks if network.latency]:
-        from dashboards.terminal import latencies
+    if taken := [network.latency for network in trained.networks if network.latency]:
+        from dashboards.latency import latencies
 
-        click.echo(f"latency: {latencies(found)}", err=True)
+        click.echo(f"latency: {latencies(taken)}", err=True)
     click.echo(target)
 
 

@@ -36,9 +36,7 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """Training was asked to stop between two steps; the networks of the trial are whole and can be saved."""
 
 
-def new_network(
-    spec: TrialSpec, task: Task, seed: int, number: int, forms: Sequence[Form] = ()
-) -> nn.Module:
+def new_network(spec: TrialSpec, task: Task, seed: int, number: int, forms: Sequence[Form] = ()) -> nn.Module:
     """A new network of the specification, in these forms, on the CPU."""
     channels, height, width = task.input_shape
     model = build_model(spec.model, channels, (height, width), task.n_classes, seed, number)

@@ -69,7 +69,11 @@ IN_FORM = """
 
 
 def load_script(
-    model: ModelSpec, forms: Sequence[Form], input_shape: tuple[int, int, int], n_classes: int, why: str | None
+    model: ModelSpec,
+    forms: Sequence[Form],
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    why: str | None,
 ) -> str:
     """The script.
 

@@ -34,8 +34,8 @@ from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.state import decode
 from reprtune.training.chain.network_numbers import network_numbers
+from reprtune.training.chain.state import decode
 from reprtune.training.export.load_script import load_script
 from reprtune.training.export.program import built, filled, program
 from reprtune.training.surgery.filters import find_filters
@@ -156,7 +156,11 @@ def from_state(
 
 
 def _stored(
-    spec: TrialSpec, tensors: Mapping[str, Tensor], notes: Mapping[str, Any], number: int, facts: Mapping[str, Any]
+    spec: TrialSpec,
+    tensors: Mapping[str, Tensor],
+    notes: Mapping[str, Any],
+    number: int,
+    facts: Mapping[str, Any],
 ) -> Network:
     """One of the members in a state."""
     start, keep = f"net{number}/", tensors[f"keep{number}"]
@@ -172,7 +176,11 @@ def _stored(
 
 
 def _sub_network(
-    spec: TrialSpec, forms: Sequence[Form], weights: Mapping[str, Tensor], keep: Tensor, facts: Mapping[str, Any]
+    spec: TrialSpec,
+    forms: Sequence[Form],
+    weights: Mapping[str, Tensor],
+    keep: Tensor,
+    facts: Mapping[str, Any],
 ) -> SubNetwork:
     """The network with what is dropped."""
     channels, height, width = facts["input_shape"]
