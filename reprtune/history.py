@@ -91,6 +91,20 @@ class Exchange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Happening:
+    """Anything else that happened at `step`, or was measured there, in numbers.
+
+    Attributes:
+        kind: `begin`, `renew`, `end`, or what was measured. numbers: name -> value. member: as of a drop.
+    """
+
+    kind: str
+    step: int
+    member: int = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class History:
     """Everything recorded of one trial so far.
 
@@ -99,6 +113,7 @@ class History:
         layers: droppable layer -> number of its filters, in network order.
         kept_out: convolution that is never dropped -> the reason.
         rungs: steps at which this trial may be compared and stopped.
+        happenings: all else that happened, in its order.
         points: their losses and errors are means over the members, after an exchange where one falls on the
             step; costs and times are sums.
         member_errors, ensemble_errors: at every point, the error of each member, and that of their mean
@@ -115,6 +130,7 @@ class History:
     drops: tuple[Drop, ...] = ()
     restores: tuple[Restore, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
+    happenings: tuple[Happening, ...] = ()
     member_errors: tuple[tuple[float, ...], ...] = ()
     ensemble_errors: tuple[float, ...] = ()
     diverged_at: int | None = None

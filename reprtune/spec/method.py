@@ -13,11 +13,21 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.members import Average, Ending, Exchange, Gradient, LossTerm, Networks, Ring
+from reprtune.spec.parts.members import (
+    Average,
+    Centripetal,
+    Ending,
+    Exchange,
+    Gradient,
+    LossTerm,
+    Networks,
+    Ring,
+    Trim,
+)
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.restores import Restore, RestoreRules
-from reprtune.spec.parts.schedules import Cycles, Schedule
-from reprtune.spec.parts.selections import Drop, Selection, Share, Weights
+from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
+from reprtune.spec.parts.selections import Clusters, Drop, Selection, Share, Weights
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
@@ -51,6 +61,7 @@ class MethodSpec:
         self._check_schedule()
         self._check_selection()
         self._check_drop()
+        self._check_phase()
         self._check_members()
 
     def _check_schedule(self) -> None:
@@ -61,6 +72,15 @@ class MethodSpec:
                 f"method.{there[0]} does nothing without method.schedule, which says when.",
                 "Take a method that has one, such as repr, or leave it out.",
             )
+        for name in there:
+            if self.schedule is not None and name not in self.schedule.acts:
+                part = getattr(self, name)
+                raise SpecError(
+                    f"method.{name}{'' if not isinstance(part, Part) else f' = {part.name}'} does nothing with "
+                    f"method.schedule = {self.schedule.name}, at whose events "
+                    f"{', '.join(self.schedule.acts)} may act.",
+                    f"Leave method.{name} out, or take another method.schedule.",
+                )
         if self.schedule is not None and not there and self.ending is None and not self.losses:
             raise SpecError(
                 f"method.schedule = {self.schedule.name} lets nothing happen: the method has no other part.",
@@ -95,7 +115,7 @@ class MethodSpec:
                     f"method.{name} needs method.selection, which says whom.",
                     "Take share, with a method.criterion.",
                 )
-        if self.drop is not None and self.restore is None:
+        if self.drop is not None and self.restore is None and not isinstance(self.schedule, Phase):
             raise SpecError(
                 f"method.drop = {self.drop.name} needs method.restore, which brings back what was dropped.",
                 "Take old for the weights that they had.",
@@ -105,6 +125,25 @@ class MethodSpec:
             raise SpecError(
                 f"method.s2 = {cycles.s2} needs method.drop, which says what the network is without those taken.",
                 "Take exact, or method.s2 = 0ep to restore at once.",
+            )
+
+    def _check_phase(self) -> None:
+        """What works on clusters has some, and what ends by their distance measures it."""
+        chosen = isinstance(self.selection, Clusters)
+        if isinstance(self.gradient, Centripetal) and not chosen:
+            raise SpecError(
+                "method.gradient = centripetal needs method.selection = clusters, which says who moves together.",
+                "Take method c-sgd.",
+            )
+        if isinstance(self.ending, Trim) and not chosen:
+            raise SpecError(
+                "method.ending = trim needs method.selection = clusters, whose filters have become equal.",
+                "Take method c-sgd, or leave method.ending out.",
+            )
+        if isinstance(self.schedule, Phase) and self.schedule.until_distance is not None and not chosen:
+            raise SpecError(
+                "method.until_distance needs method.selection = clusters, whose distance it bounds.",
+                "Leave it out, or take method c-sgd.",
             )
 
     def _check_members(self) -> None:

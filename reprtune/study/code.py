@@ -23,6 +23,7 @@ from reprtune.study.dry import dry_trials
 from reprtune.tracking.environment import git_dirty, git_sha
 from reprtune.training.chain import identity
 from reprtune.training.chain.plan import plan
+from reprtune.training.parts.behaviour import module_of
 from reprtune.training.platform.sources import alone_digest, file_of
 
 DIGITS = 16  # that are kept of a digest
@@ -44,6 +45,7 @@ BESIDE_NAMES = (
     "reprtune.spec.space",
     "reprtune.training.chain.chain",
     "reprtune.training.chain.plan",
+    "reprtune.training.parts.schedules",
     "reprtune.work.seeds",
 )
 PACKAGES = ("torch", "torchvision")
@@ -57,6 +59,9 @@ def code_here(spec: StudySpec) -> dict[str, Any]:
     found[VALUES] = digest(sorted(map(digest, trials)))  # a stored study has its space in another order
     for trial in trials:
         found |= identity.code(trial, plan(trial, 1))
+        if trial.method.schedule is not None:
+            schedule = module_of(trial.method.schedule)
+            found[schedule] = alone_digest(schedule)
     return {
         "modules": {name: found[name][:DIGITS] for name in sorted(found)},
         "versions": {name: version(name).partition("+")[0] for name in PACKAGES},

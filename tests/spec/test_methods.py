@@ -67,9 +67,9 @@ SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
     "dsd": "method.selection = weights", "grafting": "method.exchange = ring",
-    "grafting-internal": "method.exchange = internal", "c-sgd": "method.schedule = phase",
+    "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
     "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
-    "knowledge-evolution": "method.schedule = generations", "ban": "method.schedule = generations",
+    "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
 NOTHING_HELD = Cycles(s2=Duration.parse("0ep"))
@@ -187,7 +187,7 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"losses": (Distillation(),), "networks": Networks()},
         {"gradient": OwnGradient(source="python:mine:change")},
         {"schedule": Every(), "losses": (Distillation(),)},
-        {"schedule": Phase(), "ending": Trim()},
+        {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal(), "ending": Trim()},
         {"schedule": Every(), "restore_rules": RestoreRules()},
         {"schedule": Every(), "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Share(), "restore": Old()},

@@ -90,7 +90,8 @@ def test_the_code_of_a_study_is_all_that_names_its_states(monkeypatch: pytest.Mo
     modules = code.code_here(spec)["modules"]
     assert len(named) > 30 and named < modules.keys()
     assert f"{TRAINING}parts.exchanges.average" in named
-    assert modules.keys() - named == {identity.ALONE, code.VALUES, *code.BESIDE_NAMES}
+    schedules = {f"{TRAINING}parts.schedules.cycles", f"{TRAINING}parts.schedules.every"}
+    assert modules.keys() - named == {identity.ALONE, code.VALUES, *code.BESIDE_NAMES, *schedules}
 
 
 @pytest.mark.parametrize("module", USED)

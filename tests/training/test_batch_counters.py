@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from reprtune.training.chain import state
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.descent.batch_counters import Counters
+from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filters import find_filters
 from tests.training.dropping import EXAMPLE, images
 from tests.training.tiny import finish, spec, trial_networks

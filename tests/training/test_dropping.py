@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from reprtune.spec.parts.restores import BATCH_NORMS, NEXT_KERNELS, OPTIMIZER_STATES, SCALES
 from reprtune.states.store import StateStore
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.restoring import _some_batches
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.data.task import Part
 from reprtune.training.models import build_model
 from reprtune.training.parts.restore_rules import recalibrate, reset_channels
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork

@@ -15,7 +15,8 @@ from reprtune.spec.parts.restores import LEARNING_RATES
 from reprtune.spec.training import LR_SCHEDULES, OPTIMIZERS, PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
+from reprtune.training.parts.schedules import Event
 from tests.training.tiny import assert_same_end, finish, names, spec, trial_networks
 
 RULES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import pytest
 from reprtune.spec.levels import levels
 from reprtune.training.chain import identity
 from reprtune.training.chain.chain import Chain
-from reprtune.training.chain.plan import Event
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform import sources
 from tests.training.tiny import LOADED_DATA, SPEC, names, spec
 

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.state import bits_equal, decode
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.descent import cuda_graph
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.overlaps import detached
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import generator
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork

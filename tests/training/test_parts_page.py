@@ -13,10 +13,10 @@ from reprtune.spec.parts.criteria import L1, Criterion
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
-from reprtune.training.chain.plan import Event
 from reprtune.training.parts.criteria import score_filters
 from reprtune.training.parts.overlaps import detached
 from reprtune.training.parts.restores import RuleContext, restore_filters
+from reprtune.training.parts.schedules import Event
 from studies.load import load
 from tests.conftest import ROOT
 from tests.documented import blocks, lines

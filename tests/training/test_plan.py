@@ -16,7 +16,8 @@ from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
 from reprtune.spec.training import LR_SCHEDULES, TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.plan import Event, Item, Segment, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
+from reprtune.training.parts.schedules import Event
 
 STEPS_PER_EPOCH = 4
 

@@ -16,9 +16,10 @@ from reprtune.errors import SpecError, StateError
 from reprtune.spec.training import PRECISIONS
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import state
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.models import build_model
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import generator
 from tests.training.tiny import LOADED_DATA, STEPS_PER_EPOCH, finish, same_bits, spec, trial_networks
 

@@ -31,7 +31,8 @@ from benchmarks.replay import (
 from benchmarks.stop_rules import BUDGETS, NAMES, RULES, Outcome, arrivals, interval, outcome, table
 from reprtune.spec.stop_rules import Median, StopRule
 from reprtune.stopping.pruner import RungPruner
-from reprtune.training.chain.plan import Event, plan, rungs
+from reprtune.training.chain.plan import plan, rungs
+from reprtune.training.parts.schedules import Event
 
 
 @pytest.fixture(autouse=True)

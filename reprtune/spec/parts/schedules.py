@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
+from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.parts.part import Card, Part, option
-from reprtune.spec.rules import at_least, between, parse_durations, positive_share
+from reprtune.spec.rules import above_0, at_least, parse_durations, positive_share
 
-CODE = "reprtune.training.chain.plan:"
+CODE = "reprtune.training.parts.schedules."
+TAKING = ("criterion", "selection", "drop", "restore", "restore_rules")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +22,13 @@ class Schedule(Part):
 
     Attributes:
         shorten: the options to lower where it does not fit the total.
+        acts: the places of a method that act at its events, or between them because of it.
     """
 
     place = "schedule"
     noun = "schedule"
     shorten: ClassVar[str] = ""
+    acts: ClassVar[tuple[str, ...]] = ()
 
     def first(self, total: Duration) -> Duration:
         """How long nothing has happened yet in a trial of that length."""
@@ -56,12 +60,13 @@ class Cycles(Schedule):
     kind = "cycles"
     card = Card(
         line="`cycles` times: s1 full, drop, s2 without, restore; then full to the end",
-        code=f"{CODE}cycles",
+        code=f"{CODE}cycles:events",
         paper="RePr, arXiv 1811.07275",
         when="for RePr, DSD and their kind; with s2 = 0 to renew filters on the way",
     )
 
     shorten = "method.cycles, method.s1 or method.s2"
+    acts = TAKING
 
     cycles: int = option(3, null=0)
     s1: Duration = option(Duration.parse("20ep"), null="the total")
@@ -101,11 +106,12 @@ class Every(Schedule):
     kind = "every"
     card = Card(
         line="the same after every `period`, up to the share `until` of the total",
-        code=f"{CODE}every",
+        code=f"{CODE}every:events",
         when="for what happens at the end of every epoch: grafting, averaging, soft filter pruning",
     )
 
     shorten = "method.period"
+    acts = (*TAKING, "exchange")
 
     period: Duration = option(Duration.parse("1ep"), null="the total")
     until: float = option(1.0, null=1.0)
@@ -139,8 +145,11 @@ class Generations(Schedule):
     kind = "generations"
     card = Card(
         line="`generations` trainings of equal length, each from what the one before leaves",
+        code=f"{CODE}generations:events",
         paper="BAN, arXiv 1805.04770; Knowledge Evolution, arXiv 2103.05152",
     )
+
+    acts = ("criterion", "selection", "restore", "restore_rules")
 
     generations: int = option(5, null=1)
 
@@ -153,17 +162,36 @@ class Generations(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Phase(Schedule):
-    """One long phase: begun at the share `start` of the total, ended with the training."""
+    """One long phase, which ends with the training.
+
+    Attributes:
+        start: share of the total at which it begins.
+        until_distance: the training ends at the first rung at which the gradient rule's distance (for centripetal
+            the mean distance of the filters of a cluster, of the layer where it is largest) is at most this; None =
+            with the total.
+    """
 
     kind = "phase"
     card = Card(
-        line="one phase from the share `start` of the total to the end", paper="C-SGD, arXiv 1904.03837"
+        line="one phase from the share `start` of the total to the end, or until filters are close enough",
+        code=f"{CODE}phase:events",
+        paper="C-SGD, arXiv 1904.03837",
+        when="for what is begun once and never taken back",
+        traps="with until_distance trials have different lengths: compare their costs too",
     )
+    acts = ("criterion", "selection", "drop", "gradient")
 
     start: float = option(0.0, null=0.0)
+    until_distance: float | None = option(None, null=None)
 
     def check(self) -> None:
-        between("method.start", self.start, 0, 1)
+        if not 0 <= self.start < 1:
+            raise SpecError(
+                f"method.start must be at least 0 and below 1, but got {self.start}.",
+                "It is a share of the total: 0.5 begins the phase in the middle.",
+            )
+        if self.until_distance is not None:
+            above_0("method.until_distance", self.until_distance)
 
     def first(self, total: Duration) -> Duration:
         return Duration(total.value * Fraction(self.start), total.unit)

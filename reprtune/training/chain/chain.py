@@ -6,6 +6,7 @@ for advance in Chain(spec, loaded_data, store):
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
@@ -17,17 +18,19 @@ import torch
 from reprtune.errors import StateError
 from reprtune.history import History
 from reprtune.spec.codec import digest
+from reprtune.spec.parts.schedules import Phase as PhaseSchedule
 from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.chain.evaluation import Evaluation
 from reprtune.training.chain.identity import next_name, root_name
-from reprtune.training.chain.plan import Event, Item, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.pictures import Pictures
 from reprtune.training.data.task import Task, load_task
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.device import keep_freed_memory, kind, threads
 
 PAUSE_SECONDS = 600.0  # a state at least this often, also inside a long segment
@@ -127,15 +130,18 @@ class Chain:
             self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-        teacher, beginning = self.networks.teacher_digest, self.networks.beginning
-        self.names = [root_name(spec, task.digest, kind(loaded_data.device), teacher, beginning)]
+        teacher, inherited = self.networks.teacher_digest, self.networks.inherited
+        self.names = [root_name(spec, task.digest, kind(loaded_data.device), teacher, inherited)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
+        schedule = spec.method.schedule
+        self._bound = schedule.until_distance if isinstance(schedule, PhaseSchedule) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
         self.pause_name = digest([self.names[-1], "pause"])
         drops = (i for i, item in enumerate(self.items) if isinstance(item, Event))
         self._n_beginnings = next(drops, len(self.items))
+        self._comes_back = any(isinstance(item, Event) and item.kind == "restore" for item in self.items)
         self._stored = 0  # items done in the deepest state stored so far
         self._is_anothers_end = False  # the last state of a shorter trial that is complete
         self._claim: Claim | None = None
@@ -183,9 +189,10 @@ class Chain:
 
     def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:
         step = self.networks.step_done
-        rung = kind in ("segment", "found") and step in self.rungs and self.networks.network.is_full
+        is_whole = self.networks.network.is_full or not self._comes_back
+        rung = kind in ("segment", "found") and step in self.rungs and is_whole
         last = self.items[self.done - 1] if self.done > 0 else None
-        is_changed = isinstance(last, Event) and last.kind != "exchange"
+        is_changed = isinstance(last, Event) and last.kind not in ("exchange", "end")
         return Advance(kind, step, rung and not is_changed and not self.finished)
 
     def _find(self) -> bool:
@@ -197,7 +204,53 @@ class Chain:
                 self.done = self._stored = index
                 self._is_anothers_end = bool(notes.get("end"))
                 return True
+            if self._may_end(index) and self._load_end(index):
+                return True
         return False
+
+    # -- an end by a criterion ----------------------------------------------------------------------
+
+    def _load_end(self, index: int) -> bool:
+        """Load the state after an end there, if there is one."""
+        assert self.store is not None
+        name = self._name_of_end(index)
+        if not self.store.has(name) or self._load(name) is None:
+            return False
+        self._end_after(index)
+        self.done = self._stored = len(self.items)
+        return True
+
+    def _may_end(self, index: int) -> bool:
+        """May the training end with that many items done, before the planned total?"""
+        last = self.items[index - 1]
+        return self._bound is not None and isinstance(last, Segment) and last.stop in self.rungs
+
+    def _name_of_end(self, index: int) -> str:
+        """Of the state after that end, which an ending may have changed."""
+        return next_name(self.names[index], self._end_at(index), self.spec, self.networks.n_drop, self.lrs)
+
+    def _end_at(self, index: int) -> Event:
+        return Event("end", self.items[index - 1].stop, 0)
+
+    def _end_after(self, index: int) -> None:
+        """The training ends with that many items done."""
+        end = self._end_at(index)
+        self.names = [*self.names[: index + 1], self._name_of_end(index)]
+        self.items = (*self.items[:index], end)
+        self.total_steps, self.rungs = end.stop, tuple(rung for rung in self.rungs if rung < end.stop)
+
+    def _measure(self) -> None:
+        """At a rung: record what the method's parts measure, and end there if that is what it waits for."""
+        last = self.items[self.done - 1]
+        if not isinstance(last, Segment) or last.stop not in (*self.rungs, self.total_steps):
+            return
+        found = self.networks.measure(last.stop)
+        if (
+            self._bound is not None
+            and self._may_end(self.done)
+            and found.get("distance", math.inf) <= self._bound
+        ):
+            self._end_after(self.done)
 
     def _find_pause(self) -> bool:
         """Load where this very trial was interrupted, if that is beyond where we are."""
@@ -241,6 +294,8 @@ class Chain:
             self._waits = False
         self._do(item)
         self.done += 1
+        if not self.diverged:
+            self._measure()
         if self._is_half(self.done) and not self.diverged:
             self._do(self.items[self.done])
             self.done += 1
@@ -250,10 +305,10 @@ class Chain:
         return "event" if isinstance(item, Event) else "segment"
 
     def _is_half(self, index: int) -> bool:
-        """Is the state before an exchange? A segment and the exchange at its end are one: what is recorded of
-        the step is what the members are after it."""
+        """Is the state before an exchange, or before the end? A segment and the exchange at its end are one: what is
+        recorded of the step is what the members are after it."""
         item = self.items[index] if index < len(self.items) else None
-        return isinstance(item, Event) and item.kind == "exchange"
+        return isinstance(item, Event) and item.kind in ("exchange", "end")
 
     def _release(self) -> None:
         """Let others train on from the last state stored."""

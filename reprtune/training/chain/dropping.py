@@ -11,13 +11,13 @@ from reprtune.spec.parts.part import Own
 from reprtune.spec.parts.selections import Share
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.plan import Event
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.overlaps import overlaps
+from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections.share import candidates, n_dropped, select
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.subnetwork import SubNetwork

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Part, Task
-from reprtune.training.surgery.subnetwork import SubNetwork
 
 Precision = Callable[[], AbstractContextManager[object]]
+
+
+class Network(Protocol):
+    """What can be evaluated."""
+
+    model: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,11 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(networks: Sequence[tuple[SubNetwork, Precision]], part: Part, task: Task) -> Evaluation:
+def evaluate(networks: Sequence[tuple[Network, Precision]], part: Part, task: Task) -> Evaluation:
     """Every network over a part of the data, in evaluation mode, which is training mode again afterwards.
 
     Args:
-        networks: each with the precision of its forward passes.
+        networks: each has its model and gives logits, with the precision of its forward passes.
     """
     device = part.y.device
     loss = torch.zeros(len(networks), dtype=torch.float64, device=device)
@@ -58,6 +67,6 @@ def evaluate(networks: Sequence[tuple[SubNetwork, Precision]], part: Part, task:
     return Evaluation(sum(losses) / len(networks), mean_error, tuple(errors[:-1]), ensemble)
 
 
-def _logits(network: SubNetwork, precision: Precision, x: Tensor) -> Tensor:
+def _logits(network: Network, precision: Precision, x: Tensor) -> Tensor:
     with precision():
         return network.forward(x).float()

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from reprtune.spec import catalog
 from reprtune.spec.codec import digest, to_plain
 from reprtune.spec.parts.part import Own, Part
+from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.plan import Event, Item
-from reprtune.training.models.weights import Beginning
+from reprtune.training.chain.plan import Item
+from reprtune.training.models.weights import Inherited
 from reprtune.training.parts.behaviour import module_of
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform import user_code
 from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
 from reprtune.training.surgery.forms import all_modules
@@ -36,13 +38,18 @@ SEGMENT_CODE = (
     f"{PACKAGE}.chain.state",
 )  # what runs a segment, and stores it
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
-BEGINNING_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network
+WEIGHTS_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network
 EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
+    "begin": (f"{PACKAGE}.chain.beginning", ("criterion", "selection")),
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
     "restore": (f"{PACKAGE}.chain.restoring", ("restore", "restore_rules")),
     "exchange": (f"{PACKAGE}.chain.exchanging", ("exchange",)),
+    "renew": (f"{PACKAGE}.chain.renewing", ("criterion", "selection", "restore", "restore_rules")),
+    "end": (f"{PACKAGE}.chain.ending", ("ending",)),
 }
+COUNTED = ("drop", "renew")  # take a number of filters
 DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
+BOUND = ("begin", "drop")  # after them a phase may end by a criterion, whose bound decides what comes
 
 
 def root_name(
@@ -50,13 +57,13 @@ def root_name(
     task_digest: str,
     device_kind: str,
     teacher_digest: str | None = None,
-    beginning: Beginning | None = None,
+    inherited: Inherited | None = None,
 ) -> str:
     """Name of the state before the first step.
 
     Args:
         teacher_digest: of the network that is imitated, wherever it lies; None = there is none.
-        beginning: what its networks begin from, wherever it lies; None = new weights.
+        inherited: what its networks begin from, wherever it lies; None = new weights.
 
     Raises:
         ModelError, DataError: a factory of the person's own cannot be imported.
@@ -74,7 +81,7 @@ def root_name(
             "training": training,
             "teacher": teacher if teacher_digest is not None else None,
             "seed": spec.seed,
-            **_beginning(beginning),
+            **_inherited(inherited),
             "segment": _in_segments(spec),
             "networks": spec.method.networks,
             "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
@@ -86,11 +93,11 @@ def root_name(
     )
 
 
-def _beginning(beginning: Beginning | None) -> dict[str, Any]:
+def _inherited(inherited: Inherited | None) -> dict[str, Any]:
     """Contents and structures of the networks that a trial begins from, and the code that takes them."""
-    if beginning is None:
+    if inherited is None:
         return {}
-    return {"begins": [*beginning.digests, source_digest(BEGINNING_CODE, *beginning.modules)]}
+    return {"inherited": [*inherited.digests, source_digest(WEIGHTS_CODE, *inherited.modules)]}
 
 
 def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
@@ -107,7 +114,10 @@ def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[
 
 def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
     """Values and code of what acts in an event."""
-    values: list[Any] = [n_drop if kind == "drop" else None]
+    values: list[Any] = [n_drop if kind in COUNTED else None]
+    schedule = spec.method.schedule
+    if kind in BOUND and isinstance(schedule, Phase) and schedule.until_distance is not None:
+        values.append(schedule.until_distance)
     for place in EVENT_CODE[kind][1]:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)
@@ -129,7 +139,7 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
     kinds = {item.kind for item in items if isinstance(item, Event)}
     acting = [name for kind in kinds for name in _event_modules(spec, kind)]
     if spec.model.weights is not None:  # in which forms is known where the folder is
-        acting += [BEGINNING_CODE, *all_modules()]
+        acting += [WEIGHTS_CODE, *all_modules()]
     found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
     return found | {ALONE: alone_digest(ALONE)}
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reprtune.spec.parts.part import Own
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.plan import Segment
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Task
@@ -22,13 +25,14 @@ from reprtune.training.descent import cuda_graph
 from reprtune.training.descent.batch_counters import Counters
 from reprtune.training.descent.losses import Loss
 from reprtune.training.descent.optimizers import Optimizer
-from reprtune.training.descent.step import Step
+from reprtune.training.descent.step import GradientRule, Step
 from reprtune.training.descent.teacher import Teacher
 from reprtune.training.models import build_model
 from reprtune.training.parts.behaviour import behaviour
+from reprtune.training.parts.holding import Holding, Measuring
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
-from reprtune.training.surgery.forms import Form, all_reformed
+from reprtune.training.surgery.forms import Form, all_reformed, reformed
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
@@ -41,6 +45,14 @@ def new_network(spec: TrialSpec, task: Task, seed: int, number: int, forms: Sequ
     channels, height, width = task.input_shape
     model = build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
     return all_reformed(model, forms, torch.zeros(1, *task.input_shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """What came out of a member in the end, of another structure than what was trained."""
+
+    model: nn.Module
+    numbers: Mapping[str, float]
 
 
 class Member:
@@ -69,22 +81,61 @@ class Member:
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.number, self.batches = spec, number, batches
-        self.forms = tuple(forms)
+        self.forms = tuple(forms)  # how the structure differs from the one that the specification builds
         model = new_network(spec, task, spec.seed, number, self.forms)
         if weights is not None:
             model.load_state_dict(weights)
+        self.input_shape = task.input_shape
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
+        self.device = device
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
         eager = eager or cuda_graph.why_eager(batches, device)
         drop = spec.method.drop.name if spec.method.drop is not None else "exact"
         self.network = SubNetwork(self.model, self.filters, optimizer.state, drop, static=eager is None)
         self.counters = Counters(self.model, self.filters)
-        rule = None if spec.method.gradient is None else behaviour(spec.method.gradient)
+        self.holdings: dict[str, object] = {}  # place -> what its part keeps of this network
+        rule = self._gradient_rule()
         self.step = Step(spec.training, self.network, optimizer, Loss(spec.training, teacher), rule)
         self.stepper = cuda_graph.choose(self.step, batches, eager)
         self.step_done = 0
         self.seconds = self._begun = 0.0  # of the segment
+        self._shipped: Shipped | None = None
+
+    def _gradient_rule(self) -> GradientRule | None:
+        """What changes the gradients; a rule of ours is made for this network, and may keep something of it."""
+        part = self.spec.method.gradient
+        if part is None or isinstance(part, Own):
+            return None if part is None else behaviour(part)
+        rule: GradientRule = behaviour(part)(self.network, self.spec.training)
+        self.holdings["gradient"] = rule
+        return rule
+
+    # -- what comes out ---------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of the network as it is now."""
+        return self.network.forward(x) if self._shipped is None else self._shipped.model(x)
+
+    def numbers(self) -> dict[str, float]:
+        """Of the network as it is now, by the names of objectives."""
+        return network_numbers(self.network) if self._shipped is None else dict(self._shipped.numbers)
+
+    @property
+    def n_absent(self) -> int:
+        """Filters that are dropped in the network as it is now."""
+        return int((~self.network.keep).sum()) if self._shipped is None else 0
+
+    def measures(self) -> dict[str, float]:
+        """What the parts that measure something find in the network as it is now; waits for the device."""
+        parts = [part for part in self.holdings.values() if isinstance(part, Measuring)]
+        return {name: value for part in parts for name, value in part.numbers().items()}
+
+    def become(self, model: nn.Module, form: Form) -> None:
+        """Be, after the last step, a network of another structure, which is not trained any more."""
+        self.model = model
+        self.forms = (*self.forms, form)
+        self._shipped = Shipped(model, model_numbers(model, self.input_shape))
 
     @property
     def flops_per_image(self) -> float:
@@ -145,16 +196,32 @@ class Member:
     def tensors(self) -> dict[str, Tensor]:
         """Everything needed to continue between two segments, by name."""
         self.counters.put_back(self.step_done)
-        own = {f"net{self.number}/{name}": t for name, t in self.network.whole_state().items()}
-        own |= {f"step{self.number}/{name}": t for name, t in self.step.tensors().items()}
-        return own | {f"keep{self.number}": self.network.keep, f"loss_sum{self.number}": self.step.loss_sum}
+        state = self.network.whole_state() if self._shipped is None else self.model.state_dict()
+        own = {f"net{self.number}/{name}": t for name, t in state.items()}
+        own |= {f"keep{self.number}": self.network.keep, f"loss_sum{self.number}": self.step.loss_sum}
+        if self._shipped is not None:
+            return own
+        for place, part in self.holdings.items():
+            if isinstance(part, Holding):
+                own |= {f"part{self.number}/{place}/{name}": t for name, t in part.tensors().items()}
+        return own | {f"step{self.number}/{name}": t for name, t in self.step.tensors().items()}
 
-    def load(self, tensors: Mapping[str, Tensor], step: int, seconds: float) -> None:
-        """Continue from what `tensors` returned, `step` steps done, `seconds` of them in this segment."""
+    def load(
+        self, tensors: Mapping[str, Tensor], step: int, seconds: float, forms: Sequence[Form] = ()
+    ) -> None:
+        """Continue from what `tensors` returned, `step` steps done, `seconds` of them in this segment, the network
+        of those forms."""
         self.network.set_keep(torch.ones_like(self.network.keep))  # what is aside is of the network that was
+        for form in forms[len(self.forms) :]:
+            example = torch.zeros(1, *self.input_shape)
+            self.become(reformed(self.model.cpu(), form, example).to(self.device), form)
         self.model.load_state_dict(_below(f"net{self.number}/", tensors))
-        self.step.load(_below(f"step{self.number}/", tensors))
-        self.network.set_keep(tensors[f"keep{self.number}"])
+        if self._shipped is None:
+            for place, part in self.holdings.items():
+                if isinstance(part, Holding):
+                    part.load(_below(f"part{self.number}/{place}/", tensors))
+            self.step.load(_below(f"step{self.number}/", tensors))
+            self.network.set_keep(tensors[f"keep{self.number}"])
         self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
         self.step_done, self.seconds = step, seconds
 

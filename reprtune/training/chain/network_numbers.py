@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reprtune.training.surgery.filter_map import Use
+from reprtune.training.surgery.multiply_adds import MultiplyAdds
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
@@ -26,6 +27,20 @@ def network_numbers(network: SubNetwork) -> dict[str, float]:
         uses.get(use.name, []).append(use)  # buffers are no parameters
     counts = [_count(p.shape, uses[name], present) for name, p in network.parameters.items()]
     return {"inference_gflops": 2 * network.filters.macs(keep) / 1e9, "params": float(sum(counts))}
+
+
+def model_numbers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, float]:
+    """The same of any network as it stands, whatever it is made of."""
+    device = next(model.parameters()).device
+    modes = {module: module.training for module in model.modules()}
+    with MultiplyAdds() as counter, torch.no_grad():
+        model.eval()(torch.zeros(1, *input_shape, device=device))
+    for module, mode in modes.items():
+        module.training = mode
+    return {
+        "inference_gflops": 2 * counter.total / 1e9,
+        "params": float(sum(p.numel() for p in model.parameters())),
+    }
 
 
 def _count(shape: Sequence[int], uses: Sequence[Use], present: Tensor) -> int:

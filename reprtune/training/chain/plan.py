@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import bisect
+import importlib
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reprtune.errors import SpecError
-from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts.schedules import Cycles, Every
+from reprtune.spec.parts.schedules import Cycles, Schedule
+from reprtune.spec.parts.schedules import Phase as PhaseOnly
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
+from reprtune.training.parts.behaviour import module_of
+from reprtune.training.parts.schedules import Event, tenths
+from reprtune.training.parts.schedules.cycles import cycles
 
 Phase = Literal["full", "sub"]
 ONE_CYCLE_FIRST = 1 / 25  # share of the peak in the first step; what torch's OneCycleLR takes unless told
 ONE_CYCLE_LAST = 1e-4  # share of the first in the last step; the same
 
 
-TENTHS = 10  # rungs of a trial without cycles, about
 FULL: Phase = "full"
 
 
@@ -34,20 +38,6 @@ class Segment:
     start: int
     stop: int
     phase: Phase
-    cycle: int
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happens between two steps, after `stop` optimizer steps.
-
-    Attributes:
-        kind: `drop`, `restore`, or `exchange` between the members.
-        cycle: how often it has happened before.
-    """
-
-    kind: Literal["drop", "restore", "exchange"]
-    stop: int
     cycle: int
 
 
@@ -67,10 +57,11 @@ def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
     cuts = sorted({*range(length, total, length), *rungs(spec, steps_per_epoch)})
     items: list[Item] = []
     at, phase, cycle = 0, FULL, 0
+    stays = isinstance(spec.method.schedule, PhaseOnly)  # what is dropped never comes back: the network is so
     for event in events(spec, steps_per_epoch):
         items += [*_segments(at, event.stop, cuts, phase, cycle), event]
-        at, phase = event.stop, "sub" if event.kind == "drop" else FULL
-        cycle = event.cycle if event.kind == "drop" else event.cycle + 1
+        at, phase = event.stop, "sub" if event.kind == "drop" and not stays else FULL
+        cycle = event.cycle if event.kind in ("begin", "drop") else event.cycle + 1
     return (*items, *_segments(at, total, cuts, phase, cycle))
 
 
@@ -80,68 +71,42 @@ def _segments(start: int, stop: int, cuts: list[int], phase: Phase, cycle: int) 
 
 
 def events(spec: TrialSpec, steps_per_epoch: int) -> tuple[Event, ...]:
-    """What the method's schedule lets happen, in its order."""
-    schedule = spec.method.schedule
-    total = spec.training.total.steps(steps_per_epoch)
-    if isinstance(schedule, Cycles) and spec.method.selection is not None:
-        return cycles(schedule, total, steps_per_epoch)
-    return every(schedule, spec.method, total, steps_per_epoch) if isinstance(schedule, Every) else ()
-
-
-def cycles(schedule: Cycles, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
-    """Drops and restores in turn. What would be restored at the very end would never be trained or measured:
-    there the trial ends as the sub-network, or, with s2 = 0, without the last drop too."""
-    s1, s2 = schedule.steps(steps_per_epoch)
-    found: list[Event] = []
-    for cycle in range(schedule.cycles):
-        start = cycle * (s1 + s2)
-        found += [Event("drop", start + s1, cycle), Event("restore", start + s1 + s2, cycle)]
-    return tuple(event for event in found if event.stop < total)
-
-
-def every(schedule: Every, method: MethodSpec, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
-    """An exchange after each period, the last one at the end too; or a drop and at once a restore, but at the
-    very end, where nothing would be trained any more."""
-    period = schedule.period.steps(steps_per_epoch)
-    stops = range(period, math.floor(schedule.until * total) + 1, period)
-    if method.exchange is not None:
-        return tuple(Event("exchange", stop, i) for i, stop in enumerate(stops))
-    pairs = (
-        (Event("drop", stop, i), Event("restore", stop, i)) for i, stop in enumerate(stops) if stop < total
-    )
-    return tuple(itertools.chain.from_iterable(pairs))
+    """What the method's schedule lets happen, in its order, and what is done once after the last step."""
+    method, total = spec.method, spec.training.total.steps(steps_per_epoch)
+    found: tuple[Event, ...] = ()
+    if method.schedule is not None:
+        found = _module(method.schedule).events(method.schedule, method, total, steps_per_epoch)
+    return found if method.ending is None else (*found, Event("end", total, 0))
 
 
 def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
-    """Steps at which the trial may be compared with others, and stopped.
-
-    With cycles: the whole network just before the second and each later drop (never before the first full
-    cycle), then every cycle length. Without: every tenth of the total, in whole periods of its schedule or,
-    where it has none, in whole segments.
-    """
+    """Steps at which the trial may be compared with others, and stopped: as its schedule has them. Without one,
+    every tenth of the total, in whole segments."""
     schedule, total = spec.method.schedule, spec.training.total.steps(steps_per_epoch)
-    if isinstance(schedule, Cycles):
-        s1, s2 = schedule.steps(steps_per_epoch)
-        return tuple(range(s1 + s2 + s1, total, s1 + s2))
-    period = max(1, spec.training.segment.steps(steps_per_epoch))
-    if isinstance(schedule, Every):
-        period = schedule.period.steps(steps_per_epoch)
-    tenth = max(1, round(total / TENTHS / period)) * period
-    return tuple(range(tenth, total, tenth))
+    segment = max(1, spec.training.segment.steps(steps_per_epoch))
+    if schedule is None:
+        return tenths(total, segment)
+    found: tuple[int, ...] = _module(schedule).rungs(schedule, segment, total, steps_per_epoch)
+    return found
 
 
 def restarts(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
-    """Steps at which the learning rate begins anew: the restores, or where they would be, if
-    `method.restore_lr` says so."""
+    """Steps at which the learning rate begins anew: the restores and new generations, or where restores would be,
+    if `method.restore_lr` says so."""
     rules, schedule = spec.method.restore_rules, spec.method.schedule
-    total = spec.training.total.steps(steps_per_epoch)
     if rules is None or rules.restore_lr == "continue":
         return ()
+    total = spec.training.total.steps(steps_per_epoch)
     if isinstance(schedule, Cycles):
-        ends = cycles(schedule, total, steps_per_epoch)
+        found = cycles(schedule, total, steps_per_epoch)  # also where nobody is dropped
     else:
-        ends = every(schedule, spec.method, total, steps_per_epoch) if isinstance(schedule, Every) else ()
-    return tuple(event.stop for event in ends if event.kind == "restore")
+        found = events(spec, steps_per_epoch)
+    return tuple(event.stop for event in found if event.kind in ("restore", "renew"))
+
+
+def _module(schedule: Schedule) -> ModuleType:
+    """What knows when the schedule lets what happen."""
+    return importlib.import_module(module_of(schedule))
 
 
 def learning_rates(

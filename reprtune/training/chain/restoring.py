@@ -14,7 +14,6 @@ from reprtune.history import Restore
 from reprtune.spec.parts.restores import Old, RestoreRules
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member, new_network
-from reprtune.training.chain.plan import Event
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
 from reprtune.training.parts.overlaps import overlaps
@@ -25,6 +24,7 @@ from reprtune.training.parts.restore_rules import (
     rewrite_readers,
 )
 from reprtune.training.parts.restores import RuleContext, restore_filters
+from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.subnetwork import SubNetwork
 

@@ -12,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reprtune.history import CURVES, Drop, Exchange, History, Point, Restore
+from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain import state
+from reprtune.training.chain import beginning, ending, state
 from reprtune.training.chain.dropping import count_to_drop, drop
 from reprtune.training.chain.evaluation import Evaluation, evaluate
 from reprtune.training.chain.exchanging import exchange
 from reprtune.training.chain.member import Interrupted, Member
-from reprtune.training.chain.network_numbers import network_numbers
-from reprtune.training.chain.plan import Event, Segment
+from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.restoring import restore
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
@@ -29,11 +28,18 @@ from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
 from reprtune.training.descent.teacher import load_teacher
 from reprtune.training.models.weights import Exported, check_alike, read_weights
+from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filter_map import FilterMap
 from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
+
+# Kind of event -> what it does to a member; it is told as a Happening.
+OTHER_EVENTS: dict[str, Callable[[Member, Task, Event], Happening]] = {
+    "begin": beginning.begin,
+    "end": ending.end,
+}
 
 
 class TrialNetworks:
@@ -58,7 +64,7 @@ class TrialNetworks:
         self.teacher_digest = teacher.digest if teacher is not None else None
         n_members = spec.method.n_members
         exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)
-        self.beginning = exported.beginning(n_members) if exported is not None else None
+        self.inherited = exported.inherited(n_members) if exported is not None else None
         self.members = [
             Member(spec, number, task, batches, device, teacher, eager, *_start(exported, number))
             for number in range(n_members)
@@ -72,6 +78,7 @@ class TrialNetworks:
         self.drops: tuple[Drop, ...] = ()
         self.restores: tuple[Restore, ...] = ()
         self.exchanges: tuple[Exchange, ...] = ()
+        self.happenings: tuple[Happening, ...] = ()
         self.diverged_at: int | None = None
 
     @property
@@ -112,7 +119,7 @@ class TrialNetworks:
     @property
     def steps_before(self) -> int:
         """Steps of all networks that were trained, in other trials, for what this one begins from."""
-        return self.beginning.steps if self.beginning is not None else 0
+        return self.inherited.steps if self.inherited is not None else 0
 
     @property
     def gflops_per_step(self) -> float:
@@ -125,7 +132,7 @@ class TrialNetworks:
         the mean; empty before the first."""
         if not self.points:
             return {}
-        each = [network_numbers(member.network) for member in self.members]
+        each = [member.numbers() for member in self.members]
         means = {name: sum(numbers[name] for numbers in each) / len(each) for name in each[0]}
         return {name: getattr(self.points[-1], name) for name in CURVES} | means
 
@@ -176,35 +183,61 @@ class TrialNetworks:
 
     def evaluate(self, part: Part) -> Evaluation:
         """Cross-entropy and share of wrong answers over a part of the data, means over the members."""
-        return evaluate([(m.network, m.step.autocast) for m in self.members], part, self.task)
+        return evaluate([(m, m.step.autocast) for m in self.members], part, self.task)
 
     # -- events -----------------------------------------------------------------------------------
 
     def apply_event(self, event: Event) -> None:
-        """A drop or restore in every member, or an exchange between them; the members are then evaluated anew,
-        and their last point is that of what they are from now on."""
+        """What happens in every member, or between them. After an exchange and an end the members are evaluated
+        anew, and their last point is that of what they are from now on."""
         if event.kind == "exchange":
             self._exchange(event)
             return
         for member in self.members:
             if event.kind == "drop":
                 self.drops = (*self.drops, drop(member, self.task, event))
-            else:
+            elif event.kind == "restore":
                 self.restores = (*self.restores, restore(member, self.task, event))
+            else:
+                told = OTHER_EVENTS[event.kind](member, self.task, event)
+                self.happenings = (*self.happenings, told)
+        if event.kind == "end":
+            self._evaluate_anew(event)
 
     def _exchange(self, event: Event) -> None:
         assert self.spec.method.exchange is not None
         exchange(self.members, self.spec.method.exchange)
-        before, point = self.member_errors[-1], self.points[-1]
+        before = self.errors
+        if self._evaluate_anew(event):
+            told = Exchange(step=event.stop, before=before, after=self.errors)
+            self.exchanges = (*self.exchanges, told)
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """Of every member at the last point."""
+        return self.member_errors[-1] if self.member_errors else (self.points[-1].val_error,)
+
+    def _evaluate_anew(self, event: Event) -> bool:
+        """The last point is replaced; False where what the members are now has no finite loss."""
+        point = self.points[-1]
         val = self.evaluate(self.task.val)
         if not math.isfinite(val.loss):
             self.diverged_at = event.stop
-            return
+            return False
         self.points, self._written = self.points[:-1], self._written[: len(self.points) - 1]
         self.member_errors, self.ensemble_errors = self.member_errors[:-1], self.ensemble_errors[:-1]
         self._add(replace(point, val_loss=val.loss, val_error=val.error), val)
-        told = Exchange(step=event.stop, before=before, after=val.member_errors)
-        self.exchanges = (*self.exchanges, told)
+        return True
+
+    def measure(self, step: int) -> dict[str, float]:
+        """What the members' parts find in them at a rung, of several members the largest; it is recorded."""
+        found: dict[str, float] = {}
+        for member in self.members:
+            if numbers := member.measures():
+                told = Happening(kind="measure", step=step, member=member.number, numbers=numbers)
+                self.happenings = (*self.happenings, told)
+            found |= {name: max(value, found.get(name, value)) for name, value in numbers.items()}
+        return found
 
     # -- states -----------------------------------------------------------------------------------
 
@@ -225,9 +258,10 @@ class TrialNetworks:
             "drops": to_plain(self.drops),
             "restores": to_plain(self.restores),
             "exchanges": to_plain(self.exchanges),
+            "happenings": to_plain(self.happenings),
+            "forms": [list(member.forms) for member in self.members],
             "diverged_at": self.diverged_at,
             "end": end,
-            "forms": [[*member.forms] for member in self.members],
             "steps_before": self.steps_before,
         }
         if pause_after is not None:
@@ -247,8 +281,9 @@ class TrialNetworks:
             StateError: these bytes are something else; nothing was changed.
         """
         tensors, notes = state.decode(payload)
-        for member, step, seconds in zip(self.members, notes["steps"], notes["seconds"], strict=True):
-            member.load(tensors, step, seconds)
+        notes_of = zip(self.members, notes["steps"], notes["seconds"], notes["forms"], strict=True)
+        for member, step, seconds, forms in notes_of:
+            member.load(tensors, step, seconds, forms)
         if "rng" in tensors:
             torch.set_rng_state(tensors["rng"])
             if "rng_cuda" in tensors:
@@ -260,6 +295,7 @@ class TrialNetworks:
         self.drops = from_plain(tuple[Drop, ...], notes["drops"], "drops")
         self.restores = from_plain(tuple[Restore, ...], notes["restores"], "restores")
         self.exchanges = from_plain(tuple[Exchange, ...], notes["exchanges"], "exchanges")
+        self.happenings = from_plain(tuple[Happening, ...], notes["happenings"], "happenings")
         self.diverged_at = notes["diverged_at"]
         return notes
 
@@ -274,6 +310,7 @@ class TrialNetworks:
             drops=self.drops,
             restores=self.restores,
             exchanges=self.exchanges,
+            happenings=self.happenings,
             member_errors=self.member_errors,
             ensemble_errors=self.ensemble_errors,
             diverged_at=self.diverged_at,

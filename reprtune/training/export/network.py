@@ -34,7 +34,7 @@ from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
-from reprtune.training.chain.network_numbers import network_numbers
+from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.state import decode
 from reprtune.training.export.load_script import load_script
 from reprtune.training.export.program import built, filled, program
@@ -121,9 +121,9 @@ def _trained(member: Member) -> Network:
     """A member as it stands."""
     return Network(
         weights=member.model.state_dict(),
-        n_absent=int((~member.network.keep).sum()),
+        n_absent=member.n_absent,
         forms=member.forms,
-        numbers=network_numbers(member.network),
+        numbers=member.numbers(),
     )
 
 
@@ -165,7 +165,10 @@ def _stored(
     """One of the members in a state."""
     start, keep = f"net{number}/", tensors[f"keep{number}"]
     weights = {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
-    forms = tuple(notes["forms"][number])
+    forms, shape = tuple(notes["forms"][number]), facts["input_shape"]
+    if any(told["kind"] == "end" and told["member"] == number for told in notes["happenings"]):
+        model = built(spec.model, forms, tuple(shape), facts["n_classes"])
+        return Network(weights=weights, n_absent=0, forms=forms, numbers=model_numbers(model, shape))
     network = _sub_network(spec, forms, weights, keep, facts)
     return Network(
         weights=network.model.state_dict(),

@@ -48,7 +48,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Inherited:
     """What the members of a trial begin from, for its names and its account.
 
     Attributes:
@@ -63,7 +63,7 @@ class Beginning:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What a folder holds: the starts of each of its networks, and their steps as in `Beginning`."""
+    """What a folder holds: the starts of each of its networks, and their steps as in `Inherited`."""
 
     starts: tuple[Start, ...]
     steps: int
@@ -72,10 +72,10 @@ class Exported:
         """What the member `number` begins from."""
         return self.starts[number if len(self.starts) > 1 else 0]
 
-    def beginning(self, n_members: int) -> Beginning:
+    def inherited(self, n_members: int) -> Inherited:
         starts = [self.of(number) for number in range(n_members)]
         found = modules([form for start in starts for form in start.forms])
-        return Beginning(tuple(start.digest for start in starts), found, self.steps)
+        return Inherited(tuple(start.digest for start in starts), found, self.steps)
 
 
 def read_weights(

@@ -31,7 +31,13 @@ BEGIN, END = ("FSTRING_START", "TSTRING_START"), ("FSTRING_END", "TSTRING_END") 
 VALUES = frozenset(
     {
         f"{PACKAGE}.{name}"
-        for name in ("chain.plan", "chain.identity", "platform.sources", "platform.user_code")
+        for name in (
+            "chain.plan",
+            "parts.schedules",
+            "chain.identity",
+            "platform.sources",
+            "platform.user_code",
+        )
     }
 )
 

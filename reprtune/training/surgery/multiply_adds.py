@@ -102,7 +102,7 @@ FORMULAS: Mapping[str, Callable[[Arguments, Any], int]] = {
 }
 
 
-class _MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class MultiplyAdds(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Inside, `total` grows by what is computed."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Measured(ShapeProp):
     """Runs a graph, and notes in each node's `meta` the shape of its tensor, and as "macs" its multiply-adds."""
 
     def run_node(self, n: fx.Node) -> Any:
-        with _MultiplyAdds() as counter:
+        with MultiplyAdds() as counter:
             result = super().run_node(n)
         n.meta["macs"] = counter.total
         return result
