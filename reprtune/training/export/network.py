@@ -54,7 +54,7 @@ class Network:
     weights: parameters and buffers by name, on any device, as the forward pass takes them.
     n_absent: filters that are dropped; their weights, or what reads them, are 0.
     forms: in which ways its structure differs from what its specification builds.
-    numbers: `params` and `inference_gflops`, as objectives have them: without dropped filters.
+    numbers: its size and the cost of its use by the names of objectives: without dropped filters.
     latency: how long it takes beside the network that its specification builds, where that was measured; for each
         number of images, see `export.latency`.
     """
