@@ -21,8 +21,11 @@ from reprtune.errors import ModelError, did_you_mean
 
 Form = Mapping[str, Any]
 
-# Kind -> "module:function"; the function is called with (network, form, example) and returns the new network.
-STRUCTURES: dict[str, str] = {}
+# Kind -> `module:function` of what rebuilds it: (network, form, example) -> the new network.
+STRUCTURES: dict[str, str] = {
+    "keep-tied": "reprtune.training.surgery.tied_layers:tied_structure",
+    "trim": "reprtune.training.surgery.trim:cut",
+}
 
 
 def reformed(model: nn.Module, form: Form, example: Tensor) -> nn.Module:
