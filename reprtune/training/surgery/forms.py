@@ -24,7 +24,7 @@ Form = Mapping[str, Any]
 # Kind -> `module:function` of what rebuilds it: (network, form, example) -> the new network.
 STRUCTURES: dict[str, str] = {
     "keep-tied": "reprtune.training.surgery.tied_layers:tied_structure",
-    "trim": "reprtune.training.surgery.trim:cut",
+    "trim": "reprtune.training.surgery.trim:trimmed_structure",
 }
 
 
