@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from dashboards.codes import created_with, mixed
+from dashboards.latency import latencies
 from dashboards.next_step import progress
 from dashboards.shares import shares
 from dashboards.units import value
@@ -218,6 +219,10 @@ def trial_result(result: Mapping[str, Any]) -> str:
     ]
     if "network" in result:
         rows.append(("network", result["network"]))
+    if "latency" in result:
+        rows.append(("latency", latencies(result["latency"])))
+    if result.get("steps_before"):
+        rows.insert(2, ("trained before", f"{result['steps_before']} steps, for the networks it began from"))
     if text := networks(result.get("history")):
         rows.insert(2, ("its networks", text))
     if "test_error" in result:

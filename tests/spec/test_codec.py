@@ -35,7 +35,7 @@ ANOTHER: dict[str, Any] = {
     "training.lr_gamma": 0.2, "training.precision": "bf16", "training.threads": 2, "training.segment": "2ep",
     "training.optimizer": "adam", "training.nesterov": True, "training.beta1": 0.8, "training.beta2": 0.99,
     "training.eps": 1e-6, "training.bias_correction": "filter", "training.lr_warmup": 0.2,
-    "training.lr_period": "20ep", "training.label_smoothing": 0.1,
+    "training.lr_period": "20ep", "training.label_smoothing": 0.1, "model.weights": "exported/network",
     "method.cycles": 2, "method.s1": "9ep", "method.s2": "5ep", "method.criterion": "l2",
     "method.prune_ratio": 0.4, "method.scope": "layer", "method.exclude_first": False,
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,

@@ -110,7 +110,7 @@ def test_every_field_of_a_trial_is_visited() -> None:
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
         "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
         "method.restore_lr_scale", "task.image_size",
-        "method.schedule", "method.selection",
+        "method.schedule", "method.selection", "model.weights",
     }  # fmt: skip
     assert set(levels(SPEC)) == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere
 

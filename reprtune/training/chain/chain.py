@@ -130,7 +130,8 @@ class Chain:
             self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.loss_digests)]
+            device_kind, inherited = kind(loaded_data.device), self.networks.inherited
+            self.names = [root_name(spec, task.digest, device_kind, self.networks.loss_digests, inherited)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         schedule = spec.method.schedule

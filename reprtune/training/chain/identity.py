@@ -22,10 +22,12 @@ from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.plan import Item
+from reprtune.training.models.weights import Inherited
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.parts.schedules import Event
 from reprtune.training.platform import user_code
 from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
+from reprtune.training.surgery.forms import all_modules
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 PLACES_ON_DISK = ("teacher_folder",)  # options of losses that say where something lies: its digest enters
@@ -37,6 +39,7 @@ SEGMENT_CODE = (
 )  # what runs a segment, and stores it
 TOGETHER = f"{PACKAGE}.chain.together"  # as well where a loss couples the members
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
+WEIGHTS_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network
 EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
     "begin": (f"{PACKAGE}.chain.beginning", ("criterion", "selection")),
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
@@ -51,11 +54,18 @@ DECIDED = ("prune_ratio", "restore_lr", "restore_lr_scale")
 BOUND = ("begin", "drop")  # after them a phase may end by a criterion, whose bound decides what comes
 
 
-def root_name(spec: TrialSpec, task_digest: str, device_kind: str, loss_digests: Sequence[str] = ()) -> str:
+def root_name(
+    spec: TrialSpec,
+    task_digest: str,
+    device_kind: str,
+    loss_digests: Sequence[str] = (),
+    inherited: Inherited | None = None,
+) -> str:
     """Name of the state before the first step.
 
     Args:
         loss_digests: of what losses read, such as a network that is imitated, wherever it lies.
+        inherited: what its networks begin from, wherever it lies; None = new weights.
 
     Raises:
         ModelError, DataError: a factory of the person's own cannot be imported.
@@ -68,10 +78,11 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, loss_digests:
             "task": task_digest,
             "augment": spec.task.augment,
             "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
-            "model": spec.model,
+            "model": {k: v for k, v in to_plain(spec.model).items() if k != "weights"},
             "training": training,
             "losses": list(loss_digests),
             "seed": spec.seed,
+            **_inherited(inherited),
             "segment": [_without_places(part) for part in _in_segments(spec)],
             "networks": spec.method.networks,
             "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
@@ -81,6 +92,13 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, loss_digests:
             "device": device_kind,
         }
     )
+
+
+def _inherited(inherited: Inherited | None) -> dict[str, Any]:
+    """Contents and structures of the networks that a trial begins from, and the code that takes them."""
+    if inherited is None:
+        return {}
+    return {"inherited": [*inherited.digests, source_digest(WEIGHTS_CODE, *inherited.modules)]}
 
 
 def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
@@ -121,6 +139,8 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
     """
     kinds = {item.kind for item in items if isinstance(item, Event)}
     acting = [name for kind in kinds for name in _event_modules(spec, kind)]
+    if spec.model.weights is not None:  # in which forms is known where the folder is
+        acting += [WEIGHTS_CODE, *all_modules()]
     found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
     return found | {ALONE: alone_digest(ALONE)}
 

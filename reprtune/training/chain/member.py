@@ -34,7 +34,7 @@ from reprtune.training.parts.holding import Holding, Measuring
 from reprtune.training.parts.losses import LossContext, made
 from reprtune.training.platform.seeds import derive, generator
 from reprtune.training.surgery.filters import find_filters
-from reprtune.training.surgery.forms import Form, reformed
+from reprtune.training.surgery.forms import Form, all_reformed, reformed
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
@@ -42,10 +42,11 @@ class Interrupted(Exception):  # noqa: N818 - nothing went wrong
     """Training was asked to stop between two steps; the networks of the trial are whole and can be saved."""
 
 
-def new_network(spec: TrialSpec, task: Task, seed: int, number: int) -> nn.Module:
-    """A new network of the specification, on the CPU."""
+def new_network(spec: TrialSpec, task: Task, seed: int, number: int, forms: Sequence[Form] = ()) -> nn.Module:
+    """A new network of the specification, in these forms, on the CPU."""
     channels, height, width = task.input_shape
-    return build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
+    model = build_model(spec.model, channels, (height, width), task.n_classes, seed, number)
+    return all_reformed(model, forms, torch.zeros(1, *task.input_shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,7 @@ class Member:
         batches: of the train part; may be shared, for each segment begins by drawing its epoch again.
         shared: what the losses of all members have in common.
         eager: why steps must not be captured as a graph; None = the device decides.
+        forms, weights: of the network that it begins from; None = new weights.
     """
 
     def __init__(
@@ -78,11 +80,16 @@ class Member:
         device: torch.device,
         shared: dict[str, Any] | None = None,
         eager: str | None = None,
+        forms: Sequence[Form] = (),
+        weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.number, self.batches = spec, number, batches
         networks = spec.method.networks
         self.share_of_lr = 1.0 if networks is None else networks.share_of_lr(number)
-        model = new_network(spec, task, spec.seed, number)
+        self.forms = tuple(forms)  # how the structure differs from the one that the specification builds
+        model = new_network(spec, task, spec.seed, number, self.forms)
+        if weights is not None:
+            model.load_state_dict(weights)
         self.input_shape = task.input_shape
         self.filters = find_filters(model, torch.zeros(1, *task.input_shape))
         self.device = device
@@ -113,7 +120,6 @@ class Member:
         self.stepper = cuda_graph.choose(self.step, batches, eager)
         self.step_done, self._epoch = 0, -1
         self.seconds = self._begun = 0.0  # of the segment
-        self.forms: tuple[Form, ...] = ()  # how the structure differs from the one that was trained
         self._shipped: Shipped | None = None
 
     def _gradient_rule(self) -> GradientRule | None:
@@ -134,6 +140,11 @@ class Member:
     def numbers(self) -> dict[str, float]:
         """Of the network as it is now, by the names of objectives."""
         return network_numbers(self.network) if self._shipped is None else dict(self._shipped.numbers)
+
+    @property
+    def n_absent(self) -> int:
+        """Filters that are dropped in the network as it is now."""
+        return int((~self.network.keep).sum()) if self._shipped is None else 0
 
     def measures(self) -> dict[str, float]:
         """What the parts that measure something find in the network as it is now; waits for the device."""

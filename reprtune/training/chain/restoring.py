@@ -59,7 +59,7 @@ def restore(member: Member, task: Task, event: Event) -> Restore:
 
 
 def _build(member: Member, task: Task, seed: int) -> nn.Module:
-    return new_network(member.spec, task, seed, member.number)
+    return new_network(member.spec, task, seed, member.number, member.forms)
 
 
 def _some_batches(member: Member, task: Task) -> Iterator[tuple[Tensor, Tensor]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
@@ -27,8 +27,10 @@ from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
 from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
+from reprtune.training.models.weights import Exported, check_alike, read_weights
 from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
@@ -58,12 +60,24 @@ class TrialNetworks:
     ) -> None:
         spec.method.check_built()
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
+        n_members, coupled = spec.method.n_members, spec.method.couples_members
+        exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)
+        self.inherited = exported.inherited(n_members) if exported is not None else None
         shared: dict[str, Any] = {}
-        coupled = spec.method.couples_members
         self.members = [
-            Member(spec, n, task, batches.again() if coupled else batches, device, shared, eager)
-            for n in range(spec.method.n_members)
+            Member(
+                spec,
+                n,
+                task,
+                batches.again() if coupled else batches,
+                device,
+                shared,
+                eager,
+                *_start(exported, n),
+            )
+            for n in range(n_members)
         ]
+        check_alike(spec.model, [member.filters.layers for member in self.members])
         self._together = Together(self.members, device) if coupled else None
         self.n_drop = count_to_drop(spec.method, self.network)
         check_exchange(self.members[0])
@@ -116,6 +130,11 @@ class TrialNetworks:
     def step_done(self) -> int:
         """Steps of the trial: of each member, between two segments."""
         return self.steps_trained // len(self.members)
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of all networks that were trained, in other trials, for what this one begins from."""
+        return self.inherited.steps if self.inherited is not None else 0
 
     @property
     def gflops_per_step(self) -> float:
@@ -266,6 +285,7 @@ class TrialNetworks:
             "forms": [list(member.forms) for member in self.members],
             "diverged_at": self.diverged_at,
             "end": end,
+            "steps_before": self.steps_before,
         }
         if pause_after is not None:
             notes |= {"items_done": pause_after}
@@ -318,3 +338,11 @@ class TrialNetworks:
             ensemble_errors=self.ensemble_errors,
             diverged_at=self.diverged_at,
         )
+
+
+def _start(exported: Exported | None, number: int) -> tuple[Sequence[Form], Mapping[str, Tensor] | None]:
+    """Forms and weights that a member begins from."""
+    if exported is None:
+        return (), None
+    start = exported.of(number)
+    return start.forms, start.weights
