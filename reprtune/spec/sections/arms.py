@@ -70,6 +70,8 @@ class NamedArms:
         """Scale every length in the design's plain form to another total, in place."""
         for arm in plain["list"]:
             retime.changes(arm["changes"])
+            if (total := arm["changes"].get("training.total")) is not None:
+                arm["changes"]["training.total"] = retime("training.total", total)
 
 
 Design = NamedArms  # a further design joins this union; one that answers from the record, study/sections/arms.py too
