@@ -41,8 +41,8 @@ def page(folder: Folder) -> Folder:
 
 
 def typed(base: TrialSpec = SPEC) -> TrialSpec:
-    """A trial with what all `train` commands of the page set."""
-    words = [line.words for line in lines(PAGE) if "train" in line.words]
+    """A trial with what all `train` commands of the page set, but that between networks."""
+    words = [line.words for line in lines(PAGE) if {"train", "repr"} <= {*line.words}]
     settings = [
         word for command in words for before, word in itertools.pairwise(command) if before == "--set"
     ]
