@@ -33,7 +33,7 @@ def trial(**words: Any) -> TrialSpec:
 @pytest.mark.parametrize("transforms", ["symmetries+sign", "all"])
 def test_untying_leaves_what_the_network_says(transforms: str) -> None:
     """The error and the loss before and after each restore are the same to the bit, and every filter that was
-    taken is back by the rule `untied`."""
+    taken is back by the rule `untied`; what each drop has changed is told."""
     run = Chain(trial(transforms=transforms), LOADED_DATA)
     restores = 0
     for update in run:
@@ -44,6 +44,9 @@ def test_untying_leaves_what_the_network_says(transforms: str) -> None:
             assert networks.evaluate(networks.task.val) == before and networks.network.is_full
             restores += 1
     assert restores == 2
+    told = [one for one in run.history.happenings if one.kind == "drop"]
+    assert [one.step for one in told] == [8, 24]
+    assert all(0 < one.numbers["tied_distance"] < 2 for one in told)
     for drop, restore in zip(run.history.drops, run.history.restores, strict=True):
         assert sum(map(len, drop.dropped.values())) > 0
         assert restore.levels == {name: {"untied": len(numbers)} for name, numbers in drop.dropped.items()}

@@ -15,6 +15,7 @@ from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.criteria.requirements import check_requirements
 from reprtune.training.parts.drops import Dropping
+from reprtune.training.parts.holding import Measuring
 from reprtune.training.parts.overlaps import overlaps
 from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections import check, choose, ranks, selecting
@@ -63,8 +64,12 @@ def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, ste
 
 
 def dropped_weights(member: Member, event: Event) -> tuple[Happening, ...]:
-    """How many single weights of each layer are gone, as one record; none where filters are."""
-    if member.spec.method.unit != "weight":
-        return ()
-    counts = {layer: float(mask.sum()) for layer, mask in member.dropping.taken.items()}
-    return (Happening(kind="drop", step=event.stop, member=member.number, numbers=counts),)
+    """How many single weights of each layer are gone, as one record; of filters what the drop itself measures,
+    none where it measures nothing."""
+    dropping = member.dropping
+    if member.spec.method.unit == "weight":
+        numbers = {layer: float(mask.sum()) for layer, mask in dropping.taken.items()}
+    else:
+        numbers = dropping.numbers() if isinstance(dropping, Measuring) else {}
+    told = Happening(kind="drop", step=event.stop, member=member.number, numbers=numbers)
+    return (told,) if numbers else ()
