@@ -7,6 +7,7 @@ from functools import partial
 from reprtune.history import Drop, Happening
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own
+from reprtune.spec.parts.selections import Share, Weights
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member
 from reprtune.training.data.batches import evaluation_batches
@@ -20,6 +21,8 @@ from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections import selecting
 from reprtune.training.surgery.subnetwork import SubNetwork
 
+RANKED = (Share, Weights)  # selections that take the highest
+
 
 def count_to_drop(method: MethodSpec, network: SubNetwork) -> int:
     """How many filters, or single weights, each drop takes; 0 where the method drops none.
@@ -31,7 +34,7 @@ def count_to_drop(method: MethodSpec, network: SubNetwork) -> int:
     for _, part in method.parts():
         if isinstance(part, Own):
             behaviour(part)
-    if method.selection is None or method.criterion is None:
+    if not isinstance(method.selection, RANKED) or method.criterion is None:
         return 0
     select = selecting(method.selection)
     n = select.count(network, method.selection)
@@ -51,7 +54,7 @@ def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, ste
     """Rank, choose and drop; the network is the sub-network afterwards."""
     method, network = spec.method, dropping.network
     assert method.criterion is not None
-    assert method.selection is not None
+    assert isinstance(method.selection, RANKED)
     select = selecting(method.selection)
     with dropping.whole():
         scores = score_filters(method.criterion, select.ranked(network, method.selection), context)
