@@ -194,7 +194,7 @@ class MethodSpec:
         for does, part in there:
             if part is None or unit in part.units:
                 continue
-            fit = " or ".join(kind.kind for kind in part.kinds if unit in kind.units)
+            fit = " or ".join([kind.kind for kind in part.kinds if unit in kind.units][:3])
             raise SpecError(
                 f"method.{part.place} = {part.name} {does} {WHAT[part.units[0]]}, but method.selection = "
                 f"{self.selection.name} takes {WHAT[unit]}.",
