@@ -81,6 +81,15 @@ def test_noise_is_seeded() -> None:
     assert not torch.allclose(first["a.weight"], later)
 
 
+def test_every_network_has_noise_of_its_own() -> None:
+    """The first what it would have alone, the second another."""
+    alone, two = [layers(1, 2)], [layers(1, 2), layers(1, 2)]
+    for members in (alone, two):
+        behaviour(Noise(weak_below=100.0))(members, context())
+    assert torch.equal(two[0]["a.weight"], alone[0]["a.weight"])
+    assert not torch.equal(two[0]["a.weight"], two[1]["a.weight"])
+
+
 @pytest.mark.parametrize("number", [0, 1, 5])
 @pytest.mark.parametrize("base", [0.9, 0.25, 0.0])
 def test_noise_has_the_deviation_it_should_and_fades(number: int, base: float) -> None:
