@@ -37,23 +37,28 @@ class _Rows:
 
     Attributes:
         names: of the tensors, and pulls: eps of each.
-        leader: (J,) int64, the first row of each row's cluster. size: (J, 1), how many rows that has. Both lie
-            on the device from the start and are changed in place, so that a captured step stays valid.
+        leader: (J,) int64, the first row of each row's cluster. together: (J, J), 1 where two rows are of one cluster,
+            else 0; size: (J, 1), how many there are. They lie on the device from the start and are changed in place,
+            so that a captured step stays valid.
     """
 
     names: list[str]
     pulls: list[float]
     leader: Tensor
+    together: Tensor
     size: Tensor
 
     def set(self, leader: Tensor) -> None:
         self.leader.copy_(leader)
-        self.size.copy_(leader.bincount(minlength=len(leader))[leader][:, None])
+        self.together.copy_(leader[:, None] == leader)
+        self.size.copy_(self.together.sum(1, keepdim=True))
 
     def means(self, rows: Tensor) -> Tensor:
-        """(J, D) of the same shape, every row the mean of its cluster."""
-        sums = torch.zeros_like(rows).index_add_(0, self.leader, rows)
-        return sums.index_select(0, self.leader).div_(self.size)
+        """(J, D) of the same shape, every row the mean of its cluster; they are equal bit for bit, where those that a
+        matrix product has computed row by row may differ in the last. (index_add_ would wait for the device to be
+        deterministic.)"""
+        sums = self.together.to(rows.dtype) @ rows
+        return sums.index_select(0, self.leader) / self.size
 
     def pull(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         there = [(name, eps) for name, eps in zip(self.names, self.pulls, strict=True) if name in gradients]
@@ -72,12 +77,12 @@ class _Rows:
     def distances(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensor -> how far on average a row is from the mean of its cluster: euclidean, over the rows that are not
         alone; 0 where all are."""
-        together = (self.size > 1).double().flatten()
-        n = together.sum().clamp_min(1)
+        shared = (self.size > 1).double().flatten()
+        n = shared.sum().clamp_min(1)
         found = {}
         for name in self.names:
             rows = parameters[name].detach().double().reshape(len(self.leader), -1)
-            found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ together / n
+            found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ shared / n
         return found
 
 
@@ -160,9 +165,11 @@ def _rows(model: nn.Module, layers: Sequence[str], pull: float) -> _Rows | None:
     }
     if not named:
         return None
-    first = next(iter(named.values()))
     pulls = [pull if tensor.dim() > 1 else VECTOR_SHARE * pull for tensor in named.values()]
-    leader = torch.arange(len(first), device=first.device)
-    return _Rows(
-        list(named), pulls, leader, torch.ones(len(first), 1, dtype=first.dtype, device=first.device)
+    first = next(iter(named.values()))
+    n = len(first)
+    leader, together = (
+        torch.arange(n, device=first.device),
+        torch.eye(n, dtype=first.dtype, device=first.device),
     )
+    return _Rows(list(named), pulls, leader, together, torch.ones_like(together[:, :1]))
