@@ -221,7 +221,9 @@ def test_what_varies_stays_where_it_is() -> None:
 
     def places() -> list[int]:
         return [
-            t.data_ptr() for _, rows in descent.rule._rows for t in (rows.leader, rows.together, rows.size)
+            t.data_ptr()
+            for _, rows in descent.rule._rows
+            for t in (rows.number, rows.order, rows.starts, rows.size)
         ]
 
     before = places()

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reprtune.spec.training import TrainingSpec
@@ -37,28 +38,31 @@ class _Rows:
 
     Attributes:
         names: of the tensors, and pulls: eps of each.
-        leader: (J,) int64, the first row of each row's cluster. together: (J, J), 1 where two rows are of one cluster,
-            else 0; size: (J, 1), how many there are. They lie on the device from the start and are changed in place,
-            so that a captured step stays valid.
+        number: (J,) int64, the cluster of each row. order: (J,), rows with those of a cluster side by side; starts: (J,),
+            where each cluster begins there, J for numbers that no cluster has. size: (J, 1), rows in the cluster of
+            each. All lie on the device from the start and are changed in place, so that a captured step stays valid.
     """
 
     names: list[str]
     pulls: list[float]
-    leader: Tensor
-    together: Tensor
+    number: Tensor
+    order: Tensor
+    starts: Tensor
     size: Tensor
 
     def set(self, leader: Tensor) -> None:
-        self.leader.copy_(leader)
-        self.together.copy_(leader[:, None] == leader)
-        self.size.copy_(self.together.sum(1, keepdim=True))
+        """Cluster the rows by their leaders, (J,) on the CPU."""
+        _, number, counts = torch.unique(leader, return_inverse=True, return_counts=True)
+        order = number.argsort(stable=True)
+        self.number.copy_(number)
+        self.order.copy_(order)
+        self.starts.copy_(torch.searchsorted(number[order].contiguous(), torch.arange(len(leader))))
+        self.size.copy_(counts[number][:, None])
 
     def means(self, rows: Tensor) -> Tensor:
-        """(J, D) of the same shape, every row the mean of its cluster; they are equal bit for bit, where those that a
-        matrix product has computed row by row may differ in the last. (index_add_ would wait for the device to be
-        deterministic.)"""
-        sums = self.together.to(rows.dtype) @ rows
-        return sums.index_select(0, self.leader) / self.size
+        """(J, D) of the same shape, every row the mean of its cluster, equal bit for bit. A bag of embeddings is summed
+        in one order and without waiting; where index_add_ is to be deterministic, it waits for the device."""
+        return F.embedding_bag(self.order, rows, self.starts, mode="mean").index_select(0, self.number)
 
     def pull(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         there = [(name, eps) for name, eps in zip(self.names, self.pulls, strict=True) if name in gradients]
@@ -81,7 +85,7 @@ class _Rows:
         n = shared.sum().clamp_min(1)
         found = {}
         for name in self.names:
-            rows = parameters[name].detach().double().reshape(len(self.leader), -1)
+            rows = parameters[name].detach().double().reshape(len(self.number), -1)
             found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ shared / n
         return found
 
@@ -114,7 +118,7 @@ class Centripetal:
         self.clusters = tuple(chosen)
         slots = by_layer(self.clusters, row_slots)
         for layer, rows in self._rows:
-            rows.set(leaders_of(slots.get(layer, ()), len(rows.leader)))
+            rows.set(leaders_of(slots.get(layer, ()), len(rows.number)))
         sizes = {
             "clusters": float(sum(one.n_clusters for one in self.clusters)),
             "channels": float(sum(len(one.numbers) for one in self.clusters)),
@@ -167,9 +171,6 @@ def _rows(model: nn.Module, layers: Sequence[str], pull: float) -> _Rows | None:
         return None
     pulls = [pull if tensor.dim() > 1 else VECTOR_SHARE * pull for tensor in named.values()]
     first = next(iter(named.values()))
-    n = len(first)
-    leader, together = (
-        torch.arange(n, device=first.device),
-        torch.eye(n, dtype=first.dtype, device=first.device),
-    )
-    return _Rows(list(named), pulls, leader, together, torch.ones_like(together[:, :1]))
+    alone = torch.arange(len(first), device=first.device)
+    size = torch.ones_like(alone)[:, None]
+    return _Rows(list(named), pulls, alone, alone.clone(), alone.clone(), size)
