@@ -13,6 +13,7 @@ from commands.options import (
     deterministic_option,
     examples,
     force_option,
+    hint,
     is_quiet,
     json_option,
     make_settings,
@@ -75,7 +76,7 @@ def train(
     if export is not None:
         check_folder(Path(export), force=force)
     with contextlib.closing(Silent() if is_quiet() else TrialProgress()) as progress:
-        result = train_one(spec, settings, progress, test=test, finish=keep)
+        result = train_one(spec, settings, progress, test=test, finish=keep, warn=_warn)
     result["meaning"] = meaning(result["outcome"])
     if export is not None and result["outcome"] == "complete":
         result["network"] = export
@@ -84,3 +85,7 @@ def train(
     click.echo(to_json(result) if as_json else trial_result(result))
     if result["outcome"] != "complete":
         raise click.exceptions.Exit(130 if result["outcome"] == "interrupted" else 1)
+
+
+def _warn(line: str) -> None:
+    hint(f"warning: {line}", err=True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+import cli
 from reprtune.errors import SpecError
+from reprtune.spec.study import Arm, Arms, named
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.study.foreseen import foreseen_in
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.foreseen import foreseen
 from reprtune.training.chain.member import Interrupted, new_network
 from reprtune.training.descent import cuda_graph
+from tests.tiny_study import STUDY
 from tests.training.recorded import Capture
 from tests.training.tiny import LOADED_DATA, STEPS_PER_EPOCH, assert_same_end, finish, spec, until
 
@@ -178,3 +184,35 @@ def test_too_little_contraction_is_foreseen() -> None:
     assert foreseen(spec(**SHORT), STEPS_PER_EPOCH) == []
     assert foreseen(spec(), STEPS_PER_EPOCH) == []
     assert foreseen(spec(**weak, **{"method.ending": "none"}), STEPS_PER_EPOCH) == []
+
+
+def test_a_study_says_which_arm_contracts_too_little() -> None:
+    """Of the arms and of the search's base; nothing of those that have no clusters."""
+    arms = named(
+        Arm(name="squeezed", changes={"method": "c-sgd", "method.pull": 0.001}),
+        Arm(name="standard", changes={"method": "standard"}),
+    )
+    study = replace(STUDY, sections=(Arms(name="controls", design=arms, seeds=(0, 1)), STUDY.search))
+    (line,) = foreseen_in(study, 2)
+    assert line.startswith("The arm squeezed: Clusters contract too little")
+
+
+def test_train_says_it_before_it_trains(tmp_path: Path) -> None:
+    """A line on stderr, above the first of the progress; nothing with --quiet."""
+    words = [
+        "train",
+        "--method",
+        "c-sgd",
+        "--total",
+        "1ep",
+        "--runs",
+        str(tmp_path),
+        "--set",
+        "method.pull=0.01",
+    ]
+    said = CliRunner().invoke(cli.cli, words)
+    assert said.exit_code == 0, said.output
+    assert said.stderr.startswith(
+        "warning: Clusters contract too little for a trim without loss: the sum of lr"
+    )
+    assert "warning" not in CliRunner().invoke(cli.cli, ["--quiet", *words]).stderr

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reprtune.spec.training import TrainingSpec
@@ -37,23 +38,31 @@ class _Rows:
 
     Attributes:
         names: of the tensors, and pulls: eps of each.
-        leader: (J,) int64, the first row of each row's cluster. size: (J, 1), how many rows that has. Both lie
-            on the device from the start and are changed in place, so that a captured step stays valid.
+        number: (J,) int64, the cluster of each row. order: (J,), rows with those of a cluster side by side; starts: (J,),
+            where each cluster begins there, J for numbers that no cluster has. size: (J, 1), rows in the cluster of
+            each. All lie on the device from the start and are changed in place, so that a captured step stays valid.
     """
 
     names: list[str]
     pulls: list[float]
-    leader: Tensor
+    number: Tensor
+    order: Tensor
+    starts: Tensor
     size: Tensor
 
     def set(self, leader: Tensor) -> None:
-        self.leader.copy_(leader)
-        self.size.copy_(leader.bincount(minlength=len(leader))[leader][:, None])
+        """Cluster the rows by their leaders, (J,) on the CPU."""
+        _, number, counts = torch.unique(leader, return_inverse=True, return_counts=True)
+        order = number.argsort(stable=True)
+        self.number.copy_(number)
+        self.order.copy_(order)
+        self.starts.copy_(torch.searchsorted(number[order].contiguous(), torch.arange(len(leader))))
+        self.size.copy_(counts[number][:, None])
 
     def means(self, rows: Tensor) -> Tensor:
-        """(J, D) of the same shape, every row the mean of its cluster."""
-        sums = torch.zeros_like(rows).index_add_(0, self.leader, rows)
-        return sums.index_select(0, self.leader).div_(self.size)
+        """(J, D) of the same shape, every row the mean of its cluster, equal bit for bit. A bag of embeddings is summed
+        in one order and without waiting; where index_add_ is to be deterministic, it waits for the device."""
+        return F.embedding_bag(self.order, rows, self.starts, mode="mean").index_select(0, self.number)
 
     def pull(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
         there = [(name, eps) for name, eps in zip(self.names, self.pulls, strict=True) if name in gradients]
@@ -72,12 +81,12 @@ class _Rows:
     def distances(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensor -> how far on average a row is from the mean of its cluster: euclidean, over the rows that are not
         alone; 0 where all are."""
-        together = (self.size > 1).double().flatten()
-        n = together.sum().clamp_min(1)
+        shared = (self.size > 1).double().flatten()
+        n = shared.sum().clamp_min(1)
         found = {}
         for name in self.names:
-            rows = parameters[name].detach().double().reshape(len(self.leader), -1)
-            found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ together / n
+            rows = parameters[name].detach().double().reshape(len(self.number), -1)
+            found[name] = torch.linalg.vector_norm(rows - self.means(rows), dim=1) @ shared / n
         return found
 
 
@@ -109,7 +118,7 @@ class Centripetal:
         self.clusters = tuple(chosen)
         slots = by_layer(self.clusters, row_slots)
         for layer, rows in self._rows:
-            rows.set(leaders_of(slots.get(layer, ()), len(rows.leader)))
+            rows.set(leaders_of(slots.get(layer, ()), len(rows.number)))
         sizes = {
             "clusters": float(sum(one.n_clusters for one in self.clusters)),
             "channels": float(sum(len(one.numbers) for one in self.clusters)),
@@ -160,9 +169,8 @@ def _rows(model: nn.Module, layers: Sequence[str], pull: float) -> _Rows | None:
     }
     if not named:
         return None
-    first = next(iter(named.values()))
     pulls = [pull if tensor.dim() > 1 else VECTOR_SHARE * pull for tensor in named.values()]
-    leader = torch.arange(len(first), device=first.device)
-    return _Rows(
-        list(named), pulls, leader, torch.ones(len(first), 1, dtype=first.dtype, device=first.device)
-    )
+    first = next(iter(named.values()))
+    alone = torch.arange(len(first), device=first.device)
+    size = torch.ones_like(alone)[:, None]
+    return _Rows(list(named), pulls, alone, alone.clone(), alone.clone(), size)
