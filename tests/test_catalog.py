@@ -140,7 +140,7 @@ def test_nothing_near() -> None:
 def test_what_is_built() -> None:
     """Parts with code, methods all of whose parts have it, and everything else."""
     built = {kind: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for kind in catalog.CATALOG}
-    assert built["exchanges"] == ["average"] and built["drops"] == ["exact", "weights-only", "single-weights"]
+    assert built["exchanges"] == ["average"] and built["drops"] == catalog.names("drops")
     assert built["methods"] == [
         "standard",
         "repr",
@@ -149,6 +149,7 @@ def test_what_is_built() -> None:
         "ensemble",
         "sfp",
         "dsd",
+        "transforms",
         "redo",
     ]
     for kind in ("datasets", "models", "criteria", "stop-rules"):
