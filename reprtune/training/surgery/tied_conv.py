@@ -16,6 +16,7 @@ The two are not the same: transforming a kernel commutes with the convolution fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -102,11 +103,18 @@ class TiedConv2d(nn.Module):
     def filters(self) -> Tensor:
         """W: (J, c, h, w), of the placement `weights`."""
         if not self.gathers:
-            return made(self.weight, self.source, self.maps)
+            with self._in_full():
+                return made(self.weight, self.source, self.maps)
         rows = self.weight.flatten(2)[self.source]
         taps = self.taps[:, None, :].expand(rows.shape)
         moved = rows.gather(2, taps) * self.factors[:, None, :]
         return moved.reshape(len(moved), *self.weight.shape[1:])
+
+    def _in_full(self) -> contextlib.AbstractContextManager[object]:
+        """Autocast would round twice: here, and for the convolution, as it rounds filters that are written out."""
+        kind = self.weight.device.type
+        is_on = torch.is_autocast_enabled(kind)
+        return torch.autocast(kind, enabled=False) if is_on else contextlib.nullcontext()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, J, H, W) of x (B, c, ., .)."""
