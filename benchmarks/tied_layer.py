@@ -12,15 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from reprtune.training.export.latency import ROUNDS, timed
 from torch import Tensor, nn
 
 from benchmarks.machine import describe
+from benchmarks.rounds import spread
 from reprtune.training.platform.device import choose_device
 from reprtune.training.platform.seeds import generator
 from reprtune.training.surgery.multiply_adds import MultiplyAdds
@@ -28,6 +28,7 @@ from reprtune.training.surgery.spatial import matrices, transforms
 from reprtune.training.surgery.tied_conv import TiedConv2d
 from reprtune.training.surgery.ties import nearest
 
+WARM_UP = 3  # rounds that are not counted
 SIDES = (
     ("weights", "symmetries+sign"),
     ("weights", "affine"),
@@ -61,6 +62,27 @@ def macs(layer: nn.Module, x: Tensor) -> int:
     return counter.total
 
 
+def ratios(layers: list[nn.Module], x: Tensor, rounds: int) -> list[list[float]]:
+    """Of each layer but the first: its time in a call by that of the first, in each round; they take turns, and
+    each round begins with another one."""
+    found: list[list[float]] = [[] for _ in layers[1:]]
+    with torch.inference_mode():
+        for number in range(-WARM_UP, rounds):
+            order = [(i + number) % len(layers) for i in range(len(layers))]
+            took = {i: _seconds(layers[i], x) for i in order}
+            for i in range(1, len(layers) if number >= 0 else 1):
+                found[i - 1].append(took[i] / took[0])
+    return found
+
+
+def _seconds(layer: nn.Module, x: Tensor) -> float:
+    begun = time.perf_counter()
+    layer(x)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - begun
+
+
 def rows(text: str, share: float, batch: int, device: torch.device, rounds: int) -> list[dict[str, Any]]:
     """The tied layers of one layer, each against the whole one."""
     channels, filters, side, kernel = map(int, text.split("x"))
@@ -68,7 +90,7 @@ def rows(text: str, share: float, batch: int, device: torch.device, rounds: int)
     layers = [tied(plain, share, *each) for each in SIDES]
     x = torch.randn(batch, channels, side, side, generator=generator(0, "maps")).to(device)
     placed = [layer.to(device).eval() for layer in (plain, *layers)]
-    timing = timed(placed, x, rounds)
+    times = ratios(placed, x, rounds)
     return [
         {
             "layer": text,
@@ -77,23 +99,23 @@ def rows(text: str, share: float, batch: int, device: torch.device, rounds: int)
             "transforms": name,
             "params": sum(p.numel() for p in layer.parameters()) / plain.weight.numel(),
             "macs": macs(layer, x) / macs(plain, x),
-            "time": asdict(ratio),
+            "time": spread(ratio),
         }
-        for (placement, name), layer, ratio in zip(SIDES, layers, timing.ratios[1:], strict=True)
+        for (placement, name), layer, ratio in zip(SIDES, layers, times, strict=True)
     ]
 
 
 def table(found: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| layer | batch | placement | transforms | parameters | multiply-adds | time: median (quartiles) | n |",
+        "| layer | batch | placement | transforms | parameters | multiply-adds | time: median (min-max) | n |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in found:
-        time = row["time"]
+        took = row["time"]
         lines.append(
             f"| {row['layer']} | {row['batch']} | {row['placement']} | {row['transforms']} | {row['params']:.2f} "
-            f"| {row['macs']:.2f} | {time['median']:.2f} ({time['low']:.2f}-{time['high']:.2f}) | {time['n']} |"
+            f"| {row['macs']:.2f} | {took['median']:.2f} ({took['min']:.2f}-{took['max']:.2f}) | {took['n']} |"
         )
     return "\n".join(lines)
 
@@ -103,13 +125,15 @@ def main() -> None:
     parser.add_argument("--layers", nargs="+", default=["64x64x32x3", "256x256x8x3"])
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--share", type=float, default=0.5, help="of the filters that is tied")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU, as trials have them by default")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--json", type=Path, help="write every number there")
     options = parser.parse_args()
     if not 0 < options.share < 1:
         sys.exit(f"--share must be above 0 and below 1, but got {options.share}.")
     device = choose_device(options.device)
+    torch.set_num_threads(options.threads)
     found = [
         row
         for text in options.layers

@@ -173,3 +173,19 @@ def test_a_form_that_does_not_fit_is_refused() -> None:
     _, form = end(as_member(ours))
     with pytest.raises(ValueError, match="conv1 is no convolution with 6 filters"):
         tied_structure(build("resnet-8", torch.float64)[0], form, torch.zeros(1, CHANNELS, SIZE, SIZE))
+
+
+def test_filters_are_made_in_full_under_autocast() -> None:
+    """In float32, as those that were trained; only the convolution rounds them to bfloat16."""
+    ours = with_maps(transforms="affine", placement="weights")
+    ours.tie()
+    kept, form = end(as_member(ours))
+    kept.float()
+    layers = {name: cast("TiedConv2d", kept.get_submodule(name)) for name in form["layers"]}
+    assert not all(layer.gathers for layer in layers.values())
+    for name, layer in layers.items():
+        with torch.autocast("cpu", torch.bfloat16):
+            filters = layer.filters()
+        torch.testing.assert_close(
+            filters, ours.network.parameters[f"{name}.weight"].float(), rtol=1e-5, atol=1e-6
+        )

@@ -111,8 +111,10 @@ def _shifted(maps: Tensor, shift: tuple[int, int]) -> Tensor:
 
 def _warped(maps: Tensor, theta: tuple[Row, Row]) -> Tensor:
     """`F.grid_sample` on the grid of `F.affine_grid`; a side of one place lies at 0."""
-    kind = {"dtype": maps.dtype, "device": maps.device}
-    y, x = (torch.linspace(-1, 1, side, **kind) * (side > 1) for side in maps.shape[-2:])
+    y, x = (
+        torch.linspace(-1, 1, side, dtype=maps.dtype, device=maps.device) * (side > 1)
+        for side in maps.shape[-2:]
+    )
     grid = torch.stack([a * x + b * y[:, None] + c for a, b, c in theta], dim=-1)
     grid = grid.expand(len(maps), *grid.shape)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=True)

@@ -16,6 +16,7 @@ The two are not the same: transforming a kernel commutes with the convolution fo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -41,7 +42,15 @@ class TiedConv2d(nn.Module):
             are part of the structure.
     """
 
+    weight: Tensor
+    bias: Tensor | None
     source: Tensor
+    taps: Tensor  # these two, or `maps`
+    factors: Tensor
+    maps: Tensor
+    grouped: Tensor  # these three of the placement `features`
+    order: Tensor
+    scale: Tensor
 
     def __init__(
         self, conv: nn.Conv2d, ties: Ties, transforms: Sequence[Transform], placement: str = "weights"
@@ -94,17 +103,25 @@ class TiedConv2d(nn.Module):
     def filters(self) -> Tensor:
         """W: (J, c, h, w), of the placement `weights`."""
         if not self.gathers:
-            return made(self.weight, self.source, self.maps)
+            with self._in_full():
+                return made(self.weight, self.source, self.maps)
         rows = self.weight.flatten(2)[self.source]
         taps = self.taps[:, None, :].expand(rows.shape)
-        return (rows.gather(2, taps) * self.factors[:, None, :]).unflatten(2, self.weight.shape[2:])
+        moved = rows.gather(2, taps) * self.factors[:, None, :]
+        return moved.reshape(len(moved), *self.weight.shape[1:])
+
+    def _in_full(self) -> contextlib.AbstractContextManager[object]:
+        """Autocast would round twice: here, and for the convolution, as it rounds filters that are written out."""
+        kind = self.weight.device.type
+        is_on = torch.is_autocast_enabled(kind)
+        return torch.autocast(kind, enabled=False) if is_on else contextlib.nullcontext()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, J, H, W) of x (B, c, ., .)."""
         if self.placement == "weights":
             return self._convolved(x, self.filters(), self.bias)
         maps = self._convolved(x, self.kept(), None)
-        parts = maps[:, self.grouped].split(self.lengths, dim=1)
+        parts = torch.split(maps[:, self.grouped], self.lengths, dim=1)
         z = torch.cat([change(part) for change, part in zip(self.transforms, parts, strict=True)], dim=1)
         z = z[:, self.order]
         z = z * self.scale if self.is_scaled else z

@@ -51,11 +51,13 @@ class TiedMaps(TiedWeights):
         """Of the layers as they are now: those of tied filters are not computed."""
         if not self.ties:
             return super().train_flops()
-        model, image = self.network.model, next(iter(self.network.filters.graph.nodes))
-        example = torch.zeros(shape_of(image), device=next(model.parameters()).device)
+        model, shape = self.network.model, shape_of(next(iter(self.network.filters.graph.nodes)))
+        assert shape is not None
+        like = next(model.parameters())
+        example = torch.zeros(shape, dtype=like.dtype, device=like.device)
         modes = {module: module.training for module in model.modules()}
         with MultiplyAdds() as counter, torch.no_grad():
-            model.eval()(example.to(next(model.parameters()).dtype))
+            model.eval()(example)
         for module, mode in modes.items():
             module.training = mode
         return 6.0 * counter.total / len(example)
