@@ -46,9 +46,7 @@ def dropout(folder: Folder) -> dict[str, Any]:
 
 
 def networks(trial: TrialSpec) -> TrialNetworks:
-    return TrialNetworks(
-        trial, LOADED_DATA.task(trial.task), LOADED_DATA.batches(trial), torch.device("cpu")
-    )
+    return TrialNetworks(trial, LOADED_DATA.task(trial.task), LOADED_DATA.batches(trial), torch.device("cpu"))
 
 
 def kl(logits: Tensor, answers: list[Tensor], temperature: float) -> Tensor:
@@ -62,7 +60,11 @@ def kl(logits: Tensor, answers: list[Tensor], temperature: float) -> Tensor:
 def test_an_epoch_is_a_plain_loop_over_all_members(n_members: int, labels: str, same_order: bool) -> None:
     """In every step first everybody answers everybody's images, as they are and in evaluation mode; then every one
     steps by torch.optim.SGD. Weights, statistics and the mean loss after an epoch are the same."""
-    changes = {"method.n_members": n_members, "method.distill_labels": labels, "method.same_order": same_order}
+    changes = {
+        "method.n_members": n_members,
+        "method.distill_labels": labels,
+        "method.same_order": same_order,
+    }
     trial = spec(**{**DISTILLED, **changes, "method.temperature": 3.0, "method.distill_weight": 0.75})
     found = networks(trial)
     found.train(Segment(0, 8, "full", 0), RATES, lambda: False)
