@@ -42,7 +42,11 @@ TRIALS: dict[str, dict[str, Any]] = {
     "adamw": ADAMW,
     "adam by filter": ADAM | BY_FILTER,
     "adamw by filter": ADAMW | BY_FILTER,
-    "all in the loss": {"training.label_smoothing": 0.1, "method.losses": "overlap", "method.ortho_penalty": 1e-3},
+    "all in the loss": {
+        "training.label_smoothing": 0.1,
+        "method.losses": "overlap",
+        "method.ortho_penalty": 1e-3,
+    },
     "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
     "resnet": {"model.name": "resnet-8", "model.width": 8},
     "resnet, tf32": {"model.name": "resnet-8", "model.width": 8, "training.precision": "tf32"},

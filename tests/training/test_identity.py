@@ -43,6 +43,7 @@ CHANGES_ALL = {
     "training.label_smoothing": 0.1,
 }
 ADAM = {"training.optimizer": "adam"}
+DISTILLED = {"method": "ensemble", "method.losses": "distillation"}
 NEEDS = {  # what a field must stand beside to have an effect
     "task.cutout": {"task.augment": "cutout", "task.cutout": 2},
     "training.beta1": ADAM,
@@ -205,7 +206,8 @@ def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         ("parts.criteria.norm", None), ("parts.criteria.oracle", None), ("parts.restores.simple", None),
         ("models.resnet", None), ("parts.exchanges.average", None), ("chain.exchanging", None),
         ("chain.plan", None), ("chain.chain", None), ("export.network", None), ("chain.identity", None),
-        ("chain.train_one", None), ("platform.health", None),
+        ("chain.train_one", None), ("platform.health", None), ("chain.together", None),
+        ("parts.losses.overlap", None), ("parts.losses.distillation", None), ("parts.losses.teacher", None),
     ],
 )  # fmt: skip
 def test_a_changed_line_renames_what_it_can_change(
@@ -237,3 +239,14 @@ def test_an_exchange_is_named_by_its_rule(edited: Callable[[str], None]) -> None
     assert common(before, others) == 2, "they share all before the first exchange"
     edited("parts.exchanges.average")
     assert common(before, names(averaging)) == 2 and names(ensemble) == others
+
+
+@pytest.mark.parametrize("module", ["chain.together", "parts.losses.distillation", "parts.losses.softened"])
+def test_a_loss_names_every_state(edited: Callable[[str], None], module: str) -> None:
+    """By what it does, with its options, from the first step on; trials without it are not renamed."""
+    taught, penalised = spec(**{**DISTILLED, "method.temperature": 3}), spec(**{"method.losses": "overlap"})
+    before, others = names(taught), names(penalised)
+    assert not {*names(spec(**DISTILLED))} & {*before} and not {*names(SPEC)} & {*others}
+    assert not {*names(spec(**{"method.losses": "overlap", "method.ortho_penalty": 1}))} & {*others}
+    edited(module)
+    assert not {*before} & {*names(taught)} and names(penalised) == others

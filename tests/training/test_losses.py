@@ -69,7 +69,7 @@ class Scripted(SubNetwork):
         super().__init__(network.model, network.filters, {})
         self.answers = answers
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002 - of a network
         assert not self.model.training and not torch.is_grad_enabled()
         return self.answers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 
 import pytest
@@ -13,6 +14,7 @@ from reprtune.spec.parts.criteria import L1, Criterion
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import score_filters
 from reprtune.training.parts.overlaps import detached
 from reprtune.training.parts.restores import RuleContext, restore_filters
@@ -46,7 +48,7 @@ def typed(base: TrialSpec = SPEC) -> TrialSpec:
     settings = [
         word for command in words for before, word in itertools.pairwise(command) if before == "--set"
     ]
-    assert len(settings) == 4
+    assert len(settings) == 6
     return changed(base, dict(map(parse_assignment, settings)))
 
 
@@ -107,8 +109,18 @@ def test_the_study_of_the_page_varies_the_option_where_it_exists(page: Folder) -
         assert study.trial(params).method.criterion.name == chosen
 
 
-def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateStore) -> None:
-    """The commands of the page; run again it trains nothing."""
+def test_the_loss_of_the_page_is_minus_the_entropy(page: Folder) -> None:
+    """Of two images with the answers 1/2, 1/2 and 1/4, 3/4, by hand, times the strength."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    logits[1, 1] = math.log(3)
+    (part,) = typed().method.losses
+    entropy = (math.log(2) + 0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / 2
+    found = behaviour(part)(logits, None, None, None)
+    assert float(found) == pytest.approx(-0.2 * entropy)
+
+
+def test_a_trial_with_all_parts_trains_and_resumes(page: Folder, store: StateStore) -> None:
+    """The commands of the page; run again it trains nothing; with another loss every state is another."""
     trial = typed()
     run = finish(trial, store)
     assert trial.method.criterion.options() == {"power": 2} and trial.method.restore.options() == {
@@ -117,6 +129,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
     assert len(run.history.drops) == 2 and run.history.restores
     assert {level for r in run.history.restores for layer in r.levels.values() for level in layer} == {"own"}
     assert finish(trial, store).steps_spent == 0
+    other = changed(trial, {"method.losses.strength": 0.1})
+    assert not {*run.names} & {*Chain(other, LOADED_DATA).names}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +138,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
     [
         ("my_criterion.py", "1e-300", "1e-200", "drop"),
         ("my_restore.py", "correction=0", "correction=1", "restore"),
+        ("my_loss.py", "dim=1).mean", "dim=-1).mean", "loss"),
+        ("my_loss.py", "Confident answers", "Answers", None),
         ("my_criterion.py", "over the layer's mean", "a comment", None),
         ("my_restore.py", "and noise of", "a docstring", None),
     ],
@@ -131,7 +147,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
 def test_a_changed_part_shares_what_comes_before_it(
     page: Folder, file: str, old: str, new: str, kind: str | None
 ) -> None:
-    """States are named anew from the first event that the part acts in; by a comment or docstring, none."""
+    """States are named anew from the first event that the part acts in, with a loss all; by a comment or docstring,
+    none."""
     before = Chain(typed(), LOADED_DATA)
     page.forget()
     text = (page.path / file).read_text()
@@ -139,6 +156,6 @@ def test_a_changed_part_shares_what_comes_before_it(
     page.write(file, text.replace(old, new))
     after = Chain(typed(), LOADED_DATA)
     kinds = [item.kind if isinstance(item, Event) else None for item in before.items]
-    first = kinds.index(kind) if kind else len(kinds)
+    first = -1 if kind == "loss" else kinds.index(kind) if kind else len(kinds)
     same = [a == b for a, b in zip(before.names, after.names, strict=True)]
     assert same == [i <= first for i in range(len(same))]

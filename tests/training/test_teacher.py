@@ -78,6 +78,15 @@ def test_it_answers_as_the_network_for_its_own_normalisation(original: Path, n: 
     assert not answers.requires_grad and answers.dtype == torch.float32
 
 
+def test_what_its_answers_cost_is_counted(original: Path) -> None:
+    """By hand: 8 x 8 x 9 multiply-adds for 1 x 5 and 5 x 5 pairs of channels and 5 x 10 in the linear layer, 2
+    operations each, on top of 6 for each of the student's."""
+    macs = 64 * 9 * (5 + 25) + 50
+    assert load(original).macs == macs
+    student, alone = trial_networks(taught(original)), trial_networks()
+    assert student.gflops_per_step == pytest.approx(alone.gflops_per_step + 2 * macs * 16 / 1e9, rel=1e-12)
+
+
 def test_the_weights_are_those_of_the_file_of_weights(folder: Path) -> None:
     """Other weights beside the same program give other answers, and another digest."""
     x = torch.rand(3, 1, 8, 8, generator=generator(0, "x"))
