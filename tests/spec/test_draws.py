@@ -325,6 +325,14 @@ def test_first_drops_of_a_choice_of_schedules() -> None:
     assert study(space, base=TRIAL).first_drops(10) == {10, 30, 40, 60, 70, 200}
 
 
+def test_first_drops_of_a_choice_of_generations() -> None:
+    """The end of the first, of each number of them that may be chosen and of the base's: of 30 epochs, 15, 10 and
+    7.5, and 6."""
+    base = changed(TRIAL, {"method": "knowledge-evolution", "training.total": "30ep"})
+    space: dict[str, Range] = {"method.generations": IntRange(low=2, high=4)}
+    assert study(space, base=base).first_drops(10) == {150, 100, 75, 60}
+
+
 @given(seed=st.integers(0, 10**6))
 def test_nothing_happens_before_the_first_drops(seed: int) -> None:
     """Whatever is drawn, its schedule first lets something happen at one of those steps, if ever."""

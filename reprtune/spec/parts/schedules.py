@@ -149,7 +149,8 @@ class Generations(Schedule):
         paper="BAN, arXiv 1805.04770; Knowledge Evolution, arXiv 2103.05152",
         when="for what is trained to the end and then begun again, in part or in whole",
         traps="the papers train each generation as long as their control: here all share the total, so compare with "
-        "plain training of that total and of one generation's length; restore_lr = restart gives each its own schedule",
+        "plain training of that total and of one generation's length; rules that stop early mistake a trial that has "
+        "just begun anew for a bad one",
     )
 
     shorten = "method.generations"
