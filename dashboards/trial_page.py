@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards import curves, dropmap
+from dashboards import curves, dropmap, happenings
 from dashboards.html import Section, add_library, render
 from reprtune.history import History
 from reprtune.record.pack import read_plots_data
@@ -28,6 +28,16 @@ def trial_html(history: History, title: str, subtitle: str = "", *, with_library
             drawing=dropmap.figure(drop_info),
         ),
     ]
+    if history.happenings:
+        told = happenings.info(history)
+        sections.append(
+            Section(
+                key="happenings",
+                title=happenings.TITLE,
+                words=happenings.words(told),
+                drawing=happenings.figure(told),
+            )
+        )
     footer = "Errors are on the validation part."
     return render(title, subtitle, sections, footer, with_library=with_library)
 

@@ -39,6 +39,7 @@ class Point:
     time: float
 
 
+TIMED = "latency"  # begins the names of numbers that say how long something took
 NUMBERS = tuple(f.name for f in fields(Point) if f.type == "float")
 CURVES = tuple(name for name in NUMBERS if name != "time")  # what is measured, not when
 

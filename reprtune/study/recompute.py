@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 import reprtune
 from reprtune import signals
 from reprtune.errors import StudyError
-from reprtune.history import History
+from reprtune.history import TIMED, Happening, History
 from reprtune.record.codes import of_study, short_digest
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.record.slots import find_seed, slot_name, trial_spec
@@ -187,12 +187,22 @@ def compare_histories(now: History, then: History) -> list[Check]:
         checks.append(_curve(name, values))
     checks.append(_events("drops", now.drops, then.drops))
     checks.append(_events("restores", now.restores, then.restores))
+    if now.happenings or then.happenings:
+        checks.append(_events("happenings", *(_untimed(history.happenings) for history in (now, then))))
     if now.member_errors or then.member_errors:
         checks += [_events("exchanges", now.exchanges, then.exchanges), _networks(now, then)]
     if (now.diverged_at, then.diverged_at) != (None, None):
         text = f"diverged by step {now.diverged_at}, recorded {then.diverged_at}"
         checks.append(Check(what="divergence", equal=now.diverged_at == then.diverged_at, detail=text))
     return checks
+
+
+def _untimed(happenings: Sequence[Happening]) -> list[Happening]:
+    """Without what was timed."""
+    return [
+        replace(told, numbers={k: v for k, v in told.numbers.items() if not k.startswith(TIMED)})
+        for told in happenings
+    ]
 
 
 def _networks(now: History, then: History) -> Check:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reprtune.errors import SpecError
-from reprtune.history import CURVES, PHASES, Drop, Point
+from reprtune.history import CURVES, PHASES, Drop, Happening, Point
 from reprtune.spec.codec import to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -131,6 +131,7 @@ def metrics_event(
     points: Iterable[Point],
     drops: Iterable[Drop] = (),
     members: Mapping[int, tuple[Sequence[float], float]] | None = None,
+    happenings: Iterable[Happening] = (),
 ) -> Event:
     """The evaluations of a trial, and each layer's overlap just before its drops.
 
@@ -140,6 +141,7 @@ def metrics_event(
 
     Args:
         members: of a trial of several networks, step -> the error of each, and of their ensemble.
+        happenings: all else, as `measure.distance` or `end.params`; those of the first network.
     """
     points = list(points)
     times = {p.step: _ms(p.time) for p in points}
@@ -149,6 +151,12 @@ def metrics_event(
         for d in drops
         if d.step in times and d.member == 0
         for layer, value in d.overlap.items()
+    ]
+    metrics += [
+        _metric(f"{told.kind}.{name}", value, told.step, times[told.step])
+        for told in happenings
+        if told.step in times and told.member == 0
+        for name, value in told.numbers.items()
     ]
     for step, (errors, ensemble) in (members or {}).items():
         rows = {f"member_error.{k}": error for k, error in enumerate(errors)} | {"ensemble_error": ensemble}

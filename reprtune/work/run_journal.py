@@ -35,7 +35,7 @@ class RunJournal:
     title: str
     parent: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
-    _sent: tuple[int, int] = (0, 0)  # points and drops in the journal
+    _sent: tuple[int, int, int] = (0, 0, 0)  # points, drops and happenings in the journal
     _wrote: float = 0.0  # when the journal last got points
 
     def begin(
@@ -55,19 +55,23 @@ class RunJournal:
 
     def write_points(self, run: Chain, *, at_once: bool = False) -> None:
         """Give the journal what it does not have yet, unless it got something a moment ago."""
-        networks, (n_points, n_drops) = run.networks, self._sent
+        networks, (n_points, n_drops, n_told) = run.networks, self._sent
         recently = time.monotonic() - self._wrote <= WRITE_SECONDS
         if (recently and not at_once) or (
-            len(networks.points) == n_points and len(networks.drops) == n_drops
+            len(networks.points) == n_points
+            and len(networks.drops) == n_drops
+            and len(networks.happenings) == n_told
         ):
             return
         points, drops = networks.points[n_points:], networks.drops[n_drops:]
-        times = {drop.step for drop in drops} - {p.step for p in points}
-        at_drops = [p for p in networks.points[:n_points] if p.step in times]  # a drop has its point's time
+        told = networks.happenings[n_told:]
+        times = {d.step for d in drops} | {t.step for t in told}
+        times -= {p.step for p in points}
+        at_drops = [p for p in networks.points[:n_points] if p.step in times]  # an event has its point's time
         both = zip(networks.member_errors[n_points:], networks.ensemble_errors[n_points:], strict=True)
         members = {p.step: errors for p, errors in zip(points, both, strict=bool(networks.member_errors))}
-        self.write(metrics_event([*at_drops, *points], drops, members))
-        self._sent = (len(networks.points), len(networks.drops))
+        self.write(metrics_event([*at_drops, *points], drops, members, told))
+        self._sent = (len(networks.points), len(networks.drops), len(networks.happenings))
         self._wrote = time.monotonic()
 
     def write_metrics(self, points: Iterable[Point]) -> None:
