@@ -69,7 +69,6 @@ class TrialNetworks:
             Member(spec, number, task, batches, device, teacher, eager, *_start(exported, number))
             for number in range(n_members)
         ]
-        check_alike(spec.model, [member.filters.layers for member in self.members])
         self.n_drop = count_to_drop(spec.method, self.filters)
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
@@ -80,6 +79,7 @@ class TrialNetworks:
         self.exchanges: tuple[Exchange, ...] = ()
         self.happenings: tuple[Happening, ...] = ()
         self.diverged_at: int | None = None
+        check_alike(spec.model, [member.filters.layers for member in self.members])
 
     @property
     def network(self) -> SubNetwork:
