@@ -12,6 +12,7 @@ from reprtune.errors import ModelError
 from reprtune.spec.task import ModelSpec
 from reprtune.training.models import build_model
 from reprtune.training.surgery import forms
+from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.forms import all_reformed, reformed
 from tests.training import hand_trim
 from tests.training.hand_sliced import SmallConvNet, convnet_indices, fill
@@ -76,3 +77,27 @@ def test_only_what_a_network_has_names_it(monkeypatch: pytest.MonkeyPatch) -> No
         "somewhere.a", "tests.training.hand_trim",
     )  # fmt: skip
     assert set(forms.all_modules()) >= {"somewhere.a", "tests.training.hand_trim"}
+
+
+class Halves(nn.Module):
+    """A convolution whose code torch.fx cannot follow: it loops over its input."""
+
+    __module__ = "reprtune.training.surgery.somewhere"  # as the layers of forms are
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(conv.weight.detach())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.conv2d(image[None], self.weight, padding=1) for image in x])
+
+
+def test_layers_of_a_form_are_taken_whole() -> None:
+    """Their code is not followed: what they read stays whole, all before it can be dropped, and their cost counts."""
+    model = convnet()
+    before = find_filters(model, EXAMPLE)
+    model.conv3 = Halves(model.get_submodule("conv3"))  # type: ignore[arg-type]
+    found = find_filters(model, EXAMPLE)
+    assert found.layers == {"conv1": 6}
+    assert found.kept_out["conv2"] == "its output passes through conv3 (Halves)"
+    assert found.macs(torch.ones(6, dtype=torch.bool)) == before.macs(torch.ones(18, dtype=torch.bool))

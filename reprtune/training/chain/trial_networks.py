@@ -77,7 +77,6 @@ class TrialNetworks:
             )
             for n in range(n_members)
         ]
-        check_alike(spec.model, [member.filters.layers for member in self.members])
         self._together = Together(self.members, device) if coupled else None
         self.n_drop = count_to_drop(spec.method, self.network)
         check_exchange(self.members[0])
@@ -90,6 +89,7 @@ class TrialNetworks:
         self.exchanges: tuple[Exchange, ...] = ()
         self.happenings: tuple[Happening, ...] = ()
         self.diverged_at: int | None = None
+        check_alike(spec.model, [member.filters.layers for member in self.members])
 
     @property
     def network(self) -> SubNetwork:

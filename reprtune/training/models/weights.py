@@ -224,7 +224,7 @@ def _check_fits(
     if n_absent:
         raise SpecError(
             f"model.weights must hold a whole network, but that of {folder} ended with {n_absent} filters dropped: "
-            "they are 0 in it and would stay so.",
+            "they are 0 in it, or made of others, and would not come back.",
             "Export a trial that ends after its last restore (fewer method.cycles, or a longer training.total).",
         )
 
