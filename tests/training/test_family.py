@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 
 import cli
+from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as running
 from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.parts.schedules import Event
-from tests.training.family import METHODS, method, trial
+from tests.training.family import METHODS, WAYS, trial
 from tests.training.tiny import CPU, LOADED_DATA, STEPS, assert_same_end, finish, go, names, until
 
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -50,23 +51,38 @@ def test_it_goes_on_after_every_segment_and_event(
 ) -> None:
     """A new process after each of them, which knows what is stored and nothing else, ends in the same bits."""
     monkeypatch.setattr(running, "STORE_SECONDS", 0.0)
+    piece_by_piece(trial(name), store)
+    assert_same_end(finish(trial(name), store), whole(name))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_the_table_goes_on(way: str, store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, of each line of the family that is more than a method of the catalog."""
+    monkeypatch.setattr(running, "STORE_SECONDS", 0.0)
+    name, changes = WAYS[way]
+    one = trial(name, **changes)
+    piece_by_piece(one, store)
+    assert_same_end(finish(one, store), finish(one))
+
+
+def piece_by_piece(one: TrialSpec, store: StateStore) -> None:
+    """Train a trial in as many processes as it has segments and events."""
     n_processes = 0
     while True:
-        run = Chain(trial(name), LOADED_DATA, store)
+        run = Chain(one, LOADED_DATA, store)
         done = [update.kind for _, update in zip(range(2), run, strict=False)]  # found, and one thing more
         n_processes += 1
         if run.finished:
             break
         assert done and n_processes <= len(run.items)
     assert n_processes > 3
-    assert_same_end(finish(trial(name), store), whole(name))
 
 
 @every_method
 def test_it_goes_on_after_any_step(name: str, store: StateStore) -> None:
     """Asked to stop at three random steps of its networks, one after another."""
     draw = random.Random(name)
-    n_steps = STEPS * method(name).n_members
+    n_steps = STEPS * trial(name).method.n_members
     for asked in sorted(draw.sample(range(1, n_steps // 4), 3)):
         with pytest.raises(Interrupted):
             go(Chain(trial(name), LOADED_DATA, store, should_stop=until(asked)))
@@ -94,7 +110,7 @@ def test_it_begins_as_plain_training_where_it_can(name: str) -> None:
     training; one with a loss or a rule for gradients has another step, and one of several networks other states,
     which it shares with others of as many."""
     own, plain = names(trial(name)), names(trial("standard"))
-    parts = method(name)
+    parts = trial(name).method
     shared = sum(a == b for a, b in zip(own, plain, strict=False))
     if parts.gradient is not None or parts.losses or parts.networks is not None:
         assert shared == 0
