@@ -57,7 +57,8 @@ def train(
 
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
-    from dashboards.terminal import Silent, TrialProgress, meaning, trial_result
+    from dashboards.live import Silent, TrialProgress
+    from dashboards.terminal import meaning, trial_result
     from reprtune.training.chain.chain import Chain
     from reprtune.training.chain.train_one import train_one
     from reprtune.training.export.latency import with_latency

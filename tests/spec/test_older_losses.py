@@ -37,7 +37,13 @@ def meant(plain: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         losses += [{"kind": "teacher", "teacher_folder": folder, "teacher_weight": weight,
                     "teacher_temperature": temperature}]  # fmt: skip
     training = {name: value for name, value in plain["training"].items() if name not in FIELDS}
-    return {**plain, "training": training, "method": {**plain["method"], "losses": []}}, losses
+    model = {**plain["model"], "weights": None}  # all networks were new then
+    return {
+        **plain,
+        "model": model,
+        "training": training,
+        "method": {**plain["method"], "losses": []},
+    }, losses
 
 
 def check(trial: TrialSpec, stored: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def test_what_fits_together(words: dict[str, Any]) -> None:
          "method.restore = none"),
         ({"placement": "features", "schedule": "phase", "restore": "none"},
          "method.placement = features cannot be untied", "method.ending = keep-tied"),
-        ({"selection": "everything", "criterion": "none"}, "needs method.selection = share", "transforms"),
+        ({"selection": "everything", "criterion": "none"}, "method.selection = everything takes whole layers", ""),
         ({"transforms": "mirror"}, "There is no method.transforms 'mirror'", "symmetries"),
         ({"placement": "maps"}, "There is no method.placement 'maps'", "features"),
     ],
