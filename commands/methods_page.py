@@ -35,10 +35,9 @@ own](parts.md) is a function in a file. Any part is changed on its own, as in
 
 RePr, its relatives and their controls. *Parts* are as by default but for what stands in brackets; what a place without
 a part does, it does not do. *Budget* is the optimizer steps of all networks, in those of plain training: compare only
-within one. What cannot be trained yet can be written down, stored and shown, and whoever tries to train it is told
-which part is missing, before any data are read.
+within one.
 
-| method | `python cli.py train ...` | parts | K | budget | can be trained |
+| method | `python cli.py train ...` | parts | K | budget | note |
 |---|---|---|---|---|---|
 """
 
@@ -61,14 +60,12 @@ def typed(line: Line) -> Iterator[str]:
 def _line(name: str, line: Line) -> str:
     method = line.trial().method
     parts = "<br>".join(f"{p['place']}: {piece(p)}" for p in pieces(method))
-    missing = ", ".join(f"{place} {part.name}" for place, part in method.missing())
-    state = f"not yet: {missing}" if missing else "yes"
     cells = (
         f"{name}: {line.name}" if line.name else name,
         f"`{' '.join(typed(line))}`",
         parts or "none",
         str(method.n_members),
         str(line.budget()),
-        f"{state}; {line.note}" if line.note else state,
+        line.note,
     )
     return f"| {' | '.join(cells)} |"

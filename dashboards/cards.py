@@ -19,7 +19,6 @@ def explained(entries: Sequence[Mapping[str, Any]], header: str) -> str:
         notes = {key: entry.get(key) for key in ("cost", "needs")}
         notes["options"] = ", ".join(entry.get("fields", ()))
         texts = [entry["line"], *(f"{key}: {text}" for key, text in notes.items() if text)]
-        texts += [] if entry.get("built", True) else ["not built yet"]
         rows = [row for text in texts for row in wrap(text, COLUMNS - width, subsequent_indent="  ")]
         lines += [f"{name:<{width}}{row}" for name, row in zip_longest([entry["name"]], rows, fillvalue="")]
     return "\n".join(lines)
@@ -31,9 +30,6 @@ def card(entry: Mapping[str, Any]) -> str:
 
 
 def _rows(entry: Mapping[str, Any]) -> Iterator[str]:
-    if entry.get("missing"):
-        what = f" ({', '.join(entry['missing'])})" if "parts" in entry else ""
-        yield from _row("state", f"not built yet{what}: it can be written down, not trained")
     if entry.get("parts"):
         yield from _list("parts", [f"{p['place']}: {piece(p)}" for p in entry["parts"]])
     for key in NOTES:

@@ -21,11 +21,7 @@ each_entry = pytest.mark.parametrize(("kind", "entry"), ENTRIES, ids=IDS)
 
 @each_entry
 def test_target_resolves(kind: str, entry: catalog.Entry) -> None:
-    """The code behind every name can be imported: a function, or a method's composition. A part that is not
-    built yet has none."""
-    if not entry.target:
-        assert kind in catalog.KINDS
-        return
+    """The code behind every name can be imported: a function, or a method's composition."""
     found = catalog.resolve(kind, entry.example)
     assert isinstance(found, MethodSpec) if kind == "methods" else callable(found)
 
@@ -135,18 +131,6 @@ def test_nothing_near() -> None:
     """With nothing similar known, the known names are listed without a proposal."""
     assert did_you_mean("zzz", ["alpha", "beta"]) == "Known: alpha, beta."
     assert did_you_mean("zzz", []) == "Known: none."
-
-
-def test_what_is_built() -> None:
-    """Parts with code, methods all of whose parts have it, and everything else."""
-    built = {kind: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for kind in catalog.CATALOG}
-    for kind in (*catalog.KINDS, "methods"):
-        assert built[kind] == catalog.names(kind)
-    assert built["methods"][:3] == [
-        "standard", "repr", "lr-restart",
-    ]  # fmt: skip
-    for kind in ("datasets", "models", "criteria", "stop-rules"):
-        assert built[kind] == catalog.names(kind)
 
 
 def test_presets() -> None:

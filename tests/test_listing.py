@@ -40,12 +40,11 @@ def test_every_kind_of_the_catalog_can_be_listed() -> None:
 
 @pytest.mark.parametrize(("kind", "part"), NAMED, ids=lambda x: x if isinstance(x, str) else x.kind)
 def test_a_card_has_all_that_its_part_says(kind: str, part: Any) -> None:
-    """Or stop rule: every text of its card, each option with its default and its null, and whether it can be trained."""
+    """Or stop rule: every text of its card, and each option with its default and its null."""
     found, said = card_of(kind, part.kind), dataclasses.asdict(part.card)
     assert {key: found[key] for key in said if key != "code"} == {
         k: v for k, v in said.items() if k != "code"
     }
-    assert bool(found["missing"]) == (not part.card.code)
     assert [option["name"] for option in found["options"]] == part.option_names()
     text = " ".join(card(found).split())
     for key in ("line", "paper", "when", "traps", "needs"):
@@ -65,7 +64,7 @@ def test_options_stand_with_their_defaults_words_and_nulls() -> None:
         "words": ["global", "layer"],
     }
     lines = card(card_of("exchanges", "ring")).splitlines()
-    assert lines[0] == "ring" and not any(line.startswith("  state") for line in lines)
+    assert lines[0] == "ring"
     assert "  options  blend_by = entropy; words: entropy, l1, constant; null: constant" in lines
     assert "           blend_level = layer; words: layer, filter" in lines
     assert "  budget   K x the training of one network" in lines
@@ -80,22 +79,10 @@ def test_one_of_your_own_stands_last_where_there_can_be_one() -> None:
     assert "score(filters, context)" in card_of("criteria", OWN_FORM)["line"]
 
 
-def test_a_card_says_what_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a part without code, and of a method that has it."""
-    monkeypatch.setattr(Ring, "card", dataclasses.replace(Ring.card, code=""))
-    state = "  state    not built yet: it can be written down, not trained"
-    assert state in card(card_of("exchanges", "ring")).splitlines()
-    grafting = card_of("methods", "grafting")
-    assert grafting["missing"] == ["exchange = ring"]
-    assert "  state    not built yet (exchange = ring): it can be written down, not trained\n" in card(
-        grafting
-    )
-
-
 def test_the_card_of_a_method_has_its_parts_and_networks() -> None:
     """By hand: of grafting, of ReDo, and of plain training, which has none."""
     grafting = card_of("methods", "grafting")
-    assert grafting["missing"] == [] and grafting["networks"] == 2
+    assert grafting["networks"] == 2
     assert grafting["parts"] == [
         {"place": "schedule", "kind": "every"},
         {"place": "exchange", "kind": "ring"},
@@ -115,7 +102,7 @@ def test_the_card_of_a_method_has_its_parts_and_networks() -> None:
         "scope": "layer",
         "exclude_first": False,
     } in (redo["parts"])
-    assert card_of("methods", "standard")["parts"] == card_of("methods", "redo")["missing"] == []
+    assert card_of("methods", "standard")["parts"] == []
     assert "parts" not in card(card_of("methods", "standard"))
 
 
@@ -142,13 +129,3 @@ def test_long_lists_are_text_or_json(command: Command, kind: str) -> None:
     ]
     assert max(map(len, text.splitlines())) < 80
     assert not command.runs.exists()
-
-
-def test_the_short_list_says_what_is_not_built(command: Command) -> None:
-    """Beside what can be trained; in JSON as `built`."""
-    text = command.quick("list", "drops").stdout
-    assert text.count("not built yet") == 0
-    rows = json.loads(command.quick("list", "drops", "--json").stdout)
-    assert {row["name"]: row["built"] for row in rows} == {
-        "exact": True, "weights-only": True, "single-weights": True, "tied": True,
-    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""docs/methods.md: the family as values, which the page shows as they are, and what of it can be trained."""
+"""docs/methods.md: the family as values, which the page shows as they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from click.testing import CliRunner
 
 import cli
 from commands.methods_page import methods_page, typed
-from reprtune.errors import SpecError
-from reprtune.settings import Settings
 from reprtune.spec import catalog
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.family import DEFAULT, ROWS, Line
@@ -23,18 +20,11 @@ from reprtune.spec.parts.losses import Distillation, OrthoReg, Overlap, SoftOrth
 from reprtune.spec.parts.members import KeepTied, Networks, Noise, Ring
 from reprtune.spec.presets import GRAFTING, GRAFTING_INTERNAL, REPR, STANDARD, TRANSFORMS, compose
 from reprtune.spec.scale import scaled_trial
-from reprtune.spec.study import Arm, Choice, StudySpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.study import create as creating
-from reprtune.training.chain import train_one
-from tests.command import Command
 from tests.conftest import ROOT
-from tests.flat import with_fields
-from tests.tiny_study import STUDY
 
 LINES = [(f"{row} {line.name}".strip(), line) for row, lines in ROWS.items() for line in lines]
 each_line = pytest.mark.parametrize("line", [line for _, line in LINES], ids=[name for name, _ in LINES])
-MISSING = [line for _, line in LINES if any(line.trial().method.missing())]
 
 
 def test_the_page_is_new() -> None:
@@ -98,56 +88,14 @@ def test_lines_with_changes_are_what_they_say() -> None:
     assert (longer.method, longer.training.total.value) == (STANDARD, 2 * DEFAULT.training.total.value)
 
 
-def test_the_page_says_networks_budget_and_what_is_missing() -> None:
+def test_the_page_says_networks_budget_and_notes() -> None:
     """Five rows by hand; networks and length multiply."""
     cells = [row.split(" | ") for row in re.findall(r"^\| (.*) \|$", methods_page(), re.MULTILINE)]
     rows = {row[0]: tuple(row[3:]) for row in cells if len(row) == 6}
-    assert rows["RePr"] == ("1", "1", "yes")
-    assert rows["Filter Grafting"] == ("2", "2", "yes")
-    assert rows["controls: networks that never meet"] == ("2", "2", "yes; of grafting and averaging")
-    assert rows["controls: standard, twice as long"] == ("1", "2", "yes; of two networks")
-    assert rows["DSD"] == ("1", "1", "yes")
+    assert rows["RePr"] == ("1", "1", "")
+    assert rows["Filter Grafting"] == ("2", "2", "")
+    assert rows["controls: networks that never meet"] == ("2", "2", "of grafting and averaging")
+    assert rows["controls: standard, twice as long"] == ("1", "2", "of two networks")
+    assert rows["DSD"] == ("1", "1", "")
     long = Line(method="ensemble", changes={"method.n_members": 3}, total="50ep")
     assert long.budget() == 1.5
-
-
-@pytest.mark.parametrize("line", MISSING, ids=lambda line: " ".join(typed(line)))
-def test_train_says_which_part_is_missing_before_data_are_read(
-    line: Line, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With exit code 2, and nothing is made."""
-    monkeypatch.setattr(train_one, "LoadedData", None)
-    place, part = next(line.trial().method.missing())
-    done = command.quick("train", *typed(line), code=2)
-    assert (
-        f"method.{place} = {part.name} is not built yet: it can be written down, not trained." in done.stderr
-    )
-    assert "list methods --long" in done.stderr and not command.runs.exists()
-
-
-UNTIED = Choice(options=("orthogonal", "untied"))
-
-
-@pytest.mark.parametrize(
-    ("study", "part", "whose"),
-    [
-        (with_fields(STUDY, base=replace(STUDY.base, method=GRAFTING), space={}, slots=0), "exchange = ring",
-         "the base"),
-        (with_fields(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
-         "arm graft"),
-        (with_fields(STUDY, space={**STUDY.space, "method.restore": UNTIED}), "restore = untied",
-         "method.restore = untied"),
-    ],
-)  # fmt: skip
-def test_a_study_says_which_part_is_missing(
-    study: StudySpec, part: str, whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whichever of its trials has it, before data are read; nothing is made."""
-    monkeypatch.setattr(creating, "LoadedData", None)
-    monkeypatch.setattr(Ring, "card", replace(Ring.card, code=""))
-    with pytest.raises(SpecError) as caught:
-        creating.create_study(study, Settings(runs_dir=tmp_path / "runs"))
-    assert caught.value.message == (
-        f"method.{part} is not built yet: it can be written down, not trained. It is needed for {whose}."
-    )
-    assert not (tmp_path / "runs").exists()

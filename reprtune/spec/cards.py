@@ -10,7 +10,7 @@ from typing import Any
 from reprtune.spec import catalog
 from reprtune.spec.codec import to_plain
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts.part import Own, Part
+from reprtune.spec.parts.part import Own
 from reprtune.spec.parts.places import PLACES, RECORDS
 from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.task import ModelSpec, TaskSpec
@@ -28,10 +28,7 @@ def short(kind: str) -> list[dict[str, Any]]:
             for card in cards(kind)
         ]
     fields = ("name", "line", "cost", "needs", "fields")
-    return [
-        {field: getattr(entry, field) for field in fields} | {"built": catalog.is_built(kind, entry.example)}
-        for entry in catalog.CATALOG[kind]
-    ]
+    return [{field: getattr(entry, field) for field in fields} for entry in catalog.CATALOG[kind]]
 
 
 def cards(kind: str) -> list[dict[str, Any]]:
@@ -51,13 +48,11 @@ def cards(kind: str) -> list[dict[str, Any]]:
 
 def _of_class(name: str, kind: type[Any]) -> dict[str, Any]:
     """A part, record or stop rule: its card, and its options with what takes their idea away."""
-    card, own = kind.card, issubclass(kind, Own)
-    built = own or bool(card.code) or not issubclass(kind, Part)
-    options = () if own else dataclasses.fields(kind)
+    card = kind.card
+    options = () if issubclass(kind, Own) else dataclasses.fields(kind)
     return {
         "name": name,
         "line": card.line,
-        "missing": [] if built else [name],
         **{text: getattr(card, text) for text in TEXTS},
         "options": [
             {
@@ -77,7 +72,6 @@ def of_method(entry: catalog.Entry, method: MethodSpec) -> dict[str, Any]:
     return {
         "name": entry.name,
         "line": entry.line,
-        "missing": [f"{place} = {part.name}" for place, part in method.missing()],
         "paper": entry.paper,
         **notes,
         "budget": str(method.n_members),
@@ -115,7 +109,6 @@ def _of_entry(entry: catalog.Entry, kind: str) -> dict[str, Any]:
     return {
         "name": entry.example,
         "line": entry.line,
-        "missing": [],
         **dict.fromkeys(TEXTS, ""),
         "cost": entry.cost,
         "needs": entry.needs,

@@ -6,7 +6,6 @@ code lives (`module:object`, imported only when used: listing and validating nee
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 import re
@@ -327,16 +326,6 @@ def argument(kind: str, name: str) -> str:
     match = find(kind, name).pattern.fullmatch(name)
     assert match is not None
     return "-".join(match.groups())
-
-
-def is_built(kind: str, name: str) -> bool:
-    """Whether a part, or every part of a method, is more than a value yet; of other kinds everything is."""
-    if kind != "methods":
-        return bool(find(kind, name).target)
-    with contextlib.suppress(SpecError):
-        resolve(kind, name).check_built()
-        return True
-    return False
 
 
 def resolve(kind: str, name: str) -> Any:

@@ -12,20 +12,19 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec.method_checks import check_losses, check_phase, check_renewal
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.losses import Distillation, LossTerm, Teacher
-from reprtune.spec.parts.members import Average, Centripetal, Ending, Exchange, Gradient, Networks, Ring, Trim
+from reprtune.spec.parts.losses import LossTerm
+from reprtune.spec.parts.members import Average, Ending, Exchange, Gradient, Networks, Ring
 from reprtune.spec.parts.part import Own, Part
-from reprtune.spec.parts.restores import Old, Random, Restore, RestoreRules, Scaled
-from reprtune.spec.parts.schedules import Cycles, Generations, Phase, Schedule
+from reprtune.spec.parts.restores import Restore, RestoreRules, Scaled
+from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
 from reprtune.spec.parts.selections import (
-    Clusters,
+    WHOLE,
     Dormant,
     Drop,
-    Everything,
     Exact,
     Fixed,
-    Later,
     Selection,
     Share,
     SingleWeights,
@@ -34,7 +33,6 @@ from reprtune.spec.parts.selections import (
 from reprtune.spec.ties import check_ties
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
-WHOLE = (Everything, Later)  # selections of whole layers
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
 WHAT = {"filter": "filters", "weight": "single weights"}
 
@@ -66,13 +64,13 @@ class MethodSpec:
     def __post_init__(self) -> None:
         self._check_schedule()
         self._check_selection()
-        self._check_renewal()
+        check_renewal(self.schedule, self.selection, self.restore, self.restore_rules)
         self._check_drop()
         self._check_units()
-        self._check_phase()
+        check_phase(self.schedule, self.selection, self.drop, self.gradient, self.ending)
         check_ties(self.schedule, self.selection, self.drop, self.restore, self.ending)
         self._check_members()
-        self._check_losses()
+        check_losses(self.losses, self.schedule, self.networks)
 
     def _check_schedule(self) -> None:
         """What acts at events needs some, and a schedule needs something that acts."""
@@ -91,10 +89,11 @@ class MethodSpec:
                     f"{', '.join(self.schedule.acts)} may act.",
                     f"Leave method.{name} out, or take another method.schedule.",
                 )
-        if self.schedule is not None and not there and self.ending is None and not self.losses:
+        if self.schedule is not None and not there and not any(loss.renews for loss in self.losses):
             raise SpecError(
-                f"method.schedule = {self.schedule.name} lets nothing happen: the method has no other part.",
-                "For training without cycles take method standard.",
+                f"method.schedule = {self.schedule.name} lets nothing happen: nothing in the method acts at its "
+                "events.",
+                "Leave method.schedule out, or take a method that has more, such as repr.",
             )
 
     def _check_selection(self) -> None:
@@ -130,39 +129,6 @@ class MethodSpec:
             raise SpecError(
                 f"method.selection = {self.selection.name} takes filters, but nothing is done with them.",
                 "Take a method.drop and a method.restore, or leave method.selection and method.criterion out.",
-            )
-
-    def _check_renewal(self) -> None:
-        """Whole layers are taken where a generation begins, and come back as in a new network or as they were."""
-        if isinstance(self.selection, (Weights, Clusters)) and isinstance(self.schedule, Generations):
-            raise SpecError(
-                f"method.selection = {self.selection.name} does not say what begins anew with "
-                "method.schedule = generations.",
-                "Take everything, later, fixed or share.",
-            )
-        if not isinstance(self.selection, WHOLE):
-            return
-        name, rules = self.selection.name, self.restore_rules
-        if self.schedule is not None and not isinstance(self.schedule, Generations):
-            raise SpecError(
-                f"method.selection = {name} takes whole layers, which only a new generation renews, but "
-                f"method.schedule = {self.schedule.name}.",
-                "Take method.schedule = generations, or method.selection = share.",
-            )
-        as_new = isinstance(self.restore, Random) and self.restore.restore_scale == "own"
-        if self.restore is not None and not as_new and not isinstance(self.restore, Old):
-            scaled = isinstance(self.restore, Random)
-            raise SpecError(
-                f"method.{'restore_scale' if scaled else 'restore'} = "
-                f"{self.restore.restore_scale if isinstance(self.restore, Random) else self.restore.name} looks at "
-                f"filters that stay, but method.selection = {name} takes whole layers.",
-                "Take method.restore_scale = own." if scaled else "Take method.restore = random, or old.",
-            )
-        if rules is not None and rules.restore_next != "keep":
-            raise SpecError(
-                f"method.restore_next = {rules.restore_next} is for kernels that read restored filters, but "
-                f"method.selection = {name} takes whole layers.",
-                "Take method.restore_next = keep.",
             )
 
     def _check_drop(self) -> None:
@@ -207,72 +173,11 @@ class MethodSpec:
                 "Take method.restore_scale = own.",
             )
 
-    def _check_phase(self) -> None:
-        """What works on clusters has some, and what ends by their distance measures it."""
-        chosen = isinstance(self.selection, Clusters)
-        if isinstance(self.gradient, Centripetal) and not chosen:
-            raise SpecError(
-                "method.gradient = centripetal needs method.selection = clusters, which says who moves together.",
-                "Take method c-sgd.",
-            )
-        if isinstance(self.gradient, Centripetal) and (
-            not isinstance(self.schedule, Phase) or self.drop is not None
-        ):
-            raise SpecError(
-                "method.gradient = centripetal needs method.schedule = phase, without method.drop: clusters are "
-                "chosen where the phase begins.",
-                "Take method c-sgd.",
-            )
-        if isinstance(self.ending, Trim) and not isinstance(self.gradient, Centripetal):
-            raise SpecError(
-                "method.ending = trim needs method.gradient = centripetal, which makes filters of a cluster equal.",
-                "Take method c-sgd, or leave method.ending out.",
-            )
-        until = self.schedule.until_distance if isinstance(self.schedule, Phase) else None
-        if until is not None and not isinstance(self.gradient, Centripetal):
-            raise SpecError(
-                "method.until_distance needs method.gradient = centripetal, which measures the distance.",
-                "Leave it out, or take method c-sgd.",
-            )
-
     def _check_members(self) -> None:
         if isinstance(self.exchange, (Average, Ring)) and self.networks is None:
             raise SpecError(
                 f"method.exchange = {self.exchange.name} goes on between several networks, but there is one.",
                 "Set method.networks, such as method.n_members=2.",
-            )
-
-    def _check_losses(self) -> None:
-        """All different, each with somebody to learn from where it learns, and no more than the whole of the
-        cross-entropy given away."""
-        kinds = [loss.name for loss in self.losses]
-        if len(set(kinds)) < len(kinds):
-            raise SpecError(f"method.losses must hold different losses, but holds {', '.join(kinds)}.")
-        for loss in self.losses:
-            self._check_teachers(loss)
-        if (given := sum(loss.of_labels for loss in self.losses)) > 1:
-            raise SpecError(
-                f"method.losses take the place of {given} of the cross-entropy, which is more than all of it.",
-                "Lower method.teacher_weight or method.distill_weight.",
-            )
-
-    def _check_teachers(self, loss: LossTerm) -> None:
-        if isinstance(loss, Teacher) and loss.teacher_folder is None:
-            raise SpecError(
-                "method.losses = teacher needs method.teacher_folder, the folder of an exported network.",
-                "Write one with `trial export` or `train --export`, and give its path.",
-            )
-        if not isinstance(loss, Distillation):
-            return
-        if loss.teachers == "members" and self.networks is None:
-            raise SpecError(
-                "method.losses = distillation learns from the other networks, but there is one.",
-                "Set method.networks, such as method.n_members=2.",
-            )
-        if loss.teachers == "generation" and not isinstance(self.schedule, Generations):
-            raise SpecError(
-                "method.teachers = generation learns from the generation before, but the method has no generations.",
-                "Take method.schedule = generations, or method.teachers = members with method.n_members=2.",
             )
 
     @property
@@ -319,17 +224,3 @@ class MethodSpec:
     def option(self, word: str) -> Any:
         """The value of an option, whichever part has it; None where none has."""
         return next((value for _, name, value in self.options() if name == word), None)
-
-    def missing(self) -> Iterator[tuple[str, Part]]:
-        """(place, part) of those that are no more than a value yet."""
-        return (
-            (place, part) for place, part in self.parts() if not isinstance(part, Own) and not part.card.code
-        )
-
-    def check_built(self) -> None:
-        """Raise SpecError when a part is no more than a value yet."""
-        for place, part in self.missing():
-            raise SpecError(
-                f"method.{place} = {part.name} is not built yet: it can be written down, not trained.",
-                "See `list methods --long` for what can.",
-            )

@@ -21,7 +21,8 @@ class Card:
     """What a person wants to know before taking a kind.
 
     Attributes:
-        line: what it is, in one line. code: `module:object` of what it does; empty = not built yet.
+        line: what it is, in one line. code: `module:object` of what it does; empty only where nothing is found by
+            it: of one's own, whose name says where it lies, and of a record.
         paper: where it comes from. cost: in the reader's terms. needs: what must be there.
         budget: how many times the training of one plain network it takes; empty where that is no question.
         when: when to take it. traps: what is known to go wrong.

@@ -1,5 +1,5 @@
 """The paths of a specification that `--set` may name, and the words that may stand there, as they are offered to
-a person: of parts those that can be trained."""
+a person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reprtune.spec import catalog, task, training
 from reprtune.spec.codec import to_plain
 from reprtune.spec.edit import LISTS
 from reprtune.spec.objectives import OBJECTIVES
-from reprtune.spec.parts.places import NAMES, built_options, full_path, short_path
+from reprtune.spec.parts.places import NAMES, full_path, option_fields, short_path
 from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.study import StudySpec
@@ -22,7 +22,7 @@ _TRUTHS = ["true", "false"]
 def of_trial() -> list[str]:
     """Every path of a trial; `method` itself takes the name of one, a place that of a part."""
     others = [path for path in leaves(to_plain(TrialSpec())) if not path.startswith("method.")]
-    return ["method", *(f"method.{word}" for word in (*NAMES, *built_options())), *others]
+    return ["method", *(f"method.{word}" for word in (*NAMES, *option_fields())), *others]
 
 
 def of_study(spec: StudySpec) -> list[str]:
@@ -55,7 +55,7 @@ def words(path: str) -> list[str]:
     if path in names:
         return names[path]
     head, _, word = short_path(path).partition(".")
-    if head == "method" and (option := built_options().get(word)) is not None:
+    if head == "method" and (option := option_fields().get(word)) is not None:
         return list(option.metadata["words"]) or (_TRUTHS if isinstance(option.default, bool) else [])
     part, _, field = path.rpartition(".")
     plain = to_plain(TrialSpec()).get(part, {})
@@ -87,7 +87,5 @@ def _names() -> dict[str, list[str]]:
         "method": "methods",
         **{f"method.{place}": kind for kind, place in catalog.KINDS.items()},
     }
-    listed = {
-        path: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for path, kind in kinds.items()
-    }
+    listed = {path: catalog.names(kind) for path, kind in kinds.items()}
     return {path: list(known) for path, known in choices.items()} | listed

@@ -37,16 +37,11 @@ from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
 
 
-def check_built(spec: StudySpec) -> None:
-    """Raise SpecError, naming the choice, where a part of a method is no more than a value yet; or where seeds of
-    the search are kept for repeats. Not a rule of the value: stored studies of older versions are to be read."""
+def check_search_seeds(spec: StudySpec) -> None:
+    """Raise SpecError where seeds of the search are kept for repeats. Not a rule of the value: stored studies of
+    older versions are to be read."""
     if spec.search is not None:
         check_seeds("The seeds of the search, from base.seed on,", spec.trial_seeds())
-    for name, trial in dry_trials(spec).items():
-        try:
-            trial.method.check_built()
-        except SpecError as error:
-            raise SpecError(f"{error.message} It is needed for {name}.", error.hint) from error
 
 
 def dry_run(spec: StudySpec, loaded_data: LoadedData, progress: Callable[[str], None]) -> None:
@@ -151,7 +146,7 @@ def create_study(
             facts = existing(database, spec)
         if facts is not None:
             return False, facts
-    check_built(spec)
+    check_search_seeds(spec)
     loaded_data = LoadedData(settings.data_dir, open_device(settings))
     facts = find_facts(spec, loaded_data) | {"packages": environment.packages_digest()}
     dry_run(spec, loaded_data, progress)

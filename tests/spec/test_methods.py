@@ -17,7 +17,7 @@ from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.criteria import L2, Magnitude, Ortho, OwnCriterion
 from reprtune.spec.parts.criteria import Random as Chance
-from reprtune.spec.parts.losses import Distillation, LossTerm, Overlap, Teacher
+from reprtune.spec.parts.losses import Distillation, LossTerm, Overlap, OwnLoss, Teacher
 from reprtune.spec.parts.members import (
     Average,
     Centripetal,
@@ -69,13 +69,7 @@ WITH_RULES = {
     "repr", "lr-restart", "sfp", "dsd", "redo", "knowledge-evolution", "later-layer-forgetting", "ban",
 }  # fmt: skip
 SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
-# Every method of the catalog -> the part that is not built yet; None where it can be trained.
-MISSING = {
-    "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None, "transforms": None,
-    "weight-evolution": None, "redo": None, "knowledge-evolution": None, "later-layer-forgetting": None, "ban": None,
-}  # fmt: skip
-each_method = pytest.mark.parametrize("name", MISSING)
+each_method = pytest.mark.parametrize("name", METHODS)
 SPARSE = dict(DSD.parts())
 NOTHING_HELD = Cycles(s2=Duration.parse("0ep"))
 
@@ -86,8 +80,8 @@ def of(name: str) -> MethodSpec:
 
 def test_every_method_is_there() -> None:
     """The table above names the catalog's methods, no two of which are the same."""
-    assert list(MISSING) == catalog.names("methods")
-    assert len({digest(of(name)) for name in MISSING}) == len(MISSING)
+    assert list(METHODS) == catalog.names("methods")
+    assert len({digest(of(name)) for name in METHODS}) == len(METHODS)
 
 
 @each_method
@@ -122,27 +116,11 @@ def test_a_method_can_be_read_by_a_person(name: str) -> None:
 
 
 @each_method
-def test_a_method_says_what_is_not_built(name: str) -> None:
-    """The first part that is no more than a value; one whose parts all have code can be trained."""
-    if (missing := MISSING[name]) is None:
-        of(name).check_built()
-        return
-    with pytest.raises(SpecError) as caught:
-        of(name).check_built()
-    assert caught.value.message == f"{missing} is not built yet: it can be written down, not trained."
-
-
-@each_method
 def test_a_method_is_built_from_its_options_one_by_one(name: str) -> None:
     """Every level of the method, put into standard training at once, gives the method again."""
     fields = {p: v for p, v in levels(TrialSpec(method=of(name))).items() if p.startswith("method.")}
     for order in (1, -1):
         assert changed(TrialSpec(method=STANDARD), dict([*fields.items()][::order])).method == of(name)
-
-
-def test_own_parts_count_as_built() -> None:
-    """What they do is found out when they are loaded."""
-    compose(criterion="python:mine:score", restore="python:mine:restore").check_built()
 
 
 @pytest.mark.parametrize(
@@ -154,6 +132,14 @@ def test_own_parts_count_as_built() -> None:
         ({"exchange": Internal()}, "method.exchange does nothing without method.schedule"),
         ({"schedule": Cycles()}, "method.schedule = cycles lets nothing happen"),
         ({"schedule": Every(), "networks": Networks()}, "method.schedule = every lets nothing happen"),
+        ({"schedule": Cycles(), "losses": (Overlap(),)}, "method.schedule = cycles lets nothing happen"),
+        ({"schedule": Every(), "losses": (Distillation(),), "networks": Networks()},
+         "method.schedule = every lets nothing happen"),
+        ({"schedule": Generations(), "losses": (Overlap(), OwnLoss(source="python:a:b"))},
+         "method.schedule = generations lets nothing happen"),
+        ({"schedule": Phase(), "gradient": OwnGradient(source="python:mine:change")},
+         "method.schedule = phase lets nothing happen"),
+        ({"schedule": Phase(), "ending": Trim()}, "method.schedule = phase lets nothing happen"),
         ({"schedule": Every(), "criterion": L2()}, "method.criterion = l2 ranks for nobody"),
         ({"schedule": Every(), "selection": Share(), "restore": Old()},
          "method.selection = share needs method.criterion, which ranks."),
@@ -229,6 +215,7 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"losses": (Distillation(),), "networks": Networks()},
         {"gradient": OwnGradient(source="python:mine:change")},
         {"schedule": Generations(), "losses": (Distillation(teachers="generation"),)},
+        {"schedule": Generations(), "losses": (Overlap(), Distillation(teachers="generation"))},
         {"losses": (Teacher(teacher_folder="a", teacher_weight=0.5),
                     Distillation(distill_weight=0.5, distill_labels="rest"), Overlap()), "networks": Networks()},
         {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal(), "ending": Trim()},
@@ -340,7 +327,7 @@ def test_when_something_first_happens(name: str, first: str) -> None:
 def test_presets_are_all_in_the_catalog() -> None:
     """A method that is written down can be named."""
     written = {value for value in vars(presets).values() if isinstance(value, MethodSpec)}
-    assert written == {of(name) for name in MISSING}
+    assert written == {of(name) for name in METHODS}
 
 
 def test_losses_have_options_of_their_own() -> None:

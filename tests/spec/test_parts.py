@@ -63,10 +63,12 @@ def test_a_part_says_what_it_is(place: str, part: type[Part]) -> None:
 
 @each_part
 def test_the_code_of_a_card_can_be_imported(place: str, part: type[Part]) -> None:
-    """Where there is one; a part without is not built yet."""
-    module, colon, name = part.card.code.partition(":")
-    assert bool(module) == bool(colon) == bool(name)
-    assert not module or callable(getattr(importlib.import_module(module), name))
+    """Every part has some, which can be called, in a file of its own among those of its place; no other part of
+    the place has the same."""
+    module, _, name = part.card.code.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert module.startswith("reprtune.training.parts.") and module.count(".") >= 4
+    assert [kind.card.code for kind in PLACES[place].kinds].count(part.card.code) == 1
 
 
 @each_part

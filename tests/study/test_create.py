@@ -21,7 +21,7 @@ from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
-from reprtune.study.create import check_built, create_study, find_facts
+from reprtune.study.create import check_search_seeds, create_study, find_facts
 from reprtune.study.dry import dry_trials
 from reprtune.training.chain import dropping
 from studies.repr_ablation import STUDY as ABLATION
@@ -172,8 +172,8 @@ def test_seeds_that_are_kept_for_repeats_are_refused() -> None:
     """A setting that is drawn twice is trained with them; a stored study of an older version is read all the same."""
     spec = with_fields(STUDY, base=changed(STUDY.base, {"seed": 999_999}), seeds=2)
     with pytest.raises(SpecError, match="must be below 1000000, but got 1000000"):
-        check_built(spec)
-    check_built(with_fields(spec, seeds=1))
+        check_search_seeds(spec)
+    check_search_seeds(with_fields(spec, seeds=1))
 
 
 def test_a_confirmation_needs_test_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.trial_networks import Interrupted
+from reprtune.training.descent import cuda_graph
 from reprtune.training.surgery.tied_conv import TiedConv2d
 from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, go, until
 
@@ -146,8 +148,9 @@ def test_kept_ties_go_on_where_they_stopped(
 
 def test_maps_are_trained_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where a device would have its steps captured, and the trial says why."""
-    monkeypatch.setattr("reprtune.training.descent.cuda_graph.why_eager", lambda *_: None)
+    on_gpu = partial(cuda_graph.why_eager, LOADED_DATA.batches(SPEC), torch.device("cuda"))
+    monkeypatch.setattr(cuda_graph, "why_eager", lambda _batches, _device, *given: on_gpu(*given))
     member = Member(
         trial(**MAPS), 0, LOADED_DATA.task(SPEC.task), LOADED_DATA.batches(SPEC), torch.device("cpu")
     )
-    assert member.stepper.how == "eager: tied feature maps change what a step computes"
+    assert member.stepper.how == "eager: a drop changes what a step computes"

@@ -26,6 +26,7 @@ class LossTerm(Part):
     Attributes:
         of_labels: the share of the cross-entropy whose place it takes.
         couples: do the members of a trial need each other's answers at every step?
+        renews: does it do something where a generation begins?
     """
 
     place = "losses"
@@ -38,6 +39,10 @@ class LossTerm(Part):
 
     @property
     def couples(self) -> bool:
+        return False
+
+    @property
+    def renews(self) -> bool:
         return False
 
 
@@ -119,6 +124,10 @@ class Distillation(LossTerm):
     @property
     def couples(self) -> bool:
         return self.teachers == "members"
+
+    @property
+    def renews(self) -> bool:
+        return self.teachers == "generation"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,10 +49,9 @@ def shipped() -> Iterator[tuple[str, type[Any]]]:
     yield from RECORDS.items()
 
 
-def built_options() -> dict[str, Any]:
-    """Option -> its dataclass field, of what can be trained."""
-    built = [kind for place, kind in shipped() if place in RECORDS or kind.card.code]
-    return {field.name: field for kind in built for field in dataclasses.fields(kind)}
+def option_fields() -> dict[str, Any]:
+    """Option -> its dataclass field."""
+    return {field.name: field for _, kind in shipped() for field in dataclasses.fields(kind)}
 
 
 def in_method(path: str) -> tuple[str, list[str]] | None:

@@ -220,12 +220,18 @@ class Later(Selection):
 @dataclass(frozen=True, kw_only=True)
 class Drop(Part):
     """Attributes:
-    units: what it can drop: `filter`, `weight`.
+    units: what it can drop: `filter`, `weight`. filters: how whole filters are gone, as `SubNetwork` has it.
+    changes_step: does a step compute something else while it lasts, other numbers aside?
     """
 
     place = "drop"
     noun = "drop"
     units: ClassVar[tuple[str, ...]] = ("filter",)
+    filters: ClassVar[str] = "exact"
+
+    @property
+    def changes_step(self) -> bool:
+        return False
 
 
 class Exact(Drop):
@@ -238,7 +244,7 @@ class Exact(Drop):
 
 
 class WeightsOnly(Drop):
-    kind = "weights-only"
+    kind = filters = "weights-only"
     card = Card(
         line="only their weights are 0 and stay so, while bias and BatchNorm go on",
         code=f"{CODE}parts.drops.weights_only:WeightsOnly",
@@ -273,7 +279,7 @@ class Tied(Drop):
             kept filters' feature maps, which saves operations too, but cannot be untied.
     """
 
-    kind = "tied"
+    kind = filters = "tied"
     card = Card(
         line="each is a cheap spatial transform of a filter that stays, and is trained as such (our design)",
         code=f"{CODE}parts.drops.tied:tied",
@@ -290,6 +296,11 @@ class Tied(Drop):
     fit_scale: bool = option(False, null=False)
     placement: str = option("weights", null="weights", words=PLACEMENTS)
 
+    @property
+    def changes_step(self) -> bool:
+        return self.placement == "features"
+
 
 Selection.kinds = (Share, Weights, Clusters, Dormant, Everything, Fixed, Later)
 Drop.kinds = (Exact, WeightsOnly, SingleWeights, Tied)
+WHOLE = (Everything, Later)  # take whole layers

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reprtune.spec.parts.part import Own
-from reprtune.spec.parts.selections import Tied, WeightsOnly
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.plan import Segment
@@ -95,15 +94,10 @@ class Member:
         self.device = device
         self.model: nn.Module = model.to(device)
         optimizer = Optimizer(spec.training, self.model.named_parameters(), torch.zeros((), device=device))
-        eager = eager or cuda_graph.why_eager(batches, device, spec.method.couples_members)
         drop = spec.method.dropped_as
-        if isinstance(drop, Tied) and drop.placement == "features":
-            eager = eager or "tied feature maps change what a step computes"
+        eager = eager or cuda_graph.why_eager(batches, device, spec.method.couples_members, drop.changes_step)
         static = eager is None
-        how = (
-            drop.name if isinstance(drop, (WeightsOnly, Tied)) else "exact"
-        )  # filters, where any are dropped
-        self.network = SubNetwork(self.model, self.filters, optimizer.state, how, static)
+        self.network = SubNetwork(self.model, self.filters, optimizer.state, drop.filters, static)
         self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)
         self.holdings: dict[str, object] = {

@@ -56,7 +56,6 @@ def train_one(
         DeviceError: nothing can be computed on the device any more; the last state stays.
         ReprtuneError: the device is not there, or cannot train this network deterministically.
     """
-    spec.method.check_built()  # before data are read
     device = open_device(settings)
     check_computes(device)
     store = StateStore(settings.states)

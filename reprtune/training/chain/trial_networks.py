@@ -58,7 +58,6 @@ class TrialNetworks:
     def __init__(
         self, spec: TrialSpec, task: Task, batches: Batches, device: torch.device, eager: str | None = None
     ) -> None:
-        spec.method.check_built()
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
         n_members, coupled = spec.method.n_members, spec.method.couples_members
         exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)

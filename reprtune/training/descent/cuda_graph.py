@@ -123,11 +123,14 @@ def choose(step: Step, batches: Batches, why_eager: str | None) -> Stepper:
     return GraphStep(step, batches) if why_eager is None else Eager(step, batches, why_eager)
 
 
-def why_eager(batches: Batches, device: torch.device, coupled: bool = False) -> str | None:
+def why_eager(
+    batches: Batches, device: torch.device, coupled: bool = False, changes: bool = False
+) -> str | None:
     """The reason against a graph, known without running anything; None when nothing speaks against it.
 
     Args:
         coupled: does a step need the answers of other networks in training?
+        changes: does a step come to compute something else while it is trained?
 
     Raises:
         SpecError: `REPRTUNE_GRAPH` is neither on nor off.
@@ -138,6 +141,8 @@ def why_eager(batches: Batches, device: torch.device, coupled: bool = False) -> 
         return "REPRTUNE_GRAPH is off"
     if coupled:
         return "a loss couples the members"
+    if changes:
+        return "a drop changes what a step computes"
     return None if batches.resident else "the data are streamed"
 
 
