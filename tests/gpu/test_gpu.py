@@ -47,6 +47,8 @@ TRIALS: dict[str, dict[str, Any]] = {
         "method.losses": "overlap",
         "method.ortho_penalty": 1e-3,
     },
+    "srip": {"method.losses": "srip", "method.srip_until": "12it"},
+    "ortho-reg": {"method.losses": "ortho-reg"},
     "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
     "resnet": {"model.name": "resnet-8", "model.width": 8},
     "resnet, tf32": {"model.name": "resnet-8", "model.width": 8, "training.precision": "tf32"},
