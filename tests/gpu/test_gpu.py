@@ -52,6 +52,12 @@ TRIALS: dict[str, dict[str, Any]] = {
     "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
     "resnet": {"model.name": "resnet-8", "model.width": 8},
     "resnet, tf32": {"model.name": "resnet-8", "model.width": 8, "training.precision": "tf32"},
+    "clusters": {
+        "method": "c-sgd",
+        "method.pull": 1.0,
+        "method.start": 0.5,
+        "method.cluster_by": "even",
+    },
     "sgd, bf16": {"training.precision": "bf16"},
     "sgd, fp16": {"training.precision": "fp16"},
     "adam by filter, fp16": ADAM | BY_FILTER | {"training.precision": "fp16"},
