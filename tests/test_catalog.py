@@ -141,7 +141,16 @@ def test_what_is_built() -> None:
     """Parts with code, methods all of whose parts have it, and everything else."""
     built = {kind: [n for n in catalog.names(kind) if catalog.is_built(kind, n)] for kind in catalog.CATALOG}
     assert built["exchanges"] == ["average"] and built["drops"] == ["exact", "weights-only"]
-    assert built["methods"] == ["standard", "repr", "lr-restart", "averaging", "ensemble", "sfp", "redo"]
+    assert built["methods"] == [
+        "standard",
+        "repr",
+        "lr-restart",
+        "averaging",
+        "ensemble",
+        "sfp",
+        "c-sgd",
+        "redo",
+    ]
     for kind in ("datasets", "models", "criteria", "stop-rules"):
         assert built[kind] == catalog.names(kind)
 
