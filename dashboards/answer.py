@@ -12,7 +12,14 @@ from dashboards.units import count, listed, percent, points, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import BASELINE, ArmSummary, BestOfSearch, arm_summaries, best_of_search
+from reprtune.analysis.controls import (
+    BASELINE,
+    Against,
+    ArmSummary,
+    BestOfSearch,
+    arm_summaries,
+    best_of_search,
+)
 from reprtune.analysis.front import front, point
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
@@ -40,7 +47,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
         ]
-    sentences += [(_arm(arm), "controls") for arm in arms if arm.arm != BASELINE]
+    sentences += [(text, "controls") for arm in arms if arm.arm != BASELINE for text in _arm(arm)]
     sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
     return tuple((text, page) for text, page in sentences if text)
 
@@ -129,20 +136,35 @@ def _settings(trials: list[TrialRecord]) -> str:
     return "" if n == len(trials) else f" of {count(n, 'different setting')}"
 
 
-def _arm(arm: ArmSummary) -> str:
-    d = arm.difference
+def _arm(arm: ArmSummary) -> list[str]:
+    """What is said of an arm beside each that it is compared with."""
     diverged = f" {count(arm.n_diverged, 'run')} of it diverged." if arm.n_diverged else ""
+    if not arm.against:
+        above = arm.budget_factor is not None and arm.budget_factor > 1
+        why = (
+            f"it had {arm.budget_factor:.2f} times the budget of standard"
+            if above
+            else "there is no arm for it"
+        )
+        return [f"Arm {arm.arm} is held against no other: {why}.{diverged}"]
+    return [f"{_beside(arm.arm, one)}{diverged}" for one in arm.against]
+
+
+def _beside(arm: str, one: Against) -> str:
+    d = one.difference
+    standard = one.control == BASELINE
     if d is None:
-        return f"Arm {arm.arm}: no seed is complete both here and in the standard arm.{diverged}"
+        control = "the standard arm" if standard else f"arm {one.control}"
+        return f"Arm {arm}: no seed is complete both here and in {control}."
     text = (
-        f"Arm {arm.arm}: {points(d.mean)} points of error against standard, paired over {count(d.n, 'seed')}"
+        f"Arm {arm}: {points(d.mean)} points of error against {one.control}, paired over {count(d.n, 'seed')}"
     )
     if d.low is None or d.high is None:
-        return f"{text}; too few for an interval.{diverged}"
+        return f"{text}; too few for an interval."
     verdict = "contains 0: no difference shown" if d.low <= 0 <= d.high else (
         "lies below 0: lower error" if d.high < 0 else "lies above 0: higher error"
     )  # fmt: skip
-    return f"{text}; the 95 % interval {points(d.low)} to {points(d.high)} {verdict}.{diverged}"
+    return f"{text}; the 95 % interval {points(d.low)} to {points(d.high)} {verdict}."
 
 
 def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) -> str:

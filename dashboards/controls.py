@@ -54,17 +54,29 @@ def info(record: StudyRecord) -> ControlsInfo:
 
 def figure(info: ControlsInfo) -> go.Figure:
     """Above, errors per seed with their mean; below, differences to standard with their intervals."""
-    compared = [a for a in info.arms if a.difference]
+    others = _has_other_controls(info)
+    compared = [
+        (f"{a.arm} - {one.control}" if others else a.arm, one.difference)
+        for a in info.arms
+        for one in a.against
+        if one.difference
+    ]
     titles, heights = [["validation error, %"]], [46 * (len(info.arms) + 1)]
     if compared:
-        titles.append([f"error minus {BASELINE}'s, points"])
+        whose = "that of the arm named last" if others else f"{BASELINE}'s"
+        titles.append([f"error minus {whose}, points"])
         heights.append(46 * max(2, len(compared)))
     fig = panels(titles, heights)
     _add_errors(fig, info)
     if compared:
-        add_differences(fig, [(a.arm, a.difference) for a in compared if a.difference])
+        add_differences(fig, compared)
     fig.update_yaxes(autorange="reversed", type="category")
     return fig
+
+
+def _has_other_controls(info: ControlsInfo) -> bool:
+    """Is any arm compared with another one than standard?"""
+    return any(one.control != BASELINE for a in info.arms for one in a.against)
 
 
 def _add_errors(fig: go.Figure, info: ControlsInfo) -> None:
@@ -93,10 +105,12 @@ def words(info: ControlsInfo) -> Words:
         lead=tuple(lead),
         missing=missing,
         reading=(
-            "Differences are paired by seed, in percentage points; left of 0 is better than standard. The "
+            "Differences are paired by seed, in percentage points; left of 0 is better than "
+            f"{'the arm named last' if _has_other_controls(info) else BASELINE}. The "
             "interval is a paired t interval over seeds, given this split of the data, and not corrected "
-            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, relative to "
-            "standard: compare arms within one." + (BEST_READING if info.searched else "")
+            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, with those "
+            "of trials that it began from, relative to standard: compare arms within one."
+            + (BEST_READING if info.searched else "")
         ),
         table=_table(info) if info.arms else None,
         picture="Validation error of every arm and seed, and paired differences to standard",
@@ -104,14 +118,7 @@ def words(info: ControlsInfo) -> Words:
 
 
 def _table(info: ControlsInfo) -> Table:
-    rows = [
-        (
-            a.arm, str(a.n), str(a.n_diverged), str(a.n_failed), str(a.n_open), _mean_sd(a),
-            _factor(a.cost_factor), _factor(a.budget_factor), difference_text(a.difference),
-            difference_text(a.with_chance),
-        )
-        for a in info.arms
-    ]  # fmt: skip
+    rows = [row for arm in info.arms for row in _rows(arm)]
     if info.best and info.best.val_error is not None:
         b = info.best
         to_standard = points(b.to_standard) if b.to_standard is not None else ""
@@ -119,17 +126,30 @@ def _table(info: ControlsInfo) -> Table:
             (
                 f"{SEARCH} ({slot_label(b.slot)}), not confirmed, {_seeds(b)}, selected on the same validation part",
                 "1", "0", "0", "0", percent(b.val_error) if b.val_error is not None else "", _factor(b.cost_factor), "",
-                f"{to_standard} (not paired)" if to_standard else "", "",
+                BASELINE if to_standard else "", f"{to_standard} (not paired)" if to_standard else "", "",
             )
         )  # fmt: skip
     return Table(
-        caption=f"{info.word.capitalize()}s; differences to standard in percentage points of error, with 95 % intervals",
+        caption=f"{info.word.capitalize()}s; differences in percentage points of error, with 95 % intervals",
         header=(
             "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd", "cost factor",
-            "budget factor", "difference", "with chance error for diverged runs",
+            "budget factor", "compared with", "difference", "with chance error for diverged runs",
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _rows(arm: ArmSummary) -> list[tuple[str, ...]]:
+    """One for each arm that it is compared with; what it is itself stands in the first."""
+    own = (
+        str(arm.n), str(arm.n_diverged), str(arm.n_failed), str(arm.n_open), _mean_sd(arm),
+        _factor(arm.cost_factor), _factor(arm.budget_factor),
+    )  # fmt: skip
+    found = [
+        (one.control, difference_text(one.difference), difference_text(one.with_chance))
+        for one in arm.against
+    ] or [("", "", "")]
+    return [(arm.arm, *(own if i == 0 else [""] * len(own)), *cells) for i, cells in enumerate(found)]
 
 
 def _seeds(best: BestOfSearch) -> str:

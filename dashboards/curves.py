@@ -45,7 +45,8 @@ class Curve:
     Attributes:
         role: `best`, `front`, `standard` or empty: what makes it stand out.
         n_cycles: drops so far. total_epochs: planned length.
-        exchanges: between several networks, in epochs. members: on the page of one trial, name -> error at each
+        exchanges: between several networks, or within one, in epochs. renewals: where a new generation begins.
+        members: on the page of one trial, name -> error at each
             point of every network, and of their ensemble.
     """
 
@@ -58,6 +59,7 @@ class Curve:
     n_cycles: int
     total_epochs: float
     exchanges: tuple[float, ...] = ()
+    renewals: tuple[float, ...] = ()
     members: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
@@ -125,6 +127,7 @@ def curve(history: History, label: str, outcome: str, role: str = "") -> Curve:
         n_cycles=len(history.drops_of()),
         total_epochs=history.total_steps / per,
         exchanges=tuple(e.step / per for e in history.exchanges),
+        renewals=tuple(sorted({h.step / per for h in history.happenings if h.kind == "renew"})),
     )
 
 
@@ -232,13 +235,14 @@ def _chosen_name(c: Curve) -> str:
 
 
 def _shades(c: Curve) -> list[dict[str, Any]]:
-    """Phases without the dropped filters; exchanges as ticks above the axis."""
+    """Phases without the dropped filters; exchanges as ticks above the axis, new generations as lines."""
+    marks = [(x, 0.03, "solid") for x in c.exchanges] + [(x, 1.0, "dot") for x in c.renewals]
     ticks = [
         {
-            "type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 0.03,
-            "line": {"width": 1, "color": theme.GREY}, "layer": "below",
+            "type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": top,
+            "line": {"width": 1, "color": theme.GREY, "dash": dash}, "layer": "below",
         }
-        for x in c.exchanges
+        for x, top, dash in marks
     ]  # fmt: skip
     return ticks + [
         {
@@ -268,6 +272,8 @@ def words(info: CurvesInfo) -> Words:
     reading = f"Shaded: {who} without the dropped filters. The error jumps where filters come back."
     if any(c.exchanges for c in info.curves):
         reading += " A tick above the axis: the networks of a trial exchange; the error is what they have afterwards."
+    if any(c.renewals for c in info.curves):
+        reading += " A dotted line: a new generation begins."
     if any(c.members for c in info.curves):
         reading += " The thick line is the mean over the members."
     if several:

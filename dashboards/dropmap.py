@@ -12,6 +12,7 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import significant
 from reprtune.analysis.front import front_ranks
+from reprtune.analysis.stopping_account import spread
 from reprtune.history import History
 from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
@@ -21,6 +22,7 @@ from reprtune.record.schema import StudyRecord
 TITLE = "Dropped filters"
 ABOUT = "study"
 MAX_MAPS = 24
+MAX_DROPS = 16  # of one trial that are drawn: what happens after every epoch happens a hundred times
 # A dot in the cell says "again" to those who cannot tell the two colours apart.
 STATES = (
     ("kept", theme.FAINT, "square"),
@@ -65,7 +67,9 @@ class DropMapInfo:
 def info(record: StudyRecord) -> DropMapInfo:
     settings = joined(record.trials)
     lead, ranked = best(record), front_ranks(settings, record.spec.compared)
-    chosen = [t for t in (*settings, *record.controls) if t.history and t.history.drops and not t.repaired]
+    chosen = [
+        t for t in (*settings, *record.controls) if t.history and drops_filters(t.history) and not t.repaired
+    ]
     far = len(settings)
     order = {
         id(t): (
@@ -81,6 +85,11 @@ def info(record: StudyRecord) -> DropMapInfo:
         maps=tuple(drop_map(t.history, trial_label(t)) for t in chosen[:MAX_MAPS] if t.history),
         n_with_drops=len(chosen),
     )
+
+
+def drops_filters(history: History) -> bool:
+    """Not so a trial that drops single weights, which are no cells of a map."""
+    return any(drop.dropped for drop in history.drops)
 
 
 def drop_map(history: History, label: str) -> DropMap:
@@ -148,7 +157,12 @@ def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     rows: list[list[int | None]] = []
     labels: list[str] = []
     before: dict[str, set[int]] = {}
+    drawn = {c.cycle for c in spread(m.cycles, MAX_DROPS)}
     for c in m.cycles:
+        if c.cycle not in drawn:
+            for layer in m.layers:
+                before.setdefault(layer, set()).update(c.dropped.get(layer, ()))
+            continue
         if rows:
             rows.append([None] * width)
             labels.append("")
@@ -215,6 +229,8 @@ def words(info: DropMapInfo) -> Words:
         more = f" Shown are {len(info.maps)} of {info.n_with_drops} trials that dropped filters."
     if any(m.n_members > 1 for m in info.maps):
         more += " Of a trial that trains several networks these are the first one's; each drops its own."
+    if any(len(m.cycles) > MAX_DROPS for m in info.maps):
+        more += f" Of more than {MAX_DROPS} drops of a trial so many are drawn, evenly over it."
     if info.maps and info.maps[0].kept_out:
         reasons = "; ".join(f"{layer} {reason}" for layer, reason in info.maps[0].kept_out.items())
         more += f" Never dropped, because their channels cannot be followed soundly: {reasons}."

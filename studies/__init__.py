@@ -5,6 +5,8 @@ from __future__ import annotations
 STUDIES: dict[str, str] = {
     "repr-ablation": "studies.repr_ablation:STUDY",
     "criteria": "studies.criteria:STUDY",
+    "family": "studies.family:STUDY",
+    "methods": "studies.methods_search:STUDY",
     "paper-c3": "studies.paper_c3:STUDY",
     "paper-resnet20": "studies.paper_resnet20:STUDY",
     "repr-smoke": "studies.smoke:STUDY",

@@ -31,7 +31,16 @@ import numpy as np
 from scipy import stats
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.controls import BASELINE, LEVEL, MIN_PAIRS, Difference, SeedValue, chance_error, paired
+from reprtune.analysis.controls import (
+    BASELINE,
+    LEVEL,
+    MIN_PAIRS,
+    Difference,
+    SeedValue,
+    chance_error,
+    compared_with,
+    paired,
+)
 from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
@@ -119,7 +128,8 @@ class Confirmation:
     Attributes:
         runs: queued. open: not finished. seeds: the fresh ones. n_test: images of the test part.
         arms: leaders, best of the search first, then the controls in their order.
-        comparisons: every leader with every control; without leaders, every control with `standard`.
+        comparisons: every leader with every control; without leaders, every arm with those that it
+            names, else with `standard`.
     """
 
     runs: int
@@ -148,7 +158,10 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     leaders = [arm.arm for arm in arms if arm.slot is not None]
     controls = [arm.arm for arm in arms if arm.slot is None]
     pairs = [(arm, control) for arm in leaders for control in controls] or [
-        (arm, BASELINE) for arm in controls if BASELINE in controls and arm != BASELINE
+        (arm, control)
+        for arm, others in compared_with(record).items()
+        for control in others
+        if {arm, control} <= {*controls}
     ]
     chance = chance_error(record)
     found = [compared(arm, control, groups[arm], groups[control], chance) for arm, control in pairs]

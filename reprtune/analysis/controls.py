@@ -1,9 +1,9 @@
-"""Arms: every one over its seeds, and its paired difference to the standard arm.
+"""Arms: every one over its seeds, and its paired differences to the arms that it must be compared with.
 
 *Notations*
 
     e_s       validation error of an arm with seed s at the end, a fraction
-    d_s       e_s(arm) - e_s(standard): the same seed gives both the same start and the same batches
+    d_s       e_s(arm) - e_s(control): the same seed gives both the same start and the same batches
     interval  mean(d) -+ t_{0.975, n-1} sd(d) / sqrt(n), n >= 3; over seeds, given this split of the data
     chance    1 - 1/classes: the error put in the place of a diverged run, which is an outcome
     luck      sd (over the root of a trial's seeds) times the expected maximum of k standard normal draws, the integral of
@@ -29,10 +29,12 @@ from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.trial import TrialSpec
 
 BASELINE = "standard"
 LEVEL = 0.95
 MIN_PAIRS = 3
+ROUNDING = 1.01  # budgets that differ by less are the same: a cycle is whole steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class SeedValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Paired by seed, arm minus standard, in error; `low` and `high` need `MIN_PAIRS` pairs."""
+    """Paired by seed, arm minus control, in error; `low` and `high` need `MIN_PAIRS` pairs."""
 
     n: int
     mean: float
@@ -53,16 +55,31 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Against:
+    """An arm beside one that it must be compared with.
+
+    Attributes:
+        control: name of that arm.
+        difference: complete pairs only; None without a pair.
+        with_chance: the same with chance error for diverged runs; None when none diverged.
+    """
+
+    control: str
+    difference: Difference | None
+    with_chance: Difference | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArmSummary:
     """One arm.
 
     Attributes:
         n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
         errors: of the complete runs. mean, sd: over them; sd needs two.
-        cost_factor, budget_factor: mean training cost, and steps of all networks of a trial, relative to the
-            standard arm.
-        difference: to standard, complete pairs only; None for standard itself or without a pair.
-        with_chance: the same with chance error for diverged runs; None when none diverged.
+        cost_factor, budget_factor: mean training cost, and steps of all networks of a trial (and of the trials that it
+            began from), relative to the standard arm.
+        against: beside every arm that it is compared with, the most telling first: those that it names, else
+            standard. Never one that was trained for less than it was.
     """
 
     arm: str
@@ -75,8 +92,17 @@ class ArmSummary:
     sd: float | None
     cost_factor: float | None
     budget_factor: float | None
-    difference: Difference | None
-    with_chance: Difference | None
+    against: tuple[Against, ...]
+
+    @property
+    def difference(self) -> Difference | None:
+        """To the first arm that it is compared with; None without one, or without a pair."""
+        return self.against[0].difference if self.against else None
+
+    @property
+    def with_chance(self) -> Difference | None:
+        """As `difference`, with chance error for diverged runs; None when none diverged."""
+        return self.against[0].with_chance if self.against else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,25 +151,40 @@ def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
     attempts = deciding(record.controls)
     of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
-    chance = chance_error(record)
-    return [
-        _summary(record, name, trials, of_arm.get(BASELINE, []), chance) for name, trials in of_arm.items()
-    ]
+    steps = {name: _mean_steps(record, trials) for name, trials in of_arm.items()}
+    controls = compared_with(record)
+    return [_summary(record, arm.name, of_arm, steps, controls[arm.name]) for arm in record.spec.arms]
+
+
+def compared_with(record: StudyRecord) -> dict[str, tuple[str, ...]]:
+    """Arm -> the arms that it is compared with: those that it names, else standard, but none that was trained for
+    less than it was."""
+    attempts, arms = deciding(record.controls), {arm.name: arm for arm in record.spec.arms}
+    steps = {name: _mean_steps(record, [t for t in attempts if t.arm == name]) for name in arms}
+    standard = (BASELINE,) if BASELINE in arms else ()
+    return {
+        name: tuple(
+            other
+            for other in arm.against or standard
+            if other != name and not _is_more(steps[name], steps[other])
+        )
+        for name, arm in arms.items()
+    }
 
 
 def _summary(
     record: StudyRecord,
     arm: str,
-    trials: Sequence[TrialRecord],
-    base: Sequence[TrialRecord],
-    chance: float | None,
+    of_arm: Mapping[str, Sequence[TrialRecord]],
+    steps: Mapping[str, float | None],
+    controls: Sequence[str],
 ) -> ArmSummary:
+    trials, base = of_arm[arm], of_arm.get(BASELINE, [])
     errors = _errors(trials, None)
     numbers = [e.value for e in errors]
     outcomes = [t.outcome for t in trials]
     n_open = sum(o.is_open for o in outcomes)
-    any_diverged = any(t.outcome == "diverged" for t in (*trials, *base))
-    compare = arm != BASELINE
+    chance = chance_error(record)
     return ArmSummary(
         arm=arm,
         n=len(errors),
@@ -154,11 +195,26 @@ def _summary(
         mean=statistics.fmean(numbers) if numbers else None,
         sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
         cost_factor=_ratio(_mean_cost(trials), _mean_cost(base)),
-        budget_factor=_ratio(_mean_steps(record, trials), _mean_steps(record, base)),
-        difference=paired(errors, _errors(base, None)) if compare else None,
+        budget_factor=_ratio(steps[arm], steps.get(BASELINE)),
+        against=tuple(_against(name, trials, of_arm[name], chance) for name in controls),
+    )
+
+
+def _is_more(ours: float | None, theirs: float | None) -> bool:
+    """Has an arm had more steps than another?"""
+    return ours is not None and theirs is not None and ours > ROUNDING * theirs
+
+
+def _against(
+    control: str, ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord], chance: float | None
+) -> Against:
+    any_diverged = any(t.outcome == "diverged" for t in (*ours, *theirs))
+    return Against(
+        control=control,
+        difference=paired(_errors(ours, None), _errors(theirs, None)),
         with_chance=(
-            paired(_errors(trials, chance), _errors(base, chance))
-            if compare and any_diverged and chance is not None
+            paired(_errors(ours, chance), _errors(theirs, chance))
+            if any_diverged and chance is not None
             else None
         ),
     )
@@ -222,14 +278,21 @@ def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
 
 
 def _mean_steps(record: StudyRecord, trials: Sequence[TrialRecord]) -> float | None:
-    """Steps of all networks of a trial."""
-    networks = {arm.name: _n_members(record, arm.changes) for arm in record.spec.arms}
-    steps = [t.last_step * networks[t.arm or ""] for t in trials if t.outcome == "complete" and t.last_step]
+    """Steps of all networks of a trial, and of those that were trained, elsewhere, for what it began from."""
+    specs = {arm.name: changed(record.spec.base, arm.changes) for arm in record.spec.arms}
+    steps = [
+        t.last_step * specs[t.arm or ""].method.n_members + steps_before(record, specs[t.arm or ""])
+        for t in trials
+        if t.outcome == "complete" and t.last_step
+    ]
     return statistics.fmean(steps) if steps else None
 
 
-def _n_members(record: StudyRecord, changes: Mapping[str, Any]) -> int:
-    return changed(record.spec.base, changes).method.n_members
+def steps_before(record: StudyRecord, spec: TrialSpec) -> int:
+    """What stands in `model.weights` has cost, as it was found at create; 0 for new weights."""
+    if spec.model.weights is None:
+        return 0
+    return int(record.facts.get("weights", {}).get(spec.model.weights, {}).get("steps", 0))
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

@@ -23,7 +23,15 @@ AFTER = (
 )
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", f"{ERROR}_mean", f"{ERROR}_sd"),
-    *("cost_factor", "budget_factor", "n_pairs", "difference_mean", "difference_low", "difference_high"),
+    *(
+        "cost_factor",
+        "budget_factor",
+        "control",
+        "n_pairs",
+        "difference_mean",
+        "difference_low",
+        "difference_high",
+    ),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
 CONFIRMATION_COLUMNS = (
@@ -86,26 +94,31 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
 
 
 def control_rows(record: StudyRecord) -> list[Row]:
-    """Every arm: its errors over seeds and its paired difference to standard, in fractions."""
+    """Every arm, its errors over seeds and its paired difference to an arm that it is compared with, in fractions;
+    one row for each of these, and one with no difference where there are none."""
     rows = []
     for arm in arm_summaries(record):
-        d, c = arm.difference, arm.with_chance
-        rows.append(
-            {
-                "arm": arm.arm,
-                "n_complete": arm.n,
-                "n_diverged": arm.n_diverged,
-                "n_failed": arm.n_failed,
-                "n_open": arm.n_open,
-                f"{ERROR}_mean": arm.mean,
-                f"{ERROR}_sd": arm.sd,
-                "cost_factor": arm.cost_factor,
-                "budget_factor": arm.budget_factor,
-                "n_pairs": d.n if d else None,
-                **_interval("difference_mean", "difference", d),
-                **_interval("difference_with_chance", "difference_with_chance", c),
-            }
-        )
+        own = {
+            "arm": arm.arm,
+            "n_complete": arm.n,
+            "n_diverged": arm.n_diverged,
+            "n_failed": arm.n_failed,
+            "n_open": arm.n_open,
+            f"{ERROR}_mean": arm.mean,
+            f"{ERROR}_sd": arm.sd,
+            "cost_factor": arm.cost_factor,
+            "budget_factor": arm.budget_factor,
+        }
+        for one in arm.against or (None,):
+            d = one.difference if one else None
+            rows.append(
+                own
+                | {"control": one.control if one else None, "n_pairs": d.n if d else None}
+                | _interval("difference_mean", "difference", d)
+                | _interval(
+                    "difference_with_chance", "difference_with_chance", one.with_chance if one else None
+                )
+            )
     return rows
 
 

@@ -14,6 +14,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
+from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
@@ -52,6 +53,7 @@ class StudySpec:
         self._check_sections()
         for section in self.sections:
             section.check_in(self.base)
+        self._check_against()
 
     def _check_sections(self) -> None:
         names = [section.name for section in self.sections]
@@ -83,6 +85,25 @@ class StudySpec:
                 f"{confirmation.name}.seeds must be fresh, but {used} are seeds of the search or of arms.",
                 f"Begin at {max(self.used_seeds) + 1}.",
             )
+
+    def _check_against(self) -> None:
+        """An arm is compared with others of the study, none of which was trained for less than it was."""
+        arms = {arm.name: arm for arm in self.arms}
+        for arm in arms.values():
+            for name in arm.against:
+                if name not in arms or name == arm.name:
+                    others = [other for other in arms if other != arm.name]
+                    raise SpecError(
+                        f"{arm.name}.against must name other arms of the study, but got {name!r}.",
+                        did_you_mean(name, others),
+                    )
+                ours, theirs = arm.budget(self.base), arms[name].budget(self.base)
+                if ours.unit == theirs.unit and ours.value > theirs.value:
+                    raise SpecError(
+                        f"{arm.name}.against = {name}: its networks are trained for {ours} in all, those of {name} for "
+                        f"{theirs}, so a lower error would say nothing.",
+                        f"Name an arm of the same budget, such as plain training with training.total = {ours}.",
+                    )
 
     # -- sections -----------------------------------------------------------------------------------
 
@@ -215,6 +236,9 @@ class StudySpec:
         for path in ("method.schedule.s1", "method.schedule.period"):
             if path in self.space:
                 lengths += [Duration.parse(field) for field in self.draws.fields(path)]
+        if (path := "method.schedule.generations") in self.space:
+            given = [Generations(generations=n) for n in self.draws.fields(path)]
+            lengths += [schedule.first(self.base.training.total) for schedule in given]
         return frozenset(length.steps(steps_per_epoch) for length in lengths)
 
     def fitting_share(self, steps_per_epoch: int) -> float:

@@ -31,6 +31,12 @@ class TrialSpec:
                 "which scales every step to one length, however filters are pulled together.",
                 "Take sgd, or leave method.gradient out.",
             )
+        smoothing = self.training.label_smoothing
+        if smoothing > 0 and sum(loss.of_labels for loss in self.method.losses) == 1:
+            raise SpecError(
+                f"training.label_smoothing = {smoothing} does nothing: method.losses leave the labels out of the loss.",
+                "Leave training.label_smoothing out, or lower method.teacher_weight or method.distill_weight.",
+            )
 
     def excess_steps(self, steps_per_epoch: int) -> int:
         """By how many steps the schedule overruns the total; 0 or less when it fits."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
+from reprtune.spec.codec import Tagged, read_fields, to_plain
+from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, with_full_paths
 from reprtune.spec.names import check_name
 from reprtune.spec.sections.section import Retime, Section, check_seeds
@@ -15,13 +17,19 @@ from reprtune.spec.trial import TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
-    """A named configuration: the base trial with some fields changed (path -> plain value)."""
+class Arm(Tagged):
+    """A named configuration: the base trial with some fields changed (path -> plain value).
+
+    Attributes:
+        against: names of the arms that it is compared with, the most telling first; none = `standard`.
+    """
 
     name: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "against", tuple(self.against))
         object.__setattr__(self, "changes", with_full_paths(self.changes))
         check_name(self.name)
         if re.fullmatch(r"slot-\d+", self.name):
@@ -29,6 +37,22 @@ class Arm:
                 f"An arm cannot be named {self.name!r}: so a confirmation names the leaders of the search.",
                 "Choose another name.",
             )
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; `against` only where it says something, as in studies of before there was such a field."""
+        plain = {"name": self.name, "changes": to_plain(self.changes)}
+        return plain | ({"against": list(self.against)} if self.against else {})
+
+    @classmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """An arm from what `plain` returned."""
+        return read_fields(cls, plain, path)
+
+    def budget(self, base: TrialSpec) -> Duration:
+        """Length of the training of all its networks, one after another."""
+        trial = changed(base, self.changes)
+        total = trial.training.total
+        return Duration(total.value * trial.method.n_members, total.unit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +70,8 @@ class NamedArms:
         """Scale every length in the design's plain form to another total, in place."""
         for arm in plain["list"]:
             retime.changes(arm["changes"])
+            if (total := arm["changes"].get("training.total")) is not None:
+                arm["changes"]["training.total"] = retime("training.total", total)
 
 
 Design = NamedArms  # a further design joins this union; one that answers from the record, study/sections/arms.py too

@@ -91,6 +91,9 @@ class Section(abc.ABC):
 class Retime(Protocol):
     """Scales lengths in plain values to another total; see `spec.scale`."""
 
+    def __call__(self, field: str, length: Any) -> str:
+        """The length that has the same share of the other total; `field` says where it stands."""
+
     def changes(self, fields: dict[str, Any]) -> None:
         """Scale all lengths among the changes of a trial, in place."""
 

@@ -115,6 +115,7 @@ class _Trial:
             COST: 0.0,
             **(objectives.read(chain.networks.measured()) if chain else {}),
             **steps,
+            "steps_before": chain.networks.steps_before if chain else 0,
             "seconds": points[-1].seconds if points else 0.0,
             "device": describe(self.device, chain.networks.how if chain else ""),
             "state": str(self.store.path(chain.last_name))
