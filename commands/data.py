@@ -29,7 +29,7 @@ def prepare(dataset: str, image_size: int | None, **where: Any) -> None:
     from reprtune.spec import catalog
 
     catalog.find("datasets", dataset)  # a wrong name is said before torch is loaded
-    from dashboards.terminal import Silent, WorkProgress
+    from dashboards.live import Silent, WorkProgress
     from reprtune.training.data.prepare import prepare as prepared
 
     with contextlib.closing(Silent() if is_quiet() else WorkProgress()) as progress:

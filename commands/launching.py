@@ -32,7 +32,8 @@ def launch(
         done, total: slots, for the progress. trials: begin at most so many; None = all.
         accept_code: go on although the code here is not the study's.
     """
-    from dashboards.terminal import Silent, StudyProgress, best_numbers, status, status_numbers
+    from dashboards.live import Silent, StudyProgress
+    from dashboards.terminal import best_numbers, status, status_numbers
     from dashboards.trial_page import drawn
     from reprtune.work.launch import Launcher
     from reprtune.work.notify import notifying

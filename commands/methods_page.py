@@ -18,9 +18,9 @@ that there is to a method; none has a trainer of its own. Written down by `make 
 |---|---|---|
 | `schedule` | when what happens | always |
 | `criterion` | what ranks filters | at a drop |
-| `selection` | who is taken | at a drop |
+| `selection` | who is taken | at a drop, or where a phase or a generation begins |
 | `drop` | what the network is without them | at a drop, and until they are restored |
-| `restore`, `restore_rules` | how they come back; BatchNorm, optimizer, next kernels and learning rate then | at a restore |
+| `restore`, `restore_rules` | how they come back; BatchNorm, optimizer, next kernels and learning rate then | at a restore, or where a generation begins |
 | `exchange` | between the networks, or within one | at an exchange |
 | `gradient` | a rule between backward and update | at every step |
 | `losses` | terms added to the cross-entropy | at every step |

@@ -58,7 +58,7 @@ def run(name: str, slot: str, keep: bool, accept_code: bool, as_json: bool, **wh
     weights are compared exactly; a trial that was stopped is trained to where it stopped. The study and its
     states stay as they are. Exit code 0 when all is equal, 1 when not.
     """
-    from dashboards.terminal import Silent, TrialProgress
+    from dashboards.live import Silent, TrialProgress
     from reprtune.spec.codec import to_plain
     from reprtune.study.recompute import recompute
 

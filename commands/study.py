@@ -69,6 +69,7 @@ def create(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
     from reprtune.study.create import create_study
+    from reprtune.study.foreseen import foreseen_in
 
     made, facts = create_study(spec, settings, lambda what: hint(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
@@ -77,6 +78,8 @@ def create(
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")
+    for line in foreseen_in(spec, facts["steps_per_epoch"]):
+        hint(f"  warning: {line}", err=True)
     if not settings.tracks:
         click.echo(f"  {tracking_is_off()}")
     elif "experiment" in facts:

@@ -13,6 +13,7 @@ from commands.options import (
     deterministic_option,
     examples,
     force_option,
+    hint,
     is_quiet,
     json_option,
     make_settings,
@@ -56,24 +57,36 @@ def train(
 
     settings = make_settings(**{place: options.pop(place) for place in PLACES})
     spec = scaled_trial(TrialSpec(), assignments=assignments, **options)
-    from dashboards.terminal import Silent, TrialProgress, meaning, trial_result
+    from dashboards.live import Silent, TrialProgress
+    from dashboards.terminal import meaning, trial_result
     from reprtune.training.chain.chain import Chain
     from reprtune.training.chain.train_one import train_one
+    from reprtune.training.export.latency import with_latency
     from reprtune.training.export.network import check_folder, files, from_chain, write
+
+    latency: list[Any] = []
 
     def keep(run: Chain) -> None:
         if export is not None:
-            content = files(from_chain(run, outcome="complete"))
+            trained = with_latency(from_chain(run, outcome="complete"), run.networks.device)
+            latency.extend(list(network.latency) for network in trained.networks if network.latency)
+            content = files(trained)
             write(content, Path(export), force=force)
             warn_of_missing_program(content)
 
     if export is not None:
         check_folder(Path(export), force=force)
     with contextlib.closing(Silent() if is_quiet() else TrialProgress()) as progress:
-        result = train_one(spec, settings, progress, test=test, finish=keep)
+        result = train_one(spec, settings, progress, test=test, finish=keep, warn=_warn)
     result["meaning"] = meaning(result["outcome"])
     if export is not None and result["outcome"] == "complete":
         result["network"] = export
+        if latency:
+            result["latency"] = latency
     click.echo(to_json(result) if as_json else trial_result(result))
     if result["outcome"] != "complete":
         raise click.exceptions.Exit(130 if result["outcome"] == "interrupted" else 1)
+
+
+def _warn(line: str) -> None:
+    hint(f"warning: {line}", err=True)

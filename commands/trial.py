@@ -65,10 +65,12 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
     slot = seed_name(record, found, run.seed)
     target = Path(folder) if folder else settings.runs_dir / "networks" / name / slot
     from reprtune.study.export import slot_network
+    from reprtune.training.export.latency import with_latency
     from reprtune.training.export.network import check_folder, files, write
+    from reprtune.training.platform.device import choose_device
 
     check_folder(target, force=force)
-    trained = slot_network(settings, record, slot)
+    trained = with_latency(slot_network(settings, record, slot), choose_device("cpu"))
     content = files(trained)
     write(content, target, force=force)
     if trained.origin["outcome"] == "stopped":
@@ -77,6 +79,10 @@ def export(name: str, slot: str, folder: str | None, force: bool, **where: Any) 
             err=True,
         )
     warn_of_missing_program(content)
+    if taken := [network.latency for network in trained.networks if network.latency]:
+        from dashboards.latency import latencies
+
+        click.echo(f"latency: {latencies(taken)}", err=True)
     click.echo(target)
 
 

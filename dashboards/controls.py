@@ -108,8 +108,9 @@ def words(info: ControlsInfo) -> Words:
             "Differences are paired by seed, in percentage points; left of 0 is better than "
             f"{'the arm named last' if _has_other_controls(info) else BASELINE}. The "
             "interval is a paired t interval over seeds, given this split of the data, and not corrected "
-            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, relative to "
-            "standard: compare arms within one." + (BEST_READING if info.searched else "")
+            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, with those "
+            "of trials that it began from, relative to standard: compare arms within one."
+            + (BEST_READING if info.searched else "")
         ),
         table=_table(info) if info.arms else None,
         picture="Validation error of every arm and seed, and paired differences to standard",

@@ -67,7 +67,9 @@ class DropMapInfo:
 def info(record: StudyRecord) -> DropMapInfo:
     settings = joined(record.trials)
     lead, ranked = best(record), front_ranks(settings, record.spec.compared)
-    chosen = [t for t in (*settings, *record.controls) if t.history and t.history.drops and not t.repaired]
+    chosen = [
+        t for t in (*settings, *record.controls) if t.history and drops_filters(t.history) and not t.repaired
+    ]
     far = len(settings)
     order = {
         id(t): (
@@ -83,6 +85,11 @@ def info(record: StudyRecord) -> DropMapInfo:
         maps=tuple(drop_map(t.history, trial_label(t)) for t in chosen[:MAX_MAPS] if t.history),
         n_with_drops=len(chosen),
     )
+
+
+def drops_filters(history: History) -> bool:
+    """Not so a trial that drops single weights, which are no cells of a map."""
+    return any(drop.dropped for drop in history.drops)
 
 
 def drop_map(history: History, label: str) -> DropMap:

@@ -63,7 +63,8 @@ def words(info: HappeningsInfo) -> Words:
     return Words(
         missing=None if info.lines else "Nothing was measured while it trained.",
         reading="What the parts of the method measured in the network at rungs. The table also has what was chosen "
-        "when a phase began, and sizes before and after the end.",
+        "when a phase began, what share of the numbers a new generation drew anew, and sizes before and after the "
+        "end.",
         table=_table(info) if info.happenings else None,
         picture="Measured numbers over epochs",
     )

@@ -11,7 +11,7 @@ from reprtune.record.pack import read_plots_data
 def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
     """A page that needs no network. `title` names the trial, `subtitle` says more."""
     shown = (curves.curve_of_all(history, title, "trial"),) if history.points else ()
-    drops = (dropmap.drop_map(history, title),) if history.drops else ()
+    drops = (dropmap.drop_map(history, title),) if dropmap.drops_filters(history) else ()
     curve_info = curves.CurvesInfo(curves=shown, n=len(shown))
     drop_info = dropmap.DropMapInfo(maps=drops, n_with_drops=len(drops))
     sections = [

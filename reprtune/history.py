@@ -19,7 +19,7 @@ class Point:
         step: optimizer steps done so far.
         phase: `full` = the whole network, `sub` = without the dropped filters.
         cycle: cycles begun so far minus one; the final full training counts as one more.
-        lr: learning rate of the segment's last step.
+        lr: learning rate of the segment's last step; of networks whose rates differ, the largest.
         train_loss: mean over the segment's training images.
         val_loss, val_error: mean cross-entropy, share of wrong answers, over the validation part.
         gflops: ideal cost so far, dropped filters counted as absent.
@@ -49,7 +49,8 @@ class Drop:
     """The filters dropped at `step`.
 
     Attributes:
-        dropped: layer -> indices of its dropped filters; layers without any are left out.
+        dropped: layer -> indices of its dropped filters; layers without any are left out. Single weights are not
+            listed, but counted in a `Happening` of the kind `drop`, layer -> how many.
         overlap: layer -> mean inter-filter overlap of the whole layer just before, in [0, 1].
         member: number of the network among the trial's.
     """
@@ -66,7 +67,7 @@ class Restore:
     """The return of the dropped filters at `step`.
 
     Attributes:
-        levels: layer -> how many filters were restored at each level of the restore rule, in its own
+        levels: layer -> how many filters, or single weights, were restored at each level of the restore rule, in its own
             words: of orthogonality (`mutual`, `survivors`, `relaxed`), `released`, `random` and so on.
         overlap: layer -> mean inter-filter overlap just after. member: as of a drop.
     """
@@ -96,7 +97,7 @@ class Happening:
     """Anything else that happened at `step`, or was measured there, in numbers.
 
     Attributes:
-        kind: `begin`, `renew`, `end`, or what was measured. numbers: name -> value. member: as of a drop.
+        kind: `begin`, `renew`, `end`, `drop` (of single weights), or what was measured. numbers: name -> value. member: as of a drop.
     """
 
     kind: str

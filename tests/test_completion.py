@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ import pytest
 from commands import completion
 from commands.completion import BEGIN, END, SHELLS, arguments, script
 from reprtune.errors import SpecError
-from reprtune.spec import paths
+from reprtune.spec import catalog, paths
 from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.parts.places import NAMES
 from reprtune.spec.scale import full_study_path
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY
@@ -209,10 +211,18 @@ def test_names_of_a_list_are_completed_after_each_comma() -> None:
     assert parse_assignment('objectives=["params"]') == ("objectives", ["params"])
 
 
+def having(path: str) -> TrialSpec:
+    """The default trial, of the first method that has what the path names."""
+    word = path.removeprefix("method.")
+    methods = [TrialSpec().method, *(catalog.resolve("methods", name) for name in catalog.names("methods"))]
+    found = (method for method in methods if word in NAMES or method.option(word) is not None)
+    return replace(TrialSpec(), method=next(found, TrialSpec().method))
+
+
 @pytest.mark.parametrize("path", [p for p in paths.of_study(STUDY) if paths.words(p)])
 def test_every_word_offered_is_a_word_of_its_field(path: str) -> None:
     """None is called unknown, and a made-up one is: the words are those that the specification checks."""
-    spec, at = (TrialSpec(), path) if path in paths.of_trial() else (STUDY, full_study_path(STUDY, path))
+    spec, at = (having(path), path) if path in paths.of_trial() else (STUDY, full_study_path(STUDY, path))
 
     def is_unknown(word: str) -> bool:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dashboards.terminal import WorkProgress
+from dashboards.live import WorkProgress
 from tests.command import Command
 
 

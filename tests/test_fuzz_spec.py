@@ -32,7 +32,7 @@ OWN = changed(
     {
         "method.criterion": "python:my.py:score",
         "method.criterion.margin": [1, "a"],
-        "method.losses": "distillation",
+        "method.losses": "overlap",
     },
 )
 CHOOSING = with_fields(
@@ -133,6 +133,7 @@ PATHS = [
     "method.criterion.margin",
     "method.criterion.a.b",
     "method.losses.temperature",
+    "method.losses.ortho_penalty",
 ]
 texts = st.text(max_size=30) | st.sampled_from(
     ["\0", "\x1b[2J", "é" * 40, "\u202e", "a" * 20_000, "=", ".", "a..b=1"]

@@ -65,7 +65,7 @@ def test_options_stand_with_their_defaults_words_and_nulls() -> None:
         "words": ["global", "layer"],
     }
     lines = card(card_of("exchanges", "ring")).splitlines()
-    assert lines[:1] == ["ring"] and "  state    not built yet: it can be written down, not trained" in lines
+    assert lines[0] == "ring" and not any(line.startswith("  state") for line in lines)
     assert "  options  blend_by = entropy; words: entropy, l1, constant; null: constant" in lines
     assert "           blend_level = layer; words: layer, filter" in lines
     assert "  budget   K x the training of one network" in lines
@@ -80,17 +80,28 @@ def test_one_of_your_own_stands_last_where_there_can_be_one() -> None:
     assert "score(filters, context)" in card_of("criteria", OWN_FORM)["line"]
 
 
-def test_the_card_of_a_method_has_its_parts_networks_and_what_is_missing() -> None:
+def test_a_card_says_what_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a part without code, and of a method that has it."""
+    monkeypatch.setattr(Ring, "card", dataclasses.replace(Ring.card, code=""))
+    state = "  state    not built yet: it can be written down, not trained"
+    assert state in card(card_of("exchanges", "ring")).splitlines()
+    grafting = card_of("methods", "grafting")
+    assert grafting["missing"] == ["exchange = ring"]
+    assert "  state    not built yet (exchange = ring): it can be written down, not trained\n" in card(
+        grafting
+    )
+
+
+def test_the_card_of_a_method_has_its_parts_and_networks() -> None:
     """By hand: of grafting, of ReDo, and of plain training, which has none."""
     grafting = card_of("methods", "grafting")
-    assert grafting["missing"] == ["exchange = ring"] and grafting["networks"] == 2
+    assert grafting["missing"] == [] and grafting["networks"] == 2
     assert grafting["parts"] == [
         {"place": "schedule", "kind": "every"},
         {"place": "exchange", "kind": "ring"},
         {"place": "networks"},
     ]
     text = card(grafting)
-    assert "  state    not built yet (exchange = ring): it can be written down, not trained\n" in text
     assert (
         "  parts    schedule: every\n           exchange: ring\n           networks: as by default\n" in text
     )
@@ -136,8 +147,8 @@ def test_long_lists_are_text_or_json(command: Command, kind: str) -> None:
 def test_the_short_list_says_what_is_not_built(command: Command) -> None:
     """Beside what can be trained; in JSON as `built`."""
     text = command.quick("list", "drops").stdout
-    assert text.count("not built yet") == 2
+    assert text.count("not built yet") == 0
     rows = json.loads(command.quick("list", "drops", "--json").stdout)
     assert {row["name"]: row["built"] for row in rows} == {
-        "exact": True, "weights-only": True, "single-weights": False, "tied": False,
+        "exact": True, "weights-only": True, "single-weights": True, "tied": True,
     }  # fmt: skip

@@ -19,7 +19,8 @@ from reprtune.settings import Settings
 from reprtune.spec import catalog
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.family import DEFAULT, ROWS, Line
-from reprtune.spec.parts.members import Distillation, KeepTied, Noise
+from reprtune.spec.parts.losses import Distillation, OrthoReg, Overlap, SoftOrthogonality, Srip
+from reprtune.spec.parts.members import KeepTied, Networks, Noise, Ring
 from reprtune.spec.presets import GRAFTING, GRAFTING_INTERNAL, REPR, STANDARD, TRANSFORMS, compose
 from reprtune.spec.scale import scaled_trial
 from reprtune.spec.study import Arm, Choice, StudySpec
@@ -44,8 +45,8 @@ def test_the_page_is_new() -> None:
 
 
 def test_the_family_is_complete() -> None:
-    """Fifteen rows, every method of the catalog among them, and no two lines of the same trial."""
-    assert len(ROWS) == 15
+    """Sixteen rows, every method of the catalog among them, and no two lines of the same trial."""
+    assert len(ROWS) == 16
     assert {line.method for _, line in LINES} == {*catalog.names("methods")}
     assert len({canonical_json(line.trial()) for _, line in LINES}) == len(LINES)
 
@@ -79,14 +80,20 @@ def test_lines_with_changes_are_what_they_say() -> None:
         "RePr with any other criterion restored otherwise": compose(criterion="taylor-fo", restore="old"),
         "Filter Grafting grafting+": replace(GRAFTING, losses=(Distillation(),)),
         "grafting in one network noise": replace(GRAFTING_INTERNAL, exchange=Noise()),
+        "Filter Grafting by filter": replace(GRAFTING, exchange=Ring(blend_level="filter")),
+        "Filter Grafting by size": replace(GRAFTING, exchange=Ring(blend_by="l1")),
+        "Filter Grafting learning rates that differ": replace(
+            GRAFTING, networks=Networks(member_lr="spread")
+        ),
         "cheap spatial transforms kept tied at the end": replace(TRANSFORMS, ending=KeepTied()),
         "controls random drop": compose(criterion="random"),
         "RePr": REPR,
     }
     for name, method in expected.items():
         assert found[name] == replace(DEFAULT, method=method)
-    penalty = replace(DEFAULT.training, ortho_penalty=0.01)
-    assert found["orthogonality penalties"] == TrialSpec(method=STANDARD, training=penalty)
+    penalties = {"RePr's own": Overlap(), "SO": SoftOrthogonality(), "SRIP": Srip(), "OrthoReg": OrthoReg()}
+    for name, loss in penalties.items():
+        assert found[f"orthogonality penalties {name}"] == TrialSpec(method=replace(STANDARD, losses=(loss,)))
     longer = found["controls standard, twice as long"]
     assert (longer.method, longer.training.total.value) == (STANDARD, 2 * DEFAULT.training.total.value)
 
@@ -96,10 +103,10 @@ def test_the_page_says_networks_budget_and_what_is_missing() -> None:
     cells = [row.split(" | ") for row in re.findall(r"^\| (.*) \|$", methods_page(), re.MULTILINE)]
     rows = {row[0]: tuple(row[3:]) for row in cells if len(row) == 6}
     assert rows["RePr"] == ("1", "1", "yes")
-    assert rows["Filter Grafting"] == ("2", "2", "not yet: exchange ring")
-    assert rows["controls: averaging, of grafting"] == ("2", "2", "yes")
-    assert rows["controls: standard, twice as long"] == ("1", "2", "yes")
-    assert rows["DSD"] == ("1", "1", "not yet: selection weights, drop single-weights")
+    assert rows["Filter Grafting"] == ("2", "2", "yes")
+    assert rows["controls: networks that never meet"] == ("2", "2", "yes; of grafting and averaging")
+    assert rows["controls: standard, twice as long"] == ("1", "2", "yes; of two networks")
+    assert rows["DSD"] == ("1", "1", "yes")
     long = Line(method="ensemble", changes={"method.n_members": 3}, total="50ep")
     assert long.budget() == 1.5
 
@@ -118,7 +125,7 @@ def test_train_says_which_part_is_missing_before_data_are_read(
     assert "list methods --long" in done.stderr and not command.runs.exists()
 
 
-CROSSOVER = Choice(options=("orthogonal", "crossover"))
+UNTIED = Choice(options=("orthogonal", "untied"))
 
 
 @pytest.mark.parametrize(
@@ -128,8 +135,8 @@ CROSSOVER = Choice(options=("orthogonal", "crossover"))
          "the base"),
         (with_fields(STUDY, controls=(Arm(name="graft", changes={"method": "grafting"}),)), "exchange = ring",
          "arm graft"),
-        (with_fields(STUDY, space={**STUDY.space, "method.restore": CROSSOVER}), "restore = crossover",
-         "method.restore = crossover"),
+        (with_fields(STUDY, space={**STUDY.space, "method.restore": UNTIED}), "restore = untied",
+         "method.restore = untied"),
     ],
 )  # fmt: skip
 def test_a_study_says_which_part_is_missing(
@@ -137,6 +144,7 @@ def test_a_study_says_which_part_is_missing(
 ) -> None:
     """Whichever of its trials has it, before data are read; nothing is made."""
     monkeypatch.setattr(creating, "LoadedData", None)
+    monkeypatch.setattr(Ring, "card", replace(Ring.card, code=""))
     with pytest.raises(SpecError) as caught:
         creating.create_study(study, Settings(runs_dir=tmp_path / "runs"))
     assert caught.value.message == (

@@ -29,7 +29,11 @@ FURTHER: dict[str, dict[str, Any]] = {
     "adam by filter": ADAM | BY_FILTER,
     "fp16": {"training.precision": "fp16"},
     "all augmentations": {"task.augment": "crop+flip+cutout", "task.cutout": 3},
-    "all in the loss": {"training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3},
+    "all in the loss": {
+        "training.label_smoothing": 0.1,
+        "method.losses": "overlap",
+        "method.ortho_penalty": 1e-3,
+    },
     "weights-only": {"method.drop": "weights-only"},
     "adam": ADAM,
     "adamw": ADAM | {"training.optimizer": "adamw"},

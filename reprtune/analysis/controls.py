@@ -29,6 +29,7 @@ from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.trial import TrialSpec
 
 BASELINE = "standard"
 LEVEL = 0.95
@@ -75,8 +76,8 @@ class ArmSummary:
     Attributes:
         n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
         errors: of the complete runs. mean, sd: over them; sd needs two.
-        cost_factor, budget_factor: mean training cost, and steps of all networks of a trial, relative to the
-            standard arm.
+        cost_factor, budget_factor: mean training cost, and steps of all networks of a trial (and of the trials that it
+            began from), relative to the standard arm.
         against: beside every arm that it is compared with, the most telling first: those that it names, else
             standard. Never one that was trained for less than it was.
     """
@@ -277,14 +278,21 @@ def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
 
 
 def _mean_steps(record: StudyRecord, trials: Sequence[TrialRecord]) -> float | None:
-    """Steps of all networks of a trial."""
-    networks = {arm.name: _n_members(record, arm.changes) for arm in record.spec.arms}
-    steps = [t.last_step * networks[t.arm or ""] for t in trials if t.outcome == "complete" and t.last_step]
+    """Steps of all networks of a trial, and of those that were trained, elsewhere, for what it began from."""
+    specs = {arm.name: changed(record.spec.base, arm.changes) for arm in record.spec.arms}
+    steps = [
+        t.last_step * specs[t.arm or ""].method.n_members + steps_before(record, specs[t.arm or ""])
+        for t in trials
+        if t.outcome == "complete" and t.last_step
+    ]
     return statistics.fmean(steps) if steps else None
 
 
-def _n_members(record: StudyRecord, changes: Mapping[str, Any]) -> int:
-    return changed(record.spec.base, changes).method.n_members
+def steps_before(record: StudyRecord, spec: TrialSpec) -> int:
+    """What stands in `model.weights` has cost, as it was found at create; 0 for new weights."""
+    if spec.model.weights is None:
+        return 0
+    return int(record.facts.get("weights", {}).get(spec.model.weights, {}).get("steps", 0))
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:

@@ -147,7 +147,8 @@ class StudyRecord:
         spec: the canonical specification, with the sections that were added since. digest: of what was created.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
-            `name` and `id`), `objective_versions`, `user_code` (name -> digest) and `code` (`modules` and `versions`
+            `name` and `id`), `objective_versions`, `user_code` (name -> digest), `weights` (folder ->
+            `digest` and `steps`, of networks that trials begin from) and `code` (`modules` and `versions`
             of all that its trials can run, and the `commit`; see `study.code`).
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.

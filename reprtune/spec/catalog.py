@@ -246,6 +246,12 @@ _METHODS = (
         paper="Knowledge Evolution, arXiv 2103.05152",
     ),
     Entry(
+        "later-layer-forgetting",
+        "all later layers begin anew in each generation",
+        f"{PRESETS}LATER_LAYER_FORGETTING",
+        paper="later-layer forgetting, arXiv 2202.00155",
+    ),
+    Entry(
         "ban",
         "born again: each generation imitates the one before",
         f"{PRESETS}BAN",

@@ -30,6 +30,12 @@ TAKES_AWAY: dict[str, tuple[int, tuple[str, ...]]] = {  # option -> value that e
     "method.networks.n_members": (1, ("networks",)),
 }
 STOP = ("stop", "stop.kind", "stop.rule")  # where the name of a stop rule may be put; `rule` is older
+MOVED = {  # field of an older version -> what to write now
+    "training.ortho_penalty": "method.losses=overlap with method.ortho_penalty=0.01",
+    "training.teacher": "method.losses=teacher with method.teacher_folder=FOLDER",
+    "training.teacher_weight": "method.teacher_weight, of method.losses=teacher",
+    "training.teacher_temperature": "method.teacher_temperature, of method.losses=teacher",
+}
 LISTS = ("objectives",)  # fields of several names, which may be typed `a,b`
 
 
@@ -70,6 +76,9 @@ def with_full_paths(paths: Mapping[str, T]) -> dict[str, T]:
 
 def put_all(plain: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Replace what stands at the paths, as `changed` does."""
+    for path in changes:
+        if now := MOVED.get(path.removeprefix("base.")):
+            raise SpecError(f"There is no field {path} any more: it is an option of a loss.", f"Write {now}.")
     full = {full_path(path): value for path, value in changes.items()}
     for path in sorted(full, key=lambda path: _turn(path, full[path])):
         value = full[path]

@@ -65,6 +65,14 @@ ROWS: dict[str, tuple[Line, ...]] = {
     "Filter Grafting": (
         Line(method="grafting"),
         Line(method="grafting", changes={"method.losses": "distillation"}, name="grafting+"),
+        Line(method="grafting", changes={"method.blend_level": "filter"}, name="by filter"),
+        Line(method="grafting", changes={"method.blend_by": "l1"}, name="by size"),
+        Line(
+            method="grafting",
+            changes={"method.member_lr": "spread"},
+            name="learning rates that differ",
+            note="as in the released code by default",
+        ),
     ),
     "grafting in one network": (
         Line(method="grafting-internal", name="internal"),
@@ -74,25 +82,61 @@ ROWS: dict[str, tuple[Line, ...]] = {
     "cheap spatial transforms": (
         Line(method="transforms", name="untied"),
         Line(method="transforms", changes={"method.ending": "keep-tied"}, name="kept tied at the end"),
-    ),
-    "Weight Evolution": (Line(method="weight-evolution"),),
-    "ReDo": (Line(method="redo"),),
-    "Knowledge Evolution": (
-        Line(method="knowledge-evolution", changes={"training.label_smoothing": 0.1}),
-    ),
-    "Born-Again Networks": (Line(method="ban"),),
-    "orthogonality penalties": (
         Line(
-            method="standard",
-            changes={"training.ortho_penalty": 0.01},
-            note="RePr's own sum; those of SRIP and OrthoReg are not there",
+            method="transforms",
+            changes={
+                "method.schedule": "phase",
+                "method.start": 0.3,
+                "method.restore": None,
+                "method.ending": "keep-tied",
+                "method.placement": "features",
+            },
+            name="feature maps, kept so",
         ),
+    ),
+    "Weight Evolution": (
+        Line(
+            method="weight-evolution",
+            note="without the global quantile, its warm-up and annealing, and without crossing BatchNorm's numbers",
+        ),
+    ),
+    "ReDo": (
+        Line(method="redo", name="the least active", note="as many each time, which suits supervised training"),
+        Line(method="redo", changes={"method.selection": "dormant"}, name="by threshold"),
+    ),
+    "Knowledge Evolution": (
+        Line(
+            method="knowledge-evolution",
+            changes={"training.label_smoothing": 0.1},
+            note="the split is drawn; generations share the total, where the paper trains each as long as the control",
+        ),
+    ),
+    "later-layer forgetting": (
+        Line(
+            method="later-layer-forgetting",
+            changes={"training.label_smoothing": 0.1},
+            note="generations share the total",
+        ),
+    ),
+    "Born-Again Networks": (
+        Line(
+            method="ban",
+            note="generations share the total: compare with plain training of the same total, and of one generation",
+        ),
+    ),
+    "orthogonality penalties": (
+        Line(method="standard", changes={"method.losses": "overlap"}, name="RePr's own"),
+        Line(method="standard", changes={"method.losses": "soft-orthogonality"}, name="SO"),
+        Line(method="standard", changes={"method.losses": "srip"}, name="SRIP"),
+        Line(method="standard", changes={"method.losses": "ortho-reg"}, name="OrthoReg"),
     ),
     "controls": (
         Line(method="repr", changes={"method.criterion": "random"}, name="random drop"),
-        Line(method="standard", total=_double(), name="standard, twice as long"),
+        Line(
+            method="standard", total=_double(), name="standard, twice as long", note="of two networks"
+        ),
         Line(method="lr-restart", name="learning-rate restart alone"),
-        Line(method="averaging", name="averaging, of grafting"),
-        Line(method="ensemble", name="networks that never meet"),
+        Line(method="averaging", name="averaging, of grafting", note="grafting with blend_by = constant is the same"),
+        Line(method="ensemble", name="networks that never meet", note="of grafting and averaging"),
     ),
 }  # fmt: skip

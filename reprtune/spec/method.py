@@ -13,24 +13,30 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.members import (
-    Average,
-    Centripetal,
-    Ending,
-    Exchange,
-    Gradient,
-    LossTerm,
-    Networks,
-    Ring,
-    Trim,
-)
+from reprtune.spec.parts.losses import Distillation, LossTerm, Teacher
+from reprtune.spec.parts.members import Average, Centripetal, Ending, Exchange, Gradient, Networks, Ring, Trim
 from reprtune.spec.parts.part import Own, Part
-from reprtune.spec.parts.restores import Restore, RestoreRules
-from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
-from reprtune.spec.parts.selections import Clusters, Drop, Selection, Share, Weights
+from reprtune.spec.parts.restores import Old, Random, Restore, RestoreRules, Scaled
+from reprtune.spec.parts.schedules import Cycles, Generations, Phase, Schedule
+from reprtune.spec.parts.selections import (
+    Clusters,
+    Dormant,
+    Drop,
+    Everything,
+    Exact,
+    Fixed,
+    Later,
+    Selection,
+    Share,
+    SingleWeights,
+    Weights,
+)
+from reprtune.spec.ties import check_ties
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
+WHOLE = (Everything, Later)  # selections of whole layers
 FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
+WHAT = {"filter": "filters", "weight": "single weights"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +66,13 @@ class MethodSpec:
     def __post_init__(self) -> None:
         self._check_schedule()
         self._check_selection()
+        self._check_renewal()
         self._check_drop()
+        self._check_units()
         self._check_phase()
+        check_ties(self.schedule, self.selection, self.drop, self.restore, self.ending)
         self._check_members()
+        self._check_losses()
 
     def _check_schedule(self) -> None:
         """What acts at events needs some, and a schedule needs something that acts."""
@@ -92,19 +102,67 @@ class MethodSpec:
         if self.criterion is not None and self.selection is None:
             raise SpecError(
                 f"method.criterion = {self.criterion.name} ranks for nobody: method.selection is empty.",
-                "Take method.selection = share.",
+                f"Take method.selection = {'share' if 'filter' in self.criterion.units else 'weights'}.",
             )
         if self.selection is None:
             return
-        if isinstance(self.selection, (Share, Weights)) and self.criterion is None:
+        if isinstance(self.selection, (Share, Weights, Dormant)) and self.criterion is None:
             raise SpecError(
                 f"method.selection = {self.selection.name} needs method.criterion, which ranks.",
-                "Take random for a choice without one.",
+                "Take random for a choice without one."
+                if not isinstance(self.selection, Dormant)
+                else f"Take {Dormant.sizes[0]}.",
+            )
+        if self.criterion is not None and isinstance(self.selection, (Fixed, *WHOLE)):
+            raise SpecError(
+                f"method.criterion = {self.criterion.name} ranks for nobody: method.selection = "
+                f"{self.selection.name} does not look at scores.",
+                "Leave method.criterion out, or take method.selection = share.",
+            )
+        sized = isinstance(self.criterion, Own | None) or self.criterion.name in Dormant.sizes
+        if isinstance(self.selection, Dormant) and not sized:
+            raise SpecError(
+                "method.selection = dormant needs a criterion that is minus a size, but got "
+                f"method.criterion = {self.criterion.name if self.criterion else None}.",
+                f"Take one of {', '.join(Dormant.sizes)}.",
             )
         if all(getattr(self, name) is None for name in FOR_SELECTION):
             raise SpecError(
                 f"method.selection = {self.selection.name} takes filters, but nothing is done with them.",
                 "Take a method.drop and a method.restore, or leave method.selection and method.criterion out.",
+            )
+
+    def _check_renewal(self) -> None:
+        """Whole layers are taken where a generation begins, and come back as in a new network or as they were."""
+        if isinstance(self.selection, (Weights, Clusters)) and isinstance(self.schedule, Generations):
+            raise SpecError(
+                f"method.selection = {self.selection.name} does not say what begins anew with "
+                "method.schedule = generations.",
+                "Take everything, later, fixed or share.",
+            )
+        if not isinstance(self.selection, WHOLE):
+            return
+        name, rules = self.selection.name, self.restore_rules
+        if self.schedule is not None and not isinstance(self.schedule, Generations):
+            raise SpecError(
+                f"method.selection = {name} takes whole layers, which only a new generation renews, but "
+                f"method.schedule = {self.schedule.name}.",
+                "Take method.schedule = generations, or method.selection = share.",
+            )
+        as_new = isinstance(self.restore, Random) and self.restore.restore_scale == "own"
+        if self.restore is not None and not as_new and not isinstance(self.restore, Old):
+            scaled = isinstance(self.restore, Random)
+            raise SpecError(
+                f"method.{'restore_scale' if scaled else 'restore'} = "
+                f"{self.restore.restore_scale if isinstance(self.restore, Random) else self.restore.name} looks at "
+                f"filters that stay, but method.selection = {name} takes whole layers.",
+                "Take method.restore_scale = own." if scaled else "Take method.restore = random, or old.",
+            )
+        if rules is not None and rules.restore_next != "keep":
+            raise SpecError(
+                f"method.restore_next = {rules.restore_next} is for kernels that read restored filters, but "
+                f"method.selection = {name} takes whole layers.",
+                "Take method.restore_next = keep.",
             )
 
     def _check_drop(self) -> None:
@@ -124,7 +182,29 @@ class MethodSpec:
         if cycles is not None and cycles.s2.value and self.selection is not None and self.drop is None:
             raise SpecError(
                 f"method.s2 = {cycles.s2} needs method.drop, which says what the network is without those taken.",
-                "Take exact, or method.s2 = 0ep to restore at once.",
+                f"Take {self.dropped_as.name}, or method.s2 = 0ep to restore at once.",
+            )
+
+    def _check_units(self) -> None:
+        """Filters are ranked, dropped and restored as filters, single weights as single weights."""
+        if self.selection is None:
+            return
+        unit = self.selection.unit
+        there = (("ranks", self.criterion), ("drops", self.drop), ("restores", self.restore))
+        for does, part in there:
+            if part is None or unit in part.units:
+                continue
+            fit = " or ".join([kind.kind for kind in part.kinds if unit in kind.units][:3])
+            raise SpecError(
+                f"method.{part.place} = {part.name} {does} {WHAT[part.units[0]]}, but method.selection = "
+                f"{self.selection.name} takes {WHAT[unit]}.",
+                f"Take method.{part.place} = {fit}, or another method.selection.",
+            )
+        if unit == "weight" and isinstance(self.restore, Scaled) and self.restore.restore_scale != "own":
+            raise SpecError(
+                f"method.restore_scale = {self.restore.restore_scale} sets the norm of filters, but "
+                f"method.selection = {self.selection.name} takes single weights.",
+                "Take method.restore_scale = own.",
             )
 
     def _check_phase(self) -> None:
@@ -135,14 +215,23 @@ class MethodSpec:
                 "method.gradient = centripetal needs method.selection = clusters, which says who moves together.",
                 "Take method c-sgd.",
             )
-        if isinstance(self.ending, Trim) and not chosen:
+        if isinstance(self.gradient, Centripetal) and (
+            not isinstance(self.schedule, Phase) or self.drop is not None
+        ):
             raise SpecError(
-                "method.ending = trim needs method.selection = clusters, whose filters have become equal.",
+                "method.gradient = centripetal needs method.schedule = phase, without method.drop: clusters are "
+                "chosen where the phase begins.",
+                "Take method c-sgd.",
+            )
+        if isinstance(self.ending, Trim) and not isinstance(self.gradient, Centripetal):
+            raise SpecError(
+                "method.ending = trim needs method.gradient = centripetal, which makes filters of a cluster equal.",
                 "Take method c-sgd, or leave method.ending out.",
             )
-        if isinstance(self.schedule, Phase) and self.schedule.until_distance is not None and not chosen:
+        until = self.schedule.until_distance if isinstance(self.schedule, Phase) else None
+        if until is not None and not isinstance(self.gradient, Centripetal):
             raise SpecError(
-                "method.until_distance needs method.selection = clusters, whose distance it bounds.",
+                "method.until_distance needs method.gradient = centripetal, which measures the distance.",
                 "Leave it out, or take method c-sgd.",
             )
 
@@ -152,14 +241,59 @@ class MethodSpec:
                 f"method.exchange = {self.exchange.name} goes on between several networks, but there is one.",
                 "Set method.networks, such as method.n_members=2.",
             )
+
+    def _check_losses(self) -> None:
+        """All different, each with somebody to learn from where it learns, and no more than the whole of the
+        cross-entropy given away."""
         kinds = [loss.name for loss in self.losses]
         if len(set(kinds)) < len(kinds):
             raise SpecError(f"method.losses must hold different losses, but holds {', '.join(kinds)}.")
+        for loss in self.losses:
+            self._check_teachers(loss)
+        if (given := sum(loss.of_labels for loss in self.losses)) > 1:
+            raise SpecError(
+                f"method.losses take the place of {given} of the cross-entropy, which is more than all of it.",
+                "Lower method.teacher_weight or method.distill_weight.",
+            )
+
+    def _check_teachers(self, loss: LossTerm) -> None:
+        if isinstance(loss, Teacher) and loss.teacher_folder is None:
+            raise SpecError(
+                "method.losses = teacher needs method.teacher_folder, the folder of an exported network.",
+                "Write one with `trial export` or `train --export`, and give its path.",
+            )
+        if not isinstance(loss, Distillation):
+            return
+        if loss.teachers == "members" and self.networks is None:
+            raise SpecError(
+                "method.losses = distillation learns from the other networks, but there is one.",
+                "Set method.networks, such as method.n_members=2.",
+            )
+        if loss.teachers == "generation" and not isinstance(self.schedule, Generations):
+            raise SpecError(
+                "method.teachers = generation learns from the generation before, but the method has no generations.",
+                "Take method.schedule = generations, or method.teachers = members with method.n_members=2.",
+            )
+
+    @property
+    def dropped_as(self) -> Drop:
+        """What "gone" means, also where nothing says it because what is taken comes back at once."""
+        return self.drop or (SingleWeights() if self.unit == "weight" else Exact())
+
+    @property
+    def unit(self) -> str:
+        """What is taken: `filter` or `weight`."""
+        return "filter" if self.selection is None else self.selection.unit
 
     @property
     def n_members(self) -> int:
         """How many networks are trained."""
         return 1 if self.networks is None else self.networks.n_members
+
+    @property
+    def couples_members(self) -> bool:
+        """Do its members advance step by step, because a loss needs the answers of others?"""
+        return any(loss.couples for loss in self.losses)
 
     @property
     def cycles(self) -> Cycles | None:

@@ -1,6 +1,6 @@
 """What older versions stored, read as today's: their methods were one flat table of 17 fields, all of them always
-there, and with no cycles the others did nothing; their stop rules were one table, too; and their studies were one
-flat table of a search and its controls.
+there, and with no cycles the others did nothing; their stop rules were one table, too; their studies were one
+flat table of a search and its controls; and losses were fields of the training (see `older_losses`).
 
 Only plain values are turned here: types and rules are the business of whoever reads them.
 """
@@ -15,6 +15,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.edit import changed, put_all
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.older_losses import study_with_losses, with_losses
 from reprtune.spec.parts.places import NAMES
 from reprtune.spec.presets import REPR, STANDARD
 from reprtune.spec.trial import TrialSpec
@@ -42,8 +43,9 @@ def as_today(plain: Any) -> Any:
     if _is_flat_rule(plain.get("stop")):
         plain = {**plain, "stop": _stop_rule(plain["stop"])}
     if not isinstance(plain.get("base"), Mapping):
-        return {**plain, "method": _composition(plain["method"])} if _is_flat(plain.get("method")) else plain
-    return _in_sections(_with_compositions(plain))
+        flat = _is_flat(plain.get("method"))
+        return with_losses({**plain, "method": _composition(plain["method"])} if flat else plain)
+    return study_with_losses(_in_sections(_with_compositions(plain)))
 
 
 def _with_compositions(study: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,7 +54,7 @@ def _with_compositions(study: Mapping[str, Any]) -> Mapping[str, Any]:
     if not _is_flat(base.get("method")):
         return study
     _check_space(study.get("space"))
-    today = {**study, "base": as_today(base)}
+    today = {**study, "base": {**base, "method": _composition(base["method"])}}
     if isinstance(controls := study.get("controls"), list):
         today["controls"] = [_arm(arm, base["method"]) for arm in controls]
     return today

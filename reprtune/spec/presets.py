@@ -9,7 +9,7 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import put_all
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts import criteria, members, restores, schedules, selections
+from reprtune.spec.parts import criteria, losses, members, restores, schedules, selections
 
 EPOCH = Duration.parse("1ep")
 STANDARD = MethodSpec()
@@ -38,21 +38,29 @@ SFP = MethodSpec(
 )
 DSD = MethodSpec(
     schedule=schedules.Cycles(cycles=1),
-    criterion=criteria.L1(),
+    criterion=criteria.Magnitude(),
     selection=selections.Weights(),
     drop=selections.SingleWeights(),
     restore=restores.Zero(),
+    restore_rules=restores.RestoreRules(
+        restore_bn="keep", restore_optimizer="keep", restore_lr="scaled", restore_lr_scale=0.1
+    ),
 )
 GRAFTING = replace(AVERAGING, exchange=members.Ring())
 GRAFTING_INTERNAL = MethodSpec(schedule=schedules.Every(period=EPOCH), exchange=members.Internal())
 C_SGD = MethodSpec(
     schedule=schedules.Phase(),
-    selection=selections.Clusters(),
+    selection=selections.Clusters(exclude_first=False),
     gradient=members.Centripetal(),
     ending=members.Trim(),
 )
 TRANSFORMS = replace(REPR, drop=selections.Tied(), restore=restores.Untied(), restore_rules=None)
-WEIGHT_EVOLUTION = replace(SFP, criterion=criteria.L1(), restore=restores.Crossover(), restore_rules=None)
+WEIGHT_EVOLUTION = MethodSpec(
+    schedule=schedules.Every(period=EPOCH),
+    criterion=criteria.L1(),
+    selection=selections.Dormant(tau=0.1, tau_of="max"),
+    restore=restores.Crossover(),
+)
 REDO = MethodSpec(
     schedule=schedules.Every(period=EPOCH),
     criterion=criteria.Activation(),
@@ -64,6 +72,12 @@ KNOWLEDGE_EVOLUTION = MethodSpec(
     schedule=schedules.Generations(),
     selection=selections.Fixed(),
     restore=restores.Random(),
+    restore_rules=restores.RestoreRules(restore_bn="keep", restore_next="random", restore_lr="restart"),
+)
+LATER_LAYER_FORGETTING = MethodSpec(
+    schedule=schedules.Generations(),
+    selection=selections.Later(),
+    restore=restores.Random(),
     restore_rules=restores.RestoreRules(restore_bn="keep", restore_lr="restart"),
 )
 BAN = MethodSpec(
@@ -71,7 +85,7 @@ BAN = MethodSpec(
     selection=selections.Everything(),
     restore=restores.Random(),
     restore_rules=restores.RestoreRules(restore_lr="restart"),
-    losses=(members.Distillation(teachers="generation"),),
+    losses=(losses.Distillation(teachers="generation"),),
 )
 
 

@@ -24,6 +24,12 @@ def at_most(field: str, value: float, high: float) -> None:
         raise SpecError(f"{field} must be at most {high:,}, but got {value}.")
 
 
+def below_1(field: str, value: float) -> None:
+    """At least 0 too."""
+    if not 0 <= value < 1:
+        raise SpecError(f"{field} must be at least 0 and below 1, but got {value}.")
+
+
 def between(field: str, value: float, low: float, high: float) -> None:
     """Both ends inclusive."""
     if not low <= value <= high:

@@ -137,9 +137,10 @@ class _Scale(Retime):
 
     def changes(self, fields: dict[str, Any]) -> None:
         for key, value in fields.items():
-            if isinstance(value, dict):
-                if not str(value.get("kind")).startswith(OWN):
-                    self.changes(value)
+            if isinstance(value, (dict, list)):
+                for table in value if isinstance(value, list) else [value]:
+                    if isinstance(table, dict) and not str(table.get("kind")).startswith(OWN):
+                        self.changes(table)
             elif _is_cycle_length(key):
                 fields[key] = self(key, value)
 
@@ -155,7 +156,8 @@ def _is_cycle_length(path: str) -> bool:
     """Whether a field, by its name or its path, is a length that keeps its share; an option of a person's own part
     may have the same name."""
     above, _, word = path.rpartition(".")
-    return word in ("s1", "s2", "period", "lr_period") and above in ("", "method.schedule", "training")
+    own = ("", "method.schedule", "method.losses", "training")
+    return word in ("s1", "s2", "period", "lr_period", "srip_until") and above in own
 
 
 def full_study_path(spec: StudySpec, path: str) -> str:

@@ -14,6 +14,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
+from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
@@ -235,6 +236,9 @@ class StudySpec:
         for path in ("method.schedule.s1", "method.schedule.period"):
             if path in self.space:
                 lengths += [Duration.parse(field) for field in self.draws.fields(path)]
+        if (path := "method.schedule.generations") in self.space:
+            given = [Generations(generations=n) for n in self.draws.fields(path)]
+            lengths += [schedule.first(self.base.training.total) for schedule in given]
         return frozenset(length.steps(steps_per_epoch) for length in lengths)
 
     def fitting_share(self, steps_per_epoch: int) -> float:

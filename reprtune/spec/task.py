@@ -71,15 +71,23 @@ class ModelSpec:
             `None` = the published width (32 and 16).
         batch_norm: BatchNorm after each convolution (a resnet always has it).
         pool: 2x2 max pooling after each layer of a convnet but the last, while at least 2 px are left.
+        weights: folder of an exported network to begin from, in its structure and with its weights; of one network
+            for all members of a trial, or of as many as it has. None = new weights, drawn from the trial's seed.
     """
 
     name: str = "convnet-3"
     width: int | None = None
     batch_norm: bool = True
     pool: bool = False
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         entry = catalog.find("models", self.name)
+        if self.weights is not None and not self.weights.strip():
+            raise SpecError(
+                f"model.weights must be the folder of an exported network, but got {self.weights!r}.",
+                "Write one with `trial export` or `train --export`, or leave model.weights out.",
+            )
         if self.width is not None:
             at_least("model.width", self.width, 2)
         defaults = {"width": None, "batch_norm": True, "pool": False}

@@ -20,7 +20,7 @@ BIAS_CORRECTIONS = ("tensor", "filter")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpec:
-    """How the weights are optimised on the cross-entropy.
+    """How the weights are optimised on the cross-entropy; what is added to it is a part of the method.
 
     Attributes:
         total: length of the whole trial, all cycles and the final full training together.
@@ -39,11 +39,6 @@ class TrainingSpec:
         precision: `fp32`; `tf32` (fp32, but with TF32 in convolutions and matrix products on a GPU); `bf16` or
             `fp16` (autocast; fp16 scales its loss). Weights, optimizer and scores are always fp32.
         label_smoothing: share of each label that is spread over all classes, in [0, 1).
-        ortho_penalty: factor of the paper's orthogonality penalty, the sum over layers of the sum of
-            |W^ W^T - I| (arXiv 1811.07275); 0 = none.
-        teacher: folder of an exported network to distill from; None = no distillation.
-        teacher_weight: share of the teacher in the loss, in (0, 1].
-        teacher_temperature: of the softened answers (arXiv 1503.02531).
         threads: CPU threads of one trial. Part of its identity: sums round differently with more.
         segment: length of training between two stored states; S1 and S2 are best whole multiples.
     """
@@ -66,10 +61,6 @@ class TrainingSpec:
     lr_period: Duration = Duration.parse("50ep")
     precision: str = "fp32"
     label_smoothing: float = 0.0
-    ortho_penalty: float = 0.0
-    teacher: str | None = None
-    teacher_weight: float = 0.5
-    teacher_temperature: float = 4.0
     threads: int = 1
     segment: Duration = Duration.parse("1ep")
 
@@ -81,9 +72,8 @@ class TrainingSpec:
         at_least("training.batch_size", self.batch_size, 2)
         at_least("training.threads", self.threads, 1)
         at_least("training.weight_decay", self.weight_decay, 0)
-        at_least("training.ortho_penalty", self.ortho_penalty, 0)
         between("training.lr_gamma", self.lr_gamma, 0, 1)
-        for field in ("lr", "eps", "teacher_temperature"):
+        for field in ("lr", "eps"):
             if getattr(self, field) <= 0:
                 raise SpecError(f"training.{field} must be above 0, but got {getattr(self, field)}.")
         for field in ("momentum", "beta1", "beta2", "label_smoothing"):
@@ -91,11 +81,6 @@ class TrainingSpec:
                 raise SpecError(
                     f"training.{field} must be at least 0 and below 1, but got {getattr(self, field)}."
                 )
-        if not 0 < self.teacher_weight <= 1:
-            raise SpecError(
-                f"training.teacher_weight must be above 0 and at most 1, but got {self.teacher_weight}.",
-                "For training without a teacher leave training.teacher out.",
-            )
         if not 0 < self.lr_warmup < 1:
             raise SpecError(
                 f"training.lr_warmup must be a share between 0 and 1 exclusive, but got {self.lr_warmup}."
@@ -103,7 +88,6 @@ class TrainingSpec:
         parse_durations(self, "training", "total", "segment", "lr_period")
         self._check_milestones()
         self._check_optimizer()
-        self._check_teacher()
 
     def _check_milestones(self) -> None:
         stones = self.lr_milestones
@@ -128,18 +112,3 @@ class TrainingSpec:
                     )
         if self.nesterov and self.momentum == 0:
             raise SpecError("training.nesterov needs training.momentum above 0, but it is 0.")
-
-    def _check_teacher(self) -> None:
-        if self.teacher is not None and self.teacher_weight == 1 and self.label_smoothing > 0:
-            raise SpecError(
-                f"training.label_smoothing = {self.label_smoothing} does nothing with training.teacher_weight = 1, "
-                "which leaves the labels out of the loss.",
-                "Leave training.label_smoothing out, or lower training.teacher_weight.",
-            )
-        for field in ("teacher_weight", "teacher_temperature"):
-            value, default = getattr(self, field), type(self).__dataclass_fields__[field].default
-            if self.teacher is None and value != default:
-                raise SpecError(
-                    f"training.{field} = {value} does nothing without training.teacher.",
-                    f"Name a teacher, or leave training.{field} out.",
-                )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reprtune.errors import SpecError
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.members import Centripetal
 from reprtune.spec.presets import REPR
 from reprtune.spec.rules import at_least
 from reprtune.spec.task import ModelSpec, TaskSpec
@@ -24,6 +25,18 @@ class TrialSpec:
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
+        if isinstance(self.method.gradient, Centripetal) and self.training.optimizer != "sgd":
+            raise SpecError(
+                f"method.gradient = centripetal needs training.optimizer = sgd, but got {self.training.optimizer}, "
+                "which scales every step to one length, however filters are pulled together.",
+                "Take sgd, or leave method.gradient out.",
+            )
+        smoothing = self.training.label_smoothing
+        if smoothing > 0 and sum(loss.of_labels for loss in self.method.losses) == 1:
+            raise SpecError(
+                f"training.label_smoothing = {smoothing} does nothing: method.losses leave the labels out of the loss.",
+                "Leave training.label_smoothing out, or lower method.teacher_weight or method.distill_weight.",
+            )
 
     def excess_steps(self, steps_per_epoch: int) -> int:
         """By how many steps the schedule overruns the total; 0 or less when it fits."""

@@ -32,6 +32,7 @@ from reprtune.tracking.events import STUDY_KEY, tags_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper
 from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.models.weights import content
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
 
@@ -105,6 +106,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
         "mean": list(task.mean),
         "std": list(task.std),
         "user_code": find_user_code(spec),
+        "weights": find_weights(spec),
         "code": code_fact(spec),
         "fitting_share": share,
         "objective_versions": versions(),
@@ -117,6 +119,18 @@ def find_user_code(spec: StudySpec) -> dict[str, str]:
     for trial in dry_trials(spec).values():
         found |= user_code.digests(trial)
     return dict(sorted(found.items()))
+
+
+def find_weights(spec: StudySpec) -> dict[str, dict[str, Any]]:
+    """Digest of every network that trials of the study may begin from, and the steps that were trained for it, by
+    the folder.
+
+    Raises:
+        SpecError: a folder holds no network.
+    """
+    folders = {trial.model.weights for trial in dry_trials(spec).values()} - {None}
+    found = {folder: content(folder) for folder in sorted(filter(None, folders))}
+    return {folder: {"digest": digest, "steps": steps} for folder, (digest, steps) in found.items()}
 
 
 def create_study(

@@ -14,4 +14,5 @@ def network_key(spec: TrialSpec) -> str:
     could be captured are trained step by step: slower, and the same.
     """
     training = spec.training
-    return digest([spec.model, training.optimizer, training.precision, training.teacher, spec.task.augment])
+    losses = [(loss.name, getattr(loss, "teacher_folder", None)) for loss in spec.method.losses]
+    return digest([spec.model, training.optimizer, training.precision, losses, spec.task.augment])

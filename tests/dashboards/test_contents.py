@@ -9,6 +9,7 @@ import pytest
 from dashboards import controls, curves, dropmap, history, overview, pareto, slices, units
 from dashboards.answer import answer
 from dashboards.terminal import show
+from dashboards.trial_page import trial_html
 from dashboards.versions import outdated
 from reprtune.history import Drop, History, Restore
 from reprtune.spec.objectives import OBJECTIVES
@@ -203,6 +204,16 @@ def test_the_drop_map_marks_what_was_dropped_before():
     assert figure.layout.meta["choices"][0]["data"]["y"][1] == [3]
     assert shown.cycles[0].overlap_after == {"a": 0.3, "b": 0.25}
     assert shown.cycles[1].overlap_after is None
+
+
+def test_single_weights_are_on_no_drop_map():
+    """A trial that drops weights has phases on its curve, and no map of filters."""
+    drop = Drop(step=10, cycle=0, dropped={}, overlap={"a": 0.5})
+    h = History(total_steps=100, steps_per_epoch=10, layers={"a": 3}, drops=(drop,))
+    assert not dropmap.drops_filters(h)
+    assert dropmap.drops_filters(replace(h, drops=(drop, replace(drop, dropped={"a": (1,)}))))
+    page = trial_html(h, "t")
+    assert "No trial has dropped a filter yet." in page
 
 
 def test_many_drop_maps_are_cut_off_in_words():

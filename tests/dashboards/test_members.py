@@ -12,7 +12,7 @@ from dashboards.terminal import trial_result
 from dashboards.trial_page import trial_html
 from reprtune.analysis.attempts import sub_phases
 from reprtune.analysis.controls import arm_summaries
-from reprtune.history import Drop, History, Restore
+from reprtune.history import Drop, Exchange, History, Restore
 from reprtune.spec.codec import to_plain
 from reprtune.spec.study import Arm
 from reprtune.study.recompute import compare_histories
@@ -118,6 +118,12 @@ def test_the_terminal_says_the_errors_of_the_networks() -> None:
     )
     said = trial_result({**result, "history": to_plain(history)}).splitlines()
     assert said[2] == "its networks      12.50 %, 7.50 %; their ensemble 5.00 %"
+    told = (
+        Exchange(step=2, before=(0.9, 0.9), after=(0.3, 0.3)),
+        Exchange(step=4, before=(0.2, 0.4), after=(0.125, 0.075)),
+    )
+    exchanged = trial_result({**result, "history": to_plain(replace(history, exchanges=told))}).splitlines()
+    assert exchanged[2] == f"{said[2]}; before the last exchange 20.00 %, 40.00 %"
     assert "networks" not in trial_result({**result, "history": to_plain(ONE)})
 
 

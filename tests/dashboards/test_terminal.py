@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from dashboards.live import StudyProgress, TrialProgress
 from dashboards.next_step import progress
-from dashboards.terminal import StudyProgress, TrialProgress, next_step, status
+from dashboards.terminal import next_step, status
 from reprtune.history import History, Point
 from reprtune.record.outcomes import Outcome
 from reprtune.work.process import WorkerMessage

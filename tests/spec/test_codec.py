@@ -35,25 +35,22 @@ ANOTHER: dict[str, Any] = {
     "training.lr_gamma": 0.2, "training.precision": "bf16", "training.threads": 2, "training.segment": "2ep",
     "training.optimizer": "adam", "training.nesterov": True, "training.beta1": 0.8, "training.beta2": 0.99,
     "training.eps": 1e-6, "training.bias_correction": "filter", "training.lr_warmup": 0.2,
-    "training.lr_period": "20ep", "training.label_smoothing": 0.1, "training.ortho_penalty": 1e-3,
-    "training.teacher": "exported/teacher", "training.teacher_weight": 0.9,
-    "training.teacher_temperature": 2.0,
+    "training.lr_period": "20ep", "training.label_smoothing": 0.1, "model.weights": "exported/network",
     "method.cycles": 2, "method.s1": "9ep", "method.s2": "5ep", "method.criterion": "l2",
     "method.prune_ratio": 0.4, "method.scope": "layer", "method.exclude_first": False,
     "method.restore": "random", "method.layer_cap": 0.5, "method.exclude_shortcuts": True,
     "method.exclude": ["conv2"], "method.drop": "weights-only", "method.restore_scale": "old",
     "method.restore_bn": "keep", "method.restore_optimizer": "keep", "method.restore_next": "zero",
-    "method.restore_lr": "restart", "method.schedule": "every", "method.selection": "everything", "seed": 1,
+    "method.restore_lr": "restart", "method.restore_lr_scale": 0.5, "method.schedule": "every", "method.selection": "dormant", "seed": 1,
 }  # fmt: skip
 ADAM = {"training.optimizer": "adam"}
 NEEDS: dict[str, dict[str, Any]] = {  # what a field must stand beside
     "task.image_size": {"task.dataset": "imagefolder:/x"},
-    "training.teacher_weight": {"training.teacher": "folder"},
-    "training.teacher_temperature": {"training.teacher": "folder"},
     "training.beta1": ADAM,
     "training.beta2": ADAM,
     "training.eps": ADAM,
     "training.bias_correction": ADAM,
+    "method.selection": {"method.criterion": "activation"},
 }  # fmt: skip
 
 
@@ -104,12 +101,12 @@ def test_known_texts_and_digests() -> None:
     assert canonical_json(METHOD) == (
         '{"criterion":{"kind":"ortho"},"drop":{"kind":"exact"},"ending":null,"exchange":null,"gradient":null,'
         '"losses":[],"networks":null,"restore":{"kind":"orthogonal","restore_scale":"own"},'
-        '"restore_rules":{"restore_bn":"reset","restore_lr":"continue","restore_next":"keep",'
+        '"restore_rules":{"restore_bn":"reset","restore_lr":"continue","restore_lr_scale":0.1,"restore_next":"keep",'
         '"restore_optimizer":"reset"},"schedule":{"cycles":3,"kind":"cycles","s1":"20ep","s2":"10ep"},'
         '"selection":{"exclude":[],"exclude_first":true,"exclude_shortcuts":false,"kind":"share","layer_cap":1,'
         '"prune_ratio":0.3,"scope":"global"}}'
     )
-    assert digest(METHOD) == "49b770ca2e06fa63a6b9ed5722dcd547499b01bb40542aa562c110cf45209a16"
+    assert digest(METHOD) == "61e22ac17cc4e5df25219fe3418561feb9e728b13b2c2396c83d5966ae28422e"
 
 
 def test_every_field_has_another_value() -> None:

@@ -43,8 +43,8 @@ PARTS: dict[str, Range] = {
     "method.cycles": IntRange(low=1, high=3),
     "method.s1": durations("5ep", "20ep", "5ep"),
     "method.period": durations("40ep", "120ep", "40ep"),
-    "method.losses": Choice(options=("none", "distillation")),
-    "method.temperature": FloatRange(low=1.0, high=4.0, step=1.0),
+    "method.losses": Choice(options=("none", "overlap")),
+    "method.ortho_penalty": FloatRange(low=1.0, high=4.0, step=1.0),
 }
 
 
@@ -71,7 +71,7 @@ def exist_of_parts(chosen: Mapping[str, Any]) -> set[str]:
     found = {"restore", "schedule", "losses"}
     found |= {"cycles", "s1_epochs"} if chosen["schedule"] == "cycles" else {"period_epochs"}
     found |= {"restore_scale"} if chosen["restore"] != "zero" else set()
-    return found | ({"temperature"} if chosen["losses"] != "none" else set())
+    return found | ({"ortho_penalty"} if chosen["losses"] != "none" else set())
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,12 @@ def test_a_choice_of_whole_methods() -> None:
 
 def test_parts_keep_what_the_base_says() -> None:
     """A part that is chosen again, or that has the option too, has the base's value of it."""
-    base = changed(TRIAL, {"method.restore_scale": "survivors", "method.prune_ratio": 0.2})
+    base = changed(
+        TRIAL, {"method.restore_scale": "survivors", "method.prune_ratio": 0.2, "method.criterion": "l2"}
+    )
     space: dict[str, Range] = {
         "method.restore": Choice(options=("orthogonal", "random", "zero")),
-        "method.selection": Choice(options=("share", "everything")),
+        "method.selection": Choice(options=("share", "dormant")),
     }
     spec = study(space, base=base)
     assert spec.trial({"restore": "orthogonal", "selection": "share"}) == base
@@ -321,6 +323,14 @@ def test_first_drops_of_a_choice_of_schedules() -> None:
         "method.period": durations("6ep", "7ep"),
     }
     assert study(space, base=TRIAL).first_drops(10) == {10, 30, 40, 60, 70, 200}
+
+
+def test_first_drops_of_a_choice_of_generations() -> None:
+    """The end of the first, of each number of them that may be chosen and of the base's: of 30 epochs, 15, 10 and
+    7.5, and 6."""
+    base = changed(TRIAL, {"method": "knowledge-evolution", "training.total": "30ep"})
+    space: dict[str, Range] = {"method.generations": IntRange(low=2, high=4)}
+    assert study(space, base=base).first_drops(10) == {150, 100, 75, 60}
 
 
 @given(seed=st.integers(0, 10**6))

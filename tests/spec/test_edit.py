@@ -10,7 +10,7 @@ import pytest
 from reprtune.errors import SpecError
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.criteria import L1, L2, OwnCriterion
-from reprtune.spec.parts.members import Distillation
+from reprtune.spec.parts.losses import Overlap, Srip
 from reprtune.spec.parts.restores import Random, Zero
 from reprtune.spec.presets import ENSEMBLE, REPR, SFP, STANDARD
 from reprtune.spec.trial import TrialSpec
@@ -96,12 +96,12 @@ def test_a_place_is_emptied_and_filled() -> None:
         assert changed(TrialSpec(), {"method.restore_rules": nothing}).method == replace(
             REPR, restore_rules=None
         )
-        taught = changed(TrialSpec(), {"method.losses": "distillation"})
-        assert changed(taught, {"method.losses": nothing}) == TrialSpec()
-    taught = changed(TrialSpec(), {"method.losses": "distillation", "method.temperature": 3})
-    assert taught.method.losses == (Distillation(temperature=3),)
-    assert changed(taught, {"method.losses": ["distillation"]}).method.losses == (Distillation(),)
-    assert changed(taught, {"method.losses": "distillation"}) == taught
+        lossy = changed(TrialSpec(), {"method.losses": "overlap"})
+        assert changed(lossy, {"method.losses": nothing}) == TrialSpec()
+    lossy = changed(TrialSpec(), {"method.losses": "overlap", "method.ortho_penalty": 3})
+    assert lossy.method.losses == (Overlap(ortho_penalty=3),)
+    assert changed(lossy, {"method.losses": ["overlap", "srip"]}).method.losses == (Overlap(), Srip())
+    assert changed(lossy, {"method.losses": "overlap"}) == lossy
 
 
 @pytest.mark.parametrize("name", ["standard", "repr", "lr-restart"])

@@ -10,11 +10,12 @@ import pytest
 from reprtune.spec import catalog
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import level, levels
-from reprtune.spec.parts.members import Distillation, LossTerm, OwnExchange
+from reprtune.spec.parts.losses import Distillation, LossTerm
+from reprtune.spec.parts.members import Networks, OwnExchange
 from reprtune.spec.parts.places import full_path
 from reprtune.spec.trial import TrialSpec
 
-RECORDS = {"restore_bn", "restore_optimizer", "restore_next", "restore_lr"}
+RECORDS = {"restore_bn", "restore_optimizer", "restore_next", "restore_lr", "restore_lr_scale"}
 SHARE = {"prune_ratio", "scope", "layer_cap", "exclude_first", "exclude_shortcuts", "exclude"}
 
 
@@ -30,14 +31,15 @@ def of_method(changes: dict[str, Any]) -> dict[str, Any]:
     ("name", "words"),
     [
         ("standard", set()),
-        ("ensemble", {"n_members", "same_order"}),
-        ("averaging", {"schedule", "period", "until", "exchange", "own_share", "n_members", "same_order"}),
+        ("ensemble", {"n_members", "same_order", "member_lr"}),
+        ("averaging", {"schedule", "period", "until", "exchange", "own_share", "n_members", "same_order",
+                       "member_lr"}),
         ("lr-restart", {"schedule", "cycles", "s1", "s2"} | RECORDS),
         ("repr", {"schedule", "cycles", "s1", "s2", "criterion", "selection", "drop", "restore", "restore_scale"}
          | RECORDS | SHARE),
         ("sfp", {"schedule", "period", "until", "criterion", "selection", "restore"} | RECORDS | SHARE),
         ("ban", {"schedule", "generations", "selection", "restore", "restore_scale", "losses", "teachers",
-                 "temperature"} | RECORDS),
+                 "temperature", "distill_weight", "distill_labels"} | RECORDS),
     ],
 )  # fmt: skip
 def test_what_is_not_there_has_no_level(name: str, words: set[str]) -> None:
@@ -92,7 +94,7 @@ def test_several_losses_are_joined() -> None:
         kind = "other"
         weight: float = 0.5
 
-    method = dataclasses.replace(TrialSpec().method, losses=(Distillation(), Other()))
+    method = dataclasses.replace(TrialSpec().method, losses=(Distillation(), Other()), networks=Networks())
     found = levels(TrialSpec(method=method))
     assert (found["method.losses"], found["method.temperature"], found["method.losses.weight"]) == (
         "distillation+other", 2, 0.5,

@@ -15,13 +15,13 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.parts.criteria import L2, Ortho, OwnCriterion
+from reprtune.spec.parts.criteria import L2, Magnitude, Ortho, OwnCriterion
+from reprtune.spec.parts.criteria import Random as Chance
+from reprtune.spec.parts.losses import Distillation, LossTerm, Overlap, Teacher
 from reprtune.spec.parts.members import (
     Average,
     Centripetal,
-    Distillation,
     Internal,
-    LossTerm,
     Networks,
     Noise,
     OwnExchange,
@@ -30,10 +30,10 @@ from reprtune.spec.parts.members import (
     Trim,
 )
 from reprtune.spec.parts.places import PLACES
-from reprtune.spec.parts.restores import Old, Orthogonal, OwnRestore, RestoreRules
-from reprtune.spec.parts.schedules import Cycles, Every, Phase
-from reprtune.spec.parts.selections import Clusters, Everything, Exact, Fixed, Share, Weights
-from reprtune.spec.presets import AVERAGING, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
+from reprtune.spec.parts.restores import Old, Orthogonal, OwnRestore, Random, RestoreRules
+from reprtune.spec.parts.schedules import Cycles, Every, Generations, Phase
+from reprtune.spec.parts.selections import Clusters, Dormant, Everything, Exact, Fixed, Later, Share, Weights
+from reprtune.spec.presets import AVERAGING, DSD, ENSEMBLE, LR_RESTART, REPR, STANDARD, compose
 from reprtune.spec.trial import TrialSpec
 
 # Every method of the catalog, by the names of its parts and what is not as these have it by default.
@@ -46,32 +46,37 @@ METHODS: dict[str, dict[str, Any]] = {
     "averaging": {"schedule": "every", "exchange": "average"},
     "ensemble": {},
     "sfp": {"schedule": "every", "criterion": "l2", **SOFT, "restore": "zero", **RULES_KEPT},
-    "dsd": {"schedule": "cycles", "cycles": 1, "criterion": "l1", "selection": "weights", "drop": "single-weights",
-            "restore": "zero"},
+    "dsd": {"schedule": "cycles", "cycles": 1, "criterion": "magnitude", "selection": "weights", "drop": "single-weights",
+            "restore": "zero", **RULES_KEPT, "restore_lr": "scaled"},
     "grafting": {"schedule": "every", "exchange": "ring"},
     "grafting-internal": {"schedule": "every", "exchange": "internal"},
-    "c-sgd": {"schedule": "phase", "selection": "clusters", "gradient": "centripetal", "ending": "trim"},
+    "c-sgd": {"schedule": "phase", "selection": "clusters", "exclude_first": False, "gradient": "centripetal",
+              "ending": "trim"},
     "transforms": {"schedule": "cycles", "criterion": "ortho", "selection": "share", "drop": "tied",
                    "restore": "untied"},
-    "weight-evolution": {"schedule": "every", "criterion": "l1", **SOFT, "restore": "crossover"},
+    "weight-evolution": {"schedule": "every", "criterion": "l1", "selection": "dormant", "tau": 0.1, "tau_of": "max",
+                         "restore": "crossover"},
     "redo": {"schedule": "every", "criterion": "activation", **SOFT, "prune_ratio": 0.05, "restore": "random",
              "restore_next": "zero"},
     "knowledge-evolution": {"schedule": "generations", "selection": "fixed", "restore": "random",
-                            "restore_bn": "keep", "restore_lr": "restart"},
+                            "restore_bn": "keep", "restore_next": "random", "restore_lr": "restart"},
+    "later-layer-forgetting": {"schedule": "generations", "selection": "later", "restore": "random",
+                               "restore_bn": "keep", "restore_lr": "restart"},
     "ban": {"schedule": "generations", "generations": 3, "selection": "everything", "restore": "random",
             "restore_lr": "restart", "losses": "distillation", "teachers": "generation"},
 }  # fmt: skip
-WITH_RULES = {"repr", "lr-restart", "sfp", "redo", "knowledge-evolution", "ban"}  # of a restore
+WITH_RULES = {
+    "repr", "lr-restart", "sfp", "dsd", "redo", "knowledge-evolution", "later-layer-forgetting", "ban",
+}  # fmt: skip
 SEVERAL = {"averaging", "ensemble", "grafting"}  # networks
 # Every method of the catalog -> the part that is not built yet; None where it can be trained.
 MISSING = {
     "standard": None, "repr": None, "lr-restart": None, "averaging": None, "ensemble": None, "sfp": None,
-    "dsd": "method.selection = weights", "grafting": "method.exchange = ring",
-    "grafting-internal": "method.exchange = internal", "c-sgd": "method.selection = clusters",
-    "transforms": "method.drop = tied", "weight-evolution": "method.restore = crossover", "redo": None,
-    "knowledge-evolution": "method.selection = fixed", "ban": "method.selection = everything",
+    "dsd": None, "grafting": None, "grafting-internal": None, "c-sgd": None, "transforms": None,
+    "weight-evolution": None, "redo": None, "knowledge-evolution": None, "later-layer-forgetting": None, "ban": None,
 }  # fmt: skip
 each_method = pytest.mark.parametrize("name", MISSING)
+SPARSE = dict(DSD.parts())
 NOTHING_HELD = Cycles(s2=Duration.parse("0ep"))
 
 
@@ -156,19 +161,56 @@ def test_own_parts_count_as_built() -> None:
          "method.selection = weights needs method.criterion, which ranks."),
         ({"schedule": Every(), "selection": Share(), "criterion": L2()},
          "method.selection = share takes filters, but nothing is done with them."),
-        ({"schedule": Every(), "selection": Everything(), "losses": (Distillation(),)},
+        ({"schedule": Every(), "selection": Everything(), "losses": (Overlap(),)},
          "method.selection = everything takes filters, but nothing is done with them."),
+        ({"schedule": Every(), "selection": Everything(), "restore": Random()},
+         "method.selection = everything takes whole layers, which only a new generation renews, but method.schedule"),
+        ({"schedule": Generations(), "selection": Later(), "restore": Orthogonal()},
+         "method.restore = orthogonal looks at filters that stay, but method.selection = later takes whole layers."),
+        ({"schedule": Generations(), "selection": Later(), "restore": Random(restore_scale="survivors")},
+         "method.restore_scale = survivors looks at filters that stay, but method.selection = later takes whole"),
+        ({"schedule": Generations(), "selection": Everything(), "restore": Random(),
+          "restore_rules": RestoreRules(restore_next="small")},
+         "method.restore_next = small is for kernels that read restored filters, but method.selection = everything"),
+        ({"schedule": Generations(), "selection": Weights(), "criterion": L2(), "restore": Old()},
+         "method.selection = weights does not say what begins anew with method.schedule = generations."),
+        ({"schedule": Generations(), "selection": Fixed(), "criterion": L2(), "restore": Random()},
+         "method.criterion = l2 ranks for nobody: method.selection = fixed does not look at scores."),
+        ({"schedule": Every(), "selection": Dormant(), "restore": Old()},
+         "method.selection = dormant needs method.criterion, which ranks."),
+        ({"schedule": Every(), "selection": Dormant(), "criterion": Ortho(), "restore": Old()},
+         "method.selection = dormant needs a criterion that is minus a size, but got method.criterion = ortho."),
         ({"schedule": Every(), "drop": Exact(), "restore": Old()}, "method.drop needs method.selection"),
         ({"schedule": Every(), "restore": Old()}, "method.restore needs method.selection, which says whom."),
         ({"schedule": Cycles(), "criterion": L2(), "selection": Share(), "drop": Exact()},
          "method.drop = exact needs method.restore, which brings back what was dropped."),
         ({"schedule": Cycles(), "criterion": L2(), "selection": Share(), "restore": Old()},
          "method.s2 = 10ep needs method.drop"),
+        ({**SPARSE, "criterion": L2()},
+         "method.criterion = l2 ranks filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "drop": Exact()},
+         "method.drop = exact drops filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "restore": Orthogonal()},
+         "method.restore = orthogonal restores filters, but method.selection = weights takes single weights."),
+        ({**SPARSE, "restore": Old(restore_scale="clip")}, "method.restore_scale = clip sets the norm of filters"),
+        ({**SPARSE, "criterion": Magnitude(), "selection": Share()},
+         "method.criterion = magnitude ranks single weights, but method.selection = share takes filters."),
+        ({**SPARSE, "criterion": L2(), "selection": Share()},
+         "method.drop = single-weights drops single weights, but method.selection = share takes filters."),
+        ({**SPARSE, "drop": None}, "method.s2 = 10ep needs method.drop"),
+        ({"schedule": Every(), "criterion": Magnitude()}, "method.criterion = magnitude ranks for nobody"),
         ({"schedule": Every(), "exchange": Average()},
          "method.exchange = average goes on between several networks, but there is one."),
         ({"schedule": Every(), "exchange": Ring()}, "method.exchange = ring goes on between several networks"),
         ({"losses": (Distillation(), Distillation(temperature=3.0))},
          "method.losses must hold different losses, but holds distillation, distillation."),
+        ({"losses": (Distillation(),)}, "method.losses = distillation learns from the other networks, but there is one."),
+        ({"losses": (Distillation(teachers="generation"),), "networks": Networks()},
+         "method.teachers = generation learns from the generation before, but the method has no generations."),
+        ({"losses": (Teacher(),)}, "method.losses = teacher needs method.teacher_folder"),
+        ({"losses": (Teacher(teacher_folder="a", teacher_weight=0.75),
+                     Distillation(distill_weight=0.5, distill_labels="rest")), "networks": Networks()},
+         "method.losses take the place of 1.25 of the cross-entropy"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
@@ -186,17 +228,27 @@ def test_what_does_not_go_together(parts: dict[str, Any], message: str) -> None:
         {"networks": Networks()},
         {"losses": (Distillation(),), "networks": Networks()},
         {"gradient": OwnGradient(source="python:mine:change")},
-        {"schedule": Every(), "losses": (Distillation(),)},
+        {"schedule": Generations(), "losses": (Distillation(teachers="generation"),)},
+        {"losses": (Teacher(teacher_folder="a", teacher_weight=0.5),
+                    Distillation(distill_weight=0.5, distill_labels="rest"), Overlap()), "networks": Networks()},
         {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal(), "ending": Trim()},
         {"schedule": Every(), "restore_rules": RestoreRules()},
         {"schedule": Every(), "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Share(), "restore": Old()},
-        {"schedule": Every(), "selection": Everything(), "restore": OwnRestore(source="python:a:b")},
+        {"schedule": Generations(), "selection": Everything(), "restore": Random()},
+        {"schedule": Generations(), "selection": Later(), "restore": Old(), "restore_rules": RestoreRules()},
+        {"schedule": Generations(), "selection": Fixed(), "restore": OwnRestore(source="python:a:b")},
+        {"schedule": Generations(), "selection": Share(), "criterion": L2(), "restore": Old()},
+        {"schedule": Every(), "criterion": L2(), "selection": Dormant(), "restore": Old()},
+        {"schedule": Every(), "criterion": OwnCriterion(source="python:a:b"), "selection": Dormant(), "restore": Old()},
+        {"schedule": Cycles(), "selection": Fixed(), "drop": Exact(), "restore": Old()},
         {"schedule": Every(), "selection": Fixed(), "exchange": Noise()},
         {"schedule": Phase(), "selection": Clusters(), "gradient": Centripetal()},
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "restore": Old()},
         {"schedule": NOTHING_HELD, "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
         {"schedule": Cycles(), "criterion": L2(), "selection": Share(), "drop": Exact(), "restore": Old()},
+        {**SPARSE, "criterion": Chance(), "restore": Old()},
+        {**SPARSE, "schedule": Every(), "drop": None},
         {"schedule": Every(), "exchange": Average(), "networks": Networks()},
         {"schedule": Every(), "exchange": Internal()},
         {"schedule": Every(), "exchange": OwnExchange(source="python:mine:swap")},
@@ -217,7 +269,7 @@ def test_compose_changes_a_method_by_its_words() -> None:
     assert compose(cycles=0) == STANDARD
     assert compose(STANDARD, n_members=2) == ENSEMBLE
     assert compose(restore_rules=None) == replace(REPR, restore_rules=None)
-    assert compose(losses=(Distillation(),)).losses == (Distillation(),)
+    assert compose(losses=(Overlap(),)).losses == (Overlap(),)
     kept = {"restore_bn": "keep", "restore_optimizer": "keep", "restore_lr": "restart"}
     emptied = {"criterion": "none", "selection": "none", "drop": "none", "restore": "none"}
     assert compose(s2="0ep", **emptied, **kept) == LR_RESTART
@@ -269,7 +321,14 @@ def test_the_schedule_of_cycles() -> None:
 
 @pytest.mark.parametrize(
     ("name", "first"),
-    [("repr", "20ep"), ("sfp", "1ep"), ("c-sgd", "0ep"), ("ban", "30ep"), ("knowledge-evolution", "18ep")],
+    [
+        ("repr", "20ep"),
+        ("sfp", "1ep"),
+        ("c-sgd", "0ep"),
+        ("ban", "30ep"),
+        ("knowledge-evolution", "18ep"),
+        ("later-layer-forgetting", "18ep"),
+    ],
 )
 def test_when_something_first_happens(name: str, first: str) -> None:
     """After S1, a period, the share `start` of the total, or the first of the generations; here of 90 epochs."""

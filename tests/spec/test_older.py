@@ -22,6 +22,7 @@ from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.edit import changed
 from reprtune.spec.levels import levels
 from reprtune.spec.older import FLAT, as_today
+from reprtune.spec.older_losses import WERE
 from reprtune.spec.presets import REPR, STANDARD
 from reprtune.spec.stop_rules import Median
 from reprtune.spec.study import StudySpec
@@ -49,6 +50,7 @@ def check(trial: TrialSpec, said: dict[str, Any]) -> None:
         path.removeprefix("method."): v for path, v in levels(trial).items() if path.startswith("method.")
     }
     assert (there.pop("schedule"), there.pop("selection")) == ("cycles", "share")
+    assert there.pop("restore_lr_scale") == 0.1  # which nothing had then, and which does nothing by default
     if "restore_scale" not in there:  # a rule with norms of its own had the word that says so
         assert said["method"]["restore"] == "zero" and said["method"]["restore_scale"] == "own"
         there["restore_scale"] = "own"
@@ -88,9 +90,11 @@ def test_all_but_methods_is_as_it_was(name: str) -> None:
         assert sections["controls"]["seeds"] == plain["control_seeds"]
     if plain["slots"]:
         check_search(sections["search"], plain)
-    assert {k: v for k, v in today["base"].items() if k != "method"} == {
-        k: v for k, v in plain["base"].items() if k != "method"
-    }
+    were = {name: plain["base"]["training"].pop(name) for name in WERE}
+    assert were == WERE, "no losses, which are parts of the method now"
+    base = {k: v for k, v in plain["base"].items() if k != "method"}
+    base["model"] = {**base["model"], "weights": None}  # all networks were new then
+    assert {k: v for k, v in today["base"].items() if k != "method"} == base
 
 
 def check_search(today: dict[str, Any], plain: dict[str, Any]) -> None:

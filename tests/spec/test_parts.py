@@ -17,6 +17,7 @@ from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.criteria import L2, Criterion, Ortho, OwnCriterion
+from reprtune.spec.parts.losses import OwnLoss
 from reprtune.spec.parts.members import OwnExchange, OwnGradient
 from reprtune.spec.parts.part import OWN, Card, Own, Part, option
 from reprtune.spec.parts.places import NAMES, PLACES, RECORDS, full_path, homes, short_path
@@ -30,11 +31,12 @@ each_option = pytest.mark.parametrize(
 )
 OWNS: dict[str, type[Own]] = {
     "criterion": OwnCriterion, "restore": OwnRestore, "exchange": OwnExchange, "gradient": OwnGradient,
+    "losses": OwnLoss,
 }  # fmt: skip
 # Nulls that the part refuses, because they take it away: without cycles, filters or others there is none.
 TAKE_AWAY = {
     "cycles": 0, "s1": "the total", "period": "the total", "prune_ratio": 0.0, "weight_ratio": 0.0,
-    "n_members": 1,
+    "n_members": 1, "teacher_weight": 0.0,
 }  # fmt: skip
 
 

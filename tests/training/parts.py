@@ -8,11 +8,15 @@ from torch import Tensor
 
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.restores import Restore
-from reprtune.spec.parts.selections import Drop
+from reprtune.spec.parts.selections import Drop, Tied
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
 
-DROPS = tuple(part.kind for part in Drop.kinds if part.card.code)
+DROPS = tuple(  # those that the network itself knows; tied filters are not absent, but made of others
+    part.kind for part in Drop.kinds if part.card.code and "filter" in part.units and part is not Tied
+)
+
+OF_FILTERS = [kind.kind for kind in Criterion.kinds if "filter" in kind.units]  # criteria
 
 
 def scored(name: str, filters: Mapping[str, Tensor], context: ScoreContext) -> dict[str, Tensor]:

@@ -14,11 +14,11 @@ from reprtune.spec import catalog
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.criteria.ortho import overlap
 from reprtune.training.platform.seeds import generator
-from tests.training.parts import scored
+from tests.training.parts import OF_FILTERS, scored
 
 CONTEXT = ScoreContext(5, 1, None, list)  # type: ignore[arg-type]  # these look at weights only
 DATA_DRIVEN = {"bn-gamma", "activation", "apoz", "taylor", "taylor-fo", "hessian", "oracle"}  # need a network
-NAMES = [name for name in catalog.names("criteria") if name not in DATA_DRIVEN]
+NAMES = [name for name in OF_FILTERS if name not in DATA_DRIVEN]
 SHAPES = {"conv1": (6, 3, 3, 3), "conv2": (5, 6, 3, 3), "expand": (8, 4, 1, 1), "stem": (4, 1, 5, 5)}
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from reprtune.spec import catalog
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.training.chain import dropping
 from reprtune.training.parts.criteria import ScoreContext, reading, score_filters
@@ -18,11 +17,12 @@ from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork
 from tests.training import parts
 from tests.training.dropping import EXAMPLE
+from tests.training.parts import OF_FILTERS
 from tests.training.small_net import LAYERS, N_IMAGES, context, network
 from tests.training.tiny import finish, spec
 from tests.training.toy_networks import Tower
 
-NAMES = catalog.names("criteria")
+NAMES = OF_FILTERS
 
 
 def ranked(name: str, net: SubNetwork) -> dict[str, Tensor]:

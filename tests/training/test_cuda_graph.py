@@ -43,7 +43,8 @@ TRIALS: dict[str, dict[str, Any]] = {
     "adamw": {
         "training.optimizer": "adamw",
         "training.label_smoothing": 0.1,
-        "training.ortho_penalty": 1e-3,
+        "method.losses": "overlap",
+        "method.ortho_penalty": 1e-3,
     },
     "adam by filter": {"training.optimizer": "adam", "training.bias_correction": "filter"},
     "adamw by filter, bf16": {

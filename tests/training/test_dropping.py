@@ -207,8 +207,8 @@ def test_zeroed_readers_restore_the_network_without_changing_what_it_says() -> N
 @pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("rule", NEXT_KERNELS)
 def test_the_kernels_that_read_restored_filters(rule: str, drop: str) -> None:
-    """Of surviving filters and of the classifier: kept, 0, or small and drawn anew; the others stay. Restored
-    filters are orthogonal to the survivors with their new kernels."""
+    """Of surviving filters and of the classifier: kept, 0, small and drawn anew, or those of a new network; the
+    others stay. Restored filters are orthogonal to the survivors with their new kernels."""
     network = train(method(drop=drop, restore_next=rule), FIRST, DROP, SUB)
     before, keep = tensors(network), kept(network)
     train(network, RESTORE)
@@ -224,6 +224,10 @@ def test_the_kernels_that_read_restored_filters(rule: str, drop: str) -> None:
             noise = torch.randn(after[name].shape, generator=draw)[stay][:, ~keep[i]]
             spread = old[:, keep[i]].double().numpy().std()
             torch.testing.assert_close(read, 0.1 * float(spread) * noise, rtol=1e-5, atol=1e-9)
+        elif rule == "random":
+            seed = derive(network.spec.seed, "restore", 0, 0)
+            fresh = build_model(network.spec.model, 1, (8, 8), 10, seed).get_parameter(name).detach()
+            assert torch.equal(read, fresh[stay][:, ~keep[i]])
         else:
             assert torch.equal(read, old[:, ~keep[i]] * (rule == "keep"))
         if reader != "fc":
@@ -328,6 +332,7 @@ COMBINATIONS = [
     {"drop": "weights-only", "restore": "as-released", "restore_bn": "recalibrate", "restore_next": "small"},
     {"drop": "exact", "restore": "random", "restore_next": "zero", "restore_optimizer": "keep"},
     {"drop": "exact", "restore": "zero", "restore_bn": "keep", "restore_next": "small"},
+    {"drop": "exact", "restore": "random", "restore_next": "random"},
     {"drop": "exact", "restore": "orthogonal", "restore_scale": "clip", "restore_bn": "recalibrate"},
 ]
 

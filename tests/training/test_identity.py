@@ -41,9 +41,9 @@ CHANGES_ALL = {
     "training.eps": 1e-6,
     "training.bias_correction": "filter",
     "training.label_smoothing": 0.1,
-    "training.ortho_penalty": 1e-3,
 }
 ADAM = {"training.optimizer": "adam"}
+DISTILLED = {"method": "ensemble", "method.losses": "distillation"}
 NEEDS = {  # what a field must stand beside to have an effect
     "task.cutout": {"task.augment": "cutout", "task.cutout": 2},
     "training.beta1": ADAM,
@@ -110,8 +110,8 @@ def test_every_field_of_a_trial_is_visited() -> None:
     elsewhere = {
         "task.dataset", "training.total", "training.lr_schedule", "training.lr_milestones",
         "training.lr_gamma", "training.lr_warmup", "training.lr_period", "method.restore_lr",
-        "task.image_size", "training.teacher", "training.teacher_weight", "training.teacher_temperature",
-        "method.schedule", "method.selection",
+        "method.restore_lr_scale", "task.image_size",
+        "method.schedule", "method.selection", "model.weights",
     }  # fmt: skip
     assert set(levels(SPEC)) == {*CHANGES_ALL, *CHANGES_FROM_THE_DROP, *CHANGES_FROM_THE_RESTORE} | elsewhere
 
@@ -200,13 +200,16 @@ def edited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
         ("data.batches", 0), ("descent.optimizers", 0), ("models.convnet", 0), ("models.layers", 0),
         ("chain.member", 0), ("chain.evaluation", 0), ("chain.trial_networks", 0),
         ("parts.selections.share", 2), ("parts.criteria.ortho", 2), ("chain.dropping", 2),
-        ("parts.criteria.requirements", 2),
+        ("parts.criteria.requirements", 2), ("parts.drops.exact", 2), ("parts.drops.filters", 0),
+        ("parts.drops.weights_only", None), ("parts.drops.single_weights", None),
+        ("parts.selections.weights", None), ("parts.criteria.magnitude", None),
         ("chain.restoring", 4), ("parts.restores.orthogonal", 4), ("parts.restores.lengths", 4),
         ("parts.restore_rules", 4),
         ("parts.criteria.norm", None), ("parts.criteria.oracle", None), ("parts.restores.simple", None),
         ("models.resnet", None), ("parts.exchanges.average", None), ("chain.exchanging", None),
         ("chain.plan", None), ("chain.chain", None), ("export.network", None), ("chain.identity", None),
-        ("chain.train_one", None), ("platform.health", None),
+        ("chain.train_one", None), ("platform.health", None), ("chain.together", None),
+        ("parts.losses.overlap", None), ("parts.losses.distillation", None), ("parts.losses.teacher", None),
     ],
 )  # fmt: skip
 def test_a_changed_line_renames_what_it_can_change(
@@ -238,3 +241,14 @@ def test_an_exchange_is_named_by_its_rule(edited: Callable[[str], None]) -> None
     assert common(before, others) == 2, "they share all before the first exchange"
     edited("parts.exchanges.average")
     assert common(before, names(averaging)) == 2 and names(ensemble) == others
+
+
+@pytest.mark.parametrize("module", ["chain.together", "parts.losses.distillation", "parts.losses.softened"])
+def test_a_loss_names_every_state(edited: Callable[[str], None], module: str) -> None:
+    """By what it does, with its options, from the first step on; trials without it are not renamed."""
+    taught, penalised = spec(**{**DISTILLED, "method.temperature": 3}), spec(**{"method.losses": "overlap"})
+    before, others = names(taught), names(penalised)
+    assert not {*names(spec(**DISTILLED))} & {*before} and not {*names(SPEC)} & {*others}
+    assert not {*names(spec(**{"method.losses": "overlap", "method.ortho_penalty": 1}))} & {*others}
+    edited(module)
+    assert not {*before} & {*names(taught)} and names(penalised) == others

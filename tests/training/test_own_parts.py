@@ -12,7 +12,8 @@ from torch import Tensor
 
 from reprtune.errors import PartError, SpecError
 from reprtune.spec.parts.criteria import L2, Criterion
-from reprtune.spec.parts.members import Average, Exchange
+from reprtune.spec.parts.losses import LossTerm
+from reprtune.spec.parts.members import Average, Gradient
 from reprtune.spec.parts.restores import Old, Restore
 from reprtune.training.parts import behaviour as behaviour_module
 from reprtune.training.parts.behaviour import behaviour, module_of
@@ -141,11 +142,11 @@ def test_a_part_that_is_not_there_is_an_error_of_parts(folder: Folder) -> None:
 
 def test_parts_of_other_places_get_what_they_are_given(folder: Folder) -> None:
     """Their options are checked, their results are their place's business."""
-    folder.write("part.py", "def f(members, *, share=0.5):\n    return members, share\n")
-    part = Exchange.read({"kind": NAME, "share": 1}, "method.exchange")
-    assert behaviour(part)([1, 2]) == ([1, 2], 1)
-    with pytest.raises(SpecError, match=r"no field method\.exchange\.shar: .* has the options share"):
-        behaviour(Exchange.read({"kind": NAME, "shar": 1}, "method.exchange"))
+    folder.write("part.py", "def f(network, gradients, *, share=0.5):\n    return gradients, share\n")
+    part = Gradient.read({"kind": NAME, "share": 1}, "method.gradient")
+    assert behaviour(part)(None, [1, 2]) == ([1, 2], 1)
+    with pytest.raises(SpecError, match=r"no field method\.gradient\.shar: .* has the options share"):
+        behaviour(Gradient.read({"kind": NAME, "shar": 1}, "method.gradient"))
 
 
 def test_parts_of_ours_have_the_code_that_their_card_names() -> None:
@@ -334,3 +335,31 @@ def test_what_is_no_weight_is_named(folder: Folder, returned: str, message: str)
         restored(folder, returned)
     assert error.value.message.startswith(f"{NAME} must ") and message in error.value.message
     assert error.value.hint
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        ("1.0", "a float"), ("None", "a NoneType"), ("logits", "torch.float32 of shape (2, 3)"),
+        ("labels.sum()", "torch.int64 of shape ()"), ("logits.sum(1)", "torch.float32 of shape (2,)"),
+    ],
+)  # fmt: skip
+def test_what_a_loss_returns_is_checked(folder: Folder, returned: str, got: str) -> None:
+    """One floating-point number, as a tensor."""
+    folder.write("part.py", f"def f(logits, labels, images, network, *, a=1.0):\n    return {returned}\n")
+    call = behaviour(LossTerm.read({"kind": NAME, "a": 2}, "method.losses"))
+    with pytest.raises(PartError) as caught:
+        call(torch.ones(2, 3), torch.zeros(2, dtype=torch.int64), torch.ones(2, 1, 4, 4), network())
+    assert caught.value.message == (
+        f"{NAME} must return one floating-point number as a tensor, but returned {got}."
+    )
+
+
+def test_a_loss_takes_what_its_place_gives(folder: Folder) -> None:
+    """Refused before it is called."""
+    folder.write("part.py", "def f(logits, labels):\n    return logits.sum()\n")
+    with pytest.raises(PartError, match=r"must take \(logits, labels, images, network\)"):
+        behaviour(LossTerm.read(NAME, "method.losses"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.criteria import L1, Criterion
+from reprtune.spec.parts.members import Exchange
 from reprtune.spec.parts.restores import Restore
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
+from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import score_filters
 from reprtune.training.parts.overlaps import detached
 from reprtune.training.parts.restores import RuleContext, restore_filters
@@ -20,6 +23,7 @@ from reprtune.training.parts.schedules import Event
 from studies.load import load
 from tests.conftest import ROOT
 from tests.documented import blocks, lines
+from tests.training.exchanging import EveryNorm, context_of, copies, differing, members_of, networks
 from tests.training.own_code import Folder, folder
 from tests.training.small_net import context, network
 from tests.training.tiny import LOADED_DATA, SPEC, Chain, finish
@@ -28,6 +32,7 @@ __all__ = ["folder"]
 
 PAGE = ROOT / "docs" / "parts.md"
 SCORE, RESTORE = "python:my_criterion.py:score", "python:my_restore.py:restore"
+SWAP = "python:my_exchange.py:exchange"
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def typed(base: TrialSpec = SPEC) -> TrialSpec:
     settings = [
         word for command in words for before, word in itertools.pairwise(command) if before == "--set"
     ]
-    assert len(settings) == 4
+    assert len(settings) == 6
     return changed(base, dict(map(parse_assignment, settings)))
 
 
@@ -97,6 +102,36 @@ def test_the_restore_rule_of_the_page_restores(page: Folder, noise: float) -> No
         assert torch.allclose(new, expected + noise * spread * draws.flatten(1))
 
 
+def test_the_exchange_is_short(page: Folder) -> None:
+    """Under 30 lines, the comment with its name included."""
+    assert len((page.path / "my_exchange.py").read_text().splitlines()) < 30
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.3, 0), (0.3, 1), (0.5, 2), (1.0, 0)])
+def test_the_exchange_of_the_page_exchanges(page: Folder, share: float, number: int) -> None:
+    """A layer, and all that follows it, is as it was or as that of the member before; of one draw for each."""
+    models = networks(3, EveryNorm)
+    members, context = members_of(models), context_of(models[0], number)
+    before = copies(members)
+    behaviour(Exchange.read({"kind": SWAP, "share": share}, "method.exchange"))(members, context)
+    for k, member in enumerate(members):
+        for layer, following in (("conv1", {"conv1", "bn1"}), ("conv2", {"conv2", "bn2", "hidden", "fc"})):
+            taken = bool(torch.rand((), generator=context.generator(k, layer)) < share)
+            its = {name: t for name, t in member.items() if name.partition(".")[0] in following}
+            assert its and not differing(its, before[k - taken])
+
+
+def test_a_trial_with_the_exchange_trains_and_resumes(page: Folder, store: StateStore) -> None:
+    """The command of the page; run again it trains nothing."""
+    (words,) = [line.words for line in lines(PAGE) if "averaging" in line.words]
+    settings = [word for before, word in itertools.pairwise(words) if before == "--set"]
+    trial = changed(SPEC, {"method": "averaging", **dict(map(parse_assignment, settings))})
+    run = finish(trial, store)
+    assert trial.method.exchange is not None and trial.method.exchange.options() == {"share": 0.3}
+    assert len(run.history.exchanges) == 6 and run.history.diverged_at is None
+    assert finish(trial, store).steps_spent == 0
+
+
 def test_the_study_of_the_page_varies_the_option_where_it_exists(page: Folder) -> None:
     """One search over three criteria, one of them with an option of its own."""
     study = load("my_question.py")
@@ -107,8 +142,18 @@ def test_the_study_of_the_page_varies_the_option_where_it_exists(page: Folder) -
         assert study.trial(params).method.criterion.name == chosen
 
 
-def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateStore) -> None:
-    """The commands of the page; run again it trains nothing."""
+def test_the_loss_of_the_page_is_minus_the_entropy(page: Folder) -> None:
+    """Of two images with the answers 1/2, 1/2 and 1/4, 3/4, by hand, times the strength."""
+    logits = torch.tensor([[0.0, 0.0], [0.0, 3.0]])
+    logits[1, 1] = math.log(3)
+    (part,) = typed().method.losses
+    entropy = (math.log(2) + 0.25 * math.log(4) + 0.75 * math.log(4 / 3)) / 2
+    found = behaviour(part)(logits, None, None, None)
+    assert float(found) == pytest.approx(-0.2 * entropy)
+
+
+def test_a_trial_with_all_parts_trains_and_resumes(page: Folder, store: StateStore) -> None:
+    """The commands of the page; run again it trains nothing; with another loss every state is another."""
     trial = typed()
     run = finish(trial, store)
     assert trial.method.criterion.options() == {"power": 2} and trial.method.restore.options() == {
@@ -117,6 +162,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
     assert len(run.history.drops) == 2 and run.history.restores
     assert {level for r in run.history.restores for layer in r.levels.values() for level in layer} == {"own"}
     assert finish(trial, store).steps_spent == 0
+    other = changed(trial, {"method.losses.strength": 0.1})
+    assert not {*run.names} & {*Chain(other, LOADED_DATA).names}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +171,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
     [
         ("my_criterion.py", "1e-300", "1e-200", "drop"),
         ("my_restore.py", "correction=0", "correction=1", "restore"),
+        ("my_loss.py", "dim=1).mean", "dim=-1).mean", "loss"),
+        ("my_loss.py", "Confident answers", "Answers", None),
         ("my_criterion.py", "over the layer's mean", "a comment", None),
         ("my_restore.py", "and noise of", "a docstring", None),
     ],
@@ -131,7 +180,8 @@ def test_a_trial_with_both_parts_trains_and_resumes(page: Folder, store: StateSt
 def test_a_changed_part_shares_what_comes_before_it(
     page: Folder, file: str, old: str, new: str, kind: str | None
 ) -> None:
-    """States are named anew from the first event that the part acts in; by a comment or docstring, none."""
+    """States are named anew from the first event that the part acts in, with a loss all; by a comment or docstring,
+    none."""
     before = Chain(typed(), LOADED_DATA)
     page.forget()
     text = (page.path / file).read_text()
@@ -139,6 +189,6 @@ def test_a_changed_part_shares_what_comes_before_it(
     page.write(file, text.replace(old, new))
     after = Chain(typed(), LOADED_DATA)
     kinds = [item.kind if isinstance(item, Event) else None for item in before.items]
-    first = kinds.index(kind) if kind else len(kinds)
+    first = -1 if kind == "loss" else kinds.index(kind) if kind else len(kinds)
     same = [a == b for a, b in zip(before.names, after.names, strict=True)]
     assert same == [i <= first for i in range(len(same))]

@@ -16,7 +16,15 @@ from reprtune.errors import SpecError
 from reprtune.spec.edit import changed
 from reprtune.spec.training import LR_SCHEDULES, TrainingSpec
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import (
+    Item,
+    Segment,
+    learning_rates,
+    plan,
+    restarts,
+    rungs,
+    trial_rates,
+)
 from reprtune.training.parts.schedules import Event
 
 STEPS_PER_EPOCH = 4
@@ -276,3 +284,30 @@ def test_each_piece_is_a_schedule_of_its_own(schedule: str) -> None:
         learning_rates(changed(training, {"total": f"{n}it"}), STEPS_PER_EPOCH).tolist() for n in (8, 5, 7)
     ]
     assert learning_rates(training, STEPS_PER_EPOCH, (8, 13)).tolist() == [*pieces[0], *pieces[1], *pieces[2]]
+
+
+@pytest.mark.parametrize("schedule", LR_SCHEDULES)
+def test_a_learning_rate_is_scaled_from_each_restore_on(schedule: str) -> None:
+    """Restores after 8 and 16 of 20 steps, a scale of 0.25: the schedule's own rates, times 1, 0.25 and 0.0625; with
+    `restart` and `continue` the scale does nothing."""
+    spec = changed(
+        trial(2, "5it", "3it", "20it"),
+        {"training.lr_schedule": schedule, "training.lr_period": "3it", "method.restore_lr_scale": 0.25},
+    )
+    own = learning_rates(spec.training, STEPS_PER_EPOCH).tolist()
+    factors = [1.0] * 8 + [0.25] * 8 + [0.0625] * 4
+    assert trial_rates(spec, STEPS_PER_EPOCH).tolist() == own
+    scaled = trial_rates(changed(spec, {"method.restore_lr": "scaled"}), STEPS_PER_EPOCH).tolist()
+    assert scaled == pytest.approx([r * f for r, f in zip(own, factors, strict=True)], rel=1e-12)
+    anew = changed(spec, {"method.restore_lr": "restart"})
+    assert trial_rates(anew, STEPS_PER_EPOCH).tolist() == (
+        learning_rates(spec.training, STEPS_PER_EPOCH, (8, 16)).tolist()
+    )
+
+
+def test_dsd_ends_at_a_tenth_of_the_learning_rate() -> None:
+    """Dense, sparse, dense: one drop, one restore, and from there on a tenth."""
+    spec = other(method="dsd", method__s1="6it", method__s2="4it", training__lr_schedule="constant")
+    rates = trial_rates(spec, STEPS_PER_EPOCH)
+    assert [i for i in written(plan(spec, STEPS_PER_EPOCH)) if "@" in i] == ["drop@6 0", "restore@10 0"]
+    assert (rates / spec.training.lr).tolist() == pytest.approx([1.0] * 10 + [0.1] * (len(rates) - 10))

@@ -17,6 +17,7 @@ import torch
 
 from reprtune.errors import DataError, SpecError
 from reprtune.spec.duration import Duration
+from reprtune.spec.edit import changed
 from reprtune.spec.presets import compose
 from reprtune.spec.task import AUGMENTATIONS, ModelSpec, TaskSpec
 from reprtune.spec.trial import TrialSpec
@@ -126,12 +127,19 @@ def trained(run: Chain) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in run.networks.model.state_dict().items()}
 
 
-def test_a_trial_is_the_same_resident_and_streamed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights, every point of the history and the test error, with segments that end within epochs."""
+@pytest.mark.parametrize("coupled", [False, True])
+def test_a_trial_is_the_same_resident_and_streamed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, coupled: bool
+) -> None:
+    """Weights, every point of the history and the test error, with segments that end within epochs; also of two
+    members that read in turns because they learn from each other."""
+    spec = trial("crop+flip+cutout")
+    if coupled:
+        spec = changed(spec, {"method.n_members": 2, "method.losses": "distillation"})
     ends = []
     for limit in (RESIDENT, STREAMED):
         monkeypatch.setenv("REPRTUNE_RESIDENT_BYTES", limit)
-        run = Chain(trial("crop+flip+cutout"), LoadedData(place, CPU))
+        run = Chain(spec, LoadedData(place, CPU))
         weights = trained(run)
         points = [replace(p, seconds=0.0, time=0.0) for p in run.history.points]
         ends.append((weights, points, run.names, run.test()))

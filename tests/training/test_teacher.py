@@ -16,9 +16,9 @@ from reprtune.errors import SpecError
 from reprtune.spec.task import ModelSpec
 from reprtune.states.store import StateStore
 from reprtune.training.data.task import Task
-from reprtune.training.descent.teacher import load_teacher
 from reprtune.training.export import network as export
 from reprtune.training.models import build_model
+from reprtune.training.parts.losses.teacher import load_teacher
 from reprtune.training.platform.seeds import generator
 from tests.training.dropping import shaken
 from tests.training.tiny import CPU, LOADED_DATA, SPEC, assert_same_end, finish, names, spec, trial_networks
@@ -61,7 +61,8 @@ def load(folder: Path) -> Any:
 
 
 def taught(folder: Path, **fields: Any) -> Any:
-    return spec(training__teacher=str(folder), training__teacher_weight=0.75, **fields)
+    losses = {"method.losses": "teacher", "method.teacher_folder": str(folder), "method.teacher_weight": 0.75}
+    return spec(**{**losses, **fields})
 
 
 @pytest.mark.parametrize("n", [1, 7])
@@ -75,6 +76,15 @@ def test_it_answers_as_the_network_for_its_own_normalisation(original: Path, n: 
     answers = load(original)(seen[:n])
     torch.testing.assert_close(answers, expected[:n], rtol=1e-4, atol=1e-4)
     assert not answers.requires_grad and answers.dtype == torch.float32
+
+
+def test_what_its_answers_cost_is_counted(original: Path) -> None:
+    """By hand: 8 x 8 x 9 multiply-adds for 1 x 5 and 5 x 5 pairs of channels and 5 x 10 in the linear layer, 2
+    operations each, on top of 6 for each of the student's."""
+    macs = 64 * 9 * (5 + 25) + 50
+    assert load(original).macs == macs
+    student, alone = trial_networks(taught(original)), trial_networks()
+    assert student.gflops_per_step == pytest.approx(alone.gflops_per_step + 2 * macs * 16 / 1e9, rel=1e-12)
 
 
 def test_the_weights_are_those_of_the_file_of_weights(folder: Path) -> None:
@@ -131,8 +141,7 @@ def test_a_moved_teacher_leaves_the_names_of_states(folder: Path, original: Path
     assert names(taught(folder)) == names(taught(original))
     assert not set(names(taught(original))) & set(names(SPEC))
     for field, value in (("teacher_weight", 0.5), ("teacher_temperature", 2.0)):
-        other = spec(**{"training.teacher": str(original), "training.teacher_weight": 0.75,
-                        f"training.{field}": value})  # fmt: skip
+        other = taught(original, **{f"method.{field}": value})
         assert not set(names(other)) & set(names(taught(original)))
 
 
@@ -152,8 +161,7 @@ def test_it_does_not_learn(original: Path) -> None:
     """After an epoch of its student it answers as before."""
     x = torch.rand(3, 1, 8, 8, generator=generator(0, "x"))
     student = trial_networks(taught(original))
-    teacher = student.step.loss.teacher
-    assert teacher is not None
+    teacher = student.step.loss.terms[0].teacher
     before = teacher(x)
     for step in range(3):
         student.step.lr.fill_(0.1)
@@ -208,7 +216,7 @@ def test_what_is_no_teacher_is_refused(folder: Path, what: str) -> None:
     act(folder)
     with pytest.raises(SpecError) as caught:
         trial_networks(taught(folder))
-    assert caught.value.message.startswith("training.teacher must ")
+    assert caught.value.message.startswith("method.teacher_folder must ")
     assert message.format(folder=folder) in caught.value.message
     assert str(folder) in caught.value.message and caught.value.hint
 
@@ -231,7 +239,7 @@ def test_a_folder_of_several_networks_is_no_teacher_but_each_of_them_is(tmp_path
     with pytest.raises(SpecError) as caught:
         load(tmp_path / "both")
     assert caught.value.message == (
-        f"training.teacher must be the folder of one network, but {tmp_path / 'both'} holds several."
+        f"method.teacher_folder must be the folder of one network, but {tmp_path / 'both'} holds several."
     )
     one, other = tmp_path / "both" / "member-0", tmp_path / "both" / "member-1"
     assert caught.value.hint == f"Name one of them, such as {one}."

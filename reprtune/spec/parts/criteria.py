@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Own, Part
 
@@ -11,8 +12,13 @@ CODE = "reprtune.training.parts.criteria."
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion(Part):
+    """Attributes:
+    units: what it can rank: `filter`, `weight`.
+    """
+
     place = "criterion"
     noun = "criterion"
+    units: ClassVar[tuple[str, ...]] = ("filter",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +161,21 @@ class L2(Criterion):
     )
 
 
+class Magnitude(Criterion):
+    kind = "magnitude"
+    units = ("weight",)
+    card = Card(
+        line="smallest absolute value first, of single weights",
+        code=f"{CODE}magnitude:score",
+        paper="DSD, arXiv 1607.04381",
+        cost="trivial",
+        needs="method.selection = weights",
+    )
+
+
 class Random(Criterion):
     kind = "random"
+    units = ("filter", "weight")
     card = Card(
         line="a uniformly random choice: the control for every criterion",
         code=f"{CODE}random:score",
@@ -166,6 +185,6 @@ class Random(Criterion):
 
 Criterion.kinds = (
     Ortho, OrthoDim, OrthoReleased, L1, BnGamma, Fpgm, Activation, Apoz, Taylor, TaylorFo, Hessian, Oracle,
-    L2, Random,
+    L2, Magnitude, Random,
 )  # fmt: skip
 Criterion.own = OwnCriterion

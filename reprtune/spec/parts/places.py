@@ -9,7 +9,8 @@ from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.spec.parts.members import Ending, Exchange, Gradient, LossTerm, Networks
+from reprtune.spec.parts.losses import LossTerm
+from reprtune.spec.parts.members import Ending, Exchange, Gradient, Networks
 from reprtune.spec.parts.part import Part
 from reprtune.spec.parts.restores import Restore, RestoreRules
 from reprtune.spec.parts.schedules import Schedule

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from reprtune.spec.parts.part import Card, Own, Part, check_words, option
+from reprtune.spec.rules import above_0, between
 
 SCALES = ("own", "survivors", "old", "clip")
 BATCH_NORMS = ("reset", "keep", "recalibrate")
 OPTIMIZER_STATES = ("reset", "keep")
-NEXT_KERNELS = ("keep", "zero", "small")
-LEARNING_RATES = ("continue", "restart")
+NEXT_KERNELS = ("keep", "zero", "small", "random")
+LEARNING_RATES = ("continue", "restart", "scaled")
 CODE = "reprtune.training.parts.restores."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Part):
+    """Attributes:
+    units: what it can bring back: `filter`, `weight`.
+    """
+
     place = "restore"
     noun = "restore rule"
+    units: ClassVar[tuple[str, ...]] = ("filter",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,7 @@ class AsReleased(Scaled):
 
 class Random(Scaled):
     kind = "random"
+    units = ("filter", "weight")
     card = Card(
         line="drawn like the layer's own initial weights",
         code=f"{CODE}simple:restore_random",
@@ -69,6 +77,7 @@ class Random(Scaled):
 
 class Zero(Restore):
     kind = "zero"
+    units = ("filter", "weight")
     card = Card(
         line="all weights 0",
         code=f"{CODE}simple:restore_zero",
@@ -79,6 +88,7 @@ class Zero(Restore):
 
 class Old(Scaled):
     kind = "old"
+    units = ("filter", "weight")
     card = Card(
         line="the weights it had when it was dropped",
         code=f"{CODE}simple:restore_old",
@@ -86,16 +96,42 @@ class Old(Scaled):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Crossover(Restore):
+    """Its smallest taps are mixed with the largest ones of a strong filter.
+
+    Attributes:
+        cross_share: of the taps of each kernel, rounded up to whole taps; of kernels of one tap the whole filter is
+            mixed.
+    """
+
     kind = "crossover"
     card = Card(
-        line="crossed with a dominant filter of its layer", paper="Weight Evolution, arXiv 2110.04492"
+        line="its smallest taps take over from the largest of a strong filter of its layer",
+        code=f"{CODE}crossover:restore",
+        paper="Weight Evolution, arXiv 2110.04492",
+        cost="a sort of each taken filter's taps",
+        when="for weak filters that are to be repaired, not replaced",
+        traps="bounded by the larger tap, where the released code only doubles the smallest and can blow up; "
+        "BatchNorm's scale and shift, which the paper crosses too, stay",
     )
+
+    cross_share: float = option(0.1, null=0.0)
+
+    def check(self) -> None:
+        between("method.cross_share", self.cross_share, 0, 1)
 
 
 class Untied(Restore):
     kind = "untied"
-    card = Card(line="the transform becomes weights of its own", paper="arXiv 2110.12844")
+    card = Card(
+        line="what each filter was made to be by its tie becomes weights of its own (our design)",
+        code=f"{CODE}untied:restore",
+        paper="after the idea of arXiv 2110.12844, of which only the abstract is public",
+        when="after drop = tied: what the network says does not change",
+        needs="drop = tied",
+        traps="momentum is what it was at the drop, unless restore_optimizer = reset",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +147,14 @@ class RestoreRules:
         restore_bn: BatchNorm and bias of restored filters. `reset`: as in a new network; `keep`: as they were
             at the drop, or went on since (weights-only); `recalibrate`: reset, then running statistics of the
             whole network measured anew.
-        restore_optimizer: momentum and the like of restored filters: `reset` to 0, or `keep`.
-        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, or `small`
-            (random, at a tenth of the layer's spread).
-        restore_lr: the learning rate goes on (`continue`), or its schedule begins anew after each
-            restore, over what is left until the next (`restart`).
+        restore_optimizer: momentum and the like of restored filters, in a new generation of everything: `reset` to
+            0, or `keep`.
+        restore_next: the next layer's kernels that read a restored filter: `keep`, `zero`, `small` (random, at a
+            tenth of the layer's spread), or `random` (as in a new network).
+        restore_lr: the learning rate goes on (`continue`); its schedule begins anew after each restore or in each
+            generation, over what is left until the next (`restart`); or it goes on, times `restore_lr_scale` once
+            more from each restore on (`scaled`).
+        restore_lr_scale: factor of `scaled`; DSD's last phase has 0.1.
     """
 
     card = Card(
@@ -127,9 +166,11 @@ class RestoreRules:
     restore_optimizer: str = option("reset", null="keep", words=OPTIMIZER_STATES)
     restore_next: str = option("keep", null="keep", words=NEXT_KERNELS)
     restore_lr: str = option("continue", null="continue", words=LEARNING_RATES)
+    restore_lr_scale: float = option(0.1, null=1.0)
 
     def __post_init__(self) -> None:
         check_words(self)
+        above_0("method.restore_lr_scale", self.restore_lr_scale)
 
 
 Restore.kinds = (Orthogonal, AsReleased, Random, Zero, Old, Crossover, Untied)

@@ -136,7 +136,7 @@ class Every(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Generations(Schedule):
-    """Train for `generation`, then begin a new generation that keeps some of the last.
+    """Trainings of equal length that share the total; each but the first begins with what is left of the one before.
 
     Attributes:
         generations: how many there are, the first included.
@@ -147,8 +147,13 @@ class Generations(Schedule):
         line="`generations` trainings of equal length, each from what the one before leaves",
         code=f"{CODE}generations:events",
         paper="BAN, arXiv 1805.04770; Knowledge Evolution, arXiv 2103.05152",
+        when="for what is trained to the end and then begun again, in part or in whole",
+        traps="the papers train each generation as long as their control: here all share the total, so compare with "
+        "plain training of that total and of one generation's length; rules that stop early mistake a trial that has "
+        "just begun anew for a bad one",
     )
 
+    shorten = "method.generations"
     acts = ("criterion", "selection", "restore", "restore_rules")
 
     generations: int = option(5, null=1)
@@ -158,6 +163,13 @@ class Generations(Schedule):
 
     def first(self, total: Duration) -> Duration:
         return Duration(total.value / self.generations, total.unit)
+
+    def steps_needed(self, steps_per_epoch: int) -> int:  # noqa: ARG002 - of a place
+        return self.generations
+
+    @property
+    def extent(self) -> str:
+        return f"{self.generations} generations"
 
 
 @dataclass(frozen=True, kw_only=True)

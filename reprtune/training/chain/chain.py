@@ -24,7 +24,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.chain.evaluation import Evaluation
 from reprtune.training.chain.identity import next_name, root_name
-from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
+from reprtune.training.chain.plan import Item, Segment, plan, rungs, trial_rates
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
@@ -127,10 +127,11 @@ class Chain:
             task, batches = loaded_data.task(spec.task), loaded_data.batches(spec)
             spe = batches.steps_per_epoch
             self.items: tuple[Item, ...] = plan(spec, spe)
-            self.lrs = learning_rates(spec.training, spe, restarts(spec, spe))
+            self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
             self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-        self.names = [root_name(spec, task.digest, kind(loaded_data.device), self.networks.teacher_digest)]
+            device_kind, inherited = kind(loaded_data.device), self.networks.inherited
+            self.names = [root_name(spec, task.digest, device_kind, self.networks.loss_digests, inherited)]
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         schedule = spec.method.schedule
@@ -183,7 +184,7 @@ class Chain:
                     kind = self._advance()
                 yield self._advanced(kind)
         finally:
-            self.networks.batches.close()
+            self.networks.close()
             self._release()
 
     def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:

@@ -8,7 +8,7 @@ the git commit, the planned total.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -22,20 +22,24 @@ from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.plan import Item
+from reprtune.training.models.weights import Inherited
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.parts.schedules import Event
 from reprtune.training.platform import user_code
 from reprtune.training.platform.sources import PACKAGE, alone_digest, closure, digest_of, source_digest
+from reprtune.training.surgery.forms import all_modules
 
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
-TEACHER_FIELDS = ("teacher", "teacher_weight", "teacher_temperature")
+PLACES_ON_DISK = ("teacher_folder",)  # options of losses that say where something lies: its digest enters
 
 SEGMENT_CODE = (
     f"{PACKAGE}.chain.member",
     f"{PACKAGE}.chain.evaluation",
     f"{PACKAGE}.chain.state",
 )  # what runs a segment, and stores it
+TOGETHER = f"{PACKAGE}.chain.together"  # as well where a loss couples the members
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
+WEIGHTS_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network
 EVENT_CODE = {  # kind of event -> what runs it, and the places of the method that act in it
     "begin": (f"{PACKAGE}.chain.beginning", ("criterion", "selection")),
     "drop": (f"{PACKAGE}.chain.dropping", ("criterion", "selection", "drop")),
@@ -45,33 +49,41 @@ EVENT_CODE = {  # kind of event -> what runs it, and the places of the method th
     "end": (f"{PACKAGE}.chain.ending", ("ending",)),
 }
 COUNTED = ("drop", "renew")  # take a number of filters
-DECIDED = ("prune_ratio", "restore_lr")  # enter by the number of filters dropped, and by the learning rates
+# These enter by the number of filters dropped, and by the learning rates.
+DECIDED = ("prune_ratio", "restore_lr", "restore_lr_scale")
 BOUND = ("begin", "drop")  # after them a phase may end by a criterion, whose bound decides what comes
 
 
-def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_digest: str | None = None) -> str:
+def root_name(
+    spec: TrialSpec,
+    task_digest: str,
+    device_kind: str,
+    loss_digests: Sequence[str] = (),
+    inherited: Inherited | None = None,
+) -> str:
     """Name of the state before the first step.
 
     Args:
-        teacher_digest: of the network that is imitated, wherever it lies; None = there is none.
+        loss_digests: of what losses read, such as a network that is imitated, wherever it lies.
+        inherited: what its networks begin from, wherever it lies; None = new weights.
 
     Raises:
         ModelError, DataError: a factory of the person's own cannot be imported.
     """
     fields = to_plain(spec.training)
-    training = {k: v for k, v in fields.items() if k not in FREE_FIELDS + TEACHER_FIELDS}
+    training = {k: v for k, v in fields.items() if k not in FREE_FIELDS}
     own = {spec.model.name, spec.task.dataset, *(part.name for part in _in_segments(spec))}
-    teacher = [teacher_digest, *(fields[field] for field in TEACHER_FIELDS[1:])]
     return digest(
         {
             "task": task_digest,
             "augment": spec.task.augment,
             "cutout": spec.task.cutout if "cutout" in spec.task.augment else None,
-            "model": spec.model,
+            "model": {k: v for k, v in to_plain(spec.model).items() if k != "weights"},
             "training": training,
-            "teacher": teacher if teacher_digest is not None else None,
+            "losses": list(loss_digests),
             "seed": spec.seed,
-            "segment": _in_segments(spec),
+            **_inherited(inherited),
+            "segment": [_without_places(part) for part in _in_segments(spec)],
             "networks": spec.method.networks,
             "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
             "user_code": {name: code for name, code in user_code.digests(spec).items() if name in own},
@@ -80,6 +92,13 @@ def root_name(spec: TrialSpec, task_digest: str, device_kind: str, teacher_diges
             "device": device_kind,
         }
     )
+
+
+def _inherited(inherited: Inherited | None) -> dict[str, Any]:
+    """Contents and structures of the networks that a trial begins from, and the code that takes them."""
+    if inherited is None:
+        return {}
+    return {"inherited": [*inherited.digests, source_digest(WEIGHTS_CODE, *inherited.modules)]}
 
 
 def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[np.float64]) -> str:
@@ -120,6 +139,8 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
     """
     kinds = {item.kind for item in items if isinstance(item, Event)}
     acting = [name for kind in kinds for name in _event_modules(spec, kind)]
+    if spec.model.weights is not None:  # in which forms is known where the folder is
+        acting += [WEIGHTS_CODE, *all_modules()]
     found = {name: digest_of(path) for name, path in closure(*_segment_modules(spec), *acting).items()}
     return found | {ALONE: alone_digest(ALONE)}
 
@@ -127,16 +148,23 @@ def code(spec: TrialSpec, items: Iterable[Item]) -> dict[str, str]:
 def _segment_modules(spec: TrialSpec) -> list[str]:
     """What names the state before the first step; they and what they import run every segment."""
     network = catalog.find("models", spec.model.name).target.partition(":")[0]
-    return [*SEGMENT_CODE, network, *map(module_of, _in_segments(spec))]
+    together = [TOGETHER] if spec.method.couples_members else []
+    return [*SEGMENT_CODE, *together, network, *map(module_of, _in_segments(spec))]
 
 
 def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
     """What names the state after an event; they and what they import run it."""
     runs, places = EVENT_CODE[kind]
-    parts = (getattr(spec.method, place) for place in places)
+    parts = (spec.method.dropped_as if place == "drop" else getattr(spec.method, place) for place in places)
     return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
 
 
 def _in_segments(spec: TrialSpec) -> list[Part]:
     """The parts that act within a segment."""
     return [part for place, part in spec.method.parts() if place in ("gradient", "losses")]
+
+
+def _without_places(part: Part) -> dict[str, Any]:
+    """As JSON values, wherever what a part of ours reads lies."""
+    left_out = () if isinstance(part, Own) else PLACES_ON_DISK
+    return {name: value for name, value in to_plain(part).items() if name not in left_out}

@@ -90,12 +90,32 @@ def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
     return found
 
 
+def trial_rates(spec: TrialSpec, steps_per_epoch: int) -> NDArray[np.float64]:
+    """Learning rate of every step of a trial, (total,): its schedule's, begun anew at each restore, or times a
+    factor once more from each restore on, if `method.restore_lr` says so.
+
+    Raises:
+        SpecError: a period is shorter than one step.
+    """
+    rates = learning_rates(spec.training, steps_per_epoch, restarts(spec, steps_per_epoch))
+    rules = spec.method.restore_rules
+    if rules is None or rules.restore_lr != "scaled":
+        return rates
+    passed = np.searchsorted(_restores(spec, steps_per_epoch), np.arange(len(rates)), side="right")
+    return rates * rules.restore_lr_scale ** passed.astype(np.float64)
+
+
 def restarts(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
     """Steps at which the learning rate begins anew: the restores and new generations, or where restores would be,
     if `method.restore_lr` says so."""
-    rules, schedule = spec.method.restore_rules, spec.method.schedule
-    if rules is None or rules.restore_lr == "continue":
-        return ()
+    rules = spec.method.restore_rules
+    is_anew = rules is not None and rules.restore_lr == "restart"
+    return _restores(spec, steps_per_epoch) if is_anew else ()
+
+
+def _restores(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
+    """Steps of the restores and new generations, or where restores would be."""
+    schedule = spec.method.schedule
     total = spec.training.total.steps(steps_per_epoch)
     if isinstance(schedule, Cycles):
         found = cycles(schedule, total, steps_per_epoch)  # also where nobody is dropped

@@ -1,4 +1,4 @@
-"""A restore: dropped filters come back with new weights, and what else belongs to them as the rules have it."""
+"""A restore: what was dropped comes back with new weights, and what else belongs to it as the rules have it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member, new_network
 from reprtune.training.data.batches import evaluation_batches
 from reprtune.training.data.task import Task
+from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.overlaps import overlaps
 from reprtune.training.parts.restore_rules import (
     recalibrate,
@@ -26,7 +27,6 @@ from reprtune.training.parts.restore_rules import (
 from reprtune.training.parts.restores import RuleContext, restore_filters
 from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import derive, generator
-from reprtune.training.surgery.subnetwork import SubNetwork
 
 RECALIBRATION_BATCHES = 20  # at most
 NO_RULES = RestoreRules(restore_bn="keep", restore_optimizer="keep")  # where the method has none
@@ -55,11 +55,11 @@ def restore(member: Member, task: Task, event: Event) -> Restore:
     context = RestoreContext(
         event.cycle, member.number, build, functools.partial(_some_batches, member, task)
     )
-    return restore_dropped(member.network, member.spec, context, event.stop)
+    return restore_dropped(member.dropping, member.spec, context, event.stop)
 
 
 def _build(member: Member, task: Task, seed: int) -> nn.Module:
-    return new_network(member.spec, task, seed, member.number)
+    return new_network(member.spec, task, seed, member.number, member.forms)
 
 
 def _some_batches(member: Member, task: Task) -> Iterator[tuple[Tensor, Tensor]]:
@@ -73,22 +73,26 @@ def _some_batches(member: Member, task: Task) -> Iterator[tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContext, step: int) -> Restore:
-    """The dropped filters come back with new weights, and what else belongs to them as the method has it.
+def restore_dropped(dropping: Dropping, spec: TrialSpec, context: RestoreContext, step: int) -> Restore:
+    """What is gone comes back with new weights, and what else belongs to it as the method has it; to single
+    weights, nothing else does.
 
-    The kernels that read them first, since restore rules look at the survivors as they will be.
+    The kernels that read filters first, since restore rules look at the survivors as they will be.
     """
-    rules = spec.method.restore_rules or NO_RULES
-    with network.whole():
+    rules, network = spec.method.restore_rules or NO_RULES, dropping.network
+    seed = derive(spec.seed, "restore", context.number, context.cycle)
+    new_network = functools.cache(lambda: context.build(seed))  # built where somebody looks at it
+    initial = functools.partial(_parameter_of, new_network)
+    with dropping.whole():
         if rules.restore_optimizer == "reset":
             reset_optimizer(network)
         if rules.restore_bn != "keep":
             reset_channels(network)
         if rules.restore_next != "keep":
             draw = functools.partial(generator, spec.seed, "next", context.number, context.cycle)
-            rewrite_readers(network, rules.restore_next, draw)
-        levels = _new_weights(network, spec, context)
-    network.set_keep(torch.ones_like(network.keep))
+            rewrite_readers(network, rules.restore_next, draw, initial)
+        levels = _new_weights(dropping, spec, context, initial)
+    dropping.release()
     if rules.restore_bn == "recalibrate":
         recalibrate(network, _whole_batches(context))
     return Restore(
@@ -96,27 +100,24 @@ def restore_dropped(network: SubNetwork, spec: TrialSpec, context: RestoreContex
     )
 
 
-def _new_weights(network: SubNetwork, spec: TrialSpec, context: RestoreContext) -> dict[str, dict[str, int]]:
-    """Written into the network; layer -> level -> number of filters."""
-    rule, dropped = spec.method.restore or Old(), ~network.keep
-    new_network = functools.cache(
-        lambda: context.build(derive(spec.seed, "restore", context.number, context.cycle))
-    )
+def _new_weights(
+    dropping: Dropping, spec: TrialSpec, context: RestoreContext, initial: Callable[[str], Tensor]
+) -> dict[str, dict[str, int]]:
+    """Written into the network; layer -> level -> number of filters, or of single weights."""
+    rule = spec.method.restore or Old()
     levels: dict[str, dict[str, int]] = {}
-    for name, numbers in network.filters.slices().items():
-        if not dropped[numbers].any():
-            continue
-        weight = network.parameters[f"{name}.weight"]
+    for name, dropped in dropping.taken.items():
+        weight = dropping.network.parameters[f"{name}.weight"]
         draw = generator(spec.seed, "restore", context.number, context.cycle, name)
-        initial = functools.partial(_weight_of, new_network, name)
-        new = restore_filters(rule, weight.detach(), dropped[numbers], RuleContext(draw, initial))
-        weight[dropped[numbers].to(weight.device)] = new.weight.to(weight)
+        rule_context = RuleContext(draw, functools.partial(initial, f"{name}.weight"))
+        new = restore_filters(rule, weight.detach(), dropped, rule_context)
+        weight[dropped.to(weight.device)] = new.weight.to(weight)
         levels[name] = {level: new.levels.count(level) for level in sorted(set(new.levels))}
     return levels
 
 
-def _weight_of(network: Callable[[], nn.Module], layer: str) -> Tensor:
-    return network().get_parameter(f"{layer}.weight").detach()
+def _parameter_of(network: Callable[[], nn.Module], name: str) -> Tensor:
+    return network().get_parameter(name).detach()
 
 
 def _whole_batches(context: RestoreContext) -> Iterator[Tensor]:

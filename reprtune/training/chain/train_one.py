@@ -15,6 +15,7 @@ from reprtune.spec.objectives import COST, OBJECTIVES
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.foreseen import foreseen
 from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.platform.device import (
     Device,
@@ -36,13 +37,15 @@ def train_one(
     *,
     test: bool,
     finish: Callable[[Chain], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train to the end, until SIGINT or SIGTERM, or until the loss is no longer finite.
 
     Args:
         observe: called with the history so far and what just happened (`Advance.kind`).
         test: measure the test error of a complete trial.
-        finish: called with a trial that is complete.
+        finish: called with a trial that is complete. warn: called, before it is trained, with each line of what it
+            is likely to miss.
 
     Returns:
         The result, all of it JSON: `outcome`, every objective, `steps` done, `steps_spent` by this call,
@@ -60,7 +63,7 @@ def train_one(
     trial = _Trial(spec, settings, device, store)
     with faults_in_words(device):
         with remembered() as stop:
-            outcome = trial.attempt(stop, observe, test=test)
+            outcome = trial.attempt(stop, observe, warn, test=test)
         if trial.chain is not None and outcome == "complete":
             finish(trial.chain)
         return {"outcome": outcome, **trial.account()}
@@ -74,11 +77,20 @@ class _Trial:
         self.chain: Chain | None = None
         self.test_error: float | None = None
 
-    def attempt(self, stop: StopRequest, observe: Callable[[History, str], None], *, test: bool) -> str:
+    def attempt(
+        self,
+        stop: StopRequest,
+        observe: Callable[[History, str], None],
+        warn: Callable[[str], None],
+        *,
+        test: bool,
+    ) -> str:
         """Load, train and test; the outcome."""
         try:
             loaded_data = LoadedData(self.settings.data_dir, self.device)
             self.chain = Chain(self.spec, loaded_data, self.store, should_stop=lambda: stop.asked)
+            for line in foreseen(self.spec, loaded_data.batches(self.spec).steps_per_epoch):
+                warn(line)
             outcome = _train(self.chain, stop, observe)
             if test and outcome == "complete":
                 self.test_error = self.chain.test().error
@@ -103,6 +115,7 @@ class _Trial:
             COST: 0.0,
             **(objectives.read(chain.networks.measured()) if chain else {}),
             **steps,
+            "steps_before": chain.networks.steps_before if chain else 0,
             "seconds": points[-1].seconds if points else 0.0,
             "device": describe(self.device, chain.networks.how if chain else ""),
             "state": str(self.store.path(chain.last_name))

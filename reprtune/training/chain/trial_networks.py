@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain import beginning, ending, state
-from reprtune.training.chain.dropping import count_to_drop, drop
+from reprtune.training.chain import beginning, ending, renewing, state
+from reprtune.training.chain.dropping import count_to_drop, drop, dropped_weights
 from reprtune.training.chain.evaluation import Evaluation, evaluate
-from reprtune.training.chain.exchanging import exchange
+from reprtune.training.chain.exchanging import check_exchange, exchange
 from reprtune.training.chain.member import Interrupted, Member
 from reprtune.training.chain.plan import Segment
 from reprtune.training.chain.restoring import restore
+from reprtune.training.chain.together import Together, drawing_state, set_drawing_state
 from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
 from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
-from reprtune.training.descent.teacher import load_teacher
+from reprtune.training.models.weights import Exported, check_alike, read_weights
 from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
@@ -36,6 +38,7 @@ __all__ = ["Interrupted", "TrialNetworks"]
 # Kind of event -> what it does to a member; it is told as a Happening.
 OTHER_EVENTS: dict[str, Callable[[Member, Task, Event], Happening]] = {
     "begin": beginning.begin,
+    "renew": renewing.renew,
     "end": ending.end,
 }
 
@@ -57,14 +60,26 @@ class TrialNetworks:
     ) -> None:
         spec.method.check_built()
         self.spec, self.task, self.batches, self.device = spec, task, batches, device
-        folder = spec.training.teacher
-        teacher = load_teacher(folder, task, device) if folder is not None else None
-        self.teacher_digest = teacher.digest if teacher is not None else None
+        n_members, coupled = spec.method.n_members, spec.method.couples_members
+        exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)
+        self.inherited = exported.inherited(n_members) if exported is not None else None
+        shared: dict[str, Any] = {}
         self.members = [
-            Member(spec, number, task, batches, device, teacher, eager)
-            for number in range(spec.method.n_members)
+            Member(
+                spec,
+                n,
+                task,
+                batches.again() if coupled else batches,
+                device,
+                shared,
+                eager,
+                *_start(exported, n),
+            )
+            for n in range(n_members)
         ]
-        self.n_drop = count_to_drop(spec.method, self.filters)
+        self._together = Together(self.members, device) if coupled else None
+        self.n_drop = count_to_drop(spec.method, self.network)
+        check_exchange(self.members[0])
         self.points: tuple[Point, ...] = ()
         self._written: list[dict[str, Any]] = []
         self.member_errors: tuple[tuple[float, ...], ...] = ()
@@ -74,6 +89,7 @@ class TrialNetworks:
         self.exchanges: tuple[Exchange, ...] = ()
         self.happenings: tuple[Happening, ...] = ()
         self.diverged_at: int | None = None
+        check_alike(spec.model, [member.filters.layers for member in self.members])
 
     @property
     def network(self) -> SubNetwork:
@@ -101,6 +117,11 @@ class TrialNetworks:
         return self.stepper.how
 
     @property
+    def loss_digests(self) -> list[str]:
+        """Of what the losses read that is no part of the specification."""
+        return [term.digest for term in self.step.loss.terms if term.digest is not None]
+
+    @property
     def steps_trained(self) -> int:
         """Steps of all members together."""
         return sum(member.step_done for member in self.members)
@@ -109,6 +130,11 @@ class TrialNetworks:
     def step_done(self) -> int:
         """Steps of the trial: of each member, between two segments."""
         return self.steps_trained // len(self.members)
+
+    @property
+    def steps_before(self) -> int:
+        """Steps of all networks that were trained, in other trials, for what this one begins from."""
+        return self.inherited.steps if self.inherited is not None else 0
 
     @property
     def gflops_per_step(self) -> float:
@@ -125,6 +151,11 @@ class TrialNetworks:
         means = {name: sum(numbers[name] for numbers in each) / len(each) for name in each[0]}
         return {name: getattr(self.points[-1], name) for name in CURVES} | means
 
+    def close(self) -> None:
+        """End what reads the data; the next step begins anew."""
+        for batches in {id(m.batches): m.batches for m in self.members}.values():
+            batches.close()
+
     # -- training ---------------------------------------------------------------------------------
 
     def train(self, segment: Segment, lrs: NDArray[Any], tick: Callable[[], bool]) -> None:
@@ -132,13 +163,16 @@ class TrialNetworks:
 
         Args:
             lrs: learning rate of every step of the trial.
-            tick: called before every step; True asks to stop there.
+            tick: called before every step, of all members together where a loss couples them; True asks to stop there.
 
         Raises:
             Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
         """
-        for member in self.members:
-            member.train(segment, lrs, tick)
+        if self._together is not None:
+            self._together.train(segment, lrs, tick)
+        else:
+            for member in self.members:
+                member.train(segment, lrs, tick)
         self._record_segment(segment, float(lrs[segment.stop - 1]))
 
     def _record_segment(self, segment: Segment, lr: float) -> None:
@@ -185,6 +219,7 @@ class TrialNetworks:
         for member in self.members:
             if event.kind == "drop":
                 self.drops = (*self.drops, drop(member, self.task, event))
+                self.happenings = (*self.happenings, *dropped_weights(member, event))
             elif event.kind == "restore":
                 self.restores = (*self.restores, restore(member, self.task, event))
             else:
@@ -195,7 +230,7 @@ class TrialNetworks:
 
     def _exchange(self, event: Event) -> None:
         assert self.spec.method.exchange is not None
-        exchange(self.members, self.spec.method.exchange)
+        exchange(self.members, self.spec.method.exchange, event.cycle)
         before = self.errors
         if self._evaluate_anew(event):
             told = Exchange(step=event.stop, before=before, after=self.errors)
@@ -235,9 +270,8 @@ class TrialNetworks:
         what is needed in the middle of a segment. `end`: a trial is complete with this state."""
         tensors = {name: t for member in self.members for name, t in member.tensors().items()}
         if pause_after is not None:
-            tensors["rng"] = torch.get_rng_state()
-            if self.device.type == "cuda":
-                tensors["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+            together = self._together
+            tensors |= drawing_state(self.device) if together is None else together.tensors()
         notes = {
             "steps": [member.step_done for member in self.members],
             "seconds": [member.seconds_spent() for member in self.members],
@@ -251,6 +285,7 @@ class TrialNetworks:
             "forms": [list(member.forms) for member in self.members],
             "diverged_at": self.diverged_at,
             "end": end,
+            "steps_before": self.steps_before,
         }
         if pause_after is not None:
             notes |= {"items_done": pause_after}
@@ -272,10 +307,10 @@ class TrialNetworks:
         notes_of = zip(self.members, notes["steps"], notes["seconds"], notes["forms"], strict=True)
         for member, step, seconds, forms in notes_of:
             member.load(tensors, step, seconds, forms)
-        if "rng" in tensors:
-            torch.set_rng_state(tensors["rng"])
-            if "rng_cuda" in tensors:
-                torch.cuda.set_rng_state(tensors["rng_cuda"], self.device)
+        if self._together is not None:
+            self._together.load(tensors)
+        elif "rng" in tensors:
+            set_drawing_state(tensors, self.device)
         self._written = notes["points"]
         self.points = from_plain(tuple[Point, ...], self._written, "points")
         self.member_errors = tuple(map(tuple, notes["member_errors"]))
@@ -303,3 +338,11 @@ class TrialNetworks:
             ensemble_errors=self.ensemble_errors,
             diverged_at=self.diverged_at,
         )
+
+
+def _start(exported: Exported | None, number: int) -> tuple[Sequence[Form], Mapping[str, Tensor] | None]:
+    """Forms and weights that a member begins from."""
+    if exported is None:
+        return (), None
+    start = exported.of(number)
+    return start.forms, start.weights

@@ -49,6 +49,10 @@ class Batches:
         self._reading: Reading | None = None
         self._next_step = 0
 
+    def again(self) -> Batches:
+        """Others of the same pictures, which go their own way."""
+        return Batches(self.pictures, self.batch_size)
+
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw the whole epoch from a CPU generator: the order, then what the augmentation needs."""
         used = self.pictures.draw(generator)[:, : self.steps_per_epoch * self.batch_size]

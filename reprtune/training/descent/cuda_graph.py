@@ -123,8 +123,11 @@ def choose(step: Step, batches: Batches, why_eager: str | None) -> Stepper:
     return GraphStep(step, batches) if why_eager is None else Eager(step, batches, why_eager)
 
 
-def why_eager(batches: Batches, device: torch.device) -> str | None:
+def why_eager(batches: Batches, device: torch.device, coupled: bool = False) -> str | None:
     """The reason against a graph, known without running anything; None when nothing speaks against it.
+
+    Args:
+        coupled: does a step need the answers of other networks in training?
 
     Raises:
         SpecError: `REPRTUNE_GRAPH` is neither on nor off.
@@ -133,6 +136,8 @@ def why_eager(batches: Batches, device: torch.device) -> str | None:
         return ""
     if not graphs_wanted():
         return "REPRTUNE_GRAPH is off"
+    if coupled:
+        return "a loss couples the members"
     return None if batches.resident else "the data are streamed"
 
 

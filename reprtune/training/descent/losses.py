@@ -1,75 +1,75 @@
-"""What a step descends: cross-entropy, and what a specification adds to it.
+"""What a step descends: the cross-entropy, and what the losses of a method add to it.
 
 Notations
-    z, u        logits of the network and of its teacher (B, K)
-    T, w        temperature of the teacher and its share of the loss
-    W           the filters of a layer as rows (J, c k k), absent ones 0; W^ with every row divided by its norm
+    z, y        logits of the network (B, K) and labels (B,)
+    L_i, w_i    what loss i adds, and the share of the cross-entropy whose place it takes (0: none)
 
-    distillation    (1 - w) CE(z, y) + w T^2 KL(softmax(u / T) || softmax(z / T))   (arXiv 1503.02531)
-    penalty         sum over layers of the sum of |W^ W^T - I|                      (arXiv 1811.07275, section 4)
+    (1 - sum of w_i) CE(z, y) + sum of L_i
 """
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from reprtune.spec.training import TrainingSpec
-from reprtune.training.descent.teacher import Teacher
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 
-class Loss:
-    """The training loss of a specification.
+class Term:
+    """Something added to the cross-entropy. What varies between steps is a tensor on the device, changed in place.
 
-    Args:
-        spec: label smoothing, penalty and the teacher's share.
-        teacher: who is learned from; None = nobody.
+    Attributes:
+        of_labels: the share of the cross-entropy whose place it takes: a number, or a scalar on the device; None
+            where it takes none.
+        digest: of what it reads that is no part of the trial's specification; None where there is no such thing.
     """
 
-    def __init__(self, spec: TrainingSpec, teacher: Teacher | None = None) -> None:
-        self.spec, self.teacher = spec, teacher
+    of_labels: float | Tensor | None = None
+    digest: str | None = None
 
-    def __call__(self, logits: Tensor, y: Tensor, x: Tensor, network: SubNetwork) -> Tensor:
-        """A scalar on the device.
+    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:
+        """A scalar on the device, its factor included.
 
         Args:
-            logits: (B, K) float32. y: labels (B,). x: the images (B, C, H, W).
+            logits: (B, K) float32. labels: (B,). images: (B, C, H, W).
             network: what made the logits; its `filter_weights` are those of this step.
         """
-        spec = self.spec
-        loss = F.cross_entropy(logits, y, label_smoothing=spec.label_smoothing)
-        if self.teacher is not None:
-            softened = distillation(logits, self.teacher(x), spec.teacher_temperature)
-            loss = (1 - spec.teacher_weight) * loss + spec.teacher_weight * softened
-        if spec.ortho_penalty > 0:
-            loss = loss + spec.ortho_penalty * penalty(list(network.filter_weights().values()))
+        raise NotImplementedError
+
+    def before_step(self, step: int) -> None:
+        """Called before every step of the trial, outside of what is captured."""
+
+    def flops_per_image(self) -> float:
+        """Ideal operations of a step on one image that are no part of the network's own."""
+        return 0.0
+
+
+class Loss:
+    """The training loss of a trial.
+
+    Args:
+        label_smoothing: share of each label that is spread over all classes.
+        terms: what is added.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, terms: Sequence[Term] = ()) -> None:
+        self.label_smoothing, self.terms = label_smoothing, tuple(terms)
+
+    def __call__(self, logits: Tensor, y: Tensor, x: Tensor, network: SubNetwork) -> Tensor:
+        """A scalar on the device; the arguments are those of a term."""
+        loss = F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        if taken := [term.of_labels for term in self.terms if term.of_labels is not None]:
+            loss = (1 - sum(taken)) * loss
+        for term in self.terms:
+            loss = loss + term(logits, y, x, network)
         return loss
 
+    def before_step(self, step: int) -> None:
+        for term in self.terms:
+            term.before_step(step)
 
-def distillation(logits: Tensor, answers: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(answers / T) || softmax(logits / T)), the mean over the batch.
-
-    Args:
-        logits, answers: (B, K), of the network and of its teacher.
-    """
-    own, taught = (F.log_softmax(z / temperature, dim=1) for z in (logits, answers))
-    return temperature**2 * F.kl_div(own, taught, reduction="batchmean", log_target=True)
-
-
-def penalty(weights: list[Tensor]) -> Tensor:
-    """The sum over layers of the sum of |W^ W^T - I|; filters that are 0 count nothing and get no gradient.
-
-    Args:
-        weights: per layer (J, c, k, k).
-    """
-    return torch.stack([_overlaps(weight) for weight in weights]).sum()
-
-
-def _overlaps(weight: Tensor) -> Tensor:
-    """The sum of |cos| over ordered pairs of different filters: the diagonal of W^ W^T - I is 0, and would
-    be 1 for a filter that is absent."""
-    rows = F.normalize(weight.flatten(1), dim=1)
-    cosines = (rows @ rows.T).abs()
-    return cosines.sum() - cosines.diagonal().sum()
+    def flops_per_image(self) -> float:
+        """Ideal operations of a step on one image beside those of the network that is trained."""
+        return sum(term.flops_per_image() for term in self.terms)

@@ -12,6 +12,8 @@ from reprtune.spec.training import TrainingSpec
 from reprtune.training.descent.loss_scale import LossScale
 from reprtune.training.descent.losses import Loss
 from reprtune.training.descent.optimizers import Optimizer
+from reprtune.training.parts.drops import Dropping
+from reprtune.training.parts.drops.filters import Filters
 from reprtune.training.platform.device import tf32
 from reprtune.training.surgery.subnetwork import SubNetwork
 
@@ -25,6 +27,7 @@ class Step:
     Args:
         rule: what changes the gradients, in place, between backward and update; None = nothing does. Like all
             of a step it must neither wait for the device nor branch on the value of a tensor.
+        dropping: how what is gone from the network is kept so; None = as the network itself does.
 
     Attributes:
         lr: learning rate of the next step, a scalar tensor: write into it.
@@ -39,8 +42,10 @@ class Step:
         optimizer: Optimizer,
         loss: Loss,
         rule: GradientRule | None = None,
+        dropping: Dropping | None = None,
     ) -> None:
         self.spec, self.network, self.optimizer, self.loss, self.rule = spec, network, optimizer, loss, rule
+        self.dropping: Dropping = dropping or Filters(network)
         self.device = optimizer.lr.device
         self.lr = optimizer.lr
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -62,8 +67,10 @@ class Step:
         if self.rule is not None:
             with torch.no_grad():
                 self.rule(self.network, self.optimizer.named_gradients())
+        with torch.no_grad():
+            self.dropping.gradients(self.optimizer.named_gradients())
         self.optimizer.step(overflow)
-        self.network.hold()
+        self.dropping.hold()
         self.loss_sum += loss.detach()
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:

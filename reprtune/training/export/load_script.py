@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reprtune.importing import PREFIX
 from reprtune.spec import catalog
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.task import ModelSpec
+from reprtune.training.surgery.forms import Form
 
 SCRIPT = '''"""Loads the network beside this file. Needs {needs}."""
 
@@ -60,22 +62,35 @@ BY_FILE = """    import runpy
     sys.path.insert(0, {folder!r})
     {factory} = runpy.run_path({where!r})[{factory!r}]
     network = {factory}({channels}, ({height}, {width}), {n_classes})"""
+IN_FORM = """
+    from reprtune.training.surgery.forms import all_reformed
+
+    network = all_reformed(network, ABOUT["forms"], torch.zeros(1, *ABOUT["input_shape"]))"""
 
 
-def load_script(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: int, why: str | None) -> str:
+def load_script(
+    model: ModelSpec,
+    forms: Sequence[Form],
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    why: str | None,
+) -> str:
     """The script.
 
     Args:
-        input_shape: C, H, W. why: torch.export could not write the network; None = it could.
+        forms: of the network's structure. input_shape: C, H, W.
+        why: torch.export could not write the network; None = it could.
     """
     channels, height, width = input_shape
     load, needs = FROM_PROGRAM, "torch and nothing else"
     if why is not None:
         is_users = model.name.startswith(PREFIX)
         needs = "torch and the code of the network" if is_users else "torch and reprtune"
+        if is_users and forms:
+            needs = "torch, reprtune and the code of the network"
         where, _, factory = catalog.argument("models", model.name).rpartition(":")
         form = BY_REPRTUNE if not is_users else BY_FILE if where.endswith(".py") else BY_FACTORY
-        build = form.format(
+        build = (form + (IN_FORM if forms else "")).format(
             where=where, folder=str(Path(where).parent), factory=factory,
             channels=channels, height=height, width=width, n_classes=n_classes,
         )  # fmt: skip

@@ -13,34 +13,33 @@ beside them of the trial as a whole.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.export import Dim, ExportedProgram
 
 import reprtune
 from reprtune.errors import ReprtuneError
 from reprtune.history import Drop, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.objectives import COST, ERROR
-from reprtune.spec.task import ModelSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.chain import Chain
+from reprtune.training.chain.member import Member
+from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.state import decode
 from reprtune.training.export.load_script import load_script
-from reprtune.training.models import build_model
+from reprtune.training.export.program import built, filled, program
 from reprtune.training.surgery.filters import find_filters
+from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 PROGRAM = "network.pt2"
@@ -54,10 +53,17 @@ class Network:
     """Attributes:
     weights: parameters and buffers by name, on any device, as the forward pass takes them.
     n_absent: filters that are dropped; their weights, or what reads them, are 0.
+    forms: in which ways its structure differs from what its specification builds.
+    numbers: its size and the cost of its use by the names of objectives: without dropped filters.
+    latency: how long it takes beside the network that its specification builds, where that was measured; for each
+        number of images, see `export.latency`.
     """
 
     weights: Mapping[str, Tensor]
     n_absent: int
+    forms: tuple[Form, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    latency: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,6 +76,7 @@ class Trained:
         points, drops, restores: its history. state: name of the state it is in, or None.
         member_errors, ensemble_error: at the last point, of several members; else empty and None.
         origin: where it comes from (study, slot, outcome), for people.
+        steps_before: optimizer steps of all networks of the trials that it begins from.
     """
 
     spec: TrialSpec
@@ -82,16 +89,22 @@ class Trained:
     origin: Mapping[str, Any]
     member_errors: tuple[float, ...] = ()
     ensemble_error: float | None = None
+    steps_before: int = 0
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """C, H, W."""
+        channels, height, width = self.facts["input_shape"]
+        return channels, height, width
 
 
 def from_chain(chain: Chain, **origin: Any) -> Trained:
     """The networks of a chain that has come to its end."""
     trial, task = chain.networks, chain.networks.task
     values = (list(task.input_shape), task.n_classes, list(task.mean), list(task.std), task.digest)
-    networks = [(m.model.state_dict(), int((~m.network.keep).sum())) for m in trial.members]
     return Trained(
         spec=chain.spec,
-        networks=tuple(Network(weights=weights, n_absent=n_absent) for weights, n_absent in networks),
+        networks=tuple(map(_trained, trial.members)),
         facts=dict(zip(FACTS, values, strict=True)),
         points=trial.points,
         drops=trial.drops,
@@ -100,6 +113,17 @@ def from_chain(chain: Chain, **origin: Any) -> Trained:
         origin=origin,
         member_errors=trial.member_errors[-1] if trial.member_errors else (),
         ensemble_error=trial.ensemble_errors[-1] if trial.ensemble_errors else None,
+        steps_before=trial.steps_before,
+    )
+
+
+def _trained(member: Member) -> Network:
+    """A member as it stands."""
+    return Network(
+        weights=member.model.state_dict(),
+        n_absent=member.n_absent,
+        forms=member.forms,
+        numbers=member.numbers(),
     )
 
 
@@ -118,7 +142,7 @@ def from_state(
     errors, ensemble = notes["member_errors"], notes["ensemble_errors"]
     return Trained(
         spec=spec,
-        networks=tuple(_stored(spec, tensors, k, facts) for k in range(spec.method.n_members)),
+        networks=tuple(_stored(spec, tensors, notes, k, facts) for k in range(spec.method.n_members)),
         facts={key: facts[key] for key in FACTS},
         points=from_plain(tuple[Point, ...], notes["points"], "points"),
         drops=from_plain(tuple[Drop, ...], notes["drops"], "drops"),
@@ -127,23 +151,43 @@ def from_state(
         origin=origin,
         member_errors=tuple(errors[-1]) if errors else (),
         ensemble_error=ensemble[-1] if ensemble else None,
+        steps_before=notes["steps_before"],
     )
 
 
-def _stored(spec: TrialSpec, tensors: Mapping[str, Tensor], number: int, facts: Mapping[str, Any]) -> Network:
+def _stored(
+    spec: TrialSpec,
+    tensors: Mapping[str, Tensor],
+    notes: Mapping[str, Any],
+    number: int,
+    facts: Mapping[str, Any],
+) -> Network:
     """One of the members in a state."""
     start, keep = f"net{number}/", tensors[f"keep{number}"]
     weights = {k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)}
-    if not bool(keep.all()):
-        weights = _sub_network(spec, weights, keep, facts).model.state_dict()
-    return Network(weights=weights, n_absent=int((~keep).sum()))
+    forms, shape = tuple(notes["forms"][number]), facts["input_shape"]
+    if any(told["kind"] == "end" and told["member"] == number for told in notes["happenings"]):
+        model = built(spec.model, forms, tuple(shape), facts["n_classes"])
+        return Network(weights=weights, n_absent=0, forms=forms, numbers=model_numbers(model, shape))
+    network = _sub_network(spec, forms, weights, keep, facts)
+    return Network(
+        weights=network.model.state_dict(),
+        n_absent=int((~keep).sum()),
+        forms=forms,
+        numbers=network_numbers(network),
+    )
 
 
 def _sub_network(
-    spec: TrialSpec, weights: Mapping[str, Tensor], keep: Tensor, facts: Mapping[str, Any]
+    spec: TrialSpec,
+    forms: Sequence[Form],
+    weights: Mapping[str, Tensor],
+    keep: Tensor,
+    facts: Mapping[str, Any],
 ) -> SubNetwork:
+    """The network with what is dropped."""
     channels, height, width = facts["input_shape"]
-    model = build_model(spec.model, channels, (height, width), facts["n_classes"], spec.seed)
+    model = built(spec.model, forms, (channels, height, width), facts["n_classes"], spec.seed)
     filters = find_filters(model, torch.zeros(1, channels, height, width))
     model.load_state_dict(weights)
     drop = spec.method.drop.name if spec.method.drop is not None else "exact"
@@ -172,47 +216,21 @@ def files(trained: Trained) -> dict[str, bytes]:
 
 def _files_of(trained: Trained, number: int) -> dict[str, bytes]:
     """One network as a whole."""
-    weights = {name: t.detach().cpu().contiguous() for name, t in trained.networks[number].weights.items()}
-    shape, n_classes = tuple(trained.facts["input_shape"]), trained.facts["n_classes"]
-    program = traced(trained.spec.model, shape, n_classes)
+    network, spec = trained.networks[number], trained.spec
+    weights = {name: t.detach().cpu().contiguous() for name, t in network.weights.items()}
+    shape, n_classes = trained.input_shape, trained.facts["n_classes"]
+    found = program(replace(spec.model, weights=None), network.forms, shape, n_classes)
     content = {"weights.pt": _saved(weights)}
-    why = program if isinstance(program, str) else None
-    if not isinstance(program, str):
-        content[PROGRAM] = _filled(program, weights)
+    why = found if isinstance(found, str) else None
+    if not isinstance(found, str):
+        content[PROGRAM] = filled(found, weights)
     content["description.json"] = _json(_description_of(trained, number, why))
-    content["load.py"] = load_script(trained.spec.model, shape, n_classes, why).encode()
+    content["load.py"] = load_script(spec.model, network.forms, shape, n_classes, why).encode()
     return content
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, indent=2).encode() + b"\n"
-
-
-@functools.lru_cache(maxsize=4)
-def traced(model: ModelSpec, input_shape: tuple[int, int, int], n_classes: int) -> ExportedProgram | str:
-    """The network with some weights, in evaluation mode, for any number of images; or why there is none.
-
-    Kept, because it takes a second and all trials of a study usually have the same network.
-    """
-    channels, height, width = input_shape
-    network = build_model(model, channels, (height, width), n_classes, seed=0).eval()
-    example = torch.zeros(2, *input_shape)
-    try:
-        return torch.export.export(network, (example,), dynamic_shapes=({0: Dim("batch")},), strict=False)
-    except Exception as error:  # noqa: BLE001 - whatever a person's own network makes torch.export raise
-        return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
-
-
-@torch.no_grad()
-def _filled(program: ExportedProgram, weights: Mapping[str, Tensor]) -> bytes:
-    """The program with these weights. They are copied into its own, which keep their memory format."""
-    for name, tensor in program.state_dict.items():
-        tensor.copy_(weights[name])
-    file = io.BytesIO()
-    with warnings.catch_warnings():  # torch warns of weights in channels-last format; they are whole
-        warnings.filterwarnings("ignore", message="No complete tensor found")
-        torch.export.save(program, file)
-    return file.getvalue()
 
 
 def _saved(weights: Mapping[str, Tensor]) -> bytes:
@@ -238,6 +256,8 @@ def _description(trained: Trained) -> dict[str, Any]:
         "seed": spec.seed,
         "history": {
             "steps": last.step if last else 0,
+            "networks": len(trained.networks),
+            "steps_before": trained.steps_before,
             COST: last.gflops if last else 0.0,
             "seconds": last.seconds if last else 0.0,
         },
@@ -261,8 +281,13 @@ def _description_of(trained: Trained, number: int, why: str | None) -> dict[str,
         about = {k: v for k, v in about.items() if k not in ("members", "ensemble_error")}
         error = trained.member_errors[number] if trained.member_errors else None
         about |= {"member": number, ERROR: error}
-        about["history"] = {"steps": about["history"]["steps"]}  # the others are of all together
+        steps = ("steps", "networks", "steps_before")
+        about["history"] = {key: about["history"][key] for key in steps}  # the others are of all together
     about["history"] |= own
+    network = trained.networks[number]
+    about |= {"forms": list(network.forms), **network.numbers}
+    if network.latency:
+        about["latency"] = list(network.latency)
     return {**about, "program": None if why else PROGRAM, "no_program_because": why}
 
 

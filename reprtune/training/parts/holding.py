@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -25,6 +25,14 @@ class Measuring(Protocol):
 
     def numbers(self) -> dict[str, float]:
         """Name -> value as the network stands; waits for the device. `distance` is what may end a phase."""
+
+
+@runtime_checkable
+class Renewing(Protocol):
+    """A part that works, in each generation, with the network of the generation before."""
+
+    def renew(self, model: nn.Module) -> None:
+        """The network as a generation left it, about to begin anew: what is needed of it is to be copied."""
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,12 +21,19 @@ from reprtune.spec.codec import WORDS, from_plain
 from reprtune.spec.parts.part import OWN, Own
 from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.criteria.reading import evaluating
+from reprtune.training.parts.exchanges import ExchangeContext
 from reprtune.training.parts.restores import Restored, RuleContext
 from reprtune.training.platform import user_code
 from reprtune.training.platform.seeds import derive
 
-TAKES = {"criterion": ("filters", "context"), "restore": ("weight", "dropped", "context")}
+TAKES = {
+    "criterion": ("filters", "context"),
+    "restore": ("weight", "dropped", "context"),
+    "exchange": ("members", "context"),
+    "losses": ("logits", "labels", "images", "network"),
+}
 SCORES = "Return layer -> J floating-point scores for every layer of `filters`; higher = dropped first."
+IN_PLACE = 'Write into the tensors, as in member["conv1.weight"].copy_(...), and return nothing.'
 WEIGHTS = "Return the new weights of the dropped filters as one tensor, in the order of the layer."
 TYPES = {kind.__name__: kind for kind in WORDS}  # what annotations say, as texts too
 
@@ -40,7 +47,12 @@ def checked(part: Own) -> Callable[..., Any]:
     """
     code = user_code.load(part.name.removeprefix(OWN), PartError)
     call = functools.partial(code.call_with, options_of(part, code.factory))
-    around: dict[str, Callable[..., Any]] = {"criterion": _score, "restore": _restore}
+    around: dict[str, Callable[..., Any]] = {
+        "criterion": _score,
+        "restore": _restore,
+        "exchange": _exchange,
+        "losses": _loss,
+    }
     return functools.partial(around[part.place], part.name, call) if part.place in around else call
 
 
@@ -185,6 +197,66 @@ def checked_restored(name: str, found: Any, weight: Tensor, dropped: Tensor) -> 
             WEIGHTS,
         )
     return Restored(new, levels)
+
+
+# -- exchanges ------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _exchange(
+    name: str,
+    call: Callable[..., Any],
+    members: Sequence[Mapping[str, Tensor]],
+    context: ExchangeContext,
+) -> None:
+    given = [dict(member) for member in members]
+    before = [
+        {entry: (t.shape, t.dtype, bool(t.isfinite().all())) for entry, t in member.items()}
+        for member in members
+    ]
+    with _drawing(derive(context.seed, "own", name, context.number)):
+        found = call(given, context)
+    if found is not None:
+        raise PartError(f"{name} must return nothing, but returned a {type(found).__name__}.", IN_PLACE)
+    for k, (member, new) in enumerate(zip(members, given, strict=True)):
+        if unknown := ", ".join(map(str, new.keys() - member.keys())):
+            raise PartError(
+                f"{name} must change tensors that are there, but member {k} has no {unknown}.", IN_PLACE
+            )
+        for entry, (shape, dtype, was_finite) in before[k].items():
+            where = f"{entry} of member {k}"
+            if new.get(entry) is not member[entry]:
+                raise PartError(f"{name} must change tensors in place, but put another at {where}.", IN_PLACE)
+            _check_same(name, where, member[entry], shape, dtype)
+            if was_finite and not bool(member[entry].isfinite().all()):
+                raise PartError(f"{name} must leave finite numbers, but {where} holds NaN or infinite ones.")
+
+
+def _check_same(name: str, where: str, now: Tensor, shape: torch.Size, dtype: torch.dtype) -> None:
+    if now.shape != shape or now.dtype != dtype:
+        got = f"{tuple(now.shape)} in {now.dtype}"
+        raise PartError(
+            f"{name} must leave shapes and types as they are, but {where} was {tuple(shape)} in {dtype} and is {got}.",
+            IN_PLACE,
+        )
+
+
+# -- losses ---------------------------------------------------------------------------------------
+
+
+def _loss(name: str, call: Callable[..., Any], *step: Any) -> Tensor:
+    found = call(*step)
+    if not isinstance(found, Tensor) or not found.is_floating_point() or found.shape != ():
+        got = (
+            f"{found.dtype} of shape {tuple(found.shape)}"
+            if isinstance(found, Tensor)
+            else f"a {type(found).__name__}"
+        )
+        raise PartError(
+            f"{name} must return one floating-point number as a tensor, but returned {got}.",
+            "End it with .sum() or .mean(); it is added to the cross-entropy.",
+        )
+    return found
 
 
 # -- what it leaves as it was ---------------------------------------------------------------------

@@ -45,13 +45,19 @@ def _first_value(module: nn.Module, name: str) -> float:
 
 
 @torch.no_grad()
-def rewrite_readers(network: SubNetwork, rule: str, generator: Callable[[str], torch.Generator]) -> None:
+def rewrite_readers(
+    network: SubNetwork,
+    rule: str,
+    generator: Callable[[str], torch.Generator],
+    initial: Callable[[str], Tensor],
+) -> None:
     """The kernels by which other filters and linear layers read dropped filters, which stay where a dropped
     filter reads another: its weights are a restore rule's.
 
     Args:
-        rule: `zero`, or `small`: N(0, s^2), s a tenth of the standard deviation of the layer's other kernels.
-        generator: of a layer, on the CPU.
+        rule: `zero`; `small`: N(0, s^2), s a tenth of the standard deviation of the layer's other kernels; or
+            `random`: as in a new network.
+        generator: of a layer, on the CPU. initial: a parameter of a new network, on the CPU.
     """
     own = network.absent_regions(0)
     for name, mask in network.absent_regions(1).items():
@@ -63,6 +69,8 @@ def rewrite_readers(network: SubNetwork, rule: str, generator: Callable[[str], t
             spread = weight[(mask * others).expand_as(weight).bool()].std(correction=0)
             draw = generator(name.removesuffix(".weight"))
             new = SMALL * spread * torch.randn(weight.shape, generator=draw).to(weight)
+        elif rule == "random":
+            new = initial(name).to(weight)
         weight.copy_(torch.where(read, new, weight))
 
 

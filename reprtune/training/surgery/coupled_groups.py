@@ -70,6 +70,11 @@ def coupled_groups(model: nn.Module, example: Tensor) -> tuple[Group, ...]:
         ModelError: the network cannot be traced.
     """
     graph, _ = trace(model, example)
+    return groups_in(graph, model)
+
+
+def groups_in(graph: fx.Graph, model: nn.Module) -> tuple[Group, ...]:
+    """The same, of a network that was traced before: `FilterMap.graph`."""
     walk = _Walk(graph, model, unfit_modules(graph, model))
     walk.run()
     return _groups(walk)

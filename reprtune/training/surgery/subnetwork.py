@@ -45,7 +45,8 @@ class SubNetwork:
             0 stands in their place: see `whole` and `whole_state`.
         filters: what `find_filters` found in it.
         state: of the optimizer: kind -> parameter's name -> tensor of the parameter's shape.
-        drop: `exact`, or `weights-only`: see the module's text.
+        drop: `exact`, or `weights-only`: see the module's text; or `tied`: `keep` says who, and nothing is changed
+            or held here.
         static: bounds of everything that could be dropped exist from the start and are only ever changed in
             place, so that a captured step serves every phase; the results are the same, the full network is
             a little slower.
@@ -65,6 +66,7 @@ class SubNetwork:
         self.drop, self.static = drop, static
         self.parameters = dict(model.named_parameters())
         self.buffers = dict(model.named_buffers())
+        self.is_partial = False  # set by who leaves out something else than filters
         self._aside: dict[str, tuple[Tensor, Tensor]] = {}  # parameter -> rows that are 0, what stood there
         self._present: dict[str, Tensor] = {}  # layer -> mask of its weight
         self._held = _Held([], [], [])
@@ -72,14 +74,14 @@ class SubNetwork:
 
     @property
     def is_full(self) -> bool:
-        return bool(self.keep.all())
+        return bool(self.keep.all()) and not self.is_partial
 
     @torch.no_grad()
     def set_keep(self, keep: Tensor) -> None:
         """Train from now on with exactly the filters in `keep` (F,) bool, on the CPU."""
         self._put_back()
         self.keep = keep.clone()
-        exact, own = self.drop == "exact", self._own_weights()
+        exact, own = self.drop == "exact", [] if self.drop == "tied" else self._own_weights()
         self._set_aside(self.filters.masked if exact else own)
         uses: Iterable[Use] = self.filters.owned if exact else own
         masks = self._regions(uses if self.static else filter(self._is_cut, uses))

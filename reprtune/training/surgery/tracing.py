@@ -19,9 +19,15 @@ HOOKED = "has a hook, which may change what it computes"
 
 
 class _Tracer(fx.Tracer):
-    """Also notes whether some forward() that it follows looks at a BatchNorm's count of batches."""
+    """Takes layers that a form has put into a network as they are, like torch's own; also notes whether some forward()
+    that it follows looks at a BatchNorm's count of batches."""
 
     reads_counts = False
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return type(m).__module__.startswith(f"{__package__}.") or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         self.reads_counts |= attr == "num_batches_tracked"

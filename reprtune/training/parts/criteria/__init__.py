@@ -1,8 +1,8 @@
 """What ranks filters. Higher score = dropped first.
 
 A criterion is `score(filters, context)`: filters maps a layer's name to its weight (J, c, k, k), on any
-device and in any memory format; the result maps the name to float64 scores (J,) on the CPU. It leaves
-weights, statistics, modes and random generators as they were.
+device and in any memory format; the result maps the name to float64 scores (J,) on the CPU; of single weights, of
+the weight's shape. It leaves weights, statistics, modes and random generators as they were.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ScoreContext:
         network: the whole network, with its filter map; data-driven criteria see it in evaluation mode.
         batches: the score part in its fixed order, as often as wanted: images float32 (B, C, H, W)
             channels-last and labels int64 (B,), on the device of the network.
+        unit: what is ranked: each `filter`, or each `weight`.
     """
 
     seed: int
@@ -33,6 +34,7 @@ class ScoreContext:
     network: SubNetwork
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]]
     member: int = 0
+    unit: str = "filter"
 
 
 def score_filters(

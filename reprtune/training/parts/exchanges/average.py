@@ -11,20 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
+from reprtune.training.parts.exchanges import ExchangeContext
+from reprtune.training.parts.exchanges.blending import blend_ring
 
-@torch.no_grad()
-def exchange(members: Sequence[Mapping[str, Tensor]], *, own_share: float) -> None:
-    """Blend every floating-point entry; counters stay each member's own.
 
-    With two members and a = 0.5 both are equal afterwards, bit for bit: the sum of two numbers does not depend
-    on their order.
-    """
-    for name, first in members[0].items():
-        if not first.is_floating_point():
-            continue
-        old = [member[name].clone() for member in members]
-        for member, own, before in zip(members, old, [old[-1], *old[:-1]], strict=True):
-            member[name].copy_(own_share * own + (1 - own_share) * before)
+def exchange(
+    members: Sequence[Mapping[str, Tensor]],
+    context: ExchangeContext,  # noqa: ARG001 - of the place
+    *,
+    own_share: float,
+) -> None:
+    """Blend every entry alike; with two members and a = 0.5 both are equal afterwards, bit for bit."""
+    blend_ring(members, lambda _: [(own_share, 1 - own_share)] * len(members))

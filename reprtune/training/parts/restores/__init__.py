@@ -15,11 +15,11 @@ from reprtune.training.parts.restores.lengths import rescale
 
 @dataclass(frozen=True, eq=False)
 class Restored:
-    """New weights of the dropped filters of a layer.
+    """New weights of the dropped filters of a layer, or of its dropped single weights.
 
     Attributes:
-        weight: (n_dropped, ...), in the order of the layer, with its dtype and device.
-        levels: per dropped filter, how much of its rule could be kept; words of the rule.
+        weight: (n_dropped, ...), in the order of the layer, with its dtype and device; of single weights (n_dropped,).
+        levels: per dropped filter or weight, how much of its rule could be kept; words of the rule.
     """
 
     weight: Tensor
@@ -44,7 +44,8 @@ def restore_filters(rule: Restore, weight: Tensor, dropped: Tensor, context: Rul
 
     Args:
         weight: of the layer, (J, ...); the rows of dropped filters hold their old values.
-        dropped: bool (J,), at least one filter of the layer not dropped.
+        dropped: bool (J,), at least one filter of the layer not dropped; or, of single weights, of the shape of
+            the weight.
 
     Raises:
         ReprtuneError: an own rule is not there, or fails, or returns something else.

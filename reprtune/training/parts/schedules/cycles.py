@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from reprtune.spec.method import MethodSpec
+from reprtune.spec.parts.members import KeepTied
 from reprtune.spec.parts.schedules import Cycles
 from reprtune.training.parts.schedules import Event
 
 
 def events(schedule: Cycles, method: MethodSpec, total: int, steps_per_epoch: int) -> tuple[Event, ...]:
-    """As `cycles`, where the method takes somebody."""
-    return cycles(schedule, total, steps_per_epoch) if method.selection is not None else ()
+    """As `cycles`, where the method takes somebody; without the last restore where what is tied is kept so."""
+    if method.selection is None:
+        return ()
+    found = cycles(schedule, total, steps_per_epoch)
+    stays = isinstance(method.ending, KeepTied) and found and found[-1].kind == "restore"
+    return found[:-1] if stays else found
 
 
 def cycles(schedule: Cycles, total: int, steps_per_epoch: int) -> tuple[Event, ...]:

@@ -19,6 +19,31 @@ from torch import Tensor
 from reprtune.errors import SpecError
 from reprtune.spec.parts.selections import Share
 from reprtune.training.surgery.filter_map import FilterMap
+from reprtune.training.surgery.subnetwork import SubNetwork
+
+
+def ranked(network: SubNetwork, selection: Share) -> dict[str, Tensor]:
+    """Layer -> the weight of its filters, of the layers that are ranked."""
+    layers = candidates(network.filters, selection)
+    return {name: network.parameters[f"{name}.weight"].detach() for name in layers}
+
+
+def count(network: SubNetwork, selection: Share) -> int:
+    """How many filters each drop takes.
+
+    Raises:
+        SpecError: none, although the method means to; or as `candidates`.
+    """
+    filters = network.filters
+    layers = candidates(filters, selection)
+    if (n := n_dropped(filters, selection)) == 0:
+        raise SpecError(
+            f"method.prune_ratio = {selection.prune_ratio} and method.layer_cap = "
+            f"{selection.layer_cap} drop none of the {sum(filters.layers[name] for name in layers)} filters "
+            "that may be dropped.",
+            "Raise them, or take method standard for standard training.",
+        )
+    return n
 
 
 def candidates(filters: FilterMap, selection: Share) -> list[str]:

@@ -24,6 +24,11 @@ from torch import Tensor
 from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json
 from reprtune.training.data.task import Task
+from reprtune.training.descent.losses import Term
+from reprtune.training.parts.losses import LossContext
+from reprtune.training.parts.losses.softened import divergence, softened
+from reprtune.training.surgery.multiply_adds import MultiplyAdds
+from reprtune.training.surgery.subnetwork import SubNetwork
 
 PROGRAM, WEIGHTS, DESCRIPTION = "network.pt2", "weights.pt", "description.json"
 BROKEN = (
@@ -44,17 +49,46 @@ class Teacher:
     network: images normalised its own way -> logits.
     scale, shift: (1, C, 1, 1); take images from the student's normalisation to the teacher's.
     digest: hex SHA-256 of its operations, its weights and its normalisation; not of where it lies.
+    macs: multiply-adds of its answer for one image.
     """
 
     network: Callable[[Tensor], Tensor]
     scale: Tensor
     shift: Tensor
     digest: str
+    macs: float = 0.0
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (B, K) float32 for images as the student sees them (B, C, H, W)."""
         return self.network(torch.addcmul(self.shift, x, self.scale)).float()
+
+
+class FromFolder(Term):
+    """w T^2 KL(softmax(u / T) || softmax(z / T)) with a teacher's answers u, in the place of the share w of the
+    cross-entropy.
+
+    Raises:
+        SpecError: as `load_teacher`.
+    """
+
+    def __init__(
+        self, context: LossContext, *, teacher_folder: str, teacher_weight: float, teacher_temperature: float
+    ) -> None:
+        def load() -> Teacher:
+            return load_teacher(teacher_folder, context.task, context.device)
+
+        self.teacher: Teacher = context.once(teacher_folder, load)
+        self.of_labels = self.weight = teacher_weight
+        self.temperature = teacher_temperature
+        self.digest = self.teacher.digest
+
+    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:  # noqa: ARG002 - of a place
+        answers = softened(self.teacher(images), self.temperature)
+        return self.weight * divergence(logits, answers, self.temperature)
+
+    def flops_per_image(self) -> float:
+        return 2 * self.teacher.macs
 
 
 def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
@@ -67,13 +101,13 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
     shape = tuple(about["input_shape"])
     if shape != task.input_shape:
         raise SpecError(
-            f"training.teacher must read images of {_times(task.input_shape)} as the task has them, but the "
+            f"method.teacher_folder must read images of {_times(task.input_shape)} as the task has them, but the "
             f"network in {folder} reads {_times(shape)}.",
             "Export a teacher that was trained on images of this size.",
         )
     if about["n_classes"] != task.n_classes:
         raise SpecError(
-            f"training.teacher must know the {task.n_classes} classes of the task, but the network in "
+            f"method.teacher_folder must know the {task.n_classes} classes of the task, but the network in "
             f"{folder} knows {about['n_classes']}.",
             "Export a teacher that was trained on this task.",
         )
@@ -82,7 +116,13 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
         torch.tensor(values, device=device).reshape(1, -1, 1, 1)
         for values in (task.mean, task.std, about["mean"], about["std"])
     )
-    return Teacher(network, std / own_std, (mean - own_mean) / own_std, digest)
+    example = torch.zeros(
+        2, *shape, device=device
+    )  # of two: a program may treat a single image as a constant
+    with torch.no_grad(), MultiplyAdds() as counter:
+        network(example)
+    macs = counter.total / len(example)
+    return Teacher(network, std / own_std, (mean - own_mean) / own_std, digest, macs)
 
 
 def _description(folder: str) -> dict[str, Any]:
@@ -105,7 +145,7 @@ def _check_one(folder: str) -> None:
     """Raise SpecError for a folder that holds several networks."""
     if not (Path(folder) / PROGRAM).is_file() and (Path(folder) / "member-0").is_dir():
         raise SpecError(
-            f"training.teacher must be the folder of one network, but {folder} holds several.",
+            f"method.teacher_folder must be the folder of one network, but {folder} holds several.",
             f"Name one of them, such as {Path(folder) / 'member-0'}.",
         )
 
@@ -137,7 +177,7 @@ def _network(
 
 def _wrong(folder: str, what: str) -> SpecError:
     return SpecError(
-        f"training.teacher must be a folder that the export command has written, but {folder} {what}.",
+        f"method.teacher_folder must be a folder that the export command has written, but {folder} {what}.",
         "Write one with `trial export` or `train --export`, and give its path.",
     )
 

@@ -1,0 +1,19 @@
+"""What can be told of a trial before it is trained, of what it is likely to miss."""
+
+from __future__ import annotations
+
+from reprtune.spec.parts.members import Centripetal, Trim
+from reprtune.spec.trial import TrialSpec
+from reprtune.training.chain.plan import events, learning_rates, restarts
+from reprtune.training.parts.gradients.contraction import too_little
+
+
+def foreseen(spec: TrialSpec, steps_per_epoch: int) -> list[str]:
+    """Warnings, each in a line."""
+    gradient = spec.method.gradient
+    if not (isinstance(gradient, Centripetal) and isinstance(spec.method.ending, Trim)):
+        return []
+    begins = [event.stop for event in events(spec, steps_per_epoch) if event.kind == "begin"]
+    lrs = learning_rates(spec.training, steps_per_epoch, restarts(spec, steps_per_epoch))
+    found = too_little(spec.training, lrs[begins[0] :] if begins else lrs[:0], gradient.pull)
+    return [] if found is None else [found]

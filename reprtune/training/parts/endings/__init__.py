@@ -1,0 +1,1 @@
+"""What is done once, after the last step, a file for each ending."""

@@ -1,0 +1,1 @@
+"""What changes gradients between backward and update, a file for each rule."""

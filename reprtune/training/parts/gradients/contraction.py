@@ -1,0 +1,56 @@
+"""How close the filters of a cluster come, told before anything is trained.
+
+Notations
+    d       difference of two filters of a cluster; only eps (the pull), eta (weight decay) and momentum move it
+    v       its momentum
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprtune.spec.training import TrainingSpec
+
+ENOUGH = 20.0  # e^-20 is 2e-9, below what float32 tells apart
+
+
+def contraction(lrs: NDArray[np.float64], pull: float, decay: float, momentum: float) -> float:
+    """Sum over steps of lr (pull + decay) / (1 - momentum): by how many powers of e differences shrink, as long as
+    the shrinking of one step is small.
+
+    Args:
+        lrs: learning rate of each step of the phase.
+    """
+    return float(np.sum(lrs)) * (pull + decay) / (1 - momentum)
+
+
+def relative_gap(
+    lrs: NDArray[np.float64], pull: float, decay: float, momentum: float, nesterov: bool = False
+) -> float:
+    """d after the phase over d before it, step by step: v <- momentum v + (pull + decay) d; d <- d - lr v. Of the
+    order of exp(-contraction), or more: no step shrinks d by more than sqrt(momentum) for long."""
+    d, v = 1.0, 0.0
+    for lr in lrs.tolist():
+        gradient = (pull + decay) * d
+        v = momentum * v + gradient
+        d -= lr * (gradient + momentum * v if nesterov else v)
+        if max(abs(d), abs(v)) < 1e-150:
+            return 0.0
+    return abs(d)
+
+
+def too_little(training: TrainingSpec, lrs: NDArray[np.float64], pull: float) -> str | None:
+    """A warning, in a line, where the phase contracts too little for a trim without loss; None where it is enough."""
+    momentum = training.momentum
+    n = contraction(lrs, pull, training.weight_decay, momentum)
+    gap = relative_gap(lrs, pull, training.weight_decay, momentum, training.nesterov)
+    if n >= ENOUGH and gap <= math.exp(-ENOUGH / 2):
+        return None
+    return (
+        f"Clusters contract too little for a trim without loss: the sum of lr (pull + weight_decay) / (1 - momentum) "
+        f"over the phase is {n:.3g}, where {ENOUGH:g} are needed, so filters of a cluster keep about {gap:.2g} of "
+        f"their differences. Raise method.pull, training.lr or training.total."
+    )

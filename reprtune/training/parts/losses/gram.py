@@ -1,0 +1,30 @@
+"""The products of a layer's filters with each other, which all penalties are made of.
+
+Filters that are absent are rows of 0: they belong to no pair, and get no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from reprtune.training.surgery.subnetwork import SubNetwork
+
+
+def over_layers(network: SubNetwork, penalty: Callable[[Tensor], Tensor]) -> Tensor:
+    """The sum over all layers whose filters can be dropped of the penalty of their filters as they are used now,
+    one per row (J, c k k)."""
+    weights = network.filter_weights().values()
+    return torch.stack([penalty(weight.flatten(1)) for weight in weights]).sum()
+
+
+def present(rows: Tensor) -> Tensor:
+    """(J,) 1 where a row has a number, 0 where all are 0."""
+    return (rows.detach() != 0).any(dim=1).to(rows.dtype)
+
+
+def gram_minus_identity(rows: Tensor) -> Tensor:
+    """W W^T - I (J, J); without the 1 of absent rows, so that theirs are 0 throughout."""
+    return rows @ rows.T - torch.diag(present(rows))
