@@ -164,9 +164,9 @@ def tiny_search(slots: int) -> StudySpec:
 
 def test_the_search_over_methods_runs_and_reports(tmp_path: Path) -> None:
     """Exactly its slots, each with options of its own method, and a page."""
-    settings = create(tmp_path, spec=replace(tiny_search(10), name=TINY.name))
+    settings = create(tmp_path, spec=replace(tiny_search(5), name=TINY.name))
     record = work(settings)
-    assert_slots(record, 10)
+    assert_slots(record, 5)
     html = report_files(record, 0.0)["report.html"]
     assert b"standard-twice" in html and b"method" in html
 
@@ -225,6 +225,7 @@ def read(command: Command) -> StudyRecord:
         storage.engine.dispose()
 
 
+@pytest.mark.slow
 def test_the_study_of_the_family_runs(tmp_path: Path) -> None:
     """Every arm to its end, at a tiny length; the report speaks of each beside its controls."""
     small = ("base.task.train_images=128", "base.training.batch_size=32", "arms.seeds=[0]")
