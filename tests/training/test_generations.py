@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.presets import KNOWLEDGE_EVOLUTION, LATER_LAYER_FORGETTING, compose
+from reprtune.spec.parts.restores import RestoreRules
+from reprtune.spec.presets import KNOWLEDGE_EVOLUTION, LATER_LAYER_FORGETTING, REDO, STANDARD, compose
 from reprtune.states.store import StateStore
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
@@ -130,6 +132,17 @@ def test_recalibrated_statistics_are_of_the_new_network() -> None:
     found, fresh = state(networks), new(networks, "renew")
     different = {name for name in fresh if not torch.equal(found[name], fresh[name])}
     assert different == {f"bn{i}.running_{what}" for i in (1, 2, 3) for what in ("mean", "var")}
+
+
+def test_nothing_but_the_optimizer_and_the_learning_rate_may_begin_anew() -> None:
+    """Without a selection no number of the network changes: the control of all that begins anew."""
+    rules = {"restore_lr": "restart", "restore_bn": "keep"}
+    networks = trained(compose(STANDARD, schedule="generations", restore_rules=RestoreRules(**rules)))
+    before = state(networks)
+    renew(networks)
+    assert all(torch.equal(t, before[name]) for name, t in state(networks).items())
+    assert not any(t.any() for t in optimizer(networks).values())
+    assert networks.happenings[0].numbers == {"tensors": 0, "renewed": 0.0}
 
 
 # -- later layers -----------------------------------------------------------------------------------
@@ -301,6 +314,24 @@ def test_what_begins_anew_is_in_the_names_from_the_first_new_generation_on(chang
     """Not before."""
     one, other = names(spec(method=KE)), names(spec(method=compose(KE, **change)))
     assert common(one, other) == 3 and not {*one[3:]} & {*other[3:]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": compose(LLF, renew_from=("layer4.*",))}, "method.renew_from must match a layer, but 'layer4"),
+        ({"method": compose(LLF, keep_layers=0.95)}, "method.keep_layers = 0.95 renews none of 4 layers"),
+        ({"method": compose(KE, fixed_share=0.05)}, "method.fixed_share = 0.05 takes none of the 18 filters"),
+        ({"method": compose(KE, generations=99)}, "99 generations must fit training.total = 6ep, but are 51 steps"),
+        ({"method": compose(REDO, selection="dormant", criterion="bn-gamma"), "model__batch_norm": False},
+         "method.criterion = bn-gamma ranks filters by the BatchNorm after them"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_is_trained(changes: dict[str, Any], message: str) -> None:
+    """When the trial is laid out, of this network and length."""
+    with pytest.raises(SpecError) as caught:
+        names(spec(**changes))
+    assert caught.value.message.startswith(message) and caught.value.hint
 
 
 # -- whole trials -----------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Distillation(LossTerm):
     card = Card(
         line="imitate the other members, or the last generation: CE + w T^2 KL",
         code=f"{CODE}distillation:made",
-        paper="arXiv 1503.02531; Filter Grafting+, arXiv 2001.05868; BAN, arXiv 1805.04770",
+        paper="arXiv 1503.02531; Filter Grafting, arXiv 2001.05868 and 2004.12311; BAN, arXiv 1805.04770",
         cost="a forward pass of every teacher at every step, which train_gflops counts; members then advance step "
         "by step, without CUDA graphs",
         needs="several members; or a schedule of generations",
@@ -158,7 +158,7 @@ class SoftOrthogonality(LossTerm):
     card = Card(
         line="SO: |W W^T - I|^2 of each layer, which also draws the length of every filter to 1",
         code=f"{CODE}soft_orthogonality:SoftOrthogonality",
-        paper="arXiv 1810.09102, equation 1",
+        paper="arXiv 1810.09102",
         cost=OF_FILTERS,
         when="as the plainest of the orthogonality penalties",
         traps=f"it works against weight decay; {STEEP}; the paper takes every layer, here those that can be dropped",
@@ -183,9 +183,9 @@ class Srip(LossTerm):
     card = Card(
         line="SRIP: the largest |eigenvalue| of W W^T - I of each layer, fading out until `srip_until`",
         code=f"{CODE}srip:Srip",
-        paper="arXiv 1810.09102, equation 8; the falling factor as in its authors' code",
+        paper="arXiv 1810.09102; the falling factor as in its authors' code",
         cost=OF_FILTERS,
-        when="as the orthogonality penalty with the largest published gains",
+        when="as the penalty that this paper found best",
         traps=f"the authors' code squares the norm, and takes W^T W of every layer; {STEEP}",
     )
 

@@ -254,9 +254,8 @@ class Member:
             for place, part in self.holdings.items():  # which may look at all that was loaded before
                 if isinstance(part, Holding):
                     part.load(_below(f"part{self.number}/{place}/", tensors))
-        self.network.keep = tensors[
-            f"keep{self.number}"
-        ].clone()  # of one that ended too, which is not trained
+        keep = tensors[f"keep{self.number}"]
+        self.network.keep = keep.clone()  # of one that ended too, which is not trained any more
         self.step.loss_sum.copy_(tensors[f"loss_sum{self.number}"])
         self.step_done, self.seconds = step, seconds
 

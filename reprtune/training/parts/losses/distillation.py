@@ -1,6 +1,6 @@
 """Imitating the other members of a trial, or the network's own last generation.
 
-Members (Filter Grafting+, arXiv 2001.05868): everybody's teachers answer on its images before anybody steps; see
+Members (Filter Grafting+, arXiv 2004.12311): everybody's teachers answer on its images before anybody steps; see
 `reprtune.training.chain.together`. Generation (BAN, arXiv 1805.04770): a frozen copy of the network answers, once
 there is one.
 

@@ -1,4 +1,4 @@
-"""Soft orthogonality (arXiv 1810.09102, equation 1): the sum over layers of |W W^T - I|_F^2.
+"""Soft orthogonality (arXiv 1810.09102): the sum over layers of |W W^T - I|_F^2.
 
 W holds the filters of a layer as rows (J, c k k), as they are, so that their lengths are drawn to 1 too.
 """

@@ -1,4 +1,4 @@
-"""Spectral restricted isometry (arXiv 1810.09102, equation 8), by one power iteration.
+"""Spectral restricted isometry (arXiv 1810.09102), by one power iteration.
 
 Notations
     W           the filters of a layer as rows (J, c k k)
