@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reprtune.errors import SpecError
-from reprtune.spec.parts.selections import PLACEMENTS, TRANSFORMS, Tied
+from reprtune.spec.parts.selections import PLACEMENTS, TRANSFORMS, Drop, Tied
 from reprtune.spec.presets import REPR, compose
 from reprtune.spec.presets import TRANSFORMS as METHOD
 from reprtune.training.surgery import spatial, tied_conv
@@ -69,3 +69,9 @@ def test_the_words_are_those_of_what_runs() -> None:
     """Sets of transforms and placements have the same names as a value and in training."""
     assert (*spatial.SETS,) == TRANSFORMS
     assert tied_conv.PLACEMENTS == PLACEMENTS
+
+
+def test_only_maps_that_are_tied_change_what_a_step_computes() -> None:
+    """Every other drop leaves the network's modules as they are."""
+    assert not any(kind().changes_step for kind in Drop.kinds)
+    assert Tied(placement="features").changes_step

@@ -188,10 +188,11 @@ def stepper(drop: str, static: bool, rule: str) -> tuple[Dropping, Step]:
     model = build_model(one.model, 1, (8, 8), 10, seed=2)
     filters = find_filters(model, torch.zeros(1, 1, 8, 8))
     optimizer = Optimizer(one.training, model.named_parameters(), torch.tensor(one.training.lr))
-    how = drop if drop in ("weights-only", "tied") else "exact"
-    network = SubNetwork(model, filters, optimizer.state, how, static)
+    network = SubNetwork(model, filters, optimizer.state, one.method.dropped_as.filters, static)
     dropping: Dropping = behaviour(one.method.dropped_as)(network, static)
-    return dropping, Step(one.training, network, optimizer, Loss(one.training), dropping=dropping)
+    return dropping, Step(
+        one.training, network, optimizer, Loss(one.training.label_smoothing), dropping=dropping
+    )
 
 
 def some(dropping: Dropping, unit: str, seed: int) -> Any:
