@@ -138,7 +138,7 @@ def main() -> None:
         for batch in options.batches:
             rows += measure(found, batch, options.rounds, options.seconds, device)
     print(table(rows))
-    print(f"\n{options.threads} threads, {device}; " + ", ".join(f"{k} {v}" for k, v in machine.items()))
+    print(f"\nthreads {options.threads}, {device}; " + ", ".join(f"{k} {v}" for k, v in machine.items()))
     if options.json:
         when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         result = {

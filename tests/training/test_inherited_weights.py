@@ -20,7 +20,7 @@ from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import new_network
 from reprtune.training.export.network import files, from_chain, write
 from reprtune.training.models.weights import content
-from tests.training import hand_trim
+from tests.training import family, hand_trim
 from tests.training.ended import KEEP, export, trained_and_trimmed, trim
 from tests.training.test_export import ELSEWHERE, run_elsewhere
 from tests.training.tiny import (
@@ -95,6 +95,15 @@ def test_it_trains_drops_and_restores(original: tuple[Path, Chain], tmp_path: Pa
     store.delete([run.names[-1]])
     assert_same_end(run, finish(trial, store))
     assert {n: w.shape[0] for n, w in run.networks.network.filter_weights().items()} == WIDTHS
+
+
+@pytest.mark.parametrize("name", family.METHODS)
+def test_every_method_begins_from_a_smaller_network(original: tuple[Path, Chain], name: str) -> None:
+    """Whatever it drops, restores, exchanges, renews or trims: it trains from there to its end, and its network keeps
+    the form that it began with."""
+    run = finish(family.trial(name, **{"model.weights": str(original[0])}))
+    for member in run.networks.members:
+        assert member.forms[0] == hand_trim.form(**KEEP)
 
 
 def test_new_weights_are_drawn_in_its_form() -> None:

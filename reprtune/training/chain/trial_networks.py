@@ -88,7 +88,8 @@ class TrialNetworks:
         self.exchanges: tuple[Exchange, ...] = ()
         self.happenings: tuple[Happening, ...] = ()
         self.diverged_at: int | None = None
-        check_alike(spec.model, [member.filters.layers for member in self.members])
+        if exported is not None:
+            check_alike(spec.model, [member.filters.layers for member in self.members])
 
     @property
     def network(self) -> SubNetwork:
