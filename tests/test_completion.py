@@ -174,7 +174,8 @@ def test_names_of_stored_studies_and_slots_are_completed(tmp_path: Path) -> None
     ("incomplete", "expected"),
     [
         ("method.restore=", ["method.restore=orthogonal", "method.restore=as-released", "method.restore=random",
-                             "method.restore=zero", "method.restore=old"]),
+                             "method.restore=zero", "method.restore=old", "method.restore=crossover",
+                             "method.restore=untied"]),
         ("model.batch", ["model.batch_norm="]),
         ("model.batch_norm=", ["model.batch_norm=true", "model.batch_norm=false"]),
         ("training.lr=", []),

@@ -281,3 +281,14 @@ def test_too_little_is_said_with_the_numbers() -> None:
     text = too_little(training, np.full(2000, 0.03), 3e-3)
     assert text is not None and "is 1.86, where 20 are needed" in text and "about 0.15 of" in text
     assert too_little(training, np.full(20000, 0.03), 3e-2) is None
+
+
+def test_vectors_need_ten_times_the_sum() -> None:
+    """Where BatchNorm was trained before the phase, it is told of too: it gets a tenth of the pull."""
+    training = TrainingSpec(momentum=0.9, weight_decay=0.0)
+    lrs = np.full(20000, 0.03)  # 60 / 0.1 * 0.01 = 60 for kernels, 6 for vectors
+    assert too_little(training, lrs, 0.01) is None
+    text = too_little(training, lrs, 0.01, vectors_differ=True)
+    assert text is not None and "is 6, where 20 are needed, so BatchNorm and biases" in text
+    assert "about 0.0024 of" in text  # e^-6 is 0.00248, and steps are not infinitely small
+    assert too_little(training, lrs, 0.1, vectors_differ=True) is None

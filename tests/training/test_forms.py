@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from reprtune.errors import ModelError
 from reprtune.spec.task import ModelSpec
 from reprtune.training.models import build_model
+from reprtune.training.platform.sources import file_of
 from reprtune.training.surgery import forms
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.forms import all_reformed, reformed
@@ -101,3 +103,10 @@ def test_layers_of_a_form_are_taken_whole() -> None:
     assert found.layers == {"conv1": 6}
     assert found.kept_out["conv2"] == "its output passes through conv3 (Halves)"
     assert found.macs(torch.ones(6, dtype=torch.bool)) == before.macs(torch.ones(18, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", sorted(forms.STRUCTURES))
+def test_the_code_of_every_kind_is_there(kind: str) -> None:
+    """A function of a module of ours, so that it is named where it acts."""
+    module, _, name = forms.STRUCTURES[kind].partition(":")
+    assert callable(getattr(importlib.import_module(module), name)) and file_of(module) is not None

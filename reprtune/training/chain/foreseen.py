@@ -13,7 +13,8 @@ def foreseen(spec: TrialSpec, steps_per_epoch: int) -> list[str]:
     gradient = spec.method.gradient
     if not (isinstance(gradient, Centripetal) and isinstance(spec.method.ending, Trim)):
         return []
-    begins = [event.stop for event in events(spec, steps_per_epoch) if event.kind == "begin"]
+    (begin,) = (event.stop for event in events(spec, steps_per_epoch) if event.kind == "begin")
     lrs = learning_rates(spec.training, steps_per_epoch, restarts(spec, steps_per_epoch))
-    found = too_little(spec.training, lrs[begins[0] :] if begins else lrs[:0], gradient.pull)
+    was_trained = begin > 0 or spec.model.weights is not None
+    found = too_little(spec.training, lrs[begin:], gradient.pull, was_trained)
     return [] if found is None else [found]

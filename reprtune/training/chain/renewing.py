@@ -71,7 +71,7 @@ def _begin_anew(member: Member, task: Task, event: Event, names: Collection[str]
     if isinstance(method.restore or Old(), Old) or not names:
         return
     seed = derive(member.spec.seed, "renew", member.number, event.cycle)
-    new = new_network(member.spec, task, seed, member.number)
+    new = new_network(member.spec, task, seed, member.number, member.forms)
     fresh = {**dict(new.named_parameters()), **dict(new.named_buffers())}
     keeps = (method.restore_rules or NO_RULES).restore_bn == "keep"
     for name, tensor in {**network.parameters, **network.buffers}.items():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprtune.spec.training import TrainingSpec
+from reprtune.training.parts.gradients.centripetal import VECTOR_SHARE
 
 ENOUGH = 20.0  # e^-20 is 2e-9, below what float32 tells apart
 
@@ -42,15 +43,35 @@ def relative_gap(
     return abs(d)
 
 
-def too_little(training: TrainingSpec, lrs: NDArray[np.float64], pull: float) -> str | None:
-    """A warning, in a line, where the phase contracts too little for a trim without loss; None where it is enough."""
-    momentum = training.momentum
-    n = contraction(lrs, pull, training.weight_decay, momentum)
-    gap = relative_gap(lrs, pull, training.weight_decay, momentum, training.nesterov)
-    if n >= ENOUGH and gap <= math.exp(-ENOUGH / 2):
-        return None
+def too_little(
+    training: TrainingSpec, lrs: NDArray[np.float64], pull: float, vectors_differ: bool = False
+) -> str | None:
+    """A warning, in a line, where the phase contracts too little for a trim without loss; None where it is enough.
+
+    Args:
+        lrs: as in `contraction`. vectors_differ: does BatchNorm of a cluster differ when the phase begins? In a new
+            network it does not.
+    """
+    if found := _short(training, lrs, pull):
+        return _line("the sum of lr (pull + weight_decay) / (1 - momentum)", "filters of a cluster", *found)
+    if vectors_differ and (found := _short(training, lrs, VECTOR_SHARE * pull)):
+        what = "BatchNorm and biases of a cluster, trained before the phase,"
+        return _line(
+            "with a tenth of pull the sum of lr (pull / 10 + weight_decay) / (1 - momentum)", what, *found
+        )
+    return None
+
+
+def _short(training: TrainingSpec, lrs: NDArray[np.float64], pull: float) -> tuple[float, float] | None:
+    """Contraction and gap where they are too little."""
+    n = contraction(lrs, pull, training.weight_decay, training.momentum)
+    gap = relative_gap(lrs, pull, training.weight_decay, training.momentum, training.nesterov)
+    return None if n >= ENOUGH and gap <= math.exp(-ENOUGH / 2) else (n, gap)
+
+
+def _line(measure: str, what: str, n: float, gap: float) -> str:
     return (
-        f"Clusters contract too little for a trim without loss: the sum of lr (pull + weight_decay) / (1 - momentum) "
-        f"over the phase is {n:.3g}, where {ENOUGH:g} are needed, so filters of a cluster keep about {gap:.2g} of "
-        f"their differences. Raise method.pull, training.lr or training.total."
+        f"Clusters contract too little for a trim without loss: {measure} over the phase is {n:.3g}, where {ENOUGH:g} "
+        f"are needed, so {what} keep about {gap:.2g} of their differences. Raise method.pull, training.lr or "
+        "training.total."
     )
