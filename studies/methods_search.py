@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
+from reprtune.spec.stop_rules import NoStop
 from reprtune.spec.study import (
     Arm,
     Arms,
@@ -24,9 +25,9 @@ from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 
-METHODS = (
-    *("standard", "repr", "sfp", "dsd", "redo", "transforms", "c-sgd"),
-    *("knowledge-evolution", "ban", "averaging", "grafting"),
+METHODS = (  # all that have something to search; plain training is an arm, and averaging is grafting with blend_a = 0
+    *("repr", "sfp", "dsd", "redo", "transforms", "c-sgd"),
+    *("knowledge-evolution", "ban", "grafting"),
 )
 
 
@@ -71,9 +72,10 @@ STUDY = StudySpec(
                 "method.pull": FloatRange(low=0.02, high=0.06, step=0.01),  # c-sgd
                 "method.fixed_share": FloatRange(low=0.2, high=0.8, step=0.1),  # knowledge-evolution
                 "method.generations": IntRange(low=2, high=5),  # knowledge-evolution, ban
-                "method.blend_a": FloatRange(low=0.2, high=0.8, step=0.2),  # grafting
+                "method.blend_a": FloatRange(low=0.0, high=0.8, step=0.2),  # grafting
             },
             objectives=("val_error", "train_gflops"),
+            stop=NoStop(),  # a generation that has just begun is no bad trial
             slots=48,
         ),
     ),

@@ -37,9 +37,7 @@ CIFAR = {
 }
 STEPS_PER_EPOCH = {"digits": 16, "cifar10": 117}  # 1,024 and 7,500 images in batches of 64
 ON_CIFAR = scaled_study(STUDY, **CIFAR)  # type: ignore[arg-type]
-OWN = {  # method -> what the search varies of it
-    "standard": set(),
-    "averaging": set(),
+OWN: dict[str, set[str]] = {  # method -> what the search varies of it
     "repr": {"cycles", "s1_epochs", "s2_epochs", "prune_ratio"},
     "transforms": {"cycles", "s1_epochs", "s2_epochs", "prune_ratio"},
     "dsd": {"cycles", "s1_epochs", "s2_epochs", "weight_ratio"},
