@@ -70,6 +70,11 @@ def check_phase(
             "chosen where the phase begins.",
             "Take method c-sgd.",
         )
+    if isinstance(selection, Clusters) and not isinstance(gradient, Centripetal):
+        raise SpecError(
+            "method.selection = clusters needs method.gradient = centripetal, which makes one of each cluster.",
+            "Take method c-sgd, or method.selection = share.",
+        )
     if isinstance(ending, Trim) and not isinstance(gradient, Centripetal):
         raise SpecError(
             "method.ending = trim needs method.gradient = centripetal, which makes filters of a cluster equal.",
