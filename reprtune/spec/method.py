@@ -15,12 +15,13 @@ from reprtune.errors import SpecError
 from reprtune.spec.method_checks import check_losses, check_phase, check_renewal
 from reprtune.spec.parts.criteria import Criterion
 from reprtune.spec.parts.losses import LossTerm
-from reprtune.spec.parts.members import Average, Ending, Exchange, Gradient, Networks, Ring
+from reprtune.spec.parts.members import Average, Centripetal, Ending, Exchange, Gradient, Networks, Ring
 from reprtune.spec.parts.part import Own, Part
 from reprtune.spec.parts.restores import Restore, RestoreRules, Scaled
-from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
+from reprtune.spec.parts.schedules import Cycles, Every, Phase, Schedule
 from reprtune.spec.parts.selections import (
     WHOLE,
+    Clusters,
     Dormant,
     Drop,
     Exact,
@@ -33,7 +34,6 @@ from reprtune.spec.parts.selections import (
 from reprtune.spec.ties import check_ties
 
 AT_EVENTS = ("criterion", "selection", "drop", "restore", "restore_rules", "exchange")
-FOR_SELECTION = ("drop", "restore", "exchange", "gradient", "ending")  # what does something with who is taken
 WHAT = {"filter": "filters", "weight": "single weights"}
 
 
@@ -89,6 +89,12 @@ class MethodSpec:
                     f"{', '.join(self.schedule.acts)} may act.",
                     f"Leave method.{name} out, or take another method.schedule.",
                 )
+        if isinstance(self.schedule, Every) and self.restore_rules is not None and self.restore is None:
+            raise SpecError(
+                "method.restore_rules does nothing with method.schedule = every without method.restore, for then there "
+                "are no restores.",
+                "Leave method.restore_rules out, or take a method.restore.",
+            )
         if self.schedule is not None and not there and not any(loss.renews for loss in self.losses):
             raise SpecError(
                 f"method.schedule = {self.schedule.name} lets nothing happen: nothing in the method acts at its "
@@ -112,7 +118,7 @@ class MethodSpec:
                 if not isinstance(self.selection, Dormant)
                 else f"Take {Dormant.sizes[0]}.",
             )
-        if self.criterion is not None and isinstance(self.selection, (Fixed, *WHOLE)):
+        if self.criterion is not None and isinstance(self.selection, (Clusters, Fixed, *WHOLE)):
             raise SpecError(
                 f"method.criterion = {self.criterion.name} ranks for nobody: method.selection = "
                 f"{self.selection.name} does not look at scores.",
@@ -125,9 +131,10 @@ class MethodSpec:
                 f"method.criterion = {self.criterion.name if self.criterion else None}.",
                 f"Take one of {', '.join(Dormant.sizes)}.",
             )
-        if all(getattr(self, name) is None for name in FOR_SELECTION):
+        # A gradient rule of the person's own is not told who is taken, and an exchange takes whom it finds itself.
+        if self.drop is None and self.restore is None and not isinstance(self.gradient, Centripetal):
             raise SpecError(
-                f"method.selection = {self.selection.name} takes filters, but nothing is done with them.",
+                f"method.selection = {self.selection.name} takes {WHAT[self.unit]}, but nothing is done with them.",
                 "Take a method.drop and a method.restore, or leave method.selection and method.criterion out.",
             )
 

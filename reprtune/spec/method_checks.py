@@ -8,7 +8,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.parts.losses import Distillation, LossTerm, Teacher
 from reprtune.spec.parts.members import Centripetal, Ending, Gradient, Networks, Trim
 from reprtune.spec.parts.restores import Old, Random, Restore, RestoreRules
-from reprtune.spec.parts.schedules import Generations, Phase, Schedule
+from reprtune.spec.parts.schedules import Cycles, Generations, Phase, Schedule
 from reprtune.spec.parts.selections import WHOLE, Clusters, Drop, Selection, Weights
 
 
@@ -25,6 +25,7 @@ def check_renewal(
             "method.schedule = generations.",
             "Take everything, later, fixed or share.",
         )
+    _check_rules(schedule, selection, restore_rules)
     if not isinstance(selection, WHOLE):
         return
     name = selection.name
@@ -43,11 +44,28 @@ def check_renewal(
             f"filters that stay, but method.selection = {name} takes whole layers.",
             "Take method.restore_scale = own." if scaled else "Take method.restore = random, or old.",
         )
-    if restore_rules is not None and restore_rules.restore_next != "keep":
+
+
+def _check_rules(
+    schedule: Schedule | None, selection: Selection | None, restore_rules: RestoreRules | None
+) -> None:
+    """What is for filters has some."""
+    if restore_rules is None:
+        return
+    if restore_rules.restore_next != "keep" and (
+        isinstance(selection, (Weights, *WHOLE)) or selection is None
+    ):
+        takes = "single weights" if isinstance(selection, Weights) else "whole layers"
         raise SpecError(
             f"method.restore_next = {restore_rules.restore_next} is for kernels that read restored filters, but "
-            f"method.selection = {name} takes whole layers.",
+            + (f"method.selection = {selection.name} takes {takes}." if selection else "no filters are taken."),
             "Take method.restore_next = keep.",
+        )
+    if restore_rules.restore_bn == "recalibrate" and selection is None and isinstance(schedule, Cycles):
+        raise SpecError(
+            "method.restore_bn = recalibrate is done at a restore, but with method.schedule = cycles there is none where "
+            "no filters are taken.",
+            "Take method.restore_bn = keep.",
         )
 
 
@@ -69,6 +87,11 @@ def check_phase(
             "method.gradient = centripetal needs method.schedule = phase, without method.drop: clusters are "
             "chosen where the phase begins.",
             "Take method c-sgd.",
+        )
+    if isinstance(selection, Clusters) and not isinstance(gradient, Centripetal):
+        raise SpecError(
+            "method.selection = clusters needs method.gradient = centripetal, which makes one of each cluster.",
+            "Take method c-sgd, or method.selection = share.",
         )
     if isinstance(ending, Trim) and not isinstance(gradient, Centripetal):
         raise SpecError(

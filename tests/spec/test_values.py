@@ -67,6 +67,7 @@ KEPT_TIED = {**TIED, "method.schedule": "phase", "method.restore": None, "method
 SPARSE = {f"method.{place}": part.name for place, part in DSD.parts() if place != "schedule"}
 BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.schedule=generations": {"method.drop": None},
+    "method.selection=clusters": C_SGD,
     "method.selection=dormant": {"method.criterion": "activation"},
     "method.selection=everything": {"method": "ban"},
     "method.selection=fixed": {"method.criterion": None},
@@ -118,8 +119,8 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a value needs to have an effect
     "method.fit_scale": TIED,
     "method.placement": KEPT_TIED,
     "method.ending=keep-tied": KEPT_TIED,
-    "method.kept_share": {"method.selection": "clusters"},
-    "method.cluster_by": {"method.selection": "clusters"},
+    "method.kept_share": C_SGD,
+    "method.cluster_by": C_SGD,
     "method.fixed_share": {"method": "knowledge-evolution"},
     "training.bias_correction": {"training.optimizer": "adam"},
 }

@@ -62,6 +62,16 @@ def test_a_trial_of_another_bound_is_another_one(tmp_path: Path, first: dict[str
     assert shorter.steps_spent == shorter.total_steps - begin
 
 
+def test_a_trial_of_another_total_is_asked_elsewhere(tmp_path: Path) -> None:
+    """The rungs are tenths of the total. What a longer trial has stored beyond a rung that it has not is no state of the
+    shorter one, which would have ended there."""
+    store = StateStore(tmp_path / "states", "me")
+    bound = {**SHORT, "training.segment": "1it", "method.pull": 1.0, "method.until_distance": 0.3}
+    short, long = (spec(**{**bound, "training.total": total}) for total in ("20it", "70it"))
+    finish(long, store, keep="all")
+    assert_same_end(finish(short, store), finish(short))
+
+
 def test_a_bound_that_is_never_met_changes_nothing() -> None:
     """It is trained to its total, and trimmed as without one."""
     assert_same_end(finish(spec(**BEGUN, **{"method.until_distance": 1e-30})), finish(spec(**BEGUN)))

@@ -113,6 +113,21 @@ def test_drop_and_restore_at_once() -> None:
     assert rungs(spec, STEPS_PER_EPOCH) == (10,)
 
 
+def test_what_is_kept_tied_restarts_nothing() -> None:
+    """The last of the restores at 8 and 16 is left out, and with it the restart of the learning rate."""
+    spec = changed(
+        trial(2, "5it", "3it", "20it"),
+        {
+            "method.drop": "tied",
+            "method.restore": "untied",
+            "method.ending": "keep-tied",
+            "method.restore_lr": "restart",
+        },
+    )
+    assert [e.stop for e in plan(spec, STEPS_PER_EPOCH) if isinstance(e, Event) and e.kind == "restore"] == [8]
+    assert restarts(spec, STEPS_PER_EPOCH) == (8,)
+
+
 def test_a_learning_rate_that_restarts_alone() -> None:
     """The schedule of cycles without anything that is dropped: no events, but the restarts of its ends."""
     spec = other(method="lr-restart", method__s1="6it", method__cycles=2)

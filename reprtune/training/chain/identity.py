@@ -51,7 +51,8 @@ EVENT_CODE = {  # kind of event -> what runs it, and the places of the method th
 COUNTED = ("drop", "renew")  # take a number of filters
 # These enter by the number of filters dropped, and by the learning rates.
 DECIDED = ("prune_ratio", "restore_lr", "restore_lr_scale")
-BOUND = ("begin", "drop")  # after them a phase may end by a criterion, whose bound decides what comes
+# After them a phase may end by a criterion: its bound, and where it is asked, decide what comes.
+BOUND = ("begin", "drop")
 
 
 def root_name(
@@ -108,17 +109,17 @@ def next_name(name: str, item: Item, spec: TrialSpec, n_drop: int, lrs: NDArray[
     of filters it drops instead of the ratio; a segment with the learning rates of its own steps.
     """
     if isinstance(item, Event):
-        return digest([name, item.kind, item.cycle, *_acting(spec, item.kind, n_drop)])
+        return digest([name, item.kind, item.cycle, *_acting(spec, item.kind, n_drop, len(lrs))])
     rates = hashlib.sha256(np.ascontiguousarray(lrs[item.start : item.stop]).tobytes()).hexdigest()
     return digest([name, item.start, item.stop, rates])
 
 
-def _acting(spec: TrialSpec, kind: str, n_drop: int) -> list[Any]:
-    """Values and code of what acts in an event."""
+def _acting(spec: TrialSpec, kind: str, n_drop: int, total: int) -> list[Any]:
+    """Values and code of what acts in an event, of a trial of so many steps."""
     values: list[Any] = [n_drop if kind in COUNTED else None]
     schedule = spec.method.schedule
     if kind in BOUND and isinstance(schedule, Phase) and schedule.until_distance is not None:
-        values.append(schedule.until_distance)
+        values.append([schedule.until_distance, total])  # whose tenths are the rungs at which it is asked
     for place in EVENT_CODE[kind][1]:
         part = getattr(spec.method, place)
         plain = {} if part is None else to_plain(part)

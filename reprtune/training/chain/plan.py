@@ -117,8 +117,8 @@ def _restores(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
     """Steps of the restores and new generations, or where restores would be."""
     schedule = spec.method.schedule
     total = spec.training.total.steps(steps_per_epoch)
-    if isinstance(schedule, Cycles):
-        found = cycles(schedule, total, steps_per_epoch)  # also where nobody is dropped
+    if isinstance(schedule, Cycles) and spec.method.selection is None:
+        found = cycles(schedule, total, steps_per_epoch)  # where they would be
     else:
         found = events(spec, steps_per_epoch)
     return tuple(event.stop for event in found if event.kind in ("restore", "renew"))
