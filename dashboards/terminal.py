@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from dashboards.codes import created_with, mixed
+from dashboards.happened import dropped, ended
 from dashboards.latency import latencies
 from dashboards.next_step import progress
 from dashboards.shares import shares
@@ -220,7 +221,11 @@ def trial_result(result: Mapping[str, Any]) -> str:
         rows.append(("latency", latencies(result["latency"])))
     if result.get("steps_before"):
         rows.insert(2, ("trained before", f"{result['steps_before']} steps, for the networks it began from"))
-    if text := networks(result.get("history")):
+    history = result.get("history")
+    for name, text in (("its ending", ended(history)), ("dropped", dropped(history))) if history else ():
+        if text:
+            rows.insert(2, (name, text))
+    if text := networks(history):
         rows.insert(2, ("its networks", text))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
