@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dashboards.happened import dropped, ended
-from dashboards.terminal import trial_result
+from dashboards.terminal import lengths, trial_result
 from reprtune.history import Drop, Happening, History
 from reprtune.spec.codec import to_plain
+from studies.family import STUDY as FAMILY
+from studies.repr_ablation import STUDY as ABLATION
 
 
 def _history(drops: tuple[Drop, ...] = (), happenings: tuple[Happening, ...] = ()) -> dict[str, Any]:
@@ -63,3 +65,9 @@ def test_the_terminal_says_both_after_the_error() -> None:
     ]
     plain = trial_result({**result, "history": _history()})
     assert "dropped" not in plain and "ending" not in plain
+
+
+def test_create_says_how_long_trials_are() -> None:
+    """One length where all have that of the base, else from the shortest to the longest: 100 and 200 epochs of 16
+    steps in `family`, 100 in `repr-ablation`."""
+    assert lengths(FAMILY, 16) == "1,600 to 3,200" and lengths(ABLATION, 16) == "1,600"
