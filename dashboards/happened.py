@@ -33,7 +33,9 @@ def ended(history: Mapping[str, Any]) -> str:
     """What the ending has made of each network; empty for a trial without an ending, or before it."""
     ends = [told for told in history["happenings"] if told["kind"] == "end" and "gap" in told["numbers"]]
     several = len(ends) > 1
-    return "; ".join((f"member-{told['member']}: " if several else "") + _end(told["numbers"]) for told in ends)
+    return "; ".join(
+        (f"member-{told['member']}: " if several else "") + _end(told["numbers"]) for told in ends
+    )
 
 
 def _end(numbers: Mapping[str, float]) -> str:
