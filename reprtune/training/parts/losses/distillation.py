@@ -4,17 +4,20 @@ Members (Filter Grafting+, arXiv 2004.12311): everybody's teachers answer on its
 `reprtune.training.chain.together`. Generation (BAN, arXiv 1805.04770): a frozen copy of the network answers, once
 there is one.
 
-Teachers are in evaluation mode, without gradients.
+Teachers have no gradients and draw nothing. A frozen one is in evaluation mode; members normalise as they do in
+training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
@@ -63,12 +66,28 @@ class Members(Term):
 
 @torch.no_grad()
 def answer(network: SubNetwork, precision: Precision, images: Tensor) -> Tensor:
-    """Logits (B, K) float32 of a network in training, in evaluation mode."""
+    """Logits (B, K) float32 of a network in training: nothing is dropped at random, and BatchNorm normalises with the
+    statistics of these images, as in its own steps. Its running statistics, which stay as they are, lag behind weights
+    that move fast: answers made with them are wrong enough to spoil whoever learns from them."""
     network.model.eval()
-    with precision():
+    with _without_running_statistics(network.model), precision():
         logits = network.forward(images).float()
     network.model.train()
     return logits
+
+
+@contextlib.contextmanager
+def _without_running_statistics(model: nn.Module) -> Iterator[None]:
+    """Inside, BatchNorm in evaluation mode has none, and torch then takes those of the batch."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    kept = [(norm, norm.running_mean, norm.running_var) for norm in norms]
+    for norm in norms:
+        norm.running_mean = norm.running_var = None
+    try:
+        yield
+    finally:
+        for norm, mean, variance in kept:
+            norm.running_mean, norm.running_var = mean, variance
 
 
 class Generation(Term):
