@@ -58,7 +58,11 @@ def _check_rules(
         takes = "single weights" if isinstance(selection, Weights) else "whole layers"
         raise SpecError(
             f"method.restore_next = {restore_rules.restore_next} is for kernels that read restored filters, but "
-            + (f"method.selection = {selection.name} takes {takes}." if selection else "no filters are taken."),
+            + (
+                f"method.selection = {selection.name} takes {takes}."
+                if selection
+                else "no filters are taken."
+            ),
             "Take method.restore_next = keep.",
         )
     if restore_rules.restore_bn == "recalibrate" and selection is None and isinstance(schedule, Cycles):

@@ -124,7 +124,9 @@ def test_what_is_kept_tied_restarts_nothing() -> None:
             "method.restore_lr": "restart",
         },
     )
-    assert [e.stop for e in plan(spec, STEPS_PER_EPOCH) if isinstance(e, Event) and e.kind == "restore"] == [8]
+    assert [e.stop for e in plan(spec, STEPS_PER_EPOCH) if isinstance(e, Event) and e.kind == "restore"] == [
+        8
+    ]
     assert restarts(spec, STEPS_PER_EPOCH) == (8,)
 
 
