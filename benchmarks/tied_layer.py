@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.machine import describe
-from benchmarks.rounds import spread
+from reprtune.training.export.latency import timed
 from reprtune.training.platform.device import choose_device
 from reprtune.training.platform.seeds import generator
 from reprtune.training.surgery.multiply_adds import MultiplyAdds
@@ -28,7 +29,6 @@ from reprtune.training.surgery.spatial import matrices, transforms
 from reprtune.training.surgery.tied_conv import TiedConv2d
 from reprtune.training.surgery.ties import nearest
 
-WARM_UP = 3  # rounds that are not counted
 SIDES = (
     ("weights", "symmetries+sign"),
     ("weights", "affine"),
@@ -62,27 +62,6 @@ def macs(layer: nn.Module, x: Tensor) -> int:
     return counter.total
 
 
-def ratios(layers: list[nn.Module], x: Tensor, rounds: int) -> list[list[float]]:
-    """Of each layer but the first: its time in a call by that of the first, in each round; they take turns, and
-    each round begins with another one."""
-    found: list[list[float]] = [[] for _ in layers[1:]]
-    with torch.inference_mode():
-        for number in range(-WARM_UP, rounds):
-            order = [(i + number) % len(layers) for i in range(len(layers))]
-            took = {i: _seconds(layers[i], x) for i in order}
-            for i in range(1, len(layers) if number >= 0 else 1):
-                found[i - 1].append(took[i] / took[0])
-    return found
-
-
-def _seconds(layer: nn.Module, x: Tensor) -> float:
-    begun = time.perf_counter()
-    layer(x)
-    if x.is_cuda:
-        torch.cuda.synchronize(x.device)
-    return time.perf_counter() - begun
-
-
 def rows(text: str, share: float, batch: int, device: torch.device, rounds: int) -> list[dict[str, Any]]:
     """The tied layers of one layer, each against the whole one."""
     channels, filters, side, kernel = map(int, text.split("x"))
@@ -90,7 +69,7 @@ def rows(text: str, share: float, batch: int, device: torch.device, rounds: int)
     layers = [tied(plain, share, *each) for each in SIDES]
     x = torch.randn(batch, channels, side, side, generator=generator(0, "maps")).to(device)
     placed = [layer.to(device).eval() for layer in (plain, *layers)]
-    times = ratios(placed, x, rounds)
+    times = timed(placed, x, rounds, math.inf).ratios[1:]
     return [
         {
             "layer": text,
@@ -99,7 +78,7 @@ def rows(text: str, share: float, batch: int, device: torch.device, rounds: int)
             "transforms": name,
             "params": sum(p.numel() for p in layer.parameters()) / plain.weight.numel(),
             "macs": macs(layer, x) / macs(plain, x),
-            "time": spread(ratio),
+            "time": asdict(ratio),
         }
         for (placement, name), layer, ratio in zip(SIDES, layers, times, strict=True)
     ]
@@ -108,14 +87,14 @@ def rows(text: str, share: float, batch: int, device: torch.device, rounds: int)
 def table(found: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| layer | batch | placement | transforms | parameters | multiply-adds | time: median (min-max) | n |",
+        "| layer | batch | placement | transforms | parameters | multiply-adds | time: median (quartiles) | n |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in found:
         took = row["time"]
         lines.append(
             f"| {row['layer']} | {row['batch']} | {row['placement']} | {row['transforms']} | {row['params']:.2f} "
-            f"| {row['macs']:.2f} | {took['median']:.2f} ({took['min']:.2f}-{took['max']:.2f}) | {took['n']} |"
+            f"| {row['macs']:.2f} | {took['median']:.2f} ({took['low']:.2f}-{took['high']:.2f}) | {took['n']} |"
         )
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ that there is to a method; none has a trainer of its own. Written down by `make 
 | place | what stands there | when it acts |
 |---|---|---|
 | `schedule` | when what happens | always |
-| `criterion` | what ranks filters | at a drop |
+| `criterion` | what ranks filters, or single weights | where somebody is taken |
 | `selection` | who is taken | at a drop, or where a phase or a generation begins |
 | `drop` | what the network is without them | at a drop, and until they are restored |
 | `restore`, `restore_rules` | how they come back; BatchNorm, optimizer, next kernels and learning rate then | at a restore, or where a generation begins |
@@ -33,9 +33,9 @@ own](parts.md) is a function in a file. Any part is changed on its own, as in
 
 ## The family
 
-RePr, its relatives and their controls. *Parts* are as by default but for what stands in brackets; what a place without
-a part does, it does not do. *Budget* is the optimizer steps of all networks, in those of plain training: compare only
-within one.
+RePr, its relatives ([what each does exactly](family.md)) and their controls. *Parts* are as by default but for what
+stands in brackets; what a place without a part does, it does not do. *Budget* is the optimizer steps of all networks, in
+those of plain training: compare only within one.
 
 | method | `python cli.py train ...` | parts | K | budget | note |
 |---|---|---|---|---|---|

@@ -68,13 +68,14 @@ def create(
     spec = scaled_study(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
+    from dashboards.terminal import lengths
     from reprtune.study.create import create_study
     from reprtune.study.foreseen import foreseen_in
 
     made, facts = create_study(spec, settings, lambda what: hint(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
     sizes = [f"{section.planned(len(spec.arms))} trials of {section.name}" for section in spec.sections]
-    sizes.append(f"{facts['total_steps']:,} steps each")
+    sizes.append(f"{lengths(spec, facts['steps_per_epoch'])} steps each")
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")

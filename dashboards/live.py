@@ -10,7 +10,7 @@ from dashboards.terminal import percent
 from reprtune.history import History
 
 
-class Happening(Protocol):
+class Message(Protocol):
     """What a worker reports (see work.process.WorkerMessage)."""
 
     kind: str
@@ -23,7 +23,7 @@ class Happening(Protocol):
 
 
 class StudyProgress:
-    """TrialNetworks on a terminal, one plain line per finished slot otherwise; both on stderr."""
+    """A bar on a terminal, one plain line per finished slot otherwise; both on stderr."""
 
     def __init__(self, done: int, total: int) -> None:
         from tqdm import tqdm
@@ -35,7 +35,7 @@ class StudyProgress:
         )
         self.done, self.total = done, total
 
-    def __call__(self, worker: int, what: Happening) -> None:
+    def __call__(self, worker: int, what: Message) -> None:
         if what.kind == "end":
             self.done += 1
             self.now.pop(worker, None)

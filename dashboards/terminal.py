@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from dashboards.codes import created_with, mixed
+from dashboards.happened import dropped, ended
 from dashboards.latency import latencies
 from dashboards.next_step import progress
 from dashboards.shares import shares
@@ -24,6 +25,7 @@ from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
+from reprtune.spec.study import StudySpec
 
 UNKNOWN = "\N{EM DASH}"
 SHOWN_ERRORS = 3  # of failed slots, the last ones
@@ -220,11 +222,22 @@ def trial_result(result: Mapping[str, Any]) -> str:
         rows.append(("latency", latencies(result["latency"])))
     if result.get("steps_before"):
         rows.insert(2, ("trained before", f"{result['steps_before']} steps, for the networks it began from"))
-    if text := networks(result.get("history")):
+    history = result.get("history")
+    for name, text in (("its ending", ended(history)), ("dropped", dropped(history))) if history else ():
+        if text:
+            rows.insert(2, (name, text))
+    if text := networks(history):
         rows.insert(2, ("its networks", text))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
+
+
+def lengths(spec: StudySpec, steps_per_epoch: int) -> str:
+    """Planned steps of each network of a trial: `1,600`, or `96 to 192` where an arm has a total of its own."""
+    trials = [spec.base, *(trial for _, _, trial in spec.arm_cells())]
+    steps = {trial.training.total.steps(steps_per_epoch) for trial in trials}
+    return " to ".join(f"{n:,}" for n in sorted({min(steps), max(steps)}))
 
 
 def networks(history: Mapping[str, Any] | None) -> str:

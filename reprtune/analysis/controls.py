@@ -94,16 +94,6 @@ class ArmSummary:
     budget_factor: float | None
     against: tuple[Against, ...]
 
-    @property
-    def difference(self) -> Difference | None:
-        """To the first arm that it is compared with; None without one, or without a pair."""
-        return self.against[0].difference if self.against else None
-
-    @property
-    def with_chance(self) -> Difference | None:
-        """As `difference`, with chance error for diverged runs; None when none diverged."""
-        return self.against[0].with_chance if self.against else None
-
 
 @dataclass(frozen=True, kw_only=True)
 class BestOfSearch:
@@ -149,27 +139,30 @@ def paired(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference
 
 def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
-    attempts = deciding(record.controls)
-    of_arm = {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
-    steps = {name: _mean_steps(record, trials) for name, trials in of_arm.items()}
-    controls = compared_with(record)
-    return [_summary(record, arm.name, of_arm, steps, controls[arm.name]) for arm in record.spec.arms]
+    of_arm, controls = _trials_of_arms(record), compared_with(record)
+    steps = {name: _mean_steps(record, name, trials) for name, trials in of_arm.items()}
+    return [_summary(record, arm, of_arm, steps, controls[arm]) for arm in of_arm]
 
 
 def compared_with(record: StudyRecord) -> dict[str, tuple[str, ...]]:
     """Arm -> the arms that it is compared with: those that it names, else standard, but none that was trained for
     less than it was."""
-    attempts, arms = deciding(record.controls), {arm.name: arm for arm in record.spec.arms}
-    steps = {name: _mean_steps(record, [t for t in attempts if t.arm == name]) for name in arms}
-    standard = (BASELINE,) if BASELINE in arms else ()
+    steps = {name: _mean_steps(record, name, trials) for name, trials in _trials_of_arms(record).items()}
+    standard = (BASELINE,) if BASELINE in steps else ()
     return {
-        name: tuple(
+        arm.name: tuple(
             other
             for other in arm.against or standard
-            if other != name and not _is_more(steps[name], steps[other])
+            if other != arm.name and not _is_more(steps[arm.name], steps[other])
         )
-        for name, arm in arms.items()
+        for arm in record.spec.arms
     }
+
+
+def _trials_of_arms(record: StudyRecord) -> dict[str, list[TrialRecord]]:
+    """Every arm of the specification, in its order."""
+    attempts = deciding(record.controls)
+    return {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
 
 
 def _summary(
@@ -277,18 +270,16 @@ def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
     return statistics.fmean(costs) if costs else None
 
 
-def _mean_steps(record: StudyRecord, trials: Sequence[TrialRecord]) -> float | None:
+def _mean_steps(record: StudyRecord, arm: str, trials: Sequence[TrialRecord]) -> float | None:
     """Steps of all networks of a trial, and of those that were trained, elsewhere, for what it began from."""
-    specs = {arm.name: changed(record.spec.base, arm.changes) for arm in record.spec.arms}
-    steps = [
-        t.last_step * specs[t.arm or ""].method.n_members + steps_before(record, specs[t.arm or ""])
-        for t in trials
-        if t.outcome == "complete" and t.last_step
-    ]
-    return statistics.fmean(steps) if steps else None
+    steps = [t.last_step for t in trials if t.outcome == "complete" and t.last_step]
+    if not steps:
+        return None
+    spec = next(changed(record.spec.base, one.changes) for one in record.spec.arms if one.name == arm)
+    return statistics.fmean(steps) * spec.method.n_members + _steps_before(record, spec)
 
 
-def steps_before(record: StudyRecord, spec: TrialSpec) -> int:
+def _steps_before(record: StudyRecord, spec: TrialSpec) -> int:
     """What stands in `model.weights` has cost, as it was found at create; 0 for new weights."""
     if spec.model.weights is None:
         return 0

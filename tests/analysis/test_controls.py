@@ -62,9 +62,11 @@ def test_arms_by_hand():
     arms = {a.arm: a for a in arm_summaries(with_errors(make_study(2, extras=()), errors))}
     assert arms["standard"].mean == pytest.approx(0.11)
     assert arms["standard"].sd == pytest.approx(0.01)
-    assert arms["standard"].difference is None
-    assert arms["paper"].difference.mean == pytest.approx(0.02)
-    assert arms["paper"].difference.low == pytest.approx(0.02)  # every seed differs by the same
+    assert arms["standard"].against == ()
+    (beside,) = arms["paper"].against
+    assert beside.control == "standard"
+    assert beside.difference.mean == pytest.approx(0.02)
+    assert beside.difference.low == pytest.approx(0.02)  # every seed differs by the same
     assert arms["paper"].cost_factor == pytest.approx(1)
     assert arms["paper"].budget_factor == pytest.approx(1)
 
@@ -75,10 +77,11 @@ def test_a_diverged_run_is_counted_and_compared_both_ways():
     errors = {("standard", s): 0.1 for s in range(3)} | {("paper", 0): 0.2, ("paper", 2): 0.2}
     paper = arm_summaries(with_errors(record, errors))[1]
     assert (paper.n, paper.n_diverged, paper.n_failed, paper.n_open) == (2, 1, 0, 0)
-    assert paper.difference.n == 2
-    assert paper.difference.mean == pytest.approx(0.1)
-    assert paper.with_chance.n == 3
-    assert paper.with_chance.mean == pytest.approx((0.1 + 0.8 + 0.1) / 3)
+    (beside,) = paper.against
+    assert beside.difference.n == 2
+    assert beside.difference.mean == pytest.approx(0.1)
+    assert beside.with_chance.n == 3
+    assert beside.with_chance.mean == pytest.approx((0.1 + 0.8 + 0.1) / 3)
 
 
 def test_a_retried_control_counts_once():
@@ -95,7 +98,7 @@ def test_without_a_standard_arm_nothing_is_compared():
     record = with_attempts(record, controls=tuple(t for t in record.controls if t.arm != "standard"))
     paper = arm_summaries(record)[1]
     assert paper.mean is not None
-    assert paper.difference is None and paper.cost_factor is None
+    assert [one.difference for one in paper.against] == [None] and paper.cost_factor is None
     best = best_of_search(record)
     assert best.to_standard is None and best.luck is None and best.cost_factor is None
 
@@ -104,7 +107,8 @@ def test_arms_not_begun_are_listed_with_nothing():
     """An unfinished study names every arm of its specification."""
     arms = arm_summaries(make_study(0, extras=(), control_seeds=()))
     assert [a.arm for a in arms] == ["standard", "paper", "random-drop"]
-    assert all(a.n == 0 and a.mean is None and a.difference is None for a in arms)
+    assert all(a.n == 0 and a.mean is None for a in arms)
+    assert all(one.difference is None for a in arms for one in a.against)
 
 
 def test_best_of_search_by_hand():

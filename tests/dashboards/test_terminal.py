@@ -21,7 +21,7 @@ def test_every_evaluation_is_one_line(
 ) -> None:
     """Also of a slow trial, where a drop follows more than a second after the last line."""
     clock = iter(range(10, 1000, 10))
-    monkeypatch.setattr("dashboards.terminal.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("dashboards.live.time.monotonic", lambda: next(clock))
     progress = TrialProgress()
     for step, kind in ((4, "segment"), (4, "event"), (8, "segment"), (8, "event"), (12, "segment")):
         point = Point(

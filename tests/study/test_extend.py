@@ -142,7 +142,8 @@ def test_reports_count_the_new_seeds(extended: Settings) -> None:
     standard, base = arm_summaries(study)
     assert (standard.n, base.n, standard.n_open, base.n_open) == (3, 3, 0, 0)
     assert [value.seed for value in standard.errors] == [value.seed for value in base.errors] == [0, 1, 2]
-    assert base.difference is not None and base.difference.n == 3 and base.difference.low is not None
+    difference = base.against[0].difference
+    assert difference is not None and difference.n == 3 and difference.low is not None
     assert study.pending() == 0 and len(study.controls) == 6
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from reprtune.spec.parts.selections import Drop
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.drops.tied_weights import TiedWeights
@@ -22,7 +21,6 @@ BESIDE: dict[str, dict[str, Any]] = {
     "single-weights": {"method.selection": "weights", "method.criterion": "magnitude", "method.restore": "zero"},
     "tied": {"method.restore": "untied", "method.criterion": "random", "method.fit_scale": True},
 }  # fmt: skip
-BUILT = [kind.kind for kind in Drop.kinds if kind.card.code]
 
 
 def trial(drop: str, rule: str = "sgd", **changes: Any) -> TrialSpec:
@@ -71,6 +69,8 @@ def are_made(dropping: Dropping) -> bool:
 
 # Drop -> what is so at every step while it is active.
 HELD: dict[str, Callable[[Dropping], bool]] = {
-    "exact": are_silent, "weights-only": are_zero, "single-weights": are_zero,
+    "exact": are_silent,
+    "weights-only": are_zero,
+    "single-weights": are_zero,
     "tied": are_made,
-}  # fmt: skip
+}

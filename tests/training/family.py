@@ -13,9 +13,8 @@ from reprtune.spec.trial import TrialSpec
 from tests.training.tiny import SPEC
 
 METHODS = catalog.names("methods")
-FITTING: dict[
-    str, Any
-] = {  # option -> its value in six epochs of layers of six filters, where the method has it
+# Option -> its value in six epochs of layers of six filters, where the method has it.
+FITTING: dict[str, Any] = {
     "cycles": 2,
     "s1": "1ep",
     "s2": "1ep",

@@ -12,9 +12,8 @@ from reprtune.spec.parts.selections import Drop, Tied
 from reprtune.training.parts.criteria import ScoreContext, score_filters
 from reprtune.training.parts.restores import Restored, RuleContext, restore_filters
 
-DROPS = tuple(  # those that the network itself knows; tied filters are not absent, but made of others
-    part.kind for part in Drop.kinds if part.card.code and "filter" in part.units and part is not Tied
-)
+# Those that the network itself knows; tied filters are not absent, but made of others.
+DROPS = tuple(part.kind for part in Drop.kinds if "filter" in part.units and part is not Tied)
 
 OF_FILTERS = [kind.kind for kind in Criterion.kinds if "filter" in kind.units]  # criteria
 

@@ -14,11 +14,18 @@ from reprtune.states.store import StateStore
 from reprtune.training.chain import state
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Segment, learning_rates
-from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.models import build_model
 from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import derive, generator
-from tests.training.tiny import LOADED_DATA, assert_same_end, finish, go, names, spec, trial_networks, until
+from tests.training.tiny import (
+    assert_same_end,
+    finish,
+    in_turns,
+    names,
+    spec,
+    trial_networks,
+)
 
 X = torch.randn(16, 1, 8, 8, generator=generator(0, "x"))
 Y = torch.arange(16) % 10
@@ -118,14 +125,6 @@ METHODS = {
 def test_a_trial_that_is_interrupted_is_the_same(store: StateStore, method: Any) -> None:
     """Every eleven steps in a new process's shoes, before, in and after each generation."""
     trial = spec(method=method, training__lr_schedule="cosine")
-    alone = finish(trial)
-    for _ in range(20):
-        run = Chain(trial, LOADED_DATA, store, should_stop=until(11))
-        try:
-            go(run)
-        except Interrupted:
-            continue
-        break
-    assert run.finished and not run.diverged
-    assert_same_end(run, alone)
+    run = in_turns(trial, store, 11)
+    assert_same_end(run, finish(trial))
     assert teacher_in(run)

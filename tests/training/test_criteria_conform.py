@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reprtune.spec.parts.criteria import Criterion
-from reprtune.training.chain import dropping
+from reprtune.training.parts import selections
 from reprtune.training.parts.criteria import ScoreContext, reading, score_filters
 from reprtune.training.parts.criteria import hessian as hessian_module
 from reprtune.training.parts.overlaps import detached
@@ -152,7 +152,7 @@ def test_only_layers_that_are_ranked_are_scored(monkeypatch: pytest.MonkeyPatch)
         asked.append(list(filters))
         return score_filters(name, filters, given)
 
-    monkeypatch.setattr(dropping, "score_filters", spy)
+    monkeypatch.setattr(selections, "score_filters", spy)
     finish(spec(method__criterion="l2", method__cycles=1, training__total="3ep"))
     assert asked == [["conv2", "conv3"]]
 

@@ -24,12 +24,12 @@ from reprtune.training.parts.drops import Dropping
 from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.subnetwork import SubNetwork
-from tests.training.drops import BESIDE, BUILT, HELD, trial
+from tests.training.drops import BESIDE, HELD, trial
 from tests.training.test_every_training import RULES
 from tests.training.tiny import LOADED_DATA, assert_same_end, finish, go, names, spec, trial_networks, until
 
 FIRST, DROP, RESTORE = Segment(0, 8, "full", 0), Event("drop", 8, 0), Event("restore", 16, 0)
-each_drop = pytest.mark.parametrize("drop", BUILT)
+each_drop = pytest.mark.parametrize("drop", BESIDE)
 KEPT = {"method.restore": "old", "method.restore_bn": "keep", "method.restore_optimizer": "keep"}
 
 
@@ -54,8 +54,8 @@ def everything(network: TrialNetworks) -> dict[str, Tensor]:
 
 
 def test_every_drop_is_visited() -> None:
-    """One that is built must be put into the tables."""
-    assert set(BUILT) == set(BESIDE) == set(HELD)
+    """A new one must be put into the tables."""
+    assert {kind.kind for kind in Drop.kinds} == set(BESIDE) == set(HELD)
 
 
 @each_drop
@@ -82,12 +82,10 @@ def test_what_is_gone_stays_so_at_every_step(drop: str, rule: str) -> None:
         assert moved.any()
 
 
-@each_drop
+@pytest.mark.parametrize("drop", [drop for drop in BESIDE if drop != "tied"])
 def test_it_comes_back(drop: str) -> None:
     """With `old` and all else kept, a restore right after the drop gives back every weight and statistic; the
-    network is whole, nothing is kept, and all of it moves."""
-    if "old" not in restores_of(drop):
-        pytest.skip("has a restore rule of its own")
+    network is whole, nothing is kept, and all of it moves. What is tied has a restore rule of its own."""
     one = trial(drop, **KEPT)
     network = trial_networks(one)
     network.train(FIRST, rates(one), lambda: False)
@@ -104,12 +102,6 @@ def test_it_comes_back(drop: str) -> None:
     network.train(Segment(8, 16, "full", 1), rates(one), lambda: False)
     for layer, mask in taken.items():
         assert (everything(network)[f"{layer}.weight"] != before[f"{layer}.weight"])[mask].any()
-
-
-def restores_of(drop: str) -> list[str]:
-    """Restore rules that can bring back what it drops, and need nothing else of it."""
-    units = set(Drop.find(drop).units)
-    return ["old"] if units <= {"filter", "weight"} and drop != "tied" else []
 
 
 @each_drop
@@ -199,8 +191,9 @@ def some(dropping: Dropping, unit: str, seed: int) -> Any:
     """A third of the filters, or of the single weights of each layer, but never a whole layer."""
     draw = torch.Generator().manual_seed(seed)
     if unit == "weight":
-        layers = [f"{name}" for name in dropping.network.filters.layers]
-        weights = {name: dropping.network.parameters[f"{name}.weight"] for name in layers}
+        weights = {
+            name: dropping.network.parameters[f"{name}.weight"] for name in dropping.network.filters.layers
+        }
         return {name: torch.rand(w.shape, generator=draw) < 0.3 for name, w in weights.items()}
     taken = torch.rand(dropping.network.filters.n_filters, generator=draw) < 0.3
     for numbers in dropping.network.filters.slices().values():
@@ -213,7 +206,7 @@ def some(dropping: Dropping, unit: str, seed: int) -> Any:
 def test_what_stays_where_it_is_changes_nothing(drop: str, rule: str) -> None:
     """Through full, sub, another sub and full training, static and dynamic give the same bits, so that a captured
     step stays valid in every phase: no tensor that a step reads or writes moves in memory."""
-    units = Drop.find(drop).units
+    unit = Drop.find(drop).units[0]
     pairs = [stepper(drop, static, rule) for static in (False, True)]
     x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     y = torch.arange(16) % 10
@@ -223,7 +216,7 @@ def test_what_stays_where_it_is_changes_nothing(drop: str, rule: str) -> None:
         for dropping, step in pairs:
             if phase in (1, 2):
                 dropping.release()
-                dropping.drop(some(dropping, units[0], phase))
+                dropping.drop(some(dropping, unit, phase))
             elif phase == 3:
                 dropping.release()
             for _ in range(2):
@@ -236,8 +229,7 @@ def test_what_stays_where_it_is_changes_nothing(drop: str, rule: str) -> None:
 
 def held(dropping: Dropping) -> list[int]:
     """Addresses of all that the part, and the network below it, change or read in each step."""
-    owners = (dropping, dropping.network._held)
     ties = getattr(dropping, "_layers", {}).values()
-    owners = (*owners, *ties)
+    owners = (dropping, dropping.network._held, *ties)
     lists = [value for owner in owners for value in vars(owner).values() if isinstance(value, list)]
     return [t.data_ptr() for values in lists for t in values if isinstance(t, Tensor)]

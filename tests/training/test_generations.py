@@ -15,22 +15,19 @@ from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.restores import RestoreRules
 from reprtune.spec.presets import KNOWLEDGE_EVOLUTION, LATER_LAYER_FORGETTING, REDO, STANDARD, compose
 from reprtune.states.store import StateStore
-from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Item, Segment, learning_rates, plan, restarts, rungs
-from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.models import build_model
 from reprtune.training.parts.schedules import Event
 from reprtune.training.platform.seeds import derive
 from tests.training.tiny import (
-    LOADED_DATA,
     SPEC,
     assert_same_end,
     finish,
-    go,
+    in_turns,
     names,
     spec,
     trial_networks,
-    until,
 )
 
 KE = compose(KNOWLEDGE_EVOLUTION, generations=3)
@@ -354,15 +351,7 @@ def test_a_trial_that_is_interrupted_is_the_same(
     trial = spec(method=method, training__lr_schedule="cosine", **changes)
     alone = finish(trial)
     assert [h.step for h in alone.history.happenings if h.member == 0] == [16, 32]
-    for _ in range(20):
-        run = Chain(trial, LOADED_DATA, store, should_stop=until(11))
-        try:
-            go(run)
-        except Interrupted:
-            continue
-        break
-    assert run.finished and not run.diverged
-    assert_same_end(run, alone)
+    assert_same_end(in_turns(trial, store, 11), alone)
 
 
 def test_a_network_that_begins_anew_is_trained_like_one_that_is_new() -> None:

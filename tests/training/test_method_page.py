@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-
 import pytest
 import torch
 
-from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.edit import changed
 from reprtune.spec.parts.members import Gradient
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.parts.behaviour import behaviour
 from studies.load import load
-from tests.conftest import ROOT
-from tests.documented import blocks, lines
-from tests.training.own_code import Folder, folder
+from tests.training.own_code import Folder
+from tests.training.parts_page import commands, folder, page, settings
 from tests.training.tiny import SPEC, finish, names, spec
 
-__all__ = ["folder"]
+__all__ = ["folder", "page"]
 
-PAGE = ROOT / "docs" / "parts.md"
 CHANGE = "python:my_gradient.py:change"
-
-
-@pytest.fixture
-def page(folder: Folder) -> Folder:
-    """The files of the page are in the current folder."""
-    for block in blocks(PAGE, "python"):
-        name = re.match(r"# (\w+\.py)\n", block)
-        assert name is not None
-        folder.write(name[1], block)
-    return folder
 
 
 def typed() -> TrialSpec:
     """The tiny trial with what the command of the page sets."""
-    [words] = [line.words for line in lines(PAGE) if any(CHANGE in word for word in line.words)]
-    settings = [word for before, word in itertools.pairwise(words) if before == "--set"]
-    return changed(SPEC, {"method": "standard", **dict(map(parse_assignment, settings))})
-
-
-@pytest.mark.parametrize("file", ["my_criterion.py", "my_restore.py", "my_gradient.py"])
-def test_a_part_is_short(page: Folder, file: str) -> None:
-    """Under 30 lines, the comment with its name included."""
-    assert len((page.path / file).read_text().splitlines()) < 30
+    (command,) = commands([f"method.gradient={CHANGE}"])
+    return changed(SPEC, {"method": "standard", **settings(command)})
 
 
 def test_the_method_is_short(page: Folder) -> None:

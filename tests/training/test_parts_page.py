@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
+from typing import Any
 
 import pytest
 import torch
 
-from reprtune.spec.edit import changed, parse_assignment
+from reprtune.spec.edit import changed
 from reprtune.spec.parts.criteria import L1, Criterion
 from reprtune.spec.parts.members import Exchange
 from reprtune.spec.parts.restores import Restore
@@ -21,43 +20,32 @@ from reprtune.training.parts.overlaps import detached
 from reprtune.training.parts.restores import RuleContext, restore_filters
 from reprtune.training.parts.schedules import Event
 from studies.load import load
-from tests.conftest import ROOT
-from tests.documented import blocks, lines
 from tests.training.exchanging import EveryNorm, context_of, copies, differing, members_of, networks
-from tests.training.own_code import Folder, folder
+from tests.training.own_code import Folder
+from tests.training.parts_page import commands, folder, page, settings
 from tests.training.small_net import context, network
 from tests.training.tiny import LOADED_DATA, SPEC, Chain, finish
 
-__all__ = ["folder"]
+__all__ = ["folder", "page"]
 
-PAGE = ROOT / "docs" / "parts.md"
 SCORE, RESTORE = "python:my_criterion.py:score", "python:my_restore.py:restore"
 SWAP = "python:my_exchange.py:exchange"
-
-
-@pytest.fixture
-def page(folder: Folder) -> Folder:
-    """The files of the page are in the current folder."""
-    for block in blocks(PAGE, "python"):
-        name = re.match(r"# (\w+\.py)\n", block)
-        assert name is not None
-        folder.write(name[1], block)
-    return folder
+PARTS = ("my_criterion.py", "my_gradient.py", "my_restore.py", "my_exchange.py", "my_loss.py")
 
 
 def typed(base: TrialSpec = SPEC) -> TrialSpec:
     """A trial with what all `train` commands of the page set, but that between networks."""
-    words = [line.words for line in lines(PAGE) if {"train", "repr"} <= {*line.words}]
-    settings = [
-        word for command in words for before, word in itertools.pairwise(command) if before == "--set"
-    ]
-    assert len(settings) == 6
-    return changed(base, dict(map(parse_assignment, settings)))
+    found: dict[str, Any] = {}
+    for command in commands(["train", "repr"]):
+        found |= settings(command)
+    assert len(found) == 6
+    return changed(base, found)
 
 
-def test_the_criterion_is_short(page: Folder) -> None:
+@pytest.mark.parametrize("file", PARTS)
+def test_a_part_is_short(page: Folder, file: str) -> None:
     """Under 20 lines, the comment with its name included."""
-    assert len((page.path / "my_criterion.py").read_text().splitlines()) < 20
+    assert len((page.path / file).read_text().splitlines()) < 20
 
 
 @pytest.mark.parametrize("power", [1, 2, 0.5])
@@ -102,11 +90,6 @@ def test_the_restore_rule_of_the_page_restores(page: Folder, noise: float) -> No
         assert torch.allclose(new, expected + noise * spread * draws.flatten(1))
 
 
-def test_the_exchange_is_short(page: Folder) -> None:
-    """Under 30 lines, the comment with its name included."""
-    assert len((page.path / "my_exchange.py").read_text().splitlines()) < 30
-
-
 @pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.3, 0), (0.3, 1), (0.5, 2), (1.0, 0)])
 def test_the_exchange_of_the_page_exchanges(page: Folder, share: float, number: int) -> None:
     """A layer, and all that follows it, is as it was or as that of the member before; of one draw for each."""
@@ -123,9 +106,8 @@ def test_the_exchange_of_the_page_exchanges(page: Folder, share: float, number: 
 
 def test_a_trial_with_the_exchange_trains_and_resumes(page: Folder, store: StateStore) -> None:
     """The command of the page; run again it trains nothing."""
-    (words,) = [line.words for line in lines(PAGE) if "averaging" in line.words]
-    settings = [word for before, word in itertools.pairwise(words) if before == "--set"]
-    trial = changed(SPEC, {"method": "averaging", **dict(map(parse_assignment, settings))})
+    (command,) = commands(["averaging"])
+    trial = changed(SPEC, {"method": "averaging", **settings(command)})
     run = finish(trial, store)
     assert trial.method.exchange is not None and trial.method.exchange.options() == {"share": 0.3}
     assert len(run.history.exchanges) == 6 and run.history.diverged_at is None

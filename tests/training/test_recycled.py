@@ -12,11 +12,17 @@ from torch import Tensor
 from reprtune.spec.parts.restores import RestoreRules
 from reprtune.spec.presets import REDO, WEIGHT_EVOLUTION, compose
 from reprtune.states.store import StateStore
-from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.plan import Event
-from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
+from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.platform.seeds import generator
-from tests.training.tiny import LOADED_DATA, assert_same_end, finish, go, names, spec, trial_networks, until
+from tests.training.tiny import (
+    assert_same_end,
+    finish,
+    in_turns,
+    names,
+    spec,
+    trial_networks,
+)
 
 X = torch.randn(64, 1, 8, 8, generator=generator(0, "x"))
 AT_ONCE = Event("drop", 0, 0), Event("restore", 0, 0)
@@ -159,12 +165,4 @@ def test_a_trial_that_is_interrupted_is_the_same(store: StateStore, method: Any)
     trial = spec(method=method)
     alone = finish(trial)
     assert any(drop.dropped for drop in alone.history.drops)
-    for _ in range(20):
-        run = Chain(trial, LOADED_DATA, store, should_stop=until(7))
-        try:
-            go(run)
-        except Interrupted:
-            continue
-        break
-    assert run.finished and not run.diverged
-    assert_same_end(run, alone)
+    assert_same_end(in_turns(trial, store, 7), alone)

@@ -54,6 +54,16 @@ class Setting:
         state = {**self.network.model.state_dict(), **optimizer}
         return {name: tensor.clone() for name, tensor in state.items()}
 
+    def take_over(self, other: Setting) -> None:
+        """All numbers, and the tensors of the ties, as a stored state has them."""
+        states = other.states()
+        self.network.model.load_state_dict(states, strict=False)
+        for kind, group in self.network.state.items():
+            for name, tensor in group.items():
+                tensor.copy_(states[f"{kind}/{name}"])
+        self.network.set_keep(other.network.keep)
+        self.tied.load({name: tensor.clone() for name, tensor in other.tied.tensors().items()})
+
     def logits(self) -> Tensor:
         self.network.model.eval()
         with torch.no_grad():
@@ -212,13 +222,7 @@ def test_it_goes_on_from_a_state(optimizer: str) -> None:
     ours, other = setting(optimizer), setting(optimizer)
     ours.tie()
     ours.train(range(3))
-    states = ours.states()
-    other.network.model.load_state_dict(states, strict=False)
-    for kind, group in other.network.state.items():
-        for name, tensor in group.items():
-            tensor.copy_(states[f"{kind}/{name}"])
-    other.network.set_keep(ours.network.keep)
-    other.tied.load({name: tensor.clone() for name, tensor in ours.tied.tensors().items()})
+    other.take_over(ours)
     assert other.tied.numbers() == ours.tied.numbers()
     for each in (ours, other):
         each.train(range(3, 6))

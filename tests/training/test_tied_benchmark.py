@@ -16,5 +16,5 @@ def test_what_a_tied_layer_saves_is_counted() -> None:
     whole = 2 * 8 * 36 * 27
     made = 8 * 3 * 9 * 9  # matrices of warps, for every filter
     assert [row["macs"] for row in found] == [1.0, 1 + made / whole, 0.5, 0.5]
-    assert all(row["time"]["n"] == 4 and 0 < row["time"]["min"] <= row["time"]["max"] for row in found)
+    assert all(row["time"]["n"] == 4 and 0 < row["time"]["low"] <= row["time"]["high"] for row in found)
     assert len(table(found).splitlines()) == 2 + 4

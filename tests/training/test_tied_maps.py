@@ -97,13 +97,7 @@ def test_maps_go_on_from_a_state() -> None:
     ours, other = with_maps(), with_maps()
     ours.tie()
     ours.train(range(3))
-    states = ours.states()
-    other.network.model.load_state_dict(states, strict=False)
-    for kind, group in other.network.state.items():
-        for name, tensor in group.items():
-            tensor.copy_(states[f"{kind}/{name}"])
-    other.network.set_keep(ours.network.keep)
-    other.tied.load(ours.tied.tensors())
+    other.take_over(ours)
     assert torch.equal(other.logits(), ours.logits())
     for each in (ours, other):
         each.train(range(3, 5))

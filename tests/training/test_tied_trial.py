@@ -17,10 +17,9 @@ from reprtune.training.chain import chain as module
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.plan import Segment
-from reprtune.training.chain.trial_networks import Interrupted
 from reprtune.training.descent import cuda_graph
 from reprtune.training.surgery.tied_conv import TiedConv2d
-from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, go, until
+from tests.training.tiny import LOADED_DATA, SPEC, STEPS, assert_same_end, finish, in_turns
 
 ONE_PHASE = {"schedule": "phase", "start": 0.5, "restore": "none", "ending": "keep-tied"}
 MAPS = {**ONE_PHASE, "placement": "features"}
@@ -62,15 +61,7 @@ def test_tied_trials_go_on_where_they_stopped(
     monkeypatch.setattr(module, "STORE_SECONDS", 0.0)
     spec = trial(fit_scale=True, restore_rules=RestoreRules(restore_bn="keep"))
     spec = replace(spec, training=replace(spec.training, optimizer=optimizer, lr=0.01))
-    for _ in range(6):
-        run = Chain(spec, LOADED_DATA, store, should_stop=until(11))
-        try:
-            go(run)
-        except Interrupted:
-            continue
-        break
-    assert run.finished
-    assert_same_end(run, finish(spec))
+    assert_same_end(in_turns(spec, store, 11), finish(spec))
 
 
 def test_the_optimizers_state_follows_the_restore_rules() -> None:
@@ -136,14 +127,7 @@ def test_kept_ties_go_on_where_they_stopped(
     that is tied, or has ended, is loading it into a new one."""
     monkeypatch.setattr(module, "STORE_SECONDS", 0.0)
     spec = trial(**KEPT[name])
-    for _ in range(6):
-        run = Chain(spec, LOADED_DATA, store, keep="all", should_stop=until(11))
-        try:
-            go(run)
-        except Interrupted:
-            continue
-        break
-    assert_same_end(run, finish(spec))
+    assert_same_end(in_turns(spec, store, 11, keep="all"), finish(spec))
 
 
 def test_maps_are_trained_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.training.chain import state
 from reprtune.training.chain.chain import Chain, LoadedData
-from reprtune.training.chain.trial_networks import TrialNetworks
+from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
 
 CPU = torch.device("cpu")
@@ -88,6 +88,19 @@ def until(n_steps: int) -> Callable[[], bool]:
 def go(run: Chain) -> None:
     for _ in run:
         pass
+
+
+def in_turns(trial: TrialSpec, store: StateStore, n_steps: int, **options: Any) -> Chain:
+    """Train to the end by one process after another, each of which is told to stop after so many steps."""
+    for _ in range(STEPS):
+        run = Chain(trial, LOADED_DATA, store, should_stop=until(n_steps), **options)
+        try:
+            go(run)
+        except Interrupted:
+            continue
+        assert run.finished and not run.diverged
+        return run
+    raise AssertionError("no turn comes to the end")
 
 
 class Killed(BaseException):

@@ -11,9 +11,9 @@ from reprtune.spec.parts.part import Card, Own, Part, check_words, option
 from reprtune.spec.rules import at_least, at_most, below_1, between
 
 MAX_MEMBERS = 16
-SHARES = ("entropy", "l1", "constant")
-LEVELS = ("layer", "filter")
-LRS = ("same", "spread")
+BLEND_BY = ("entropy", "l1", "constant")
+BLEND_LEVELS = ("layer", "filter")
+MEMBER_LRS = ("same", "spread")
 CODE = "reprtune.training.parts."
 
 
@@ -37,7 +37,7 @@ class Networks:
 
     n_members: int = option(2, null=1)
     same_order: bool = option(False, null=True)
-    member_lr: str = option("same", null="same", words=LRS)
+    member_lr: str = option("same", null="same", words=MEMBER_LRS)
 
     def __post_init__(self) -> None:
         at_least("method.n_members", self.n_members, 2)
@@ -67,7 +67,7 @@ class Average(Exchange):
     kind = "average"
     card = Card(
         line="each member becomes the mean of itself and its neighbour in a ring",
-        code="reprtune.training.parts.exchanges.average:exchange",
+        code=f"{CODE}exchanges.average:exchange",
         cost="one pass over the weights",
         budget="K",
         when="as the honest control of grafting",
@@ -94,7 +94,7 @@ class Ring(Exchange):
     kind = "ring"
     card = Card(
         line="each member is blended with its neighbour in a ring, by how much information each layer holds",
-        code="reprtune.training.parts.exchanges.ring:exchange",
+        code=f"{CODE}exchanges.ring:exchange",
         paper="Filter Grafting, arXiv 2001.05868",
         cost="a few passes over the weights",
         needs="for blend_level = filter a BatchNorm right after every convolution",
@@ -104,8 +104,8 @@ class Ring(Exchange):
         "equal afterwards; entropy does not see how small weights are",
     )
 
-    blend_by: str = option("entropy", null="constant", words=SHARES)
-    blend_level: str = option("layer", null="layer", words=LEVELS)
+    blend_by: str = option("entropy", null="constant", words=BLEND_BY)
+    blend_level: str = option("layer", null="layer", words=BLEND_LEVELS)
     blend_a: float = option(0.4, null=0.0)
     blend_c: float = option(500.0, null=0.0)
     blend_rounded: bool = option(False, null=False)
@@ -141,7 +141,7 @@ class Internal(Exchange):
     kind = "internal"
     card = Card(
         line="weak filters take over strong ones of their own layer",
-        code="reprtune.training.parts.exchanges.internal:exchange",
+        code=f"{CODE}exchanges.internal:exchange",
         paper="Filter Grafting, arXiv 2001.05868",
         cost="one pass over the weights",
         when="as a control of grafting between networks: does it matter where the weights come from?",
@@ -167,7 +167,7 @@ class Noise(Exchange):
     kind = "noise"
     card = Card(
         line="noise that fades is added to weak filters",
-        code="reprtune.training.parts.exchanges.noise:exchange",
+        code=f"{CODE}exchanges.noise:exchange",
         paper="Filter Grafting, arXiv 2001.05868",
         cost="one pass over the weights",
         when="as a control: does it matter what weak filters are given?",
@@ -247,7 +247,7 @@ class KeepTied(Ending):
     kind = "keep-tied"
     card = Card(
         line="keep the layers that make filters of filters: what is tied last stays tied (our design)",
-        code="reprtune.training.parts.endings.keep_tied:end",
+        code=f"{CODE}endings.keep_tied:end",
         paper="after the idea of arXiv 2110.12844, of which only the abstract is public",
         when="for a network with fewer parameters, and with placement = features fewer operations",
         needs="drop = tied; with schedule = cycles the last restore is left out",

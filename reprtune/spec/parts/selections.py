@@ -12,9 +12,8 @@ SCOPES = ("global", "layer")
 WAYS = ("k-means", "even", "imbalanced")
 TRANSFORMS = ("identity", "symmetries", "symmetries+sign", "shifts", "affine", "all")
 PLACEMENTS = ("weights", "features")
-SIZES = ("activation", "l1", "l2", "bn-gamma", "fpgm", "taylor", "taylor-fo", "hessian")
-LEVELS_OF = ("mean", "max")
-CODE = "reprtune.training."
+TAU_OF = ("mean", "max")
+CODE = "reprtune.training.parts."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ class Share(Selection):
     kind = "share"
     card = Card(
         line="the share `prune_ratio` with the highest scores, over the network or in each layer",
-        code=f"{CODE}parts.selections.share:select",
+        code=f"{CODE}selections.share:select",
         paper="RePr, arXiv 1811.07275",
         traps="a ratio too small for one filter takes none; no layer is ever emptied",
     )
@@ -78,7 +77,7 @@ class Weights(Selection):
     unit = "weight"
     card = Card(
         line="the share `weight_ratio` of the single weights of each layer",
-        code=f"{CODE}parts.selections.weights:select",
+        code=f"{CODE}selections.weights:select",
         paper="DSD, arXiv 1607.04381",
         when="with drop single-weights",
         needs="a criterion of weights: magnitude or random",
@@ -110,7 +109,7 @@ class Clusters(Selection):
     kind = "clusters"
     card = Card(
         line="filters in clusters, `kept_share` of them per filter",
-        code=f"{CODE}parts.selections.clusters:select",
+        code=f"{CODE}selections.clusters:select",
         paper="C-SGD, arXiv 1904.03837",
         cost="one k-means per group of layers",
         when="with centripetal and trim, to train a wide network into a narrow one",
@@ -136,20 +135,19 @@ class Dormant(Selection):
         tau: the largest value that is taken, as a share. tau_of: of the mean value in the layer, or of the largest.
     """
 
+    sizes: ClassVar = ("activation", "l1", "l2", "bn-gamma", "fpgm", "taylor", "taylor-fo", "hessian")
     kind = "dormant"
     card = Card(
         line="in each layer the filters whose value is at most `tau` of the layer's mean, or of its largest",
-        code=f"{CODE}parts.selections.dormant:select",
+        code=f"{CODE}selections.dormant:select",
         paper="ReDo, arXiv 2302.12902",
-        needs=f"a criterion that is minus a size: {', '.join(SIZES)}",
+        needs=f"a criterion that is minus a size: {', '.join(sizes)}",
         when="to take nobody who does something, where share takes its number whatever they do",
         traps="in supervised training there are few, or none, and then nothing happens; no layer is ever emptied",
     )
 
-    sizes: ClassVar[tuple[str, ...]] = SIZES
-
     tau: float = option(0.025, null=0.0)
-    tau_of: str = option("mean", null="mean", words=LEVELS_OF)
+    tau_of: str = option("mean", null="mean", words=TAU_OF)
 
     def check(self) -> None:
         between("method.tau", self.tau, 0, 1)
@@ -160,7 +158,7 @@ class Everything(Selection):
     kind = "everything"
     card = Card(
         line="all of the network",
-        code=f"{CODE}parts.selections.everything:select",
+        code=f"{CODE}selections.everything:select",
         paper="BAN, arXiv 1805.04770",
         when="for generations that keep nothing but their teacher",
     )
@@ -177,7 +175,7 @@ class Fixed(Selection):
     kind = "fixed"
     card = Card(
         line="a share of each layer's filters, drawn once",
-        code=f"{CODE}parts.selections.fixed:select",
+        code=f"{CODE}selections.fixed:select",
         paper="Knowledge Evolution, arXiv 2103.05152",
         when="for generations that keep a part of the network",
         traps="of the paper's two splits it is like KELS, but drawn, where KELS takes the first filters of each layer; "
@@ -204,7 +202,7 @@ class Later(Selection):
     kind = "later"
     card = Card(
         line="all layers after the share `keep_layers`, or from `renew_from` on",
-        code=f"{CODE}parts.selections.later:select",
+        code=f"{CODE}selections.later:select",
         paper="later-layer forgetting, arXiv 2202.00155",
         when="for generations that keep the early layers",
         traps="reported to help on small data only",
@@ -238,7 +236,7 @@ class Exact(Drop):
     kind = "exact"
     card = Card(
         line="exactly the network without the filters, and nothing of theirs moves",
-        code=f"{CODE}parts.drops.exact:Exact",
+        code=f"{CODE}drops.exact:Exact",
         when="unless you repeat what a reproduction did",
     )
 
@@ -247,7 +245,7 @@ class WeightsOnly(Drop):
     kind = filters = "weights-only"
     card = Card(
         line="only their weights are 0 and stay so, while bias and BatchNorm go on",
-        code=f"{CODE}parts.drops.weights_only:WeightsOnly",
+        code=f"{CODE}drops.weights_only:WeightsOnly",
         when="to repeat reproductions of the paper",
         traps="leaks: BatchNorm's shift comes through, and what reads the filter goes on learning from it",
     )
@@ -258,7 +256,7 @@ class SingleWeights(Drop):
     units = ("weight",)
     card = Card(
         line="single weights are 0 and stay so",
-        code=f"{CODE}parts.drops.single_weights:SingleWeights",
+        code=f"{CODE}drops.single_weights:SingleWeights",
         paper="DSD, arXiv 1607.04381",
         cost="one multiplication of weights and optimizer state after each step",
         when="for DSD",
@@ -282,7 +280,7 @@ class Tied(Drop):
     kind = filters = "tied"
     card = Card(
         line="each is a cheap spatial transform of a filter that stays, and is trained as such (our design)",
-        code=f"{CODE}parts.drops.tied:tied",
+        code=f"{CODE}drops.tied:tied",
         paper="after the idea of arXiv 2110.12844, of which only the abstract is public",
         cost="at a drop all kept x dropped x transforms; in a step two small products per layer",
         when="to let filters that are dropped go on working while they are gone",

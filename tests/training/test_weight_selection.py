@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,11 +54,7 @@ def test_magnitude_has_the_shape_of_the_weight() -> None:
 def test_random_weights_are_the_control() -> None:
     """As many as by magnitude, others in each cycle and of each member, evenly spread over the layer."""
     weights = {"a": torch.randn(40, 10, 3, 3), "b": torch.randn(10, 400)}
-    contexts = [
-        CONTEXT,
-        ScoreContext(5, 2, None, list, 0, "weight"),
-        ScoreContext(5, 1, None, list, 1, "weight"),
-    ]  # type: ignore[arg-type]
+    contexts = [CONTEXT, replace(CONTEXT, cycle=2), replace(CONTEXT, member=1)]
     draws = [select(scored("random", weights, c), None, Weights(weight_ratio=0.3)) for c in contexts]
     for draw in draws:
         assert {name: int(mask.sum()) for name, mask in draw.items()} == {"a": 1080, "b": 1200}
