@@ -65,7 +65,11 @@ def cases() -> list[tuple[str, str, str]]:
     found: dict[tuple[type, str], tuple[str, str, str]] = {}
     for name, one in TRIALS.items():
         method = one.method
-        parts = [*method.parts(), ("restore_rules", method.restore_rules), ("networks", method.networks)]
+        parts: list[tuple[str, Any]] = [
+            *method.parts(),
+            ("restore_rules", method.restore_rules),
+            ("networks", method.networks),
+        ]
         for place, part in parts:
             for option in (
                 (f.name for f in fields(part) if f.name not in BY_RATES) if part is not None else ()
