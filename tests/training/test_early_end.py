@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from reprtune.states.store import StateStore
+from reprtune.training.chain import ending
 from reprtune.training.chain.chain import Chain
-from reprtune.training.chain.member import Interrupted
+from reprtune.training.chain.member import Interrupted, Member
+from reprtune.training.parts.endings import trim
 from tests.training.test_c_sgd import SHORT
 from tests.training.tiny import LOADED_DATA, assert_same_end, finish, spec, until
 
@@ -82,3 +87,22 @@ def test_without_an_ending_it_only_ends() -> None:
     run = finish(spec(**BOUND, **{"method.ending": "none"}))
     assert run.total_steps == finish(spec(**BOUND)).total_steps
     assert run.networks.members[0].forms == () and run.history.happenings[-1].numbers == {}
+
+
+def test_an_end_without_finite_logits_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that overflows as it is trimmed has diverged, and the state that says so can be read again: what is
+    told of the end holds finite numbers only."""
+    trial, store = spec(**{**SHORT, "training.total": "2ep"}), StateStore(tmp_path / "states", "me")
+    monkeypatch.setattr(ending, "behaviour", lambda _: nothing_finite)
+    run, again = finish(trial, store), finish(trial, store)
+    assert run.diverged and again.diverged and again.steps_spent == 0
+    told = again.history.happenings[-1]
+    assert told.kind == "end" and "gap" not in told.numbers and all(map(isfinite, told.numbers.values()))
+
+
+def nothing_finite(member: Member) -> tuple[nn.Module, dict[str, Any]]:
+    model, form = trim.end(member)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(inf)
+    return model, form

@@ -219,12 +219,11 @@ class TrialNetworks:
         for member in self.members:
             if event.kind == "drop":
                 self.drops = (*self.drops, drop(member, self.task, event))
-                self.happenings = (*self.happenings, *dropped_weights(member, event))
+                self._tell(*dropped_weights(member, event))
             elif event.kind == "restore":
                 self.restores = (*self.restores, restore(member, self.task, event))
             else:
-                told = OTHER_EVENTS[event.kind](member, self.task, event)
-                self.happenings = (*self.happenings, told)
+                self._tell(OTHER_EVENTS[event.kind](member, self.task, event))
         if event.kind == "end":
             self._evaluate_anew(event)
 
@@ -258,10 +257,15 @@ class TrialNetworks:
         found: dict[str, float] = {}
         for member in self.members:
             if numbers := member.measures():
-                told = Happening(kind="measure", step=step, member=member.number, numbers=numbers)
-                self.happenings = (*self.happenings, told)
+                self._tell(Happening(kind="measure", step=step, member=member.number, numbers=numbers))
             found |= {name: max(value, found.get(name, value)) for name, value in numbers.items()}
         return found
+
+    def _tell(self, *happenings: Happening) -> None:
+        """Record them. What is no number, as of a network that has diverged, is left out, as it is of points."""
+        for one in happenings:
+            numbers = {name: value for name, value in one.numbers.items() if math.isfinite(value)}
+            self.happenings = (*self.happenings, replace(one, numbers=numbers))
 
     # -- states -----------------------------------------------------------------------------------
 
