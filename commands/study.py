@@ -68,7 +68,7 @@ def create(
     spec = scaled_study(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
-    from dashboards.terminal import lengths
+    from dashboards.lengths import lengths
     from reprtune.study.create import create_study
     from reprtune.study.foreseen import foreseen_in
 

@@ -235,7 +235,9 @@ def words(info: DropMapInfo) -> Words:
         reasons = "; ".join(f"{layer} {reason}" for layer, reason in info.maps[0].kept_out.items())
         more += f" Never dropped, because their channels cannot be followed soundly: {reasons}."
     return Words(
-        missing=None if info.maps else "No trial has dropped a filter yet.",
+        missing=None
+        if info.maps
+        else "No trial has dropped a filter yet. Single weights, and filters that a generation renews, are on no map.",
         reading=(
             "A row is a layer in one cycle, a cell a filter. Orange with a dot: it had been dropped in an "
             "earlier cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "

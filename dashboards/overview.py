@@ -12,6 +12,7 @@ from dashboards import theme
 from dashboards.answer import sourced
 from dashboards.arms import arm_words
 from dashboards.codes import created_with
+from dashboards.lengths import ends, lengths
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
 from dashboards.shares import shares
@@ -109,8 +110,11 @@ def _plan(record: StudyRecord) -> str:
         else []
     )
     trials = " and ".join(parts)
-    steps = f" ({record.facts['total_steps']:,} steps)" if total.unit == "ep" else ""
-    return f"{trials}, {total} each{steps}"
+    epoch = record.facts["steps_per_epoch"]
+    totals = ends(spec, epoch)
+    n = lengths(spec, epoch) if len(totals) > 1 else f"{record.facts['total_steps']:,}"
+    steps = f" ({n} steps)" if total.unit == "ep" else ""
+    return f"{trials}, {' to '.join(map(str, totals))} each{steps}"
 
 
 def _by_section(record: StudyRecord) -> dict[str, dict[str, int]]:

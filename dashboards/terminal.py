@@ -25,7 +25,6 @@ from reprtune.record.slots import slot_name
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
-from reprtune.spec.study import StudySpec
 
 UNKNOWN = "\N{EM DASH}"
 SHOWN_ERRORS = 3  # of failed slots, the last ones
@@ -231,13 +230,6 @@ def trial_result(result: Mapping[str, Any]) -> str:
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
     return "\n".join(f"{name:<17} {text}" for name, text in rows)
-
-
-def lengths(spec: StudySpec, steps_per_epoch: int) -> str:
-    """Planned steps of each network of a trial: `1,600`, or `96 to 192` where an arm has a total of its own."""
-    trials = [spec.base, *(trial for _, _, trial in spec.arm_cells())]
-    steps = {trial.training.total.steps(steps_per_epoch) for trial in trials}
-    return " to ".join(f"{n:,}" for n in sorted({min(steps), max(steps)}))
 
 
 def networks(history: Mapping[str, Any] | None) -> str:

@@ -213,7 +213,7 @@ def test_single_weights_are_on_no_drop_map():
     assert not dropmap.drops_filters(h)
     assert dropmap.drops_filters(replace(h, drops=(drop, replace(drop, dropped={"a": (1,)}))))
     page = trial_html(h, "t")
-    assert "No trial has dropped a filter yet." in page
+    assert "No trial has dropped a filter yet. Single weights" in page
 
 
 def test_many_drop_maps_are_cut_off_in_words():

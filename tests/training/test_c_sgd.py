@@ -186,6 +186,17 @@ def test_too_little_contraction_is_foreseen() -> None:
     assert foreseen(spec(**weak, **{"method.ending": "none"}), STEPS_PER_EPOCH) == []
 
 
+def test_what_a_larger_pull_cannot_mend_is_said_so() -> None:
+    """By hand: 12 steps of 0.05 with momentum 0.9. A pull of 40 adds up to 240, but no step does more than 0.949; at
+    100 the roots of x^2 - (1.9 - 5) x + 0.9 are -2.78 and -0.32, so that differences grow."""
+    short = {**SHORT, "method.start": 0.75, "training.momentum": 0.9}
+    (few,) = foreseen(spec(**{**short, "method.pull": 40.0}), STEPS_PER_EPOCH)
+    assert "too few steps" in few and "factor of 0.949" in few and "Raise training.total" in few
+    assert "are needed" not in few and "Raise method.pull" not in few
+    (wild,) = foreseen(spec(**{**short, "method.pull": 100.0}), STEPS_PER_EPOCH)
+    assert "overshoots" in wild and wild.endswith("Lower method.pull or training.lr.")
+
+
 def test_a_study_says_which_arm_contracts_too_little() -> None:
     """Of the arms and of the search's base; nothing of those that have no clusters."""
     arms = named(

@@ -53,12 +53,12 @@ def too_little(
             network it does not.
     """
     if found := _short(training, lrs, pull):
-        return _line("the sum of lr (pull + weight_decay) / (1 - momentum)", "filters of a cluster", *found)
+        measure = "the sum of lr (pull + weight_decay) / (1 - momentum)"
+        return _line(training, measure, "filters of a cluster", *found)
     if vectors_differ and (found := _short(training, lrs, VECTOR_SHARE * pull)):
         what = "BatchNorm and biases of a cluster, trained before the phase,"
-        return _line(
-            "with a tenth of pull the sum of lr (pull / 10 + weight_decay) / (1 - momentum)", what, *found
-        )
+        measure = "with a tenth of pull the sum of lr (pull / 10 + weight_decay) / (1 - momentum)"
+        return _line(training, measure, what, *found)
     return None
 
 
@@ -69,9 +69,16 @@ def _short(training: TrainingSpec, lrs: NDArray[np.float64], pull: float) -> tup
     return None if n >= ENOUGH and gap <= math.exp(-ENOUGH / 2) else (n, gap)
 
 
-def _line(measure: str, what: str, n: float, gap: float) -> str:
-    return (
-        f"Clusters contract too little for a trim without loss: {measure} over the phase is {n:.3g}, where {ENOUGH:g} "
-        f"are needed, so {what} keep about {gap:.2g} of their differences. Raise method.pull, training.lr or "
-        "training.total."
-    )
+def _line(training: TrainingSpec, measure: str, what: str, n: float, gap: float) -> str:
+    """Why it is too little: the sum, or, where that is large enough, what each step can do at the most."""
+    if n < ENOUGH:
+        why = f"{measure} over the phase is {n:.3g}, where {ENOUGH:g} are needed, so {what} keep about {gap:.2g} of "
+        mend = "Raise method.pull, training.lr or training.total."
+    elif gap < 1:
+        why = f"there are too few steps, for with momentum {training.momentum:g} none shrinks differences by more than "
+        why += f"a factor of {math.sqrt(training.momentum):.3g} for long: {what} keep about {gap:.2g} of "
+        mend = "Raise training.total, or lower training.momentum; a larger method.pull does not help."
+    else:
+        why = f"each step overshoots, so {what} come to {gap:.2g} times "
+        mend = "Lower method.pull or training.lr."
+    return f"Clusters contract too little for a trim without loss: {why}their differences. {mend}"
