@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from reprtune.training.chain.trial_networks import TrialNetworks
 from reprtune.training.data.batches import Batches
 from reprtune.training.descent import cuda_graph
 from reprtune.training.models import build_model
+from reprtune.training.parts.losses.distillation import answer
 from reprtune.training.platform.seeds import derive, generator
 from tests.training.own_code import Folder, folder
 from tests.training.tiny import LOADED_DATA, STEPS, assert_same_end, finish, go, same_bits, spec, until
@@ -94,7 +97,8 @@ def test_an_epoch_is_a_plain_loop_over_all_members(n_members: int, labels: str, 
 
 @torch.no_grad()
 def evaluated(model: nn.Module, x: Tensor) -> Tensor:
-    return model.eval()(x)
+    """With the statistics of the batch, as in a step; those that run are a copy's."""
+    return copy.deepcopy(model).train()(x)
 
 
 def test_the_order_of_members_does_not_matter(dropout: dict[str, Any]) -> None:
@@ -192,3 +196,22 @@ def test_steps_are_not_captured_and_batches_not_shared() -> None:
     assert one is not other and one.pictures is other.pictures
     apart = networks(spec(method="ensemble"))
     assert apart.members[0].batches is apart.members[1].batches
+
+
+def test_running_statistics_stay_and_are_not_used() -> None:
+    """Answers do not depend on them, and they are the same tensors with the same numbers afterwards; modes too."""
+    network = networks(spec(**DISTILLED)).members[0].network
+    x = torch.randn(16, 1, 8, 8)
+    norms = [m for m in network.model.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [(norm.running_mean, norm.running_mean.clone()) for norm in norms]
+    first = answer(network, contextlib.nullcontext, x)
+    with torch.no_grad():
+        for norm in norms:
+            norm.running_var.fill_(1e-6)  # of a network whose weights have outrun its statistics
+    assert torch.equal(answer(network, contextlib.nullcontext, x), first)
+    assert all(
+        norm.running_mean is tensor and torch.equal(tensor, old)
+        for norm, (tensor, old) in zip(norms, before, strict=True)
+    )
+    assert all(module.training for module in network.model.modules())
+    torch.testing.assert_close(first, evaluated(network.model, x))
