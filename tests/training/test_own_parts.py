@@ -339,9 +339,7 @@ def gradient_rule(folder: Folder, signature: str, body: str, **options: Any) -> 
 def test_a_gradient_rule_changes_gradients_in_place(folder: Folder) -> None:
     """With its options, and returns nothing."""
     gradients = {"conv": torch.tensor([1.0, 2.0])}
-    rule = gradient_rule(
-        folder, "network, gradients, *, share=0.5", "gradients['conv'].mul_(share)", share=3
-    )
+    rule = gradient_rule(folder, "network, gradients, *, share=0.5", "gradients['conv'].mul_(share)", share=3)
     assert rule(network(), gradients) is None
     assert gradients["conv"].tolist() == [3, 6]
 

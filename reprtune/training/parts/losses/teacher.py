@@ -56,7 +56,7 @@ class Teacher:
     scale: Tensor
     shift: Tensor
     digest: str
-    macs: float = 0.0
+    macs: float
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
