@@ -76,7 +76,8 @@ class Scripted(SubNetwork):
 
 def terms(network: SubNetwork, *parts: losses.LossTerm, teacher: Tensor | None = None) -> list[Term]:
     """The losses of a member; a teacher out of the folder "t" knows `teacher`."""
-    asks = MethodSpec(losses=parts, networks=Networks(), schedule=Generations())
+    schedule = Generations() if any(part.renews for part in parts) else None
+    asks = MethodSpec(losses=parts, networks=Networks(), schedule=schedule)
     unit, nothing = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
     shared = {
         "t": None if teacher is None else Teacher(lambda _x: teacher, unit, nothing, "digest", macs=0.0)
