@@ -24,11 +24,9 @@ from reprtune.training.parts.schedules import Event, tenths
 from reprtune.training.parts.schedules.cycles import cycles
 
 Phase = Literal["full", "sub"]
+FULL: Phase = "full"
 ONE_CYCLE_FIRST = 1 / 25  # share of the peak in the first step; what torch's OneCycleLR takes unless told
 ONE_CYCLE_LAST = 1e-4  # share of the first in the last step; the same
-
-
-FULL: Phase = "full"
 
 
 @dataclass(frozen=True)
