@@ -57,13 +57,13 @@ def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, ste
         chosen = choose(method, context)
         before = overlaps(network)
     dropping.drop(chosen)
-    # Single weights are too many to be listed: `dropped_weights` counts them.
+    # Single weights are too many to be listed: `told_of_drop` counts them.
     filters = dropping.taken if method.unit == "filter" else {}
     dropped = {name: tuple(mask.nonzero().flatten().tolist()) for name, mask in filters.items()}
     return Drop(step=step, cycle=context.cycle, dropped=dropped, overlap=before, member=context.member)
 
 
-def dropped_weights(member: Member, event: Event) -> tuple[Happening, ...]:
+def told_of_drop(member: Member, event: Event) -> tuple[Happening, ...]:
     """How many single weights of each layer are gone, as one record; of filters what the drop itself measures,
     none where it measures nothing."""
     dropping = member.dropping
