@@ -16,6 +16,8 @@ from reprtune.spec.study import Arm, Arms, named
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import StateStore
 from reprtune.study.foreseen import foreseen_in
+from reprtune.training.chain import foreseen as foreseen_module
+from reprtune.training.chain import plan
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.foreseen import foreseen
 from reprtune.training.chain.member import Interrupted, new_network
@@ -195,6 +197,21 @@ def test_what_a_larger_pull_cannot_mend_is_said_so() -> None:
     assert "are needed" not in few and "Raise method.pull" not in few
     (wild,) = foreseen(spec(**{**short, "method.pull": 100.0}), STEPS_PER_EPOCH)
     assert "overshoots" in wild and wild.endswith("Lower method.pull or training.lr.")
+
+
+def test_the_slowest_member_is_foreseen() -> None:
+    """Of two networks the first has half the learning rate: 48 steps of 0.025 at a pull of 10 are 12, not 24."""
+    two = {**SHORT, "method.n_members": 2}
+    assert foreseen(spec(**two), STEPS_PER_EPOCH) == []
+    (line,) = foreseen(spec(**two, **{"method.member_lr": "spread"}), STEPS_PER_EPOCH)
+    assert "is 12, where 20 are needed" in line
+
+
+def test_what_is_foreseen_is_of_the_rates_that_are_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One rule gives the rates of both: with a tenth of them a tenth is foreseen, 24 / 10."""
+    monkeypatch.setattr(foreseen_module, "trial_rates", lambda *given: plan.trial_rates(*given) / 10)
+    (line,) = foreseen(spec(**SHORT), STEPS_PER_EPOCH)
+    assert "is 2.4, where 20 are needed" in line
 
 
 def test_a_study_says_which_arm_contracts_too_little() -> None:

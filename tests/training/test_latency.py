@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reprtune.training.export import latency as module
-from reprtune.training.export.latency import latency, plain, timed
+from reprtune.training.export.latency import plain, timed
 from reprtune.training.platform.device import threads
 
 X = torch.zeros(3, 1, 8, 8)
@@ -61,7 +61,7 @@ def test_they_take_turns_and_begin_in_turn() -> None:
 
 def test_a_slow_network_ends_it_early() -> None:
     """After the time is over the fewest rounds that tell anything are measured, and no more."""
-    assert latency(pausing(0.0), X, n=50).seconds[0].n == 50
+    assert timed([pausing(0.0)], X, n=50).seconds[0].n == 50
     assert timed([pausing(0.01)], X, n=50, seconds=0.0).seconds[0].n == module.FEWEST
 
 

@@ -79,7 +79,9 @@ def terms(network: SubNetwork, *parts: losses.LossTerm, teacher: Tensor | None =
     schedule = Generations() if any(part.renews for part in parts) else None
     asks = MethodSpec(losses=parts, networks=Networks(), schedule=schedule)
     unit, nothing = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
-    shared = {"t": None if teacher is None else Teacher(lambda _x: teacher, unit, nothing, "digest")}
+    shared = {
+        "t": None if teacher is None else Teacher(lambda _x: teacher, unit, nothing, "digest", macs=0.0)
+    }
     return list(made(asks, LossContext(LOADED_DATA.task(SPEC.task), 8, CPU, network, shared)))
 
 
@@ -144,7 +146,9 @@ def test_losses_add_up() -> None:
 def test_no_gradient_reaches_a_teacher() -> None:
     """Its answers are numbers; those of the network have a gradient."""
     w = torch.ones((), requires_grad=True)
-    teacher = Teacher(lambda x: w * x.mean((2, 3)), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), "")
+    teacher = Teacher(
+        lambda x: w * x.mean((2, 3)), torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1), "", macs=0.0
+    )
     answers = teacher(torch.randn(4, 3, 2, 2, generator=generator(0, "x")))
     logits = torch.zeros(4, 3, requires_grad=True)
     divergence(logits, softened(answers, 2.0), 2.0).backward()

@@ -141,15 +141,6 @@ def test_a_part_that_is_not_there_is_an_error_of_parts(folder: Folder) -> None:
         behaviour(Criterion.read("python:absent.py:f", "method.criterion"))
 
 
-def test_parts_of_other_places_get_what_they_are_given(folder: Folder) -> None:
-    """Their options are checked, their results are their place's business."""
-    folder.write("part.py", "def f(network, gradients, *, share=0.5):\n    return gradients, share\n")
-    part = Gradient.read({"kind": NAME, "share": 1}, "method.gradient")
-    assert behaviour(part)(None, [1, 2]) == ([1, 2], 1)
-    with pytest.raises(SpecError, match=r"no field method\.gradient\.shar: .* has the options share"):
-        behaviour(Gradient.read({"kind": NAME, "shar": 1}, "method.gradient"))
-
-
 def test_parts_of_ours_have_the_code_that_their_card_names() -> None:
     """With their options, but for those that somebody else sees to."""
     found = behaviour(Average(own_share=0.25))
@@ -335,6 +326,43 @@ def test_what_is_no_weight_is_named(folder: Folder, returned: str, message: str)
         restored(folder, returned)
     assert error.value.message.startswith(f"{NAME} must ") and message in error.value.message
     assert error.value.hint
+
+
+# -- gradient rules -------------------------------------------------------------------------------
+
+
+def gradient_rule(folder: Folder, signature: str, body: str, **options: Any) -> Callable[..., Any]:
+    folder.write("part.py", f"def f({signature}):\n    {body}\n")
+    return behaviour(Gradient.read({"kind": NAME, **options}, "method.gradient"))
+
+
+def test_a_gradient_rule_changes_gradients_in_place(folder: Folder) -> None:
+    """With its options, and returns nothing."""
+    gradients = {"conv": torch.tensor([1.0, 2.0])}
+    rule = gradient_rule(folder, "network, gradients, *, share=0.5", "gradients['conv'].mul_(share)", share=3)
+    assert rule(network(), gradients) is None
+    assert gradients["conv"].tolist() == [3, 6]
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"), [("gradients", "dict"), ("gradients['conv'] / 2", "Tensor"), ("False", "bool")]
+)
+def test_a_gradient_rule_that_returns_something_is_refused(folder: Folder, returned: str, got: str) -> None:
+    """What it returns would be lost."""
+    rule = gradient_rule(folder, "network, gradients", f"return {returned}")
+    with pytest.raises(PartError) as caught:
+        rule(network(), {"conv": torch.ones(2)})
+    assert caught.value.message == f"{NAME} must return nothing, but returned a {got}."
+    assert "in place" in (caught.value.hint or "")
+
+
+def test_a_gradient_rule_takes_what_its_place_gives(folder: Folder) -> None:
+    """Refused before it is called; and so is an option that it has not."""
+    with pytest.raises(PartError, match=r"must take \(network, gradients\), but it is \(gradients\)"):
+        gradient_rule(folder, "gradients", "pass")
+    folder.forget()
+    with pytest.raises(SpecError, match=r"no field method\.gradient\.shar: .* has the options share"):
+        gradient_rule(folder, "network, gradients, *, share=0.5", "pass", shar=1)
 
 
 # -- losses ---------------------------------------------------------------------------------------

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from reprtune.history import Happening
 from reprtune.training.chain.member import Member
-from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.chain.scoring import score_context
 from reprtune.training.data.task import Task
-from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.holding import Beginning
 from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections import choose
@@ -16,10 +13,8 @@ from reprtune.training.parts.selections import choose
 
 def begin(member: Member, task: Task, event: Event) -> Happening:
     """What a begin does to a member: what is chosen is told to those parts of its method that can begin."""
-    method = member.spec.method
-    batches = partial(evaluation_batches, task.score, task.mean, task.std)
-    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.number)
-    chosen = choose(method, context)
+    with member.dropping.whole():
+        chosen = choose(member.spec.method, score_context(member, task, event))
     numbers: dict[str, float] = {}
     for part in member.holdings.values():
         if isinstance(part, Beginning):

@@ -18,7 +18,7 @@ import torch
 from reprtune.errors import StateError
 from reprtune.history import History
 from reprtune.spec.codec import digest
-from reprtune.spec.parts.schedules import Phase as PhaseSchedule
+from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
@@ -135,7 +135,7 @@ class Chain:
         for item in self.items:
             self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
         schedule = spec.method.schedule
-        self._bound = schedule.until_distance if isinstance(schedule, PhaseSchedule) else None
+        self._bound = schedule.until_distance if isinstance(schedule, Phase) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
         self.pause_name = digest([self.names[-1], "pause"])

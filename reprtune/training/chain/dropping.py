@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from reprtune.history import Drop, Happening
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.part import Own
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.member import Member
-from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.chain.scoring import score_context
 from reprtune.training.data.task import Task
 from reprtune.training.parts.behaviour import behaviour
 from reprtune.training.parts.criteria import ScoreContext
@@ -44,10 +42,7 @@ def count_to_drop(method: MethodSpec, network: SubNetwork) -> int:
 
 def drop(member: Member, task: Task, event: Event) -> Drop:
     """What a drop does to a member."""
-    batches = partial(evaluation_batches, task.score, task.mean, task.std)
-    unit = member.spec.method.unit
-    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.number, unit)
-    return drop_filters(member.dropping, member.spec, context, event.stop)
+    return drop_filters(member.dropping, member.spec, score_context(member, task, event), event.stop)
 
 
 def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, step: int) -> Drop:
@@ -57,13 +52,13 @@ def drop_filters(dropping: Dropping, spec: TrialSpec, context: ScoreContext, ste
         chosen = choose(method, context)
         before = overlaps(network)
     dropping.drop(chosen)
-    # Single weights are too many to be listed: `dropped_weights` counts them.
+    # Single weights are too many to be listed: `told_of_drop` counts them.
     filters = dropping.taken if method.unit == "filter" else {}
     dropped = {name: tuple(mask.nonzero().flatten().tolist()) for name, mask in filters.items()}
     return Drop(step=step, cycle=context.cycle, dropped=dropped, overlap=before, member=context.member)
 
 
-def dropped_weights(member: Member, event: Event) -> tuple[Happening, ...]:
+def told_of_drop(member: Member, event: Event) -> tuple[Happening, ...]:
     """How many single weights of each layer are gone, as one record; of filters what the drop itself measures,
     none where it measures nothing."""
     dropping = member.dropping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reprtune.spec.parts.members import Centripetal, Trim
 from reprtune.spec.trial import TrialSpec
-from reprtune.training.chain.plan import events, learning_rates, restarts
+from reprtune.training.chain.plan import events, trial_rates
 from reprtune.training.parts.gradients.contraction import too_little
 
 
@@ -14,7 +14,9 @@ def foreseen(spec: TrialSpec, steps_per_epoch: int) -> list[str]:
     if not (isinstance(gradient, Centripetal) and isinstance(spec.method.ending, Trim)):
         return []
     (begin,) = (event.stop for event in events(spec, steps_per_epoch) if event.kind == "begin")
-    lrs = learning_rates(spec.training, steps_per_epoch, restarts(spec, steps_per_epoch))
+    networks = spec.method.networks
+    share = 1.0 if networks is None else min(map(networks.share_of_lr, range(networks.n_members)))
+    lrs = share * trial_rates(spec, steps_per_epoch)  # of the member that contracts least
     was_trained = begin > 0 or spec.model.weights is not None
     found = too_little(spec.training, lrs[begin:], gradient.pull, was_trained)
     return [] if found is None else [found]

@@ -32,11 +32,8 @@ from reprtune.training.surgery.forms import all_modules
 FREE_FIELDS = ("total", "lr", "lr_schedule", "lr_milestones", "lr_gamma", "lr_warmup", "lr_period")
 PLACES_ON_DISK = ("teacher_folder",)  # options of losses that say where something lies: its digest enters
 
-SEGMENT_CODE = (
-    f"{PACKAGE}.chain.member",
-    f"{PACKAGE}.chain.evaluation",
-    f"{PACKAGE}.chain.state",
-)  # what runs a segment, and stores it
+# What runs a segment, and stores it.
+SEGMENT_CODE = (f"{PACKAGE}.chain.member", f"{PACKAGE}.chain.evaluation", f"{PACKAGE}.chain.state")
 TOGETHER = f"{PACKAGE}.chain.together"  # as well where a loss couples the members
 ALONE = f"{PACKAGE}.chain.trial_networks"  # joins it to all else, and so counts without what it imports
 WEIGHTS_CODE = f"{PACKAGE}.models.weights"  # of a trial that begins from another's network

@@ -100,9 +100,8 @@ class Member:
         self.network = SubNetwork(self.model, self.filters, optimizer.state, drop.filters, static)
         self.dropping: Dropping = behaviour(drop)(self.network, static)
         self.counters = Counters(self.model, self.filters)
-        self.holdings: dict[str, object] = {
-            "drop": self.dropping
-        }  # place -> what its part keeps of this network
+        # Place -> what its part keeps of this network.
+        self.holdings: dict[str, object] = {"drop": self.dropping}
         context = LossContext(
             task, batches.steps_per_epoch, device, self.network, {} if shared is None else shared
         )

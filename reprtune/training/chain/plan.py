@@ -15,20 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprtune.errors import SpecError
-from reprtune.spec.parts.schedules import Cycles, Schedule
-from reprtune.spec.parts.schedules import Phase as PhaseOnly
+from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.parts.schedules import Event, tenths
 from reprtune.training.parts.schedules.cycles import cycles
 
-Phase = Literal["full", "sub"]
+Stage = Literal["full", "sub"]
+FULL: Stage = "full"
 ONE_CYCLE_FIRST = 1 / 25  # share of the peak in the first step; what torch's OneCycleLR takes unless told
 ONE_CYCLE_LAST = 1e-4  # share of the first in the last step; the same
-
-
-FULL: Phase = "full"
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Segment:
 
     start: int
     stop: int
-    phase: Phase
+    phase: Stage
     cycle: int
 
 
@@ -57,7 +54,7 @@ def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
     cuts = sorted({*range(length, total, length), *rungs(spec, steps_per_epoch)})
     items: list[Item] = []
     at, phase, cycle = 0, FULL, 0
-    stays = isinstance(spec.method.schedule, PhaseOnly)  # what is dropped never comes back: the network is so
+    stays = isinstance(spec.method.schedule, Phase)  # what is dropped never comes back: the network is so
     for event in events(spec, steps_per_epoch):
         items += [*_segments(at, event.stop, cuts, phase, cycle), event]
         at, phase = event.stop, "sub" if event.kind == "drop" and not stays else FULL
@@ -65,7 +62,7 @@ def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
     return (*items, *_segments(at, total, cuts, phase, cycle))
 
 
-def _segments(start: int, stop: int, cuts: list[int], phase: Phase, cycle: int) -> list[Segment]:
+def _segments(start: int, stop: int, cuts: list[int], phase: Stage, cycle: int) -> list[Segment]:
     inner = cuts[bisect.bisect_right(cuts, start) : bisect.bisect_left(cuts, stop)]
     return [Segment(a, b, phase, cycle) for a, b in itertools.pairwise([start, *inner, stop]) if a < b]
 

@@ -7,7 +7,6 @@ the restore rules act. Who imitates the generation before is given it first, as 
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,9 +17,8 @@ from reprtune.history import Happening
 from reprtune.spec.parts.restores import Old
 from reprtune.training.chain.member import Member, new_network
 from reprtune.training.chain.restoring import NO_RULES, restore
-from reprtune.training.data.batches import evaluation_batches
+from reprtune.training.chain.scoring import score_context
 from reprtune.training.data.task import Task
-from reprtune.training.parts.criteria import ScoreContext
 from reprtune.training.parts.holding import Renewing
 from reprtune.training.parts.schedules import Event
 from reprtune.training.parts.selections import choose
@@ -57,10 +55,8 @@ def _chosen(member: Member, task: Task, event: Event) -> Any:
     """Filters, (F,) bool, or names of tensors; without a selection nothing."""
     if member.spec.method.selection is None:
         return frozenset()
-    batches = partial(evaluation_batches, task.score, task.mean, task.std)
-    context = ScoreContext(member.spec.seed, event.cycle, member.network, batches, member.number)
     with member.dropping.whole():
-        return choose(member.spec.method, context)
+        return choose(member.spec.method, score_context(member, task, event))
 
 
 @torch.no_grad()

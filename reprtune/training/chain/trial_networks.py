@@ -16,7 +16,7 @@ from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, 
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain import beginning, ending, renewing, state
-from reprtune.training.chain.dropping import count_to_drop, drop, dropped_weights
+from reprtune.training.chain.dropping import count_to_drop, drop, told_of_drop
 from reprtune.training.chain.evaluation import Evaluation, evaluate
 from reprtune.training.chain.exchanging import check_exchange, exchange
 from reprtune.training.chain.member import Interrupted, Member
@@ -219,7 +219,7 @@ class TrialNetworks:
         for member in self.members:
             if event.kind == "drop":
                 self.drops = (*self.drops, drop(member, self.task, event))
-                self._tell(*dropped_weights(member, event))
+                self._tell(*told_of_drop(member, event))
             elif event.kind == "restore":
                 self.restores = (*self.restores, restore(member, self.task, event))
             else:

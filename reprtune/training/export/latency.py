@@ -62,13 +62,8 @@ class Timing:
     threads: int
 
 
-def latency(network: Network, example: Tensor, n: int = ROUNDS) -> Timing:
-    """How long one network takes for `example` (B, C, H, W), on whose device it is; see `timed`."""
-    return timed([network], example, n)
-
-
 def timed(networks: Sequence[Network], example: Tensor, n: int = ROUNDS, seconds: float = SECONDS) -> Timing:
-    """How long each of the networks takes for `example` (B, C, H, W).
+    """How long each of the networks takes for `example` (B, C, H, W), on whose device they are.
 
     They take turns, each round beginning with another one, with as many threads as are set.
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from reprtune.spec.parts.part import Own, Part
 
-OWN_PARTS = (
-    "reprtune.training.parts.own_parts"  # found by name, as all parts are: only who has one is named by it
-)
+# Found by name, as all parts are: only who has one is named by it.
+OWN_PARTS = "reprtune.training.parts.own_parts"
 
 
 def behaviour(part: Part, *left_out: str) -> Callable[..., Any]:

@@ -25,15 +25,18 @@ from reprtune.training.parts.exchanges import ExchangeContext
 from reprtune.training.parts.restores import Restored, RuleContext
 from reprtune.training.platform import user_code
 from reprtune.training.platform.seeds import derive
+from reprtune.training.surgery.subnetwork import SubNetwork
 
 TAKES = {
     "criterion": ("filters", "context"),
     "restore": ("weight", "dropped", "context"),
     "exchange": ("members", "context"),
     "losses": ("logits", "labels", "images", "network"),
+    "gradient": ("network", "gradients"),
 }
 SCORES = "Return layer -> J floating-point scores for every layer of `filters`; higher = dropped first."
 IN_PLACE = 'Write into the tensors, as in member["conv1.weight"].copy_(...), and return nothing.'
+IN_GRADIENTS = "Change the gradients in place, as in gradient.mul_(...), and return nothing."
 WEIGHTS = "Return the new weights of the dropped filters as one tensor, in the order of the layer."
 TYPES = {kind.__name__: kind for kind in WORDS}  # what annotations say, as texts too
 
@@ -52,8 +55,9 @@ def checked(part: Own) -> Callable[..., Any]:
         "restore": _restore,
         "exchange": _exchange,
         "losses": _loss,
+        "gradient": _change,
     }
-    return functools.partial(around[part.place], part.name, call) if part.place in around else call
+    return functools.partial(around[part.place], part.name, call)
 
 
 # -- options --------------------------------------------------------------------------------------
@@ -90,13 +94,12 @@ def _options(part: Own, function: Callable[..., Any]) -> dict[str, inspect.Param
     except (TypeError, ValueError) as error:
         raise PartError(f"{part.name} does not say which arguments it takes.", "Write a function.") from error
     known = {p.name: p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
-    takes = TAKES.get(part.place)
+    takes = TAKES[part.place]
     try:
-        if takes is not None:
-            signature.bind(*takes, **dict.fromkeys(known))
+        signature.bind(*takes, **dict.fromkeys(known))
     except TypeError as error:
         raise PartError(
-            f"{part.name} must take ({', '.join(takes or ())}), but it is {signature}.",
+            f"{part.name} must take ({', '.join(takes)}), but it is {signature}.",
             "Its options come after a *, as keyword-only arguments.",
         ) from error
     return known
@@ -257,6 +260,17 @@ def _loss(name: str, call: Callable[..., Any], *step: Any) -> Tensor:
             "End it with .sum() or .mean(); it is added to the cross-entropy.",
         )
     return found
+
+
+# -- gradient rules -------------------------------------------------------------------------------
+
+
+def _change(
+    name: str, call: Callable[..., Any], network: SubNetwork, gradients: Mapping[str, Tensor]
+) -> None:
+    """Only what needs no look at the numbers is checked, for a step must not wait for the device."""
+    if (found := call(network, gradients)) is not None:
+        raise PartError(f"{name} must return nothing, but returned a {type(found).__name__}.", IN_GRADIENTS)
 
 
 # -- what it leaves as it was ---------------------------------------------------------------------

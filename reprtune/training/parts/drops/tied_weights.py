@@ -48,8 +48,9 @@ class TiedWeights(Filters):
         transforms: the set, as of `surgery.spatial`. fit_scale: is each tie scaled by what fits best?
 
     Attributes:
-        placement: what is transformed. ties: layer -> its ties, of the layers that have some, on the CPU. distance: what tying has changed, as
-            the length of the difference of all tied filters relative to that of these filters; NaN without any.
+        placement: what is transformed. ties: layer -> its ties, of the layers that have some, on the CPU.
+        distance: what tying has changed, as the length of the difference of all tied filters relative to that of
+            these filters; NaN without any.
     """
 
     placement: ClassVar[str] = "weights"

@@ -23,12 +23,8 @@ from reprtune.training.parts.losses import LossContext
 from reprtune.training.parts.losses.gram import gram_minus_identity, over_layers, present
 from reprtune.training.surgery.subnetwork import SubNetwork
 
-FALLS = (
-    (20 / 120, 1e-3),
-    (50 / 120, 1e-4),
-    (70 / 120, 1e-6),
-    (1.0, 0.0),
-)  # share of the time, share of the factor
+# Share of the time, share of the factor.
+FALLS = ((20 / 120, 1e-3), (50 / 120, 1e-4), (70 / 120, 1e-6), (1.0, 0.0))
 
 
 class Srip(Term):

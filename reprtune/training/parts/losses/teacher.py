@@ -56,7 +56,7 @@ class Teacher:
     scale: Tensor
     shift: Tensor
     digest: str
-    macs: float = 0.0
+    macs: float
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
@@ -116,9 +116,8 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
         torch.tensor(values, device=device).reshape(1, -1, 1, 1)
         for values in (task.mean, task.std, about["mean"], about["std"])
     )
-    example = torch.zeros(
-        2, *shape, device=device
-    )  # of two: a program may treat a single image as a constant
+    # Of two images: a program may treat a single one as a constant.
+    example = torch.zeros(2, *shape, device=device)
     with torch.no_grad(), MultiplyAdds() as counter:
         network(example)
     macs = counter.total / len(example)

@@ -67,7 +67,7 @@ def choose(method: MethodSpec, context: ScoreContext) -> Any:
 def check(method: MethodSpec, network: SubNetwork) -> None:
     """Raise SpecError where a selection without a number of its own cannot work on such a network."""
     selection = method.selection
-    if selection is None or not selection.card.code or ranks(selection):
+    if selection is None or ranks(selection):
         return
     if method.criterion is not None:
         check_requirements(method.criterion.name, list(network.filters.layers), network.filters)
