@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from reprtune.history import CURVES, Drop, Exchange, Happening, History, Point, Restore
 from reprtune.spec.codec import from_plain, to_plain
@@ -27,10 +27,9 @@ from reprtune.training.data.batches import Batches
 from reprtune.training.data.task import Part, Task
 from reprtune.training.descent.cuda_graph import Stepper
 from reprtune.training.descent.step import Step
-from reprtune.training.models.weights import Exported, check_alike, read_weights
+from reprtune.training.models.weights import check_alike, read_weights
 from reprtune.training.parts.schedules import Event
 from reprtune.training.surgery.filter_map import FilterMap
-from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
@@ -62,6 +61,7 @@ class TrialNetworks:
         n_members, coupled = spec.method.n_members, spec.method.couples_members
         exported = read_weights(spec.model, task.input_shape, task.n_classes, n_members)
         self.inherited = exported.inherited(n_members) if exported is not None else None
+        starts = [exported.of(n) if exported is not None else None for n in range(n_members)]
         shared: dict[str, Any] = {}
         self.members = [
             Member(
@@ -70,11 +70,12 @@ class TrialNetworks:
                 task,
                 batches.again() if coupled else batches,
                 device,
-                shared,
-                eager,
-                *_start(exported, n),
+                shared=shared,
+                eager=eager,
+                forms=start.forms if start is not None else (),
+                weights=start.weights if start is not None else None,
             )
-            for n in range(n_members)
+            for n, start in enumerate(starts)
         ]
         self._together = Together(self.members, device) if coupled else None
         self.n_drop = count_to_drop(spec.method, self.network)
@@ -342,11 +343,3 @@ class TrialNetworks:
             ensemble_errors=self.ensemble_errors,
             diverged_at=self.diverged_at,
         )
-
-
-def _start(exported: Exported | None, number: int) -> tuple[Sequence[Form], Mapping[str, Tensor] | None]:
-    """Forms and weights that a member begins from."""
-    if exported is None:
-        return (), None
-    start = exported.of(number)
-    return start.forms, start.weights

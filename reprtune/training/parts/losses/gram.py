@@ -10,7 +10,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from reprtune.training.descent.losses import Term
 from reprtune.training.surgery.subnetwork import SubNetwork
+
+
+class Penalty(Term):
+    """A factor times what `of_layer` says of the filters of a layer as rows (J, c k k), summed over layers."""
+
+    def __init__(self, factor: float, of_layer: Callable[[Tensor], Tensor]) -> None:
+        self.factor, self._of_layer = factor, of_layer
+
+    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:  # noqa: ARG002 - of a place
+        return self.factor * over_layers(network, self._of_layer)
 
 
 def over_layers(network: SubNetwork, penalty: Callable[[Tensor], Tensor]) -> Tensor:

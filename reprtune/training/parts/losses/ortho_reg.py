@@ -12,25 +12,19 @@ ones on.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
-from reprtune.training.parts.losses.gram import over_layers, present
-from reprtune.training.surgery.subnetwork import SubNetwork
+from reprtune.training.parts.losses.gram import Penalty, present
 
 
-class OrthoReg(Term):
+class OrthoReg(Penalty):
     def __init__(self, _: LossContext, *, orthoreg_penalty: float, orthoreg_locality: float) -> None:
-        self.factor, self.locality = orthoreg_penalty, orthoreg_locality
-
-    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:  # noqa: ARG002 - of a place
-        return self.factor * over_layers(network, self._of_layer)
-
-    def _of_layer(self, rows: Tensor) -> Tensor:
-        return ortho_reg(rows, self.locality)
+        super().__init__(orthoreg_penalty, partial(ortho_reg, locality=orthoreg_locality))
 
 
 def ortho_reg(rows: Tensor, locality: float) -> Tensor:

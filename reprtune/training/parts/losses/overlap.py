@@ -11,18 +11,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
-from reprtune.training.parts.losses.gram import over_layers
-from reprtune.training.surgery.subnetwork import SubNetwork
+from reprtune.training.parts.losses.gram import Penalty
 
 
-class Overlap(Term):
+class Overlap(Penalty):
     def __init__(self, _: LossContext, *, ortho_penalty: float) -> None:
-        self.factor = ortho_penalty
-
-    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:  # noqa: ARG002 - of a place
-        return self.factor * over_layers(network, overlap)
+        super().__init__(ortho_penalty, overlap)
 
 
 def overlap(rows: Tensor) -> Tensor:

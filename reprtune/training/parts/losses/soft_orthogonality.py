@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from reprtune.training.descent.losses import Term
 from reprtune.training.parts.losses import LossContext
-from reprtune.training.parts.losses.gram import gram_minus_identity, over_layers
-from reprtune.training.surgery.subnetwork import SubNetwork
+from reprtune.training.parts.losses.gram import Penalty, gram_minus_identity
 
 
-class SoftOrthogonality(Term):
+class SoftOrthogonality(Penalty):
     def __init__(self, _: LossContext, *, so_penalty: float) -> None:
-        self.factor = so_penalty
-
-    def __call__(self, logits: Tensor, labels: Tensor, images: Tensor, network: SubNetwork) -> Tensor:  # noqa: ARG002 - of a place
-        return self.factor * over_layers(network, soft_orthogonality)
+        super().__init__(so_penalty, soft_orthogonality)
 
 
 def soft_orthogonality(rows: Tensor) -> Tensor:
