@@ -11,7 +11,7 @@ from dashboards.arms import arm_words
 from dashboards.page import Table, Words
 from dashboards.paired import Errors, add_differences, add_errors, difference_text
 from dashboards.panels import panels
-from dashboards.units import count, percent, points
+from dashboards.units import count, percent, points, significant
 from reprtune.analysis.controls import (
     BASELINE,
     ArmSummary,
@@ -21,6 +21,7 @@ from reprtune.analysis.controls import (
 )
 from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import SIZES
 
 TITLE = "Controls"
 ABOUT = "study"  # also where there are no arms: it says what is missing then
@@ -118,7 +119,8 @@ def words(info: ControlsInfo) -> Words:
 
 
 def _table(info: ControlsInfo) -> Table:
-    rows = [row for arm in info.arms for row in _rows(arm)]
+    sized = _differ_in_size(info)
+    rows = [row for arm in info.arms for row in _rows(arm, sized=sized)]
     if info.best and info.best.val_error is not None:
         b = info.best
         to_standard = points(b.to_standard) if b.to_standard is not None else ""
@@ -126,24 +128,31 @@ def _table(info: ControlsInfo) -> Table:
             (
                 f"{SEARCH} ({slot_label(b.slot)}), not confirmed, {_seeds(b)}, selected on the same validation part",
                 "1", "0", "0", "0", percent(b.val_error) if b.val_error is not None else "", _factor(b.cost_factor), "",
-                BASELINE if to_standard else "", f"{to_standard} (not paired)" if to_standard else "", "",
+                *("" for _ in SIZES if sized), BASELINE if to_standard else "", f"{to_standard} (not paired)" if to_standard else "", "",
             )
         )  # fmt: skip
+    sizes = ("parameters", "GFLOPs per image") if sized else ()
     return Table(
         caption=f"{info.word.capitalize()}s; differences in percentage points of error, with 95 % intervals",
         header=(
             "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd", "cost factor",
-            "budget factor", "compared with", "difference", "with chance error for diverged runs",
+            "budget factor", *sizes, "compared with", "difference", "with chance error for diverged runs",
         ),
         rows=tuple(rows),
     )  # fmt: skip
 
 
-def _rows(arm: ArmSummary) -> list[tuple[str, ...]]:
-    """One for each arm that it is compared with; what it is itself stands in the first."""
+def _differ_in_size(info: ControlsInfo) -> bool:
+    """Do arms leave networks of different sizes?"""
+    return len({tuple(getattr(arm, name) for name in SIZES) for arm in info.arms if arm.n}) > 1
+
+
+def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
+    """One for each arm that it is compared with; what it is itself stands in the first, its sizes if `sized`."""
     own = (
         str(arm.n), str(arm.n_diverged), str(arm.n_failed), str(arm.n_open), _mean_sd(arm),
         _factor(arm.cost_factor), _factor(arm.budget_factor),
+        *("" if (size := getattr(arm, name)) is None else significant(size, 4) for name in SIZES if sized),
     )  # fmt: skip
     found = [
         (one.control, difference_text(one.difference), difference_text(one.with_chance))

@@ -78,6 +78,7 @@ class ArmSummary:
         errors: of the complete runs. mean, sd: over them; sd needs two.
         cost_factor, budget_factor: mean training cost, and steps of all networks of a trial (and of the trials that it
             began from), relative to the standard arm.
+        params, inference_gflops: means of the networks that came out.
         against: beside every arm that it is compared with, the most telling first: those that it names, else
             standard. Never one that was trained for less than it was.
     """
@@ -92,6 +93,8 @@ class ArmSummary:
     sd: float | None
     cost_factor: float | None
     budget_factor: float | None
+    params: float | None
+    inference_gflops: float | None
     against: tuple[Against, ...]
 
 
@@ -187,7 +190,9 @@ def _summary(
         errors=errors,
         mean=statistics.fmean(numbers) if numbers else None,
         sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
-        cost_factor=_ratio(_mean_cost(trials), _mean_cost(base)),
+        cost_factor=_ratio(_mean(trials, COST), _mean(base, COST)),
+        params=_mean(trials, "params"),
+        inference_gflops=_mean(trials, "inference_gflops"),
         budget_factor=_ratio(steps[arm], steps.get(BASELINE)),
         against=tuple(_against(name, trials, of_arm[name], chance) for name in controls),
     )
@@ -233,7 +238,7 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
         value=value,
         val_error=error,
         k=k,
-        cost_factor=_ratio(at_the_end(trial, COST), _mean_cost(base)),
+        cost_factor=_ratio(at_the_end(trial, COST), _mean(base, COST)),
         to_standard=error - statistics.fmean(numbers) if numbers and error is not None else None,
         luck=(
             expected_gain(k, statistics.stdev(numbers) / math.sqrt(len(trial.runs)))
@@ -265,9 +270,10 @@ def chance_error(record: StudyRecord) -> float | None:
     return 1 - 1 / classes if classes else None
 
 
-def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
-    costs = [c for t in trials if (c := at_the_end(t, COST)) is not None]
-    return statistics.fmean(costs) if costs else None
+def _mean(trials: Sequence[TrialRecord], measure: str) -> float | None:
+    """Over the complete ones."""
+    found = [value for t in trials if (value := at_the_end(t, measure)) is not None]
+    return statistics.fmean(found) if found else None
 
 
 def _mean_steps(record: StudyRecord, arm: str, trials: Sequence[TrialRecord]) -> float | None:

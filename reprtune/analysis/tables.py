@@ -11,7 +11,7 @@ from reprtune.analysis.front import front_ranks
 from reprtune.record.measures import last_measure
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.objectives import ERROR, OBJECTIVES
+from reprtune.spec.objectives import ERROR, OBJECTIVES, SIZES
 
 Row = dict[str, Any]
 BEFORE = ("slot", "optuna_trial", "section", "arm", "seed", "outcome", "decides_slot", "repeats", "repaired")
@@ -26,6 +26,7 @@ CONTROL_COLUMNS = (
     *(
         "cost_factor",
         "budget_factor",
+        *SIZES,
         "control",
         "n_pairs",
         "difference_mean",
@@ -108,6 +109,7 @@ def control_rows(record: StudyRecord) -> list[Row]:
             f"{ERROR}_sd": arm.sd,
             "cost_factor": arm.cost_factor,
             "budget_factor": arm.budget_factor,
+            **{name: getattr(arm, name) for name in SIZES},
         }
         for one in arm.against or (None,):
             d = one.difference if one else None

@@ -77,6 +77,7 @@ class Objective:
 
 
 ERROR, COST = "val_error", "train_gflops"
+SIZES = ("params", "inference_gflops")  # of the network that comes out
 OF_ARMS = (ERROR,)  # what Optuna is told of arms and confirmations, whatever the search minimises
 
 _ALL = (

@@ -82,7 +82,26 @@ def test_a_table_has_a_row_for_each_comparison() -> None:
     at = table.header.index("compared with")
     shown = [row for row in table.rows if row[0] == "grafting"]
     assert [row[at] for row in shown] == ["averaging", "twice"]
-    assert shown[0][at - 1] == "2.00" and set(shown[1][1:at]) == {""}
+    assert shown[0][table.header.index("budget factor")] == "2.00" and set(shown[1][1:at]) == {""}
+
+
+@pytest.mark.parametrize("params", [900.0, 1000.0])
+def test_sizes_stand_where_arms_differ_in_them(params: float) -> None:
+    """What an arm leaves, the mean over its seeds: on the page where it is not the same for all, always in the file."""
+    study = record()
+    sizes = {"params": 1000.0, "inference_gflops": 0.5}
+    own = {**sizes, "params": params}
+    trials = [
+        replace(t, values={**t.values, **(own if t.arm == "grafting" else sizes)}) for t in study.controls
+    ]
+    study = with_attempts(study, controls=tuple(trials))
+    rows = {row["arm"]: (row["params"], row["inference_gflops"]) for row in control_rows(study)}
+    assert rows["grafting"] == (params, 0.5) and rows["standard"] == (1000.0, 0.5)
+    table = controls.words(controls.info(study)).table
+    assert table is not None and ("parameters" in table.header) is (params == 900.0)
+    if params == 900.0:
+        at = table.header.index("parameters")
+        assert {row[0]: row[at : at + 2] for row in table.rows if row[1]}["grafting"] == ("900", "0.5")
 
 
 def test_the_answer_says_against_which_arm() -> None:
