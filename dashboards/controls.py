@@ -144,7 +144,7 @@ def _table(info: ControlsInfo) -> Table:
 
 def _differ_in_size(info: ControlsInfo) -> bool:
     """Do arms leave networks of different sizes?"""
-    return len({tuple(getattr(arm, name) for name in SIZES) for arm in info.arms if arm.n}) > 1
+    return len({tuple(arm.sizes.values()) for arm in info.arms if arm.n}) > 1
 
 
 def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
@@ -152,7 +152,7 @@ def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
     own = (
         str(arm.n), str(arm.n_diverged), str(arm.n_failed), str(arm.n_open), _mean_sd(arm),
         _factor(arm.cost_factor), _factor(arm.budget_factor),
-        *("" if (size := getattr(arm, name)) is None else significant(size, 4) for name in SIZES if sized),
+        *("" if size is None else significant(size, 4) for size in arm.sizes.values() if sized),
     )  # fmt: skip
     found = [
         (one.control, difference_text(one.difference), difference_text(one.with_chance))

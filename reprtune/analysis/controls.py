@@ -28,7 +28,7 @@ from reprtune.record.ranking import best, order
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
-from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.objectives import COST, ERROR, SIZES
 from reprtune.spec.trial import TrialSpec
 
 BASELINE = "standard"
@@ -78,7 +78,7 @@ class ArmSummary:
         errors: of the complete runs. mean, sd: over them; sd needs two.
         cost_factor, budget_factor: mean training cost, and steps of all networks of a trial (and of the trials that it
             began from), relative to the standard arm.
-        params, inference_gflops: means of the networks that came out.
+        sizes: of the networks that came out, by the names of objectives, means.
         against: beside every arm that it is compared with, the most telling first: those that it names, else
             standard. Never one that was trained for less than it was.
     """
@@ -93,8 +93,7 @@ class ArmSummary:
     sd: float | None
     cost_factor: float | None
     budget_factor: float | None
-    params: float | None
-    inference_gflops: float | None
+    sizes: Mapping[str, float | None]
     against: tuple[Against, ...]
 
 
@@ -191,8 +190,7 @@ def _summary(
         mean=statistics.fmean(numbers) if numbers else None,
         sd=statistics.stdev(numbers) if len(numbers) > 1 else None,
         cost_factor=_ratio(_mean(trials, COST), _mean(base, COST)),
-        params=_mean(trials, "params"),
-        inference_gflops=_mean(trials, "inference_gflops"),
+        sizes={name: _mean(trials, name) for name in SIZES},
         budget_factor=_ratio(steps[arm], steps.get(BASELINE)),
         against=tuple(_against(name, trials, of_arm[name], chance) for name in controls),
     )

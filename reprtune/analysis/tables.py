@@ -109,7 +109,7 @@ def control_rows(record: StudyRecord) -> list[Row]:
             f"{ERROR}_sd": arm.sd,
             "cost_factor": arm.cost_factor,
             "budget_factor": arm.budget_factor,
-            **{name: getattr(arm, name) for name in SIZES},
+            **arm.sizes,
         }
         for one in arm.against or (None,):
             d = one.difference if one else None
