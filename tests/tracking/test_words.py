@@ -51,6 +51,7 @@ def test_the_parameters_of_repr_are_those_they_were() -> None:
     method = {
         "cycles", "s1", "s2", "criterion", "prune_ratio", "scope", "layer_cap", "exclude_first", "exclude_shortcuts",
         "exclude", "drop", "restore", "restore_scale", "restore_bn", "restore_optimizer", "restore_next", "restore_lr",
+        "restore_lr_scale",
     }  # fmt: skip
     others = {path for path in levels(TrialSpec()) if not path.startswith("method.")}
     study = with_fields(STUDY, space={"training.lr": FloatRange(low=0.1, high=0.5)})

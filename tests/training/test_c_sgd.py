@@ -149,7 +149,7 @@ def test_members_have_clusters_of_their_own() -> None:
     [
         ({"training.optimizer": "adam"}, "method.gradient = centripetal needs training.optimizer = sgd, but got adam"),
         ({"training.optimizer": "adamw"}, "method.gradient = centripetal needs training.optimizer = sgd, but got adamw"),
-        ({"method.gradient": "none"}, "method.ending = trim needs method.gradient = centripetal"),
+        ({"method.gradient": "none"}, "method.selection = clusters takes filters, but nothing is done with them"),
         ({"method.selection": "none"}, "method.schedule = phase lets nothing happen"),
         ({"method.schedule": "cycles", "method.s2": "0ep"}, "method.gradient = centripetal needs method.schedule = phase"),
     ],

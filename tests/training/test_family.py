@@ -55,6 +55,7 @@ def test_it_goes_on_after_every_segment_and_event(
     assert_same_end(finish(trial(name), store), whole(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_the_table_goes_on(way: str, store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """As above, of each line of the family that is more than a method of the catalog."""
@@ -78,6 +79,7 @@ def piece_by_piece(one: TrialSpec, store: StateStore) -> None:
     assert n_processes > 3
 
 
+@pytest.mark.slow
 @every_method
 def test_it_goes_on_after_any_step(name: str, store: StateStore) -> None:
     """Asked to stop at three random steps of its networks, one after another."""

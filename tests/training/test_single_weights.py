@@ -45,7 +45,9 @@ def network(rule: str, static: bool) -> tuple[SingleWeights, Step]:
     optimizer = Optimizer(one.training, model.named_parameters(), torch.tensor(one.training.lr))
     whole = SubNetwork(model, find_filters(model, torch.zeros(1, 1, 8, 8)), optimizer.state, static=static)
     dropping = SingleWeights(whole, static)
-    return dropping, Step(one.training, whole, optimizer, Loss(one.training), dropping=dropping)
+    return dropping, Step(
+        one.training, whole, optimizer, Loss(one.training.label_smoothing), dropping=dropping
+    )
 
 
 def batch(number: int) -> tuple[Tensor, Tensor]:
