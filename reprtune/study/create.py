@@ -20,6 +20,7 @@ from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
+from reprtune.spec.parts.losses import Teacher
 from reprtune.spec.parts.places import short_path
 from reprtune.spec.sections.section import check_seeds
 from reprtune.spec.study import MIN_FITTING_SHARE, StudySpec
@@ -33,6 +34,7 @@ from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper
 from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.models.weights import content
+from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
 
@@ -102,6 +104,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
         "std": list(task.std),
         "user_code": find_user_code(spec),
         "weights": find_weights(spec),
+        "teachers": find_teachers(spec),
         "code": code_fact(spec),
         "fitting_share": share,
         "objective_versions": versions(),
@@ -126,6 +129,17 @@ def find_weights(spec: StudySpec) -> dict[str, dict[str, Any]]:
     folders = {trial.model.weights for trial in dry_trials(spec).values()} - {None}
     found = {folder: content(folder) for folder in sorted(filter(None, folders))}
     return {folder: {"digest": digest, "steps": steps} for folder, (digest, steps) in found.items()}
+
+
+def find_teachers(spec: StudySpec) -> dict[str, str]:
+    """Digest of every network that trials of the study may imitate, by the folder.
+
+    Raises:
+        SpecError: a folder holds no network.
+    """
+    losses = (loss for trial in dry_trials(spec).values() for loss in trial.method.losses)
+    folders = {loss.teacher_folder for loss in losses if isinstance(loss, Teacher)} - {None}
+    return {folder: teacher.content(folder) for folder in sorted(filter(None, folders))}
 
 
 def create_study(

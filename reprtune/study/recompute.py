@@ -30,7 +30,7 @@ from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import ERROR
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
-from reprtune.study.sameness import check_data, check_user_code, check_weights
+from reprtune.study.sameness import check_data, check_networks, check_user_code
 from reprtune.training.chain.chain import Chain, LoadedData
 from reprtune.training.chain.state import bits_equal, decode
 from reprtune.training.platform.device import TORCH_VERSION, describe, open_device
@@ -105,7 +105,7 @@ def recompute(
     device = open_device(settings)
     loaded_data = LoadedData(settings.data_dir, device)
     here = short_digest(code, check_user_code(study, accept=accept_code))
-    check_weights(study)
+    check_networks(study)
     check_data(study, loaded_data)
     with signals.like_ctrl_c(), _scratch(settings, keep=keep) as folder:
         store = StateStore(folder)

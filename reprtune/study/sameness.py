@@ -1,6 +1,8 @@
-"""What is here must be what a study was created with: packages, the person's own code, the data, networks to begin from."""
+"""What is here must be what a study was created with: packages, the person's own code, the data, networks."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from reprtune.errors import DataError, SpecError, StudyError
 from reprtune.importing import PREFIX
@@ -9,6 +11,7 @@ from reprtune.study.code import ACCEPT
 from reprtune.tracking.environment import packages_digest
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.models.weights import content
+from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import is_out_of_memory
 
@@ -35,22 +38,26 @@ def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, st
     return found
 
 
-def check_weights(study: StudyRecord) -> None:
-    """The networks that trials begin from must be here as they were when the study was created."""
+def check_networks(study: StudyRecord) -> None:
+    """The networks that trials begin from, or imitate, must be here as they were when the study was created."""
     for folder, fact in study.facts.get("weights", {}).items():
-        mend = "Put the folder there as it was, or create a study of another name."
-        try:
-            found, _ = content(folder)
-        except SpecError as error:
-            raise StudyError(
-                f"The study {study.spec.name!r} needs a network: {error.message}", mend
-            ) from error
-        if found != fact["digest"]:
-            raise StudyError(
-                f"The network in {folder} here is not the one that the study {study.spec.name!r} was created with "
-                f"(digest {found[:12]}, not {fact['digest'][:12]}).",
-                mend,
-            )
+        _check_network(study, folder, fact["digest"], lambda folder: content(folder)[0])
+    for folder, digest in study.facts.get("teachers", {}).items():
+        _check_network(study, folder, digest, teacher.content)
+
+
+def _check_network(study: StudyRecord, folder: str, digest: str, read: Callable[[str], str]) -> None:
+    mend = "Put the folder there as it was, or create a study of another name."
+    try:
+        found = read(folder)
+    except SpecError as error:
+        raise StudyError(f"The study {study.spec.name!r} needs a network: {error.message}", mend) from error
+    if found != digest:
+        raise StudyError(
+            f"The network in {folder} here is not the one that the study {study.spec.name!r} was created with "
+            f"(digest {found[:12]}, not {digest[:12]}).",
+            mend,
+        )
 
 
 def check_data(study: StudyRecord, loaded_data: LoadedData) -> None:

@@ -25,7 +25,7 @@ from reprtune.settings import Settings, lease_seconds
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
 from reprtune.study.queueing import refill
-from reprtune.study.sameness import check_data, check_user_code, check_weights, same_packages
+from reprtune.study.sameness import check_data, check_networks, check_user_code, same_packages
 from reprtune.tracking.environment import machine_tags, packages
 from reprtune.tracking.journal import journal_for
 from reprtune.training.chain.chain import LoadedData
@@ -99,7 +99,7 @@ class Worker:
         )
         with self._faults_end_it():
             user_code = check_user_code(study, accept=accept_code)
-            check_weights(study)
+            check_networks(study)
             check_data(study, loaded_data)
         self.context = replace(self.context, code=short_digest(code, user_code))
         self.view = StudyView(self.storage, name)

@@ -15,10 +15,10 @@ from reprtune.errors import SpecError, StudyError
 from reprtune.spec.edit import changed
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
-from reprtune.study.create import find_weights
+from reprtune.study.create import find_teachers, find_weights
 from reprtune.study.export import slot_network
 from reprtune.study.recompute import recompute
-from reprtune.study.sameness import check_weights
+from reprtune.study.sameness import check_networks
 from reprtune.training.export.network import files
 from reprtune.training.models.weights import content
 from tests.factories import CONTROLS, make_study
@@ -93,18 +93,40 @@ def test_a_worker_with_another_network_is_refused(folder: Path, tmp_path: Path) 
     with pytest.raises(
         StudyError, match=r"The study 'tiny' needs a network: model\.weights must be a folder"
     ):
-        check_weights(read(settings))
+        check_networks(read(settings))
+
+
+def test_a_worker_with_another_teacher_is_refused(tmp_path: Path) -> None:
+    """The network that an arm imitates, by its content: its states would be others than those of the study."""
+    teacher = export(finish(changed(BASE, {"method": "standard"})), tmp_path / "teacher")
+    taught = {"method": "standard", "method.losses": "teacher", "method.teacher_folder": str(teacher)}
+    arms = (Arm(name="standard", changes={"method": "standard"}), Arm(name="taught", changes=taught))
+    settings = create(tmp_path / "runs", base=BASE, controls=arms, slots=1, control_seeds=(0,))
+    stored = read(settings).facts["teachers"]
+    assert stored == find_teachers(read(settings).spec) and list(stored) == [str(teacher)]
+    make_worker(settings)
+    damage(teacher)
+    with pytest.raises(StudyError, match=r"network in .*teacher here is not the one that the study 'tiny'"):
+        make_worker(settings)
+    shutil.rmtree(teacher)
+    with pytest.raises(StudyError, match=r"needs a network: method\.teacher_folder must be a folder"):
+        check_networks(read(settings))
+    with pytest.raises(SpecError, match=r"method\.teacher_folder must be a folder"):
+        find_teachers(read(settings).spec)
 
 
 def test_a_moved_network_is_another_study_but_a_copy_at_its_place_is_not(folder: Path) -> None:
     """What is stored names the folder; what lies there is told by its content."""
     study = make_study(1)
     fact = {str(folder): dict(zip(("digest", "steps"), content(str(folder)), strict=True))}
-    check_weights(replace(study, facts={**study.facts, "weights": fact}))
+    check_networks(replace(study, facts={**study.facts, "weights": fact}))
     about = folder / "description.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "what": "other words"}))
-    check_weights(replace(study, facts={**study.facts, "weights": fact}))
-    check_weights(study)  # of before there was such a fact
+    check_networks(replace(study, facts={**study.facts, "weights": fact}))
+    check_networks(study)  # of before there was such a fact
+    damage(folder)
+    with pytest.raises(StudyError):
+        check_networks(replace(study, facts={**study.facts, "weights": fact}))
 
 
 def test_every_network_a_study_may_begin_from_is_found(folder: Path, tmp_path: Path) -> None:

@@ -36,14 +36,14 @@ from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.network_numbers import model_numbers, network_numbers
 from reprtune.training.chain.state import decode
+from reprtune.training.export.exported import DESCRIPTION, PROGRAM, WEIGHTS
 from reprtune.training.export.load_script import load_script
 from reprtune.training.export.program import built, filled, program
 from reprtune.training.surgery.filters import find_filters
 from reprtune.training.surgery.forms import Form
 from reprtune.training.surgery.subnetwork import SubNetwork
 
-PROGRAM = "network.pt2"
-FILES = ("weights.pt", PROGRAM, "description.json", "load.py")
+FILES = (WEIGHTS, PROGRAM, DESCRIPTION, "load.py")
 FACTS = ("input_shape", "n_classes", "mean", "std", "data_digest")
 MEMBER = re.compile(r"member-\d+")  # the folder of one of several networks
 
@@ -206,7 +206,7 @@ def files(trained: Trained) -> dict[str, bytes]:
     """
     if len(trained.networks) == 1:
         return _files_of(trained, 0)
-    content = {"description.json": _json(_description(trained))}
+    content = {DESCRIPTION: _json(_description(trained))}
     for number in range(len(trained.networks)):
         of_member = _files_of(trained, number).items()
         content |= {f"member-{number}/{name}": data for name, data in of_member}
@@ -219,11 +219,11 @@ def _files_of(trained: Trained, number: int) -> dict[str, bytes]:
     weights = {name: t.detach().cpu().contiguous() for name, t in network.weights.items()}
     shape, n_classes = trained.input_shape, trained.facts["n_classes"]
     found = program(replace(spec.model, weights=None), network.forms, shape, n_classes)
-    content = {"weights.pt": _saved(weights)}
+    content = {WEIGHTS: _saved(weights)}
     why = found if isinstance(found, str) else None
     if not isinstance(found, str):
         content[PROGRAM] = filled(found, weights)
-    content["description.json"] = _json(_description_of(trained, number, why))
+    content[DESCRIPTION] = _json(_description_of(trained, number, why))
     content["load.py"] = load_script(spec.model, network.forms, shape, n_classes, why).encode()
     return content
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,16 +19,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reprtune.errors import ModelError, SpecError
+from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json, digest, from_plain
 from reprtune.spec.task import ModelSpec
+from reprtune.training.export.exported import BROKEN, WEIGHTS, check_images, description, unsaid, wrong
 from reprtune.training.models import build_model
 from reprtune.training.surgery.forms import Form, all_reformed, check_form, modules
 
-WEIGHTS, DESCRIPTION = "weights.pt", "description.json"
+FIELD = "model.weights"
 STRUCTURE = [f.name for f in fields(ModelSpec) if f.name != "weights"]  # what a network is built by
-BROKEN = (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, AttributeError,
-          pickle.UnpicklingError, zipfile.BadZipFile, ModelError, SpecError)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +90,7 @@ def read_weights(
     if spec.weights is None:
         return None
     folder = Path(spec.weights)
-    about = _description(folder)
+    about = description(FIELD, folder)
     parts = about.get("members")
     folders = [folder] if parts is None else [folder / str(name) for name in parts]
     if len(folders) not in (1, n_members) or not folders:
@@ -104,7 +101,7 @@ def read_weights(
             f"method.n_members={len(folders)}.",
         )
     for one in folders:
-        _check_fits(spec, one, _description(one), input_shape, n_classes)
+        _check_fits(spec, one, description(FIELD, one), input_shape, n_classes)
     starts = tuple(_start(spec, one, input_shape, n_classes) for one in folders)
     return Exported(starts, _steps(folder, about))
 
@@ -132,24 +129,14 @@ def content(folder: str) -> tuple[str, int]:
     Raises:
         SpecError: it holds none.
     """
-    about = _description(Path(folder))
+    about = description(FIELD, Path(folder))
     parts = about.get("members")
     folders = [Path(folder)] if parts is None else [Path(folder) / str(name) for name in parts]
-    found = [_read(one, _description(one)) for one in folders]
+    found = [_read(one, description(FIELD, one)) for one in folders]
     return digest([start.digest for start in found]), _steps(Path(folder), about)
 
 
 # -- a folder --------------------------------------------------------------------------------------
-
-
-def _description(folder: Path) -> dict[str, Any]:
-    if not (folder / DESCRIPTION).is_file():
-        raise _wrong(folder, f"has no {DESCRIPTION}")
-    try:
-        about: dict[str, Any] = dict(json.loads((folder / DESCRIPTION).read_text()))
-    except BROKEN as error:
-        raise _unsaid(folder, error) from error
-    return about
 
 
 def _steps(folder: Path, about: Mapping[str, Any]) -> int:
@@ -158,12 +145,12 @@ def _steps(folder: Path, about: Mapping[str, Any]) -> int:
         past = about["history"]
         return int(past["steps"]) * int(past.get("networks", 1)) + int(past.get("steps_before", 0))
     except BROKEN as error:
-        raise _unsaid(folder, error) from error
+        raise unsaid(FIELD, folder, error) from error
 
 
 def _start(spec: ModelSpec, folder: Path, input_shape: tuple[int, ...], n_classes: int) -> Start:
     """The network of a folder, tried on the structure it is for."""
-    start = _read(folder, _description(folder))
+    start = _read(folder, description(FIELD, folder))
     channels, height, width = input_shape
     model = build_model(spec, channels, (height, width), n_classes, seed=0)
     try:
@@ -171,13 +158,15 @@ def _start(spec: ModelSpec, folder: Path, input_shape: tuple[int, ...], n_classe
         model.load_state_dict(start.weights)
     except BROKEN as error:
         text = str(error).strip().splitlines()
-        raise _wrong(folder, f"has weights that do not fit {spec.name} ({' '.join(text[:2])})") from error
+        raise wrong(
+            FIELD, folder, f"has weights that do not fit {spec.name} ({' '.join(text[:2])})"
+        ) from error
     return start
 
 
 def _read(folder: Path, about: Mapping[str, Any]) -> Start:
     if not (folder / WEIGHTS).is_file():
-        raise _wrong(folder, f"has no {WEIGHTS}")
+        raise wrong(FIELD, folder, f"has no {WEIGHTS}")
     try:
         forms = tuple(dict(form) for form in about.get("forms", ()))
         for form in forms:
@@ -189,7 +178,7 @@ def _read(folder: Path, about: Mapping[str, Any]) -> Start:
             sha.update(f"{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
             sha.update(plain.view(-1).view(torch.uint8).numpy().tobytes())
     except BROKEN as error:
-        raise _wrong(folder, f"has files that are no network ({error!r:.200})") from error
+        raise wrong(FIELD, folder, f"has files that are no network ({error!r:.200})") from error
     return Start(forms, weights, sha.hexdigest())
 
 
@@ -201,7 +190,7 @@ def _check_fits(
         shape, classes, past = tuple(about["input_shape"]), about["n_classes"], about["history"]
         n_absent = int(past.get("filters_absent_at_the_end", 0))
     except BROKEN as error:
-        raise _unsaid(folder, error) from error
+        raise unsaid(FIELD, folder, error) from error
     for field in STRUCTURE:
         ours, theirs = getattr(spec, field), getattr(there, field)
         if ours != theirs:
@@ -210,17 +199,7 @@ def _check_fits(
                 f"{folder} has {theirs}.",
                 f"{_set(field, theirs)} What an ending has cut off is known from the folder.",
             )
-    if shape != tuple(input_shape):
-        raise SpecError(
-            f"model.weights must read images of {_times(input_shape)} as the task has them, but the network in "
-            f"{folder} reads {_times(shape)}.",
-            "Export a network that was trained on images of this size.",
-        )
-    if classes != n_classes:
-        raise SpecError(
-            f"model.weights must know the {n_classes} classes of the task, but the network in {folder} knows {classes}.",
-            "Export a network that was trained on as many classes.",
-        )
+    check_images(FIELD, folder, shape, classes, (input_shape, n_classes))
     if n_absent:
         raise SpecError(
             f"model.weights must hold a whole network, but that of {folder} ended with {n_absent} filters dropped: "
@@ -231,18 +210,3 @@ def _check_fits(
 
 def _set(field: str, value: Any) -> str:
     return f"Leave model.{field} out." if value is None else f"Set model.{field}={json.dumps(value)}."
-
-
-def _wrong(folder: Path, what: str) -> SpecError:
-    return SpecError(
-        f"model.weights must be a folder that the export command has written, but {folder} {what}.",
-        "Write one with `trial export` or `train --export`, and give its path.",
-    )
-
-
-def _unsaid(folder: Path, error: Exception) -> SpecError:
-    return _wrong(folder, f"has a {DESCRIPTION} that does not say what it should ({error!r:.200})")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -10,9 +10,6 @@ A teacher is a folder that the export command has written:
 from __future__ import annotations
 
 import hashlib
-import json
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,22 +22,22 @@ from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json
 from reprtune.training.data.task import Task
 from reprtune.training.descent.losses import Term
+from reprtune.training.export.exported import (
+    BROKEN,
+    DESCRIPTION,
+    PROGRAM,
+    WEIGHTS,
+    check_images,
+    description,
+    unsaid,
+    wrong,
+)
 from reprtune.training.parts.losses import LossContext
 from reprtune.training.parts.losses.softened import divergence, softened
 from reprtune.training.surgery.multiply_adds import MultiplyAdds
 from reprtune.training.surgery.subnetwork import SubNetwork
 
-PROGRAM, WEIGHTS, DESCRIPTION = "network.pt2", "weights.pt", "description.json"
-BROKEN = (
-    OSError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    EOFError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
+FIELD = "method.teacher_folder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +94,9 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
     Raises:
         SpecError: the folder holds something else, or a network for other images or classes.
     """
-    about = _description(folder)
+    about = _description(Path(folder))
     shape = tuple(about["input_shape"])
-    if shape != task.input_shape:
-        raise SpecError(
-            f"method.teacher_folder must read images of {_times(task.input_shape)} as the task has them, but the "
-            f"network in {folder} reads {_times(shape)}.",
-            "Export a teacher that was trained on images of this size.",
-        )
-    if about["n_classes"] != task.n_classes:
-        raise SpecError(
-            f"method.teacher_folder must know the {task.n_classes} classes of the task, but the network in "
-            f"{folder} knows {about['n_classes']}.",
-            "Export a teacher that was trained on this task.",
-        )
+    check_images(FIELD, Path(folder), shape, about["n_classes"], (task.input_shape, task.n_classes))
     network, digest = _network(folder, about, device)
     mean, std, own_mean, own_std = (
         torch.tensor(values, device=device).reshape(1, -1, 1, 1)
@@ -124,29 +110,33 @@ def load_teacher(folder: str, task: Task, device: torch.device) -> Teacher:
     return Teacher(network, std / own_std, (mean - own_mean) / own_std, digest, macs)
 
 
-def _description(folder: str) -> dict[str, Any]:
+def content(folder: str) -> str:
+    """The digest of the network in a folder, whatever it is to teach.
+
+    Raises:
+        SpecError: it holds none.
+    """
+    return _network(folder, _description(Path(folder)), torch.device("cpu"))[1]
+
+
+def _description(folder: Path) -> dict[str, Any]:
     """What the folder says of itself, its keys checked."""
-    _check_one(folder)
-    for name in (PROGRAM, WEIGHTS, DESCRIPTION):
-        if not (Path(folder) / name).is_file():
-            raise _wrong(folder, f"has no {name}")
-    try:
-        about = json.loads((Path(folder) / DESCRIPTION).read_text())
-        found = {key: about[key] for key in ("input_shape", "n_classes", "mean", "std")}
-    except BROKEN as error:
-        raise _wrong(folder, f"has a {DESCRIPTION} that does not say what it should ({error!r})") from error
-    if not len(found["mean"]) == len(found["std"]) == found["input_shape"][0]:
-        raise _wrong(folder, f"has a {DESCRIPTION} with another number of means than of channels")
-    return found
-
-
-def _check_one(folder: str) -> None:
-    """Raise SpecError for a folder that holds several networks."""
-    if not (Path(folder) / PROGRAM).is_file() and (Path(folder) / "member-0").is_dir():
+    if not (folder / PROGRAM).is_file() and (folder / "member-0").is_dir():
         raise SpecError(
-            f"method.teacher_folder must be the folder of one network, but {folder} holds several.",
-            f"Name one of them, such as {Path(folder) / 'member-0'}.",
+            f"{FIELD} must be the folder of one network, but {folder} holds several.",
+            f"Name one of them, such as {folder / 'member-0'}.",
         )
+    for name in (PROGRAM, WEIGHTS):
+        if not (folder / name).is_file():
+            raise wrong(FIELD, folder, f"has no {name}")
+    about = description(FIELD, folder)
+    try:
+        found = {key: about[key] for key in ("input_shape", "n_classes", "mean", "std")}
+    except KeyError as error:
+        raise unsaid(FIELD, folder, error) from error
+    if not len(found["mean"]) == len(found["std"]) == found["input_shape"][0]:
+        raise wrong(FIELD, folder, f"has a {DESCRIPTION} with another number of means than of channels")
+    return found
 
 
 def _network(
@@ -164,7 +154,7 @@ def _network(
         module = program.module()
         module.load_state_dict(weights)
     except BROKEN as error:
-        raise _wrong(folder, f"has files that are no network ({error!r})") from error
+        raise wrong(FIELD, Path(folder), f"has files that are no network ({error!r})") from error
     module.requires_grad_(False)
     sha = hashlib.sha256(canonical_json([code, about]).encode())
     constants = {f"constant {name}": t for name, t in program.constants.items() if isinstance(t, Tensor)}
@@ -172,14 +162,3 @@ def _network(
         tensor = tensor.detach().cpu().contiguous()  # noqa: PLW2901
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode() + tensor.numpy().tobytes())
     return module, sha.hexdigest()
-
-
-def _wrong(folder: str, what: str) -> SpecError:
-    return SpecError(
-        f"method.teacher_folder must be a folder that the export command has written, but {folder} {what}.",
-        "Write one with `trial export` or `train --export`, and give its path.",
-    )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
