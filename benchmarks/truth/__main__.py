@@ -1,0 +1,26 @@
+"""Is what the product concludes right? Studies of known truth, before and after: `python -m benchmarks.truth NAME`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "name", choices=[*FIGURES, "all"], help="; ".join(f"{k}: {v}" for k, v in FIGURES.items())
+    )
+    parser.add_argument(
+        "--studies", type=int, default=1000, help="how many studies of each truth (default 1000)"
+    )
+    given = parser.parse_args()
+    for name in FIGURES if given.name == "all" else [given.name]:
+        importlib.import_module(f"benchmarks.truth.{name}").main(given.studies)
+
+
+if __name__ == "__main__":
+    main()
