@@ -33,7 +33,7 @@ def test_so_many_seeds_would_decide(mean: float) -> None:
     three, for an interval needs them."""
     values = [mean + d for d in (-0.02, -0.01, 0.0, 0.01, 0.02)]
     effect = mean / np.std(values, ddof=1)
-    powers = {n: TTestPower().power(effect, n, 0.05, alternative="two-sided") for n in range(3, 400)}
+    powers = {n: TTestPower().power(effect, n, 0.05, alternative="two-sided") for n in range(3, 1000)}
     assert needed(of(values)) == min(n for n, power in powers.items() if power >= 0.8)
 
 
