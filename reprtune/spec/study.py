@@ -18,6 +18,7 @@ from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.sections.lengths import plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Section
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
@@ -305,5 +306,6 @@ __all__ = [
     "TrialSpec",
     "check_name",
     "named",
+    "plain_lengths",
     "read_section",
 ]
