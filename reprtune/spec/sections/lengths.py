@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
+from reprtune.spec.method import MethodSpec
 from reprtune.spec.sections.arms import Arm
+from reprtune.spec.trial import TrialSpec
 
 SHORTER = (0.4, 0.6, 0.8)
 STANDARD: Mapping[str, Any] = {"method": "standard"}
@@ -46,3 +49,20 @@ def plain_lengths(
         )
         for factor in factors
     )
+
+
+def lengths_of(arms: Mapping[str, TrialSpec]) -> dict[str, Duration]:
+    """Arm -> its total, of those that are the arm `standard` but for that, `standard` itself among them; by what they
+    are, whatever their names. Empty where there is no such arm, or it is more than plain training."""
+    standard = arms.get("standard")
+    if standard is None or standard.method != MethodSpec():
+        return {}
+    return {
+        name: trial.training.total
+        for name, trial in arms.items()
+        if _with_total(trial, standard.training.total) == standard
+    }
+
+
+def _with_total(trial: TrialSpec, total: Duration) -> TrialSpec:
+    return replace(trial, training=replace(trial.training, total=total))
