@@ -21,6 +21,7 @@ from reprtune.spec.method import MethodSpec
 from reprtune.spec.presets import compose
 from reprtune.spec.sections.arms import Arm, Arms, named
 from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.sections.lengths import plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.stop_rules import Median, NoStop, Percentile, SuccessiveHalving
@@ -58,6 +59,7 @@ __all__ = [
     "create_study",
     "epochs",
     "named",
+    "plain_lengths",
     "read_study",
     "run_study",
     "run_trial",

@@ -169,8 +169,10 @@ def assert_slots(record: StudyRecord, slots: int) -> None:
     for trial in used:
         assert trial.params.keys() == {"method", *OWN[trial.params["method"]]}
     assert sorted((str(t.arm), t.seed) for t in record.controls if t.outcome == "complete") == [
-        ("standard", 0), ("standard", 1), ("standard-twice", 0), ("standard-twice", 1),
-    ]  # fmt: skip
+        (arm, seed)
+        for arm in ("standard", "standard-twice", *(f"standard-x{x}" for x in ("0.4", "0.6", "0.8", "1.4")))
+        for seed in (0, 1)
+    ]
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from reprtune.analysis.controls import (
     sd,
 )
 from reprtune.analysis.paired import Comparison, SeedValue, corrected
+from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside, shorter
 from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
@@ -77,8 +78,10 @@ class Confirmation:
     Attributes:
         runs: queued. open: not finished. seeds: the fresh ones. n_test: images of the test part.
         arms: leaders, best of the search first, then the controls in their order.
-        comparisons: every leader with every control; without leaders, every arm with those that it
-            names, else with `standard`.
+        comparisons: every leader with every control, and with plain training of its cost where the study has other
+            lengths of it (see `plain_curve`); without leaders, every arm with those that it names, else with
+            `standard`.
+        outside: leaders that cost less or more than every length of plain training.
     """
 
     runs: int
@@ -87,6 +90,7 @@ class Confirmation:
     n_test: int
     arms: tuple[ConfirmedArm, ...]
     comparisons: tuple[Comparison, ...]
+    outside: tuple[str, ...] = ()
 
     @property
     def leader(self) -> ConfirmedArm | None:
@@ -105,7 +109,7 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     base_cost = _mean_cost(groups.get(BASELINE, []))
     arms = tuple(_arm(arm, trials, chosen[arm], n_test, base_cost) for arm, trials in groups.items())
     leaders = [arm.arm for arm in arms if arm.slot is not None]
-    controls = [arm.arm for arm in arms if arm.slot is None]
+    controls = [arm.arm for arm in arms if arm.slot is None and arm.arm not in shorter(record.spec)]
     pairs = [(arm, control) for arm in leaders for control in controls] or [
         (arm, control)
         for arm, others in compared_with(record).items()
@@ -114,13 +118,15 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     ]
     chance = chance_error(record)
     found = [compare(arm, control, groups[arm], groups[control], chance) for arm, control in pairs]
+    beside = {arm: confirmed_beside_curve(record, arm) for arm in leaders}
     return Confirmation(
         runs=len(attempts),
         open=record.unconfirmed(),
         seeds=tuple(sorted({t.seed for t in attempts})),
         n_test=n_test,
         arms=arms,
-        comparisons=corrected(found),
+        comparisons=corrected([*found, *(one for one in beside.values() if one)]),
+        outside=tuple(arm for arm in leaders if is_outside(record, arm)),
     )
 
 

@@ -67,13 +67,13 @@ def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
 
 def compared_with(record: StudyRecord) -> dict[str, tuple[str, ...]]:
     """Arm -> the arms that it is compared with: those that it names, else standard, but none that was trained for
-    less than it was."""
+    less than it was. Plain training of another length is what others are held against, and claims nothing."""
     steps = {name: _mean_steps(record, name, trials) for name, trials in _trials_of_arms(record).items()}
     standard = (BASELINE,) if BASELINE in steps else ()
     return {
         arm.name: tuple(
             other
-            for other in arm.against or standard
+            for other in arm.against or (() if arm.name in record.spec.lengths else standard)
             if other != arm.name and not is_more(steps[arm.name], steps[other])
         )
         for arm in record.spec.arms

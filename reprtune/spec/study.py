@@ -18,6 +18,7 @@ from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Section
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
@@ -187,6 +188,12 @@ class StudySpec:
         """The arms of all its sections."""
         return tuple(arm for section in self.comparisons for arm in section.arms())
 
+    @functools.cached_property
+    def lengths(self) -> Mapping[str, Duration]:
+        """Arm -> its total, of those that are plain training, `standard` and other lengths of it: they are what all else
+        is held against, and claim nothing themselves."""
+        return lengths_of({arm.name: changed(self.base, arm.changes) for arm in self.arms})
+
     @property
     def used_seeds(self) -> tuple[int, ...]:
         """Every seed that the search or an arm is trained with; to a confirmation none of them is fresh."""
@@ -333,5 +340,6 @@ __all__ = [
     "TrialSpec",
     "check_name",
     "named",
+    "plain_lengths",
     "read_section",
 ]

@@ -29,7 +29,7 @@ from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
 from studies.repr_ablation import STUDY as ABLATION
 from studies.smoke import STUDY as SMOKE
-from tests.spec.example import STUDY
+from tests.spec.example import STUDY, without_lengths
 
 STORED: list[dict[str, Any]] = json.loads(Path(__file__).with_name("older_studies.json").read_text())
 OLDER = {json.loads(stored["text"])["name"]: stored for stored in STORED}
@@ -110,8 +110,8 @@ def check_search(today: dict[str, Any], plain: dict[str, Any]) -> None:
 
 
 def test_a_shipped_study_is_what_it_is_today() -> None:
-    """The ablation as it was stored is the ablation that is shipped."""
-    assert read("repr-ablation") == ABLATION
+    """The ablation as it was stored is the ablation that is shipped, but for the arms that it has had since."""
+    assert read("repr-ablation") == without_lengths(ABLATION)
 
 
 def test_arms_keep_their_words_where_these_mean_the_same() -> None:

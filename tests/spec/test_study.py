@@ -63,10 +63,13 @@ def test_registered_studies(name: str) -> None:
         trial.check_fits(17)
 
 
+DECLARED, LENGTHS = ("standard", "paper", "random-drop"), ("standard-x0.4", "standard-x0.6", "standard-x0.8")
+
+
 def test_ablation_controls() -> None:
     """The paper's settings keep S1 : S2 : total = 20 : 10 : 100; random drop has another criterion."""
     cells = {(arm, seed): trial for arm, seed, trial in ABLATION.arm_cells()}
-    assert set(cells) == {(a, s) for a in ("standard", "paper", "random-drop") for s in (0, 1, 2)}
+    assert set(cells) == {(a, s) for a in (*DECLARED, *LENGTHS) for s in (0, 1, 2)}
     paper, random = cells["paper", 0], cells["random-drop", 0]
     total, schedule = paper.training.total.value, paper.method.cycles
     assert schedule is not None
@@ -76,7 +79,7 @@ def test_ablation_controls() -> None:
     )  # fmt: skip
     assert dataclasses.replace(random.method, criterion=Ortho()) == paper.method
     assert cells["standard", 1].method == STANDARD
-    assert {t.training for t in cells.values()} == {ABLATION.base.training}
+    assert {cells[a, s].training for a in DECLARED for s in (0, 1, 2)} == {ABLATION.base.training}
 
 
 @pytest.mark.parametrize(
