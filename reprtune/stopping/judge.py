@@ -22,7 +22,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from reprtune.spec.stop_rules import Comparing, StopRule
 from reprtune.stopping.curves import Rival, Standing, comparable
@@ -44,7 +44,13 @@ class Judge(abc.ABC, Generic[R]):
 
 
 class ShareJudge(Judge[C]):
-    """Lets a share of the comparable trials go on."""
+    """Lets a share of the comparable trials go on.
+
+    Attributes:
+        counts_stopped: does a rival that was stopped count at later steps, where there is a curve of plain training?
+    """
+
+    counts_stopped: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
@@ -63,7 +69,7 @@ class ShareJudge(Judge[C]):
         """
         if not self.is_judged(standing):
             return False
-        found = comparable(rivals, standing.step)
+        found = comparable(rivals, standing, counts_stopped=self.counts_stopped)
         if len(found) < self.rule.min_comparable:
             return False
         errors = [e for e, _ in found]
