@@ -33,7 +33,13 @@ C = TypeVar("C", bound=Comparing)
 
 
 class Judge(abc.ABC, Generic[R]):
-    """Decides as a stop rule says; `rule` has its options."""
+    """Decides as a stop rule says; `rule` has its options.
+
+    Attributes:
+        counts_stopped: does a rival that was stopped count at later steps, where there is a curve of plain training?
+    """
+
+    counts_stopped: ClassVar[bool] = False
 
     def __init__(self, rule: R) -> None:
         self.rule = rule
@@ -44,13 +50,9 @@ class Judge(abc.ABC, Generic[R]):
 
 
 class ShareJudge(Judge[C]):
-    """Lets a share of the comparable trials go on.
+    """Lets a share of the comparable trials go on."""
 
-    Attributes:
-        counts_stopped: does a rival that was stopped count at later steps, where there is a curve of plain training?
-    """
-
-    counts_stopped: ClassVar[bool] = True
+    counts_stopped = True
 
     @property
     @abc.abstractmethod
