@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from reprtune.analysis.confirmation import holm
 from reprtune.analysis.importance import importances, leading, rows
+from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.trends import place, width
 from reprtune.record.schema import StudyRecord
