@@ -6,6 +6,7 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
 }
 
 
