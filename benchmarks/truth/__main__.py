@@ -6,6 +6,7 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "luck": "the gain of the best of a search where nothing helps, and where something does",
 }
 
 
