@@ -17,7 +17,7 @@ from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
 from reprtune.analysis.front import front, point
 from reprtune.analysis.luck import FEW, BestOfSearch, best_of_search
-from reprtune.analysis.paired import Comparison
+from reprtune.analysis.paired import LEVEL, Comparison
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -105,25 +105,24 @@ def _against_standard(record: StudyRecord, best: BestOfSearch, arms: list[ArmSum
 
 
 def _luck(best: BestOfSearch) -> str:
-    """Whether chance alone explains the gain, and what it would explain."""
+    """Whether chance alone explains the gain, and how much it would explain."""
     if best.n_standard < 2:
         return "One seed gives no spread, so chance cannot be told from gain."
     if best.p_luck is None or best.chance_gain is None:
         return "All its seeds ended at the same error: there is no spread to tell chance from gain by."
-    cut_short = ", those that were cut short included," if best.k > best.n_settings else ""
+    cut_short = " (those cut short count)" if best.k > best.n_settings else ""
     text = (
-        f"Where nothing helps, the best of {count(best.k, 'trial')}{cut_short} lies by chance alone less than "
-        f"{100 * best.chance_gain:.2f} points below it in 95 of 100 studies: "
+        f"Where nothing helps and errors are about normal, the best of {count(best.k, 'trial')}{cut_short} lies less "
+        f"than {100 * best.chance_gain:.2f} points below it in 95 of 100 studies, by chance alone: "
     )
-    if best.p_luck < 0.05:
+    if best.p_luck < 1 - LEVEL:
         return f"{text}the gain seen is more than chance explains ({p_text(best.p_luck)})."
     text += f"chance may explain the gain seen ({p_text(best.p_luck)})."
     if best.with_more_seeds is None:
         return text
     return (
         f"{text} {count(best.n_standard, 'seed')} of standard leave so much open that a gain would have to exceed "
-        f"{100 * best.chance_gain:.2f} points; with {FEW} seeds of the same spread it would be "
-        f"{100 * best.with_more_seeds:.2f}."
+        f"{100 * best.chance_gain:.2f} points; with {FEW} seeds of the same spread, {100 * best.with_more_seeds:.2f}."
     )
 
 

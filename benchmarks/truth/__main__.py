@@ -7,6 +7,7 @@ import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
     "luck": "the gain of the best of a search where nothing helps, and where something does",
+    "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
 }
 
 

@@ -140,7 +140,9 @@ def _of_records(studies: int) -> None:
         ]
         arms = controls(0.05, 0.005, rng, ("standard",), (0, 1, 2))
         best = best_of_search(record(trials, arms))
-        assert best is not None and best.to_standard is not None and best.p_luck is not None
+        assert best is not None
+        assert best.to_standard is not None
+        assert best.p_luck is not None
         sd = np.std([t.values["val_error"] for t in arms if t.values], ddof=1)
         before += bool(-best.to_standard > sd * expected_gain(best.n_settings))
         after += best.p_luck < 0.05
