@@ -120,9 +120,15 @@ def _luck(best: BestOfSearch) -> str:
     text += f"chance may explain the gain seen ({p_text(best.p_luck)})."
     if best.with_more_seeds is None:
         return text
+    few, then = count(best.n_standard, "seed"), f"with {FEW} seeds of the same spread"
+    if best.val_error is not None and best.val_error - (best.to_standard or 0) <= best.chance_gain:
+        return (
+            f"{text} {few} of standard leave so much open that even an error of 0 would not show a gain; {then} it "
+            f"would have to exceed {100 * best.with_more_seeds:.2f} points."
+        )
     return (
-        f"{text} {count(best.n_standard, 'seed')} of standard leave so much open that a gain would have to exceed "
-        f"{100 * best.chance_gain:.2f} points; with {FEW} seeds of the same spread, {100 * best.with_more_seeds:.2f}."
+        f"{text} {few} of standard leave so much open that a gain would have to exceed "
+        f"{100 * best.chance_gain:.2f} points; {then}, {100 * best.with_more_seeds:.2f}."
     )
 
 

@@ -12,6 +12,8 @@ Errors are in units of their standard deviation; arrays have a row for each stud
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -19,7 +21,8 @@ from scipy import integrate, stats
 
 from benchmarks.truth.fabricated import controls, draw, record, trial
 from benchmarks.truth.shares import share
-from reprtune.analysis.luck import best_of_search, chance
+from reprtune.analysis.luck import best_of_search, chance, p_luck
+from reprtune.analysis.paired import SeedValue, paired
 from studies.repr_ablation import STUDY
 
 Errors = np.ndarray
@@ -29,6 +32,7 @@ IMAGE = 1 / 288  # of the validation part of `digits`
 ONE = 1  # seed of a trial
 
 
+@functools.cache
 def expected_gain(k: int) -> float:
     """Before: what the best of `k` standard normal draws is expected to gain."""
     x = np.linspace(-9, 9, 20_001)
@@ -93,7 +97,9 @@ def main(studies: int) -> None:
             _row(f"n {n:2} k {k:3}, stopping", said(standard, trials, stopped(trials, rng)))
     _other_errors(studies, rng)
     _power(studies, rng)
+    _drawn_again(studies, rng)
     _of_records(studies)
+    _flattered(studies, rng)
 
 
 def _other_errors(studies: int, rng: np.random.Generator) -> None:
@@ -124,6 +130,33 @@ def _power(studies: int, rng: np.random.Generator) -> None:
                     )
 
 
+def _drawn_again(studies: int, rng: np.random.Generator) -> None:
+    """A sampler that returns to what looked best: half of the slots train the best setting so far with a further seed."""
+    print("Nothing helps, every other slot repeats the best setting so far, whose error is then a mean")
+    for n in SEEDS:
+        before = after = 0
+        for _ in range(studies):
+            settings = _returning(32, rng)
+            standard = rng.standard_normal(n)
+            t = (standard.mean() - min(map(np.mean, settings))) / standard.std(ddof=1)
+            before += bool(t > expected_gain(len(settings)))
+            after += p_luck(float(t), n, tuple(sorted(Counter(map(len, settings)).items()))) < 0.05
+        _row(f"n {n:2} k 32, drawn again", (before, after, studies))
+
+
+def _returning(slots: int, rng: np.random.Generator) -> list[list[float]]:
+    """Errors of every setting, seed by seed."""
+    settings = [[float(rng.standard_normal())]]
+    for _ in range(slots - 1):
+        best = min(settings, key=lambda errors: sum(errors) / len(errors))
+        new = float(rng.standard_normal())
+        if rng.random() < 0.5:
+            best.append(new)
+        else:
+            settings.append([new])
+    return settings
+
+
 def _of_records(studies: int) -> None:
     """The same through records of studies, with all that the product reads: 32 slots, half of them stopped."""
     before = after = 0
@@ -148,6 +181,25 @@ def _of_records(studies: int) -> None:
         after += best.p_luck < 0.05
     print("Nothing helps, through records, n 3 k 32, 16 of them stopped")
     _row("n  3 k  32, records", (before, after, studies))
+
+
+def _flattered(studies: int, rng: np.random.Generator) -> None:
+    """What is said of the selection is wrong where the true mean of the chosen setting, 0, is on the other side of the
+    number that it was chosen by. Before, the mean over fresh seeds alone told."""
+    print("What the selection added: wrongly said to have flattered or not to have, best of k equal trials")
+    for k in (1, 3, 32):
+        for n in (2, *SEEDS):
+            before = after = silent = 0
+            for _ in range(studies):
+                chosen = float(rng.standard_normal(k).min())
+                fresh = [SeedValue(seed=i, value=float(e)) for i, e in enumerate(rng.standard_normal(n))]
+                d = paired(fresh, [SeedValue(seed=v.seed, value=chosen) for v in fresh])
+                assert d is not None
+                before += (d.mean >= 0) != (chosen <= 0)
+                open_ = d.low is None or d.high is None or d.low <= 0 <= d.high
+                silent += open_
+                after += not open_ and (d.mean > 0) != (chosen < 0)
+            _row(f"fresh {n:2} k {k:2}, silent {100 * silent / studies:.0f} %", (before, after, studies))
 
 
 def _row(what: str, found: tuple[int, int, int]) -> None:

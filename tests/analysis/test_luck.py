@@ -213,6 +213,13 @@ def test_few_seeds_say_what_is_missing() -> None:
     assert "chance may explain the gain seen" in many and "leave so much open" not in many
 
 
+def test_a_bound_below_an_error_of_0_is_called_so() -> None:
+    """Where the whole error of standard is less than what chance explains."""
+    text = said(study([0.01, 0.2], (0.02, 0.03, 0.04)))
+    assert "leave so much open that even an error of 0 would not show a gain; with 10 seeds" in text
+    assert text.endswith(f"it would have to exceed {chance(10, ((1, 2),)):.2f} points.")
+
+
 def test_those_that_were_cut_short_are_named_in_the_sentence() -> None:
     """Where there are any."""
     record = study(
