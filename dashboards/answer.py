@@ -94,10 +94,14 @@ def _against_standard(record: StudyRecord, best: BestOfSearch, arms: list[ArmSum
     if standard is None or best.to_standard is None or standard.mean is None:
         return "No run of the standard arm is complete, so there is nothing to hold the search against."
     spread = f" ± {100 * standard.sd:.2f} % (mean ± sd over" if standard.sd is not None else " % (over"
+    where = (
+        f"lies {100 * abs(best.to_standard):.2f} percentage points {'below' if best.to_standard < 0 else 'above'}"
+        if best.to_standard
+        else "is as high as"
+    )
     text = (
-        f"Standard training: {100 * standard.mean:.2f}{spread} {count(standard.n, 'seed')}); the best "
-        f"of the search lies {100 * abs(best.to_standard):.2f} percentage points "
-        f"{'below' if best.to_standard < 0 else 'above'} that mean."
+        f"Standard training: {100 * standard.mean:.2f}{spread} {count(standard.n, 'seed')}); the best of the search "
+        f"{where} that mean."
     )
     if best.to_standard >= 0 or best.measure != ERROR:
         return text

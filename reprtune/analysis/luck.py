@@ -108,10 +108,15 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
         n_settings=sum(at_the_end(t, measure) is not None for t in joined(record.trials)),
         k=sum(n for _, n in sizes),
         cost_factor=ratio(at_the_end(trial, COST), mean_of(base, COST)),
-        to_standard=error - statistics.fmean(numbers) if numbers and error is not None else None,
+        to_standard=_difference(error, statistics.fmean(numbers)) if numbers and error is not None else None,
         n_standard=len(numbers),
         **(_luck(error, numbers, sizes) if measure == ERROR and error is not None else {}),
     )
+
+
+def _difference(error: float, mean: float) -> float:
+    """0 where it is rounding: the mean of equal numbers need not be that number."""
+    return 0.0 if abs(error - mean) < NO_SPREAD else error - mean
 
 
 def _luck(error: float, standard: Sequence[float], sizes: Sizes) -> dict[str, float | None]:

@@ -238,6 +238,7 @@ def test_those_that_were_cut_short_are_named_in_the_sentence() -> None:
             "All its seeds ended at the same error: there is no spread to tell chance from gain by.",
         ),
         ((0.01, 0.02, 0.03), "lies 3.00 percentage points above that mean."),
+        ((0.05, 0.05, 0.05), "the best of the search is as high as that mean."),
     ],
 )
 def test_nothing_is_said_of_luck_without_spread_or_gain(standard: tuple[float, ...], text: str) -> None:
