@@ -47,9 +47,7 @@ from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
 
 FEW = 10  # with fewer seeds the spread of standard is so uncertain that it makes the bound much wider
-GRID = (
-    161  # points in each direction; both integrands are smooth and vanish at the ends: nine digits are right
-)
+GRID = 161  # points each way: both integrands are smooth and vanish at their ends, so nine digits are right
 Sizes = tuple[tuple[int, int], ...]  # (seeds of a trial, how many trials have so many)
 
 
