@@ -74,7 +74,7 @@ def difference(values: list[float], base: list[float]) -> str:
     """Mean of the paired differences in percentage points, with the t interval of 95 %."""
     pairs = [100 * (v - b) for v, b in zip(values, base, strict=True)]
     mean = statistics.mean(pairs)
-    if len(pairs) < 3 or values == base:
+    if len(pairs) < 3 or statistics.stdev(pairs) < 1e-9:  # all alike: no spread to judge by
         return f"{mean:+.2f}"
     half = stats.t.ppf(0.975, len(pairs) - 1) * statistics.stdev(pairs) / len(pairs) ** 0.5
     return f"{mean:+.2f} ({mean - half:+.2f} to {mean + half:+.2f})"

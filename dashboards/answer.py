@@ -15,7 +15,8 @@ from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
 from reprtune.analysis.decisions import decisions
 from reprtune.analysis.front import front, point
-from reprtune.analysis.luck import BestOfSearch, best_of_search
+from reprtune.analysis.luck import FEW, BestOfSearch, best_of_search
+from reprtune.analysis.paired import LEVEL
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -74,7 +75,9 @@ def _best(best: BestOfSearch, n: int, *, confirmed: bool) -> str:
         aside, where = f" (accuracy {percent(1 - best.value)})", " on the same validation part"
     elif best.val_error is not None:
         aside = f" ({percent(best.val_error)} validation error)"
-    among = count(n, "complete trial") + (f" of {count(best.k, 'different setting')}" if best.k < n else "")
+    among = count(n, "complete trial") + (
+        f" of {count(best.n_settings, 'different setting')}" if best.n_settings < n else ""
+    )
     return (
         f"Best of the search: {value(best.measure, best.value)} {OBJECTIVES[best.measure].title}{aside}, "
         f"{slot_label(best.slot)} with {settings(best.params)}. "
@@ -91,19 +94,45 @@ def _against_standard(record: StudyRecord, best: BestOfSearch, arms: list[ArmSum
     if standard is None or best.to_standard is None or standard.mean is None:
         return "No run of the standard arm is complete, so there is nothing to hold the search against."
     spread = f" ± {100 * standard.sd:.2f} % (mean ± sd over" if standard.sd is not None else " % (over"
+    where = (
+        f"lies {100 * abs(best.to_standard):.2f} percentage points {'below' if best.to_standard < 0 else 'above'}"
+        if best.to_standard
+        else "is as high as"
+    )
     text = (
-        f"Standard training: {100 * standard.mean:.2f}{spread} {count(standard.n, 'seed')}); the best "
-        f"of the search lies {100 * abs(best.to_standard):.2f} percentage points "
-        f"{'below' if best.to_standard < 0 else 'above'} that mean."
+        f"Standard training: {100 * standard.mean:.2f}{spread} {count(standard.n, 'seed')}); the best of the search "
+        f"{where} that mean."
     )
     if best.to_standard >= 0 or best.measure != ERROR:
         return text
-    if best.luck is None:
-        return text + " One seed gives no spread, so chance cannot be told from gain."
-    verdict = "less than" if -best.to_standard <= best.luck else "more than"
+    return f"{text} {_luck(best)}"
+
+
+def _luck(best: BestOfSearch) -> str:
+    """Whether chance alone explains the gain, and how much it would explain."""
+    if best.n_standard < 2:
+        return "One seed gives no spread, so chance cannot be told from gain."
+    if best.p_luck is None or best.chance_gain is None:
+        return "All its seeds ended at the same error: there is no spread to tell chance from gain by."
+    cut_short = " (those cut short count)" if best.k > best.n_settings else ""
+    text = (
+        f"Where nothing helps and errors are about normal, the best of {count(best.k, 'trial')}{cut_short} lies less "
+        f"than {100 * best.chance_gain:.2f} points below it in 95 of 100 studies, by chance alone: "
+    )
+    if best.p_luck < 1 - LEVEL:
+        return f"{text}the gain seen is more than chance explains ({p_text(best.p_luck)})."
+    text += f"chance may explain the gain seen ({p_text(best.p_luck)})."
+    if best.with_more_seeds is None:
+        return text
+    few, then = count(best.n_standard, "seed"), f"with {FEW} seeds of the same spread"
+    if best.val_error is not None and best.val_error - (best.to_standard or 0) <= best.chance_gain:
+        return (
+            f"{text} {few} of standard leave so much open that even an error of 0 would not show a gain; {then} it "
+            f"would have to exceed {100 * best.with_more_seeds:.2f} points."
+        )
     return (
-        f"{text} The best of {best.k} equal trials would be expected {100 * best.luck:.2f} points below "
-        f"the mean by chance alone (from the standard arm's spread): the gain seen is {verdict} that."
+        f"{text} {few} of standard leave so much open that a gain would have to exceed "
+        f"{100 * best.chance_gain:.2f} points; {then}, {100 * best.with_more_seeds:.2f}."
     )
 
 
@@ -157,10 +186,20 @@ def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) 
     n = record.facts.get("n_val")
     own = ""
     if best is not None and best.val_error is not None and n:
-        error = math.sqrt(best.val_error * (1 - best.val_error) / n)
-        own = f" With {n:,} validation images, an error of that size has a standard error of {100 * error:.2f} points."
+        own = f" {_own_error(best.val_error, n)}"
     if confirmed:
         where = "the search" if record.spec.search else "the seeds before"
         return f"Only what is said of test images is confirmed; validation errors are those of {where}.{own}"
     arms = "" if any(arm.test for arm in arm_summaries(record)) else " or on test images"
     return f"Nothing here is confirmed on fresh seeds{arms}.{own}"
+
+
+def _own_error(error: float, n: int) -> str:
+    """What the number of images alone leaves open; of an error of 0, which has no standard error, the highest one that
+    still shows as 0 in one of twenty."""
+    if error <= 0:
+        return f"With {n:,} validation images, an error of {percent(1 - 0.05 ** (1 / n))} would show as 0 in one of twenty."
+    own = math.sqrt(error * (1 - error) / n)
+    return (
+        f"With {n:,} validation images, an error of that size has a standard error of {100 * own:.2f} points."
+    )

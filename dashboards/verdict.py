@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dashboards.units import count, percent, settings
+from dashboards.units import count, percent, points, settings
 from reprtune.analysis.confirmation import Confirmation, ConfirmedArm
+from reprtune.analysis.paired import MIN_PAIRS, Difference
 from reprtune.record.labels import slot_label
 
 
@@ -44,17 +45,28 @@ def _alone(arm: ConfirmedArm) -> str:
 
 
 def optimism(arm: ConfirmedArm) -> str:
-    """What the best of the search reached when it was selected, and what it reaches on seeds it was not."""
-    if arm.optimism is None or arm.search_val is None or arm.val_mean is None:
+    """What the best of the search reached when it was selected, and what it reaches on seeds it was not: on the
+    same validation images, so that what they flatter is not in it."""
+    d = arm.optimism
+    if d is None or arm.search_val is None or arm.val_mean is None:
         return ""
-    how = (
-        f"the selection flattered it by {100 * arm.optimism:.2f} points"
-        if arm.optimism >= 5e-5
-        else "the selection did not flatter it"
-    )
     return (
         f"Its validation error was {percent(arm.search_val)} when it was selected and is "
-        f"{mean_sd(arm.val_mean, arm.val_sd)} on fresh seeds: {how}."
+        f"{mean_sd(arm.val_mean, arm.val_sd)} on {count(d.n, 'fresh seed')}, same validation images: {_flattered(d)}."
+    )
+
+
+def _flattered(d: Difference) -> str:
+    if d.low is None or d.high is None:
+        why = "they all differ from it by the same amount" if d.n >= MIN_PAIRS else "these are too few"
+        return f"{why}, so nothing is said of how far the selection flattered it"
+    interval = f"{points(d.low)} to {points(d.high)}"
+    if d.low > 0:
+        return f"the selection flattered it by {100 * d.mean:.2f} points (95 % interval {interval})"
+    if d.high < 0:
+        return f"the selection did not flatter it ({points(d.mean)} points, 95 % interval {interval})"
+    return (
+        f"the selection is not shown to have flattered it ({points(d.mean)} points, 95 % interval {interval})"
     )
 
 

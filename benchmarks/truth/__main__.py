@@ -7,6 +7,8 @@ import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
+    "luck": "the gain of the best of a search where nothing helps, and where something does",
+    "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
 }
 
 

@@ -4,7 +4,8 @@
 
     t_s        test error of an arm with fresh seed s after its last epoch, a fraction
     se         sqrt(t (1 - t) / n_test): what the test part itself leaves open; seeds do not average it out
-    optimism   mean validation error on the fresh seeds minus the one the leader was selected by
+    optimism   validation error on the fresh seeds minus the one the leader was selected by: mean and t interval over
+               the seeds, of the same validation images
 
 Leaders and controls are compared as in `paired`; all comparisons are one family.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.analysis.attempts import deciding
@@ -28,7 +29,7 @@ from reprtune.analysis.controls import (
     mean,
     sd,
 )
-from reprtune.analysis.paired import Comparison, SeedValue, corrected
+from reprtune.analysis.paired import Comparison, Difference, SeedValue, corrected, paired
 from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside, shorter
 from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
@@ -47,7 +48,7 @@ class ConfirmedArm:
         slot: of the search, None for a control. params: what was drawn there.
         n: complete runs. n_diverged, n_failed, n_open: the others; open = waiting or running.
         test, val: errors of the complete runs. Means, and sd over seeds, which need two.
-        test_se: standard error that the test part's size leaves in one test error.
+        test_se: standard error that the test part's size leaves in one test error; None of an error of 0 or 1.
         cost_factor: mean training cost relative to the standard arm.
         search_val: the validation error by which the leader was selected. optimism: see *Notations*.
     """
@@ -68,7 +69,7 @@ class ConfirmedArm:
     test_se: float | None = None
     cost_factor: float | None = None
     search_val: float | None = None
-    optimism: float | None = None
+    optimism: Difference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +167,15 @@ def _arm(
         test_sd=sd(test),
         val_mean=val_mean,
         val_sd=sd(val),
-        test_se=math.sqrt(test_mean * (1 - test_mean) / n_test) if test_mean is not None and n_test else None,
+        test_se=_own_error(test_mean, n_test),
         cost_factor=cost / base_cost if cost is not None and base_cost else None,
         search_val=search_val,
-        optimism=val_mean - search_val if val_mean is not None and search_val is not None else None,
+        optimism=None if search_val is None else paired(val, [replace(v, value=search_val) for v in val]),
     )
+
+
+def _own_error(error: float | None, n: int) -> float | None:
+    return math.sqrt(error * (1 - error) / n) if error is not None and 0 < error < 1 and n else None
 
 
 def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:

@@ -166,9 +166,19 @@ def test_arms_by_hand() -> None:
     assert leader.test_mean == pytest.approx(0.12) and leader.test_sd == pytest.approx(0.02)
     assert leader.test_se == pytest.approx(math.sqrt(0.12 * 0.88 / 361))
     assert leader.val_mean == pytest.approx(0.13) and leader.search_val == 0.1
-    assert leader.optimism == pytest.approx(0.03) and standard.optimism is None
+    assert leader.optimism is not None and standard.optimism is None
+    low, high = stats.ttest_1samp([0.11, 0.13, 0.15], 0.1).confidence_interval(
+        0.95
+    )  # fresh seeds' validation errors
+    assert (leader.optimism.n, leader.optimism.mean) == (3, pytest.approx(0.03))
+    assert (leader.optimism.low, leader.optimism.high) == pytest.approx((low - 0.1, high - 0.1))
     assert standard.val_sd == pytest.approx(statistics.stdev([0.21] * 3))
     assert (result.n_test, result.seeds, result.runs, result.open) == (361, (3, 4, 5), 6, 0)
+
+
+def test_an_error_of_0_has_no_standard_error() -> None:
+    """None, for the formula would say that the test part leaves nothing open."""
+    assert found({"slot-1": [0.0, 0.0, 0.0], "standard": [0.2] * 3}).arms[0].test_se is None
 
 
 def test_leaders_stand_in_the_order_of_the_search() -> None:

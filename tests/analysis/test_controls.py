@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import statistics
 from dataclasses import replace
 
 import pytest
 from scipy import stats
 
-from dashboards.answer import answer
 from reprtune.analysis.controls import arm_summaries
-from reprtune.analysis.luck import best_of_search, expected_gain
 from reprtune.analysis.paired import SeedValue, paired
-from reprtune.record.schema import SeedRun, StudyRecord
-from tests.factories import make_study, make_trial
+from reprtune.record.schema import StudyRecord
+from tests.factories import make_study
 from tests.flat import with_attempts
 
 
@@ -101,8 +98,6 @@ def test_without_a_standard_arm_nothing_is_compared():
     paper = arm_summaries(record)[1]
     assert paper.mean is not None
     assert [one.difference for one in paper.against] == [None] and paper.cost_factor is None
-    best = best_of_search(record)
-    assert best.to_standard is None and best.luck is None and best.cost_factor is None
 
 
 def test_arms_not_begun_are_listed_with_nothing():
@@ -111,55 +106,3 @@ def test_arms_not_begun_are_listed_with_nothing():
     assert [a.arm for a in arms] == ["standard", "paper", "random-drop"]
     assert all(a.n == 0 and a.mean is None for a in arms)
     assert all(one.difference is None for a in arms for one in a.against)
-
-
-def test_best_of_search_by_hand():
-    """The lowest error among complete trials, held against the mean of standard."""
-    record = make_study(5, outcomes=("complete",), extras=())
-    errors = [0.3, 0.05, 0.2, 0.05, 0.1]
-    trials = tuple(
-        replace(t, values={"val_error": e, "train_gflops": 1.0})
-        for t, e in zip(record.trials, errors, strict=True)
-    )
-    stopped = make_trial(record.spec, 99, "stopped")
-    record = with_errors(
-        with_attempts(record, trials=(*trials, stopped)), {("standard", s): 0.08 for s in range(3)}
-    )
-    best = best_of_search(record)
-    assert (best.number, best.k) == (1, 5)  # the earlier of two equals; the stopped one is no candidate
-    assert best.to_standard == pytest.approx(-0.03)
-    assert best.cost_factor == pytest.approx(0.1)
-    assert best_of_search(make_study(3, outcomes=("diverged",), extras=())) is None
-
-
-@pytest.mark.parametrize("k", [2, 8, 32])
-def test_expected_gain_agrees_with_simulation(k):
-    """The best of k equal draws lies that far below the mean, within 3 % of a simulation."""
-    rng = random.Random(k)
-    simulated = statistics.fmean(-min(rng.gauss(0, 2) for _ in range(k)) for _ in range(20_000))
-    assert expected_gain(k, 2.0) == pytest.approx(simulated, rel=0.03)
-
-
-def test_one_trial_gains_nothing_by_chance():
-    """The best of one is the one."""
-    assert expected_gain(1, 5.0) == pytest.approx(0)
-
-
-def test_the_luck_of_a_mean_of_seeds_is_smaller_by_their_root():
-    """Errors of the standard arm spread by 0.01; the best of k means of 4 seeds gains half as much by chance."""
-    record = with_errors(
-        make_study(6, outcomes=("complete",), extras=()), {("standard", s): 0.10 + 0.01 * s for s in range(3)}
-    )
-    one = best_of_search(record)
-    runs = tuple(SeedRun(seed=s, measured={"val_error": 0.1, "train_gflops": 1.0}) for s in range(3))
-    four = best_of_search(
-        with_attempts(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
-    )
-    assert (one.n_seeds, four.n_seeds) == (1, 4)
-    assert one.luck == pytest.approx(0.01 * 1.2672, rel=1e-3), (
-        "the expected maximum of six standard normal draws"
-    )
-    assert four.luck == pytest.approx(one.luck / 2)
-    assert "Not confirmed: one seed" in " ".join(answer(record))
-    means = with_attempts(record, trials=tuple(replace(t, earlier=runs, seed=3) for t in record.trials))
-    assert "Not confirmed: mean of 4 seeds" in " ".join(answer(means))

@@ -96,7 +96,7 @@ def test_a_setting_counts_once_wherever_settings_are_ranked() -> None:
     lead = best(record)
     assert lead is not None and lead.slot == 2
     found = best_of_search(record)
-    assert found is not None and (found.slot, found.n_seeds, found.k) == (2, 1, 2)
+    assert found is not None and (found.slot, found.n_seeds, found.n_settings, found.k) == (2, 1, 2, 2)
     assert front_ranks(joined(record.trials), ("val_error", "train_gflops")) == {0: 1, 2: 0}
     assert [value for _, value in rows(record, "val_error")] == pytest.approx([0.3, 0.25])
     assert importances(record).n_complete == 2
