@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dashboards import rules, verdict
 from dashboards.codes import mixed
 from dashboards.shares import shares
-from dashboards.units import count, listed, percent, settings, value
+from dashboards.units import count, listed, p_text, percent, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation

@@ -13,6 +13,7 @@ from dashboards.rules import FEW, WORDS, pair, sentence, sentences
 from dashboards.units import count
 from reprtune.analysis.decisions import Decided, decisions
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.decisions import LEADER
 
 TITLE = "What is decided"
 ABOUT = "study"
@@ -50,11 +51,12 @@ def words(info: DecisionsInfo) -> Words:
     if not m:
         return Words(missing="The study has no arm to compare with, so there is no rule to apply.")
     drawn = any(one.comparison.judged for one in info.rules)
+    leads = any(one.rule.arm == LEADER for one in info.rules)
     whose = (
         f"The study was created with {count(m, 'rule')}"
         if info.named
-        else f"The study names no rules, so {count(m, 'comparison')} stand for them: the best of the search against "
-        "standard, and every arm against those that it names, else standard"
+        else f"The study names no rules, so what stands for them is {'the best of the search against standard, and ' * leads}"
+        "every arm against those that it names, else standard"
     )
     return Words(
         lead=sentences(info.rules),

@@ -22,14 +22,24 @@ WORDS = {
 
 
 def sentences(found: Sequence[Decided]) -> tuple[str, ...]:
-    """One for each rule, or one for all where there are many."""
-    return tuple(sentence(one, len(found)) for one in found) if len(found) <= FEW else (summary(found),)
+    """One for each rule, and one for all that nothing is decided of for the same reason; or one for all rules where
+    there are many."""
+    if len(found) > FEW:
+        return (summary(found),)
+    open_: dict[str, list[str]] = {}
+    for one in found:
+        if one.verdict is Verdict.OPEN:
+            open_.setdefault(_why(one, len(found)) + "." + _missing(one), []).append(pair(one))
+    decided = [sentence(one, len(found)) for one in found if one.verdict is not Verdict.OPEN]
+    return (*decided, *(f"{WORDS[Verdict.OPEN]}: {'; '.join(pairs)}: {why}" for why, pairs in open_.items()))
 
 
 def sentence(one: Decided, m: int) -> str:
     """The verdict, what was compared, what it rests on, and what follows; `m` rules are one family."""
-    parts = (f"{WORDS[one.verdict]}: {pair(one)}: {_why(one, m)}.", _missing(one), _power(one), one.follows)
-    return " ".join(part for part in parts if part)
+    parts = (_power(one), one.follows)
+    return " ".join(
+        (f"{WORDS[one.verdict]}: {pair(one)}: {_why(one, m)}.{_missing(one)}", *filter(None, parts))
+    )
 
 
 def summary(found: Sequence[Decided]) -> str:
@@ -114,7 +124,7 @@ def _corrected(one: Decided, m: int) -> str:
 def _missing(one: Decided) -> str:
     if not one.missing or one.why not in (None, Why.FEW_PAIRS):
         return ""
-    return f"{count(one.missing, 'seed')} without a pair: a run failed."
+    return f" {count(one.missing, 'seed')} without a pair: a run failed."
 
 
 def _power(one: Decided) -> str:
