@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dashboards import verdict
 from dashboards.codes import mixed
 from dashboards.paired import no_interval
+from dashboards.plain_curve import beside
 from dashboards.shares import shares
 from dashboards.units import count, listed, percent, points, settings, value
 from dashboards.versions import outdated
@@ -17,6 +18,7 @@ from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
 from reprtune.analysis.front import front, point
 from reprtune.analysis.luck import BestOfSearch, best_of_search
 from reprtune.analysis.paired import Comparison
+from reprtune.analysis.plain_curve import front_beside_curve
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -42,10 +44,16 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
             (_best(best, len(record.complete()), confirmed=confirmed is not None), "history"),
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
+            (beside(front_beside_curve(record)), "pareto"),
         ]
-    sentences += [(text, "controls") for arm in arms if arm.arm != BASELINE for text in _arm(arm)]
+    sentences += [(text, "controls") for arm in arms if not _is_yardstick(record, arm) for text in _arm(arm)]
     sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
     return tuple((text, page) for text, page in sentences if text)
+
+
+def _is_yardstick(record: StudyRecord, arm: ArmSummary) -> bool:
+    """Is it plain training that claims nothing, but that others are held against?"""
+    return arm.arm == BASELINE or (arm.arm in record.spec.lengths and not arm.against)
 
 
 def _unfinished(record: StudyRecord) -> str:

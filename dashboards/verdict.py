@@ -7,6 +7,7 @@ from dashboards.units import count, percent, points, settings
 from reprtune.analysis.confirmation import Confirmation, ConfirmedArm
 from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.paired import Comparison, Difference
+from reprtune.analysis.plain_curve import PLAIN
 from reprtune.record.labels import slot_label
 
 
@@ -25,6 +26,10 @@ def sentences(found: Confirmation) -> tuple[str, ...]:
         said.append(compared(c, arms[c.arm], len(found.comparisons), known=known))
     if not found.comparisons:
         said += [_alone(arm) for arm in found.arms]
+    if found.leader and found.leader.arm in found.outside:
+        said.append(
+            "It costs less or more than every length of plain training, so nothing is said against its cost."
+        )
     if found.leader:
         said.append(optimism(found.leader))
         others = sum(arm.slot is not None for arm in found.arms) - 1
@@ -52,7 +57,7 @@ def unfinished(found: Confirmation) -> str:
 def compared(c: Comparison, arm: ConfirmedArm, family: int, *, known: bool = False) -> str:
     """One comparison on the test part, with its interval and corrected p; `known`: without the settings."""
     name = _short(arm) if known else _name(arm)
-    control = "standard training" if c.control == BASELINE else f"arm {c.control}"
+    control = {BASELINE: "standard training", PLAIN: PLAIN}.get(c.control, f"arm {c.control}")
     d = c.difference
     if d is None:
         return f"On test images: no fresh seed is complete both in {_short(arm)} and in {control}."
