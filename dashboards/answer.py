@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dashboards import rules, verdict
 from dashboards.codes import mixed
+from dashboards.plain_curve import beside
 from dashboards.shares import shares
 from dashboards.units import count, listed, p_text, percent, settings, value
 from dashboards.versions import outdated
@@ -17,6 +18,7 @@ from reprtune.analysis.decisions import decisions
 from reprtune.analysis.front import front, point
 from reprtune.analysis.luck import FEW, BestOfSearch, best_of_search
 from reprtune.analysis.paired import LEVEL
+from reprtune.analysis.plain_curve import front_beside_curve
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -43,10 +45,16 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
             (_best(best, len(record.complete()), confirmed=confirmed is not None), "history"),
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
+            (beside(front_beside_curve(record)), "pareto"),
         ]
     sentences += [(text, "controls") for text in _arms(record, arms)]
     sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
     return tuple((text, page) for text, page in sentences if text)
+
+
+def _is_yardstick(record: StudyRecord, arm: ArmSummary) -> bool:
+    """Is it plain training that claims nothing, but that others are held against?"""
+    return arm.arm == BASELINE or (arm.arm in record.spec.lengths and not arm.against)
 
 
 def _unfinished(record: StudyRecord) -> str:

@@ -11,9 +11,12 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
+from dashboards.plain_curve import READING_OF_CURVE, add_curve, beside
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, listed, percent, settings, value
+from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.front import Hypervolume, hypervolume, knee
+from reprtune.analysis.plain_curve import FrontBesideCurve, PlainCurve, front_beside_curve, plain_curve
 from reprtune.record.labels import NUMBER, SLOT, slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
@@ -33,6 +36,8 @@ class ParetoInfo:
         measures: what trials are compared by, the error first.
         front: lowest error first. dominated, stopped: at most about `MAX_DRAWN` of the `n_dominated` and
             `n_stopped` there are.
+        curve: plain training of other lengths, drawn over the cost in place of the points of its arms, the `lengths`; beside:
+            the front held against it. None without other lengths.
         searched: all measures were objectives. knee: slot of the trial at the front's knee.
     """
 
@@ -47,6 +52,9 @@ class ParetoInfo:
     n_stopped: int
     hypervolume: Hypervolume | None
     knee: int | None
+    curve: PlainCurve | None = None
+    lengths: tuple[str, ...] = ()
+    beside: FrontBesideCurve | None = None
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -64,6 +72,7 @@ def info(record: StudyRecord) -> ParetoInfo:
     dominated = [p for p in complete if not p.on_front]
     stopped = [p for p in points if p.outcome == "stopped"]
     bend = knee(searched, measures)
+    curve = plain_curve(record) if COST in measures else None
     return ParetoInfo(
         measures=measures,
         front=tuple(sorted((p for p in complete if p.on_front), key=lambda p: (p.error, p.number))),
@@ -76,6 +85,9 @@ def info(record: StudyRecord) -> ParetoInfo:
         n_stopped=len(stopped),
         hypervolume=hypervolume(searched, measures),
         knee=bend.slot if bend else None,
+        curve=curve,
+        lengths=tuple(record.spec.lengths) if curve else (),
+        beside=front_beside_curve(record),
     )
 
 
@@ -100,7 +112,11 @@ def _draw(fig: go.Figure, info: ParetoInfo, name: str, size: float, panel: Mappi
     draw = _Panel(fig, name, size, panel)
     draw.add(info.stopped, "stopped early", stopped)
     draw.add(info.dominated, "complete, dominated", dominated)
+    if info.curve is not None and name == COST:
+        add_curve(fig, info.curve, size, panel)
     for i, arm in enumerate(info.arms):
+        if arm in info.lengths and arm != BASELINE:
+            continue  # its mean is a point of the curve
         colour, symbol = theme.arm_look(i)
         marker = {"symbol": symbol, "size": 12, "color": colour, "line": {"width": 1, "color": "#555"}}
         draw.add([p for p in info.controls if p.arm == arm], f"control: {theme.text(arm)}", marker)
@@ -168,6 +184,7 @@ def words(info: ParetoInfo) -> Words:
         lead.append("No trial of the search is complete, so there is no front yet.")
     if missing is None and info.arms and not info.controls:
         lead.append("No control is complete yet.")
+    lead.append(beside(info.beside))
     lead.append(said_of(len(info.dominated), info.n_dominated, "dominated trials"))
     lead.append(said_of(len(info.stopped), info.n_stopped, "stopped trials"))
     both = "both" if len(info.measures) == 2 else "all measures"
@@ -181,7 +198,7 @@ def words(info: ParetoInfo) -> Words:
             f"Up and left is better. No complete trial beats one on the front in {both}; "
             f"{'controls take no part in it, and ' if info.arms else ''}stopped trials (open triangles) are shown where they stood when they were "
             f"stopped. The {titles[0].split()[-1]} counts dropped filters as absent. Where trials have several seeds, points are "
-            "means and bars one standard deviation over seeds."
+            f"means and bars one standard deviation over seeds.{READING_OF_CURVE if info.curve else ''}"
         ),
         table=_table(info) if info.front else None,
         picture=f"Scatter of accuracy against {listed(titles)}, {count(len(info.front), 'trial')} on the front",

@@ -9,6 +9,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "luck": "the gain of the best of a search where nothing helps, and where something does",
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
+    "curve": "a search, or its confirmed leader, is said to beat plain training of its cost",
 }
 
 
