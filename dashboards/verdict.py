@@ -14,10 +14,6 @@ def sentences(found: Confirmation) -> tuple[str, ...]:
     said = [unfinished(found)]
     if not found.comparisons:
         said += [_alone(arm) for arm in found.arms]
-    if found.leader and found.leader.arm in found.outside:
-        said.append(
-            "It costs less or more than every length of plain training, so nothing is said against its cost."
-        )
     if found.leader:
         said.append(optimism(found.leader))
         others = sum(arm.slot is not None for arm in found.arms) - 1

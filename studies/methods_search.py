@@ -12,6 +12,7 @@ from reprtune.spec.presets import compose
 from reprtune.spec.stop_rules import NoStop
 from reprtune.spec.study import (
     LEADER,
+    PLAIN,
     Arm,
     Arms,
     Choice,
@@ -44,8 +45,8 @@ STUDY = StudySpec(
     name="methods",
     question="Which method of the family, with which settings, leaves the lowest error, and at what cost?",
     decision=(
-        "A method on the front is worth its cost only where it lies below plain training of that cost (the curve through "
-        "standard of 0.4 to 2 times its length). The study family compares methods arm by arm."
+        "Plain training of its cost is the curve through standard of 0.4 to 2 times its length. The study family compares "
+        "methods arm by arm."
     ),
     cost=(
         "48 trials and 6 controls of 100 epochs on 8x8 images, or of twice that, and 12 of plain training of 40 to 140: "
@@ -89,9 +90,9 @@ STUDY = StudySpec(
     rules=(
         Rule(
             arm=LEADER,
-            control="standard-twice",
-            helps="This method does better here than plain training of at least its cost.",
-            otherwise="Plain training, for as long as the dearest method takes, may be as good.",
+            control=PLAIN,
+            helps="This method does better here than plain training of its cost.",
+            otherwise="Plain training, longer or shorter so as to cost the same, may be as good.",
         ),
     ),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.study import (
     LEADER,
+    PLAIN,
     Arm,
     Arms,
     Choice,
@@ -97,6 +98,12 @@ STUDY = StudySpec(
             control="random-drop",
             helps="What was searched for, ranking and settings together, does better than dropping at random.",
             otherwise="Dropping at random may do as well: neither ranking nor settings are shown to be what helps.",
+        ),
+        Rule(
+            arm=LEADER,
+            control=PLAIN,
+            helps="What the best settings cost buys more than plain training of that cost.",
+            otherwise="Plain training, as much shorter as the best settings are cheaper, may be as good.",
         ),
         Rule(
             arm="paper",

@@ -23,9 +23,10 @@ import numpy as np
 from benchmarks.truth.fabricated import draw, gflops, record, trial
 from benchmarks.truth.shares import share
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.plain_curve import PLAIN, front_beside_curve
+from reprtune.analysis.plain_curve import front_beside_curve
 from reprtune.record.leaders import leader_arm
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.decisions import PLAIN
 from studies.repr_ablation import STUDY
 
 SD = 0.004

@@ -30,7 +30,7 @@ from reprtune.analysis.controls import (
     sd,
 )
 from reprtune.analysis.paired import Comparison, Difference, SeedValue, corrected, paired
-from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside, shorter
+from reprtune.analysis.plain_curve import confirmed_beside_curve, shorter
 from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
@@ -82,7 +82,6 @@ class Confirmation:
         comparisons: every leader with every control, and with plain training of its cost where the study has other
             lengths of it (see `plain_curve`); without leaders, every arm with those that it names, else with
             `standard`.
-        outside: leaders that cost less or more than every length of plain training.
     """
 
     runs: int
@@ -91,7 +90,6 @@ class Confirmation:
     n_test: int
     arms: tuple[ConfirmedArm, ...]
     comparisons: tuple[Comparison, ...]
-    outside: tuple[str, ...] = ()
 
     @property
     def leader(self) -> ConfirmedArm | None:
@@ -127,7 +125,6 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
         n_test=n_test,
         arms=arms,
         comparisons=corrected([*found, *(one for one in beside.values() if one)]),
-        outside=tuple(arm for arm in leaders if is_outside(record, arm)),
     )
 
 

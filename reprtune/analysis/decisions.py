@@ -2,6 +2,8 @@
 
 *Notations*
 
+    PLAIN      a rule's control that is no arm: each seed's own curve of plain training, at the cost of the arm (see
+               `plain_curve`); the one comparison that crosses budgets
     m          rules of the study: one family of comparisons
     p_holm     of the paired t test, corrected by Holm's rule over the m rules; a rule that is not decided counts in
                the family as one that fails
@@ -22,10 +24,11 @@ from enum import Enum
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import chance_error, compare, is_more, mean_steps, part_of
 from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Comparison, holm
+from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.decisions import LEADER, Rule
+from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.edit import changed
 
 
@@ -45,6 +48,7 @@ class Why(str, Enum):
     NO_LEADER = "no trial of the search is complete"
     NOT_CONFIRMED = "the best of the search was not trained on fresh seeds"
     UNFINISHED = "runs are left"
+    OUTSIDE = "it costs less or more than every length of plain training"
     NOT_MEASURED = "no test error was measured"
     FEW_PAIRS = "too few pairs"
     NO_SPREAD = "all pairs differ by the same amount"
@@ -95,13 +99,20 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
     """All but its verdict."""
     arm, attempts, left = _in_record(record, rule), _attempts(record), _left(record)
     ours, theirs = ([t for t in attempts if t.arm == name] for name in (arm, rule.control))
-    one = compare(arm or rule.arm, rule.control, ours, theirs, chance_error(record), on=part_of(ours, theirs))
+    one = (
+        confirmed_beside_curve(record, arm) or Comparison(arm=arm or rule.arm, control=PLAIN)
+        if rule.control == PLAIN
+        else compare(
+            arm or rule.arm, rule.control, ours, theirs, chance_error(record), on=part_of(ours, theirs)
+        )
+    )
     pairs = one.judged.n if one.judged else 0
     reasons = {  # the first that holds is told
         Why.NO_TEST_PART: record.facts.get("n_test") == 0,
         Why.NO_LEADER: not arm,
         Why.NOT_CONFIRMED: rule.arm == LEADER and not ours and (record.spec.confirmation is None or not left),
         Why.UNFINISHED: left > 0,
+        Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
         Why.NOT_MEASURED: one.on != "test",
         Why.FEW_PAIRS: pairs < MIN_PAIRS,
         Why.NO_SPREAD: one.p is None,
@@ -158,7 +169,9 @@ def _decided(record: StudyRecord, found: Decided, p_holm: float | None) -> Decid
         return replace(found, verdict=Verdict.NOT_SHOWN)
     if judged.mean > 0:
         return replace(found, verdict=Verdict.HARMS)
-    if is_more(_steps(record, found.rule.arm, found.arm), _steps(record, found.rule.control)):
+    if found.rule.control != PLAIN and is_more(
+        _steps(record, found.rule.arm, found.arm), _steps(record, found.rule.control)
+    ):
         return replace(found, why=Why.MORE_TRAINING)
     return replace(found, verdict=Verdict.HELPS)
 

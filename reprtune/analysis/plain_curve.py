@@ -44,10 +44,10 @@ from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.decisions import PLAIN
 from reprtune.spec.objectives import COST, ERROR
 from reprtune.spec.study import StudySpec
 
-PLAIN = "plain training of its cost"  # what a comparison with the curve has as its control
 Read = Callable[..., tuple[SeedValue, ...]]
 
 

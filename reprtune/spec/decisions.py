@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from reprtune.errors import SpecError
 
 LEADER = "leader"  # the best of the search
+PLAIN = "plain training of its cost"  # the curve through all lengths of plain training, at what the arm costs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,8 @@ class Rule:
 
     Attributes:
         arm: that is to help: the name of an arm, or `LEADER`, the best of the search.
-        control: name of the arm that it has to beat.
+        control: name of the arm that it has to beat; or `PLAIN`, for the best of a search in a study that has other
+            lengths of plain training (`plain_lengths`).
         helps: what follows if it does, a sentence. otherwise: what follows if that is not shown, or it harms; empty
             where nothing does.
     """

@@ -9,7 +9,7 @@ from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.codec import from_plain
-from reprtune.spec.decisions import LEADER, Rule
+from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -116,6 +116,9 @@ class StudySpec:
                 raise SpecError(
                     f"{where} compares {rule.pair}, as another rule does.", "Leave one of them out."
                 )
+            if rule.control == PLAIN:
+                self._check_plain(where, rule)
+                continue
             if rule.control not in names:
                 raise SpecError(
                     f"{where}.control must name an arm of the study, but got {rule.control!r}.",
@@ -133,6 +136,19 @@ class StudySpec:
                     did_you_mean(rule.arm, [*names, LEADER]),
                 )
             self._check_budgets(f"{where}: {rule.arm} against {rule.control}", rule.arm, rule.control)
+
+    def _check_plain(self, where: str, rule: Rule) -> None:
+        if rule.arm != LEADER or self.search is None:
+            raise SpecError(
+                f"{where}.control is {PLAIN}, which is there for the best of a search ({LEADER}), but its arm is "
+                f"{rule.arm!r}.",
+                "Name the arm that it has to beat.",
+            )
+        if len(self.lengths) < 2:
+            raise SpecError(
+                f"{where}.control is {PLAIN}, but the study has no other lengths of plain training.",
+                "Add plain_lengths(total) to its arms.",
+            )
 
     def _check_budgets(self, where: str, arm: str, control: str) -> None:
         if not self._may_meet(arm, control):
@@ -153,16 +169,21 @@ class StudySpec:
 
     @property
     def applied_rules(self) -> tuple[Rule, ...]:
-        """Its rules. Where it names none: the best of the search against `standard`, else the first arm; and every arm
-        against those that it names, else `standard`, where that was not trained for less."""
+        """Its rules. Where it names none: the best of the search against `standard`, else the first arm, and against
+        plain training of its cost where there are lengths of it; and every arm against those that it names, else `standard`, where that was not trained for less."""
         if self.rules or not self.arms:
             return self.rules
         names = [arm.name for arm in self.arms]
         standard = ("standard",) if "standard" in names else ()
-        found = [Rule(arm=LEADER, control=(*standard, *names)[0])] if self.search else []
+        controls = (
+            [(*standard, *names)[0], *([PLAIN] if len(self.lengths) > 1 else [])] if self.search else []
+        )
+        found = [Rule(arm=LEADER, control=control) for control in controls]
         for arm in self.arms:
             others = arm.against or tuple(
-                n for n in standard if n != arm.name and self._may_meet(arm.name, n)
+                n
+                for n in standard
+                if n != arm.name and arm.name not in self.lengths and self._may_meet(arm.name, n)
             )
             found += [Rule(arm=arm.name, control=other) for other in others]
         return tuple(found)
@@ -325,6 +346,7 @@ def read_section(plain: Any) -> AnySection:
 
 __all__ = [
     "LEADER",
+    "PLAIN",
     "Arm",
     "Arms",
     "Choice",
