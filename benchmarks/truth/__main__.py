@@ -6,6 +6,7 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
 }
 
 
