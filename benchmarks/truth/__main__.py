@@ -10,6 +10,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "luck": "the gain of the best of a search where nothing helps, and where something does",
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
     "curve": "a search, or its confirmed leader, is said to beat plain training of its cost",
+    "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
 }
 
 
