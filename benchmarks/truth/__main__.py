@@ -6,6 +6,8 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "interactions": "pairs of parameters that act together",
+    "directions": "arrows at parameters",
 }
 
 
