@@ -96,7 +96,7 @@ def _whiskers(answer: Importance, names: list[str]) -> dict[str, Any] | None:
 def _label(info: ImportanceInfo, objective: str, name: str) -> str:
     """The name, with a triangle where the objective surely rises or falls with it."""
     rank = _trend(info, objective, name).rank
-    sign = "" if rank is None or rank.low <= 0 <= rank.high else UP if rank.rho > 0 else DOWN
+    sign = {0: "", 1: UP, -1: DOWN}[0 if rank is None else rank.sign]
     return f"{theme.text(name)} {sign}".strip()
 
 
@@ -126,8 +126,9 @@ def words(info: ImportanceInfo) -> Words:
             "An importance is no effect: a share says how much a parameter matters in the range searched, not "
             "what it does. Whiskers hold 5 to 95 % of the answers from random halves of the trials; where they "
             "overlap, the order of two parameters is not known, and where the two methods disagree, believe "
-            f"neither. {UP} the objective rises with the parameter, {DOWN} it falls (rank correlation, 95 % "
-            "interval without 0); the other parameters vary with it."
+            f"neither. {UP} the objective rises with the parameter, {DOWN} it falls, given what the "
+            "other parameters do alone (partial rank correlation, p below 0.05 after Holm's correction over the "
+            "parameters of the objective). The change is given them too; levels are compared as they are."
         ),
         table=_table(info) if some else None,
         picture="Bars with the share of importance of each parameter for each objective",
@@ -154,8 +155,8 @@ def _table(info: ImportanceInfo) -> Table:
     return Table(
         caption="Importance and direction by objective and parameter; ranges over halves, intervals of 95 %",
         header=(
-            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank", "rank correlation",
-            "change from lowest to highest, or of each level against the mean",
+            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank", "rank correlation given the others",
+            "its p, Holm", "change from lowest to highest, or of each level against the mean",
         ),
         rows=tuple(rows),
     )  # fmt: skip
@@ -174,15 +175,16 @@ def _rank(answer: Importance, name: str) -> str:
     return "" if s is None else f"{s.rank_low:.0f} to {s.rank_high:.0f}"
 
 
-def _direction(info: ImportanceInfo, objective: str, name: str) -> tuple[str, str]:
+def _direction(info: ImportanceInfo, objective: str, name: str) -> tuple[str, str, str]:
     trend = _trend(info, objective, name)
     if trend.rank is None:
-        return "", "; ".join(_level(objective, level) for level in trend.levels)
+        return trend.no_rank or "", "", "; ".join(_level(objective, level) for level in trend.levels)
     r = trend.rank
     change = "" if r.change is None else signed(objective, r.change)
     if r.change is not None and r.change_low is not None and r.change_high is not None:
         change += f" [{signed(objective, r.change_low)}, {signed(objective, r.change_high)}]"
-    return f"{r.rho:+.2f} [{r.low:+.2f}, {r.high:+.2f}]".replace("-", "\N{MINUS SIGN}"), change
+    rho = f"{r.rho:+.2f} [{r.low:+.2f}, {r.high:+.2f}], alone {r.plain:+.2f}"
+    return rho.replace("-", "\N{MINUS SIGN}"), f"{r.p_holm:.2g}", change
 
 
 def _level(objective: str, level: Level) -> str:

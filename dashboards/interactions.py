@@ -16,7 +16,7 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import listed, value_text
 from reprtune.analysis.importance import importances, leading
-from reprtune.analysis.interactions import MAX_PARAMS, Interaction, interactions
+from reprtune.analysis.interactions import ALPHA, MAX_PARAMS, Interaction, interactions
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
@@ -278,7 +278,7 @@ def words(info: InteractionsInfo) -> Words:
     reasons = list(dict.fromkeys(m.reason for m in info.measures if m.reason))
     lead = [said_of(len(info.trials), info.n_trials, "complete trials")]
     if missing is None:
-        lead += [_finding(info), *reasons[:1]]
+        lead += [_fitted(info), _finding(info), *_multiplying(info), *reasons[:1]]
         if len(reasons) > 1:
             lead.append(f"{len(reasons)} pairs have no measure; the table says which.")
     shorts = [OBJECTIVES[name].short for name in dict.fromkeys(p.objective for p in info.pairs)]
@@ -292,20 +292,47 @@ def words(info: InteractionsInfo) -> Words:
         reading=(
             f"{where}Each cell is the mean of its complete trials, each dot one trial, moved a little where values are "
             "equal; dark is lower, empty cells were never tried. The share is of all variance, beyond what "
-            "linear and quadratic main effects of all parameters explain, and corrected for chance, so it can "
-            "lie below 0; its range holds 5 to 95 % of fits to random halves of the trials. Only bilinear "
-            "joint effects are looked for, and p holds for trials drawn without regard to their results."
+            "all parameters do alone (straight, curved or in steps) and the products of all other pairs explain, "
+            "fitted together, and corrected for chance, so it can lie below 0; its interval of 90 % is for noise that "
+            "is alike everywhere. p is from shuffled residuals, and allows for noise that is not. Only products are "
+            "looked for: a joint effect of another form, or of three parameters, can be missed or seen in a pair "
+            "beside it. p holds for trials drawn without regard to their results."
         ),
         table=_table(info) if info.measures else None,
         picture="Heat maps of the objectives over pairs of parameters, with the trials",
     )  # fmt: skip
 
 
+def _fitted(info: InteractionsInfo) -> str:
+    """What was fitted, to how many trials."""
+    fits = dict.fromkeys((m.n, m.n_terms) for m in info.measures if m.p is not None)
+    said = listed([f"{n} complete trials with {terms} terms" for n, terms in fits])
+    return (
+        f"One model holds what every parameter does alone and the products of all pairs: {said}."
+        if fits
+        else ""
+    )
+
+
+def _multiplying(info: InteractionsInfo) -> list[str]:
+    """Pairs that a logarithm takes away."""
+    named = [
+        f"{m.first} with {m.second} (p = {m.p_log:.2g} for log {OBJECTIVES[m.objective].title})"
+        for m in info.measures
+        if m.p_log is not None and m.p_log >= ALPHA
+    ]
+    if not named:
+        return []
+    return [
+        f"On a logarithmic scale this is not seen, so that effects may simply multiply: {'; '.join(named)}."
+    ]
+
+
 def _finding(info: InteractionsInfo) -> str:
     measured = [m for m in info.measures if m.p_holm is not None]
     if not measured:
         return "No interaction can be measured yet: the pictures are all there is."
-    sure = [m for m in measured if (m.p_holm or 0) < 0.05]
+    sure = [m for m in measured if (m.p_holm or 0) < ALPHA]
     if not sure:
         return f"None of {len(measured)} measured pairs shows an interaction (Holm-corrected p below 0.05)."
     named = "; ".join(
@@ -317,8 +344,8 @@ def _finding(info: InteractionsInfo) -> str:
 
 def _table(info: InteractionsInfo) -> Table:
     return Table(
-        caption="Share of variance of each pair beyond main effects, with its range over halves",
-        header=("objective", "pair", "trials", "share, %", "5 to 95 %", "F", "p", "p, Holm", "why not"),
+        caption="Share of variance of each pair beyond main effects and all other pairs, with its interval",
+        header=("objective", "pair", "trials", "share, %", "90 % interval", "F", "p", "p, Holm", "p of the log", "why not"),
         rows=tuple(
             (
                 OBJECTIVES[m.objective].title, f"{m.first} with {m.second}", str(m.n),
@@ -329,8 +356,12 @@ def _table(info: InteractionsInfo) -> Table:
     )  # fmt: skip
 
 
-def _measure(m: Interaction) -> tuple[str, str, str, str, str]:
+def _measure(m: Interaction) -> tuple[str, ...]:
     if m.omega2 is None or m.f is None or m.p is None or m.p_holm is None:
-        return "", "", "", "", ""
+        return "", "", "", "", "", ""
     ends = "" if m.low is None or m.high is None else f"{100 * m.low:.1f} to {100 * m.high:.1f}"
-    return f"{100 * m.omega2:.1f}", ends, f"{m.f:.2f} ({m.q}, {m.df})", f"{m.p:.2g}", f"{m.p_holm:.2g}"
+    return f"{100 * m.omega2:.1f}", ends, f"{m.f:.2f} ({m.q}, {m.df})", *map(_p, (m.p, m.p_holm, m.p_log))
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else f"{p:.2g}"

@@ -203,7 +203,8 @@ def words(info: SlicesInfo) -> Words:
             "Circles are complete trials, triangles trials stopped early, where they stood; lower is better. "
             f"Green, of complete trials only: a smooth mean with its 95 % band from {MIN_CURVE} trials on, or "
             f"the mean and 95 % interval of every value with {MIN_LEVEL} trials or more. The other parameters "
-            "vary too, and the sampler tries good regions more often: a slope here is a hint, not an effect."
+            "vary too, and the sampler tries good regions more often: a slope here may be another parameter's. "
+            "Directions with the others taken out are on the page Importance."
         ),
         table=_table(info) if info.trials else None,
         picture=f"Objectives over each of {count(len(info.params), 'parameter')}",

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
-import statsmodels.api
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from tests import models
 
 
 @dataclass(frozen=True)
@@ -201,32 +202,33 @@ def ends(range_: Mapping[str, Any]) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _scaled(range_: Mapping[str, Any], values: Sequence[float]) -> np.ndarray:
-    return np.log10(values) if range_.get("log") else np.asarray(values, dtype=float)
-
-
 def _trends(report: Report) -> Iterator[Statement]:
     for trend in report.page("importance")["trends"]:
-        seen = [(p[trend["param"]], y) for p, y in report.seen(trend["objective"]) if trend["param"] in p]
+        seen = [(p, y) for p, y in report.seen(trend["objective"]) if trend["param"] in p]
         what = f"{trend['objective']} over {trend['param']}"
         yield Statement(f"{what}: trials", trend["n"], len(seen))
-        if trend["rank"] is not None and trend["n_used"] == trend["n"]:
-            yield from _rank(what, trend["rank"], report.params[trend["param"]], seen)
+        if trend["rank"] is not None and trend["rank"]["n"] == len(seen):
+            yield from _rank(what, trend["rank"], report.params, trend["param"], seen)
         for level in trend["levels"]:
-            yield from _level(what, level, seen)
+            yield from _level(what, level, [(p[trend["param"]], y) for p, y in seen])
 
 
 def _rank(
-    what: str, stated: Mapping[str, Any], range_: Mapping[str, Any], seen: Sequence[tuple[Any, float]]
+    what: str, stated: Mapping[str, Any], params: Mapping[str, Any], name: str, seen: models.Seen
 ) -> Iterator[Statement]:
-    x, y = _scaled(range_, [a for a, _ in seen]), np.array([b for _, b in seen])
-    rho = np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1]
-    yield Statement(f"{what}: rank correlation", stated["rho"], float(rho))
-    slopes = [
-        (d - b) / (c - a) for (a, b), (c, d) in itertools.combinations(zip(x, y, strict=True), 2) if c != a
-    ]
-    low, high = _scaled(range_, ends(range_))
-    yield Statement(f"{what}: change", stated["change"], statistics.median(slopes) * float(high - low))
+    x, y = pd.Series([p[name] for p, _ in seen]), pd.Series([b for _, b in seen])
+    plain = float(np.corrcoef(x.rank(), y.rank())[0, 1])
+    yield Statement(f"{what}: rank correlation", stated["plain"], plain)
+    if any(p.keys() != params.keys() for p, _ in seen):
+        return  # the other parameters are not in every trial
+    yield Statement(
+        f"{what}: rank correlation given the others, p",
+        [stated["rho"], stated["p"]],
+        list(models.direction(params, seen, name)),
+    )
+    low, high = models.scaled(params[name], ends(params[name]))
+    found = models.change(params, seen, name, float(high - low))
+    yield Statement(f"{what}: change", stated["change"], found)
 
 
 def _level(what: str, stated: Mapping[str, Any], seen: Sequence[tuple[Any, float]]) -> Iterator[Statement]:
@@ -250,41 +252,16 @@ def _interactions(report: Report) -> Iterator[Statement]:
     for objective in dict.fromkeys(m["objective"] for m in measures):
         tested = [m for m in measures if m["objective"] == objective and m["p"] is not None]
         seen = [(p, y) for p, y in report.seen(objective) if p.keys() == report.params.keys()]
-        p_values = []
         for m in tested:
-            if m["n"] < len(seen):
-                return  # thinned: another sample would give other numbers
-            omega2, f, p = _pair(report.params, seen, m["first"], m["second"])
-            p_values.append(p)
-            what = f"{m['first']} with {m['second']} for {objective}: share, F, p"
-            yield Statement(what, [m["omega2"], m["f"], m["p"]], [omega2, f, p])
+            if m["n"] != len(seen):
+                return  # thinned, or parameters that are not in every trial: other numbers
+            omega2, f, p = models.pair(report.params, seen, m["first"], m["second"])
+            what = f"{m['first']} with {m['second']} for {objective}"
+            yield Statement(f"{what}: share, F", [m["omega2"], m["f"]], [omega2, f])
+            yield Statement(f"{what}: p by shuffling", True, models.chance_agrees(m["p"], p))
         if tested:
-            corrected = [float(p) for p in multipletests(p_values, method="holm")[1]]
+            corrected = [float(p) for p in multipletests([m["p"] for m in tested], method="holm")[1]]
             yield Statement(f"pairs for {objective}: p, Holm", [m["p_holm"] for m in tested], corrected)
-
-
-def _pair(
-    params: Mapping[str, Any], seen: Sequence[tuple[dict[str, Any], float]], a: str, b: str
-) -> tuple[float, float, float]:
-    """By two least-squares fits of statsmodels, in the parameters' own units."""
-    y = np.array([value for _, value in seen])
-    linear, main = {}, []
-    for name, range_ in params.items():
-        values = [p[name] for p, _ in seen]
-        if range_["kind"] == "choice":
-            columns = [[float(v == o) for v in values] for o in sorted(set(values), key=str)[1:]]
-            linear[name], squares = columns, []
-        else:
-            x = _scaled(range_, values)
-            linear[name] = [list(x)] if len(set(values)) > 1 else []
-            squares = [list(x**2)] if len(set(values)) > 2 else []
-        main += [*linear[name], *squares]
-    products = [list(np.multiply(u, v)) for u, v in itertools.product(linear[a], linear[b])]
-    small = statsmodels.api.OLS(y, np.column_stack([np.ones(len(y)), *main])).fit()
-    large = statsmodels.api.OLS(y, np.column_stack([np.ones(len(y)), *main, *products])).fit()
-    f, p, q = large.compare_f_test(small)
-    omega2 = (small.ssr - large.ssr - q * large.mse_resid) / (large.centered_tss + large.mse_resid)
-    return float(omega2), float(f), float(p)
 
 
 def _by_seed(rows: Sequence[Mapping[str, str]], column: str) -> dict[str, dict[int, float]]:

@@ -38,7 +38,7 @@ def with_second_seed(record: StudyRecord) -> StudyRecord:
 
 
 STUDIES = {
-    "mixed": make_study(48, outcomes=("complete", "complete", "complete", "stopped")),
+    "mixed": make_study(64, outcomes=("complete", "complete", "complete", "stopped")),
     "one objective, several seeds": with_second_seed(make_study(24, objectives=("val_error",), extras=())),
     "other space": make_study(
         40,
@@ -68,8 +68,9 @@ def test_every_number_comes_out_again(study, tmp_path):
             "hypervolume",
             "ped-anova",
             "fanova",
-            "rank correlation",
+            "rank correlation given the others",
             "against all",
+            "p by shuffling",
             "p, Holm",
             "interval",
         ):

@@ -11,6 +11,8 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
     "curve": "a search, or its confirmed leader, is said to beat plain training of its cost",
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
+    "interactions": "pairs of parameters that act together",
+    "directions": "arrows at parameters",
 }
 
 

@@ -1,47 +1,53 @@
 """Do two parameters act together beyond what each does alone?
 
-A linear model of the objective on all searched parameters, fitted twice: with their main effects only, and
-with the products of one pair besides. Complete trials only.
+A linear model of the objective: the main effects of all searched parameters and the products of all their pairs,
+fitted together, because parameters go together in the draws that fit the total length: of a pair alone, the
+product of another one would be seen. Each pair is tested by what it adds to all the others. Complete trials only.
 
 *Notations*
 
-    z        value of an ordered parameter on [-1, 1] over its range (of its log10 on a logarithmic one)
-    main     1; z and z^2 of each ordered parameter (z^2 where it took three values or more); an indicator of
-             every level but the first of each choice
+    main     what each parameter does alone, straight, curved or in steps (`reprtune.analysis.terms`)
     pair     the products of one parameter's z or indicators with the other's
-    RSS, df  residual sum of squares and degrees of freedom; TSS about the mean
-    F        ((RSS_main - RSS_full) / q) / (RSS_full / df_full), q = df_main - df_full; p from the F
-             distribution, exact for normal noise around such a model; p_holm = corrected
-             (Holm) over the pairs of one objective
-    omega2   (RSS_main - RSS_full - q s2) / (TSS + s2), s2 = RSS_full / df_full: the share of all variance
-             that the pair explains beyond main effects, corrected for what q terms explain by chance
-             (Hays 1963); about 0, of either sign, without an interaction
-    range    5 % to 95 % of omega2 over fits to random halves of the trials
+    n, k     trials, terms of the whole model; q of them belong to the pair and to no other term; df = n - k
+    gain     residual sum of squares without the pair minus that with it; s2 the latter over df; TSS about the mean
+    omega2   (gain - q s2) / (TSS + s2): the share of all variance that the pair explains beyond everything else,
+             corrected for what q terms explain by chance (Hays 1963); about 0, of either sign, without one
+    range    L s2 / (TSS + s2) at both ends of the 90 % interval of L, the noncentrality of
+             F = (gain / q) / s2 (Steiger 2004, Psychological Methods 9:164-182)
+    f        Wald's statistic of the q terms over q, with the covariance HC3 (MacKinnon and White 1985): it holds
+             where the noise is larger in some part of the space
+    p        the share of `N_SHUFFLES` shuffles of the residuals of the model without the pair whose f is as large
+             (Freedman and Lane 1983; studentized as in DiCiccio and Romano 2017, JASA 112:1211-1220); p_holm =
+             corrected (Holm) over the pairs of one objective. Why this test: `python -m benchmarks.truth interactions`
+    p_log    p for the logarithm of the objective, of pairs with p_holm < 0.05: effects that multiply add up there
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from reprtune.analysis.importance import importances, leading, rows
 from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
-from reprtune.analysis.trends import place, width
+from reprtune.analysis.terms import basis, drawn_columns, linear, mains, products, without
 from reprtune.record.schema import StudyRecord
-from reprtune.spec.space import Choice, Range
+from reprtune.spec.space import Range
 
-MAX_PARAMS = 5
-MIN_FREE = 5  # degrees of freedom that a fit to half of the trials must leave
-N_HALVES = 100
-MAX_TRIALS = 2000
+MAX_PARAMS = 5  # whose pairs are tested; the model holds the pairs of all
+MIN_FREE = 10  # degrees of freedom that the whole model must leave
+N_SHUFFLES = 999
+MAX_TRIALS = 1000
+ALPHA = 0.05
+
+PairName = tuple[str, str]
+Products = Mapping[PairName, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,142 +55,139 @@ class Interaction:
     """One pair and one objective.
 
     Attributes:
-        n: complete trials in the fit, with all parameters.
-        omega2, low, high: share of variance beyond main effects, and its range over `n_halves` halves.
+        n: complete trials in the fit. n_terms: of the whole model, with its constant.
+        omega2, low, high: share of variance beyond everything else in the model, and its 90 % interval.
         f, p, p_holm, q, df: the test; None with `reason`, a sentence that says what is missing.
+        p_log: of a pair that is significant, where the objective is always above 0.
     """
 
     objective: str
     first: str
     second: str
     n: int
+    n_terms: int = 0
     omega2: float | None = None
     low: float | None = None
     high: float | None = None
-    n_halves: int = 0
     f: float | None = None
     q: int = 0
     df: int = 0
     p: float | None = None
     p_holm: float | None = None
+    p_log: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """A basis of all terms, how far each trial alone decides its own fit, and the shuffles, one a column."""
+
+    main: np.ndarray
+    products: Products
+    full: np.ndarray
+    leverage: np.ndarray
+    shuffles: np.ndarray
 
 
 def interactions(record: StudyRecord, seed: int = 0) -> tuple[Interaction, ...]:
     """Pairs of the `MAX_PARAMS` most important parameters, for every objective; equal content once."""
-    names = leading(importances(record, seed), MAX_PARAMS)
-    pairs = tuple(itertools.combinations(names, 2))
-    found: list[Interaction] = []
-    for objective in record.spec.objectives:
-        seen, params = rows(record, objective), tuple(record.spec.params.items())
-        found += _interactions(seen, params, pairs, objective, seed)
-    return tuple(found)
+    pairs = tuple(itertools.combinations(leading(importances(record, seed), MAX_PARAMS), 2))
+    params = tuple(record.spec.params.items())
+    return tuple(
+        pair
+        for objective in record.spec.objectives
+        for pair in measured(rows(record, objective), params, pairs, objective, seed)
+    )
 
 
 @lru_cache(maxsize=16)
-def _interactions(
+def measured(
     seen: tuple[Row, ...],
     params: tuple[tuple[str, Range], ...],
-    pairs: tuple[tuple[str, str], ...],
+    pairs: tuple[PairName, ...],
     objective: str,
-    seed: int,
+    seed: int = 0,
 ) -> tuple[Interaction, ...]:
-    whole = [(dict(drawn), value) for drawn, value in seen if len(drawn) == len(params)]
-    if len(whole) > MAX_TRIALS:
-        whole = random.Random(seed).sample(whole, MAX_TRIALS)
-    y = np.array([value for _, value in whole])
-    blocks = {name: _block(range_, [d[name] for d, _ in whole]) for name, range_ in params}
-    main = np.column_stack([np.ones(len(y)), *(squares for _, squares in blocks.values())])
-    return _corrected(
-        tuple(
-            _interaction(
-                Interaction(objective=objective, first=a, second=b, n=len(y)),
-                y, main, _products(blocks[a][0], blocks[b][0]), seed,
-            )
-            for a, b in pairs
+    """These pairs, of the trials seen, in a model with all pairs of `params`."""
+    if len(seen) > MAX_TRIALS:
+        seen = tuple(random.Random(seed).sample(seen, MAX_TRIALS))
+    n, empty = len(seen), [Interaction(objective=objective, first=a, second=b, n=len(seen)) for a, b in pairs]
+    if not n:
+        return tuple(replace(pair, reason="There is no complete trial.") for pair in empty)
+    model = _model(seen, params, seed)
+    k, n_pairs = model.full.shape[1], len(model.products)
+    empty = [replace(pair, n_terms=k, df=n - k) for pair in empty]
+    if n < k + MIN_FREE:
+        reason = (
+            f"All {n_pairs} pairs of the searched parameters and what each does alone are {k} terms, too many for "
+            f"{n} complete trials: {k + MIN_FREE} or more are needed."
         )
-    )  # fmt: skip
+        return tuple(replace(pair, reason=reason) for pair in empty)
+    y = np.array([value for _, value in seen])
+    found = [_interaction(pair, model, y) for pair in empty]
+    corrected = holm([pair.p for pair in found if pair.p is not None])
+    known = iter(corrected)
+    return tuple(
+        pair if pair.p is None else _with_log(replace(pair, p_holm=next(known)), model, y) for pair in found
+    )
 
 
-def _block(range_: Range, values: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Columns that enter products, and those of the main effect."""
-    if isinstance(range_, Choice):
-        there = [o for o in range_.options if o in values]
-        indicators = np.array([[v == o for o in there[1:]] for v in values], dtype=float)
-        indicators = indicators.reshape(len(values), max(0, len(there) - 1))
-        return indicators, indicators
-    ends, span = range_.values() or range_.ends(), width(range_)
-    low = place(range_, float(ends[0]))
-    z = np.array([2 * (place(range_, v) - low) / span - 1 if span else 0.0 for v in values])[:, None]
-    if len(set(values)) < 2:
-        return z[:, :0], z[:, :0]
-    return z, np.hstack([z, z**2]) if len(set(values)) > 2 else z
+def _model(seen: tuple[Row, ...], params: tuple[tuple[str, Range], ...], seed: int) -> _Model:
+    drawn = drawn_columns([dict(d) for d, _ in seen], [name for name, _ in params])
+    alone = {name: linear(range_, drawn[name]) for name, range_ in params}
+    main = mains(dict(params), drawn)
+    joint = {(a, b): products(alone[a], alone[b]) for a, b in itertools.combinations(alone, 2)}
+    full, rng = basis(np.hstack([main, *joint.values()])), np.random.default_rng(seed)
+    return _Model(
+        main=main,
+        products=joint,
+        full=full,
+        leverage=np.minimum((full**2).sum(axis=1), 1 - 1e-9),
+        shuffles=rng.permuted(np.tile(np.arange(len(seen))[:, None], N_SHUFFLES), axis=0),
+    )
 
 
-def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return (a[:, :, None] * b[:, None, :]).reshape(len(a), a.shape[1] * b.shape[1])
-
-
-def _interaction(
-    empty: Interaction, y: np.ndarray, main: np.ndarray, products: np.ndarray, seed: int
-) -> Interaction:
-    full = np.hstack([main, products])
-    needed = 2 * (_rank(full) + MIN_FREE)
-    if len(y) < needed:
-        return replace(
-            empty,
-            reason=f"{empty.first} with {empty.second}: a measure of {_rank(full)} terms needs {needed} "
-            f"complete trials with all parameters, but there are {len(y)}.",
-        )
-    fit = _fit(y, main, full)
-    if fit is None:
+def _interaction(empty: Interaction, model: _Model, y: np.ndarray) -> Interaction:
+    rest, own = _parts(empty, model)
+    q, df = own.shape[1], empty.df
+    rss, tss = float((without(model.full, y) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
+    if q < 1 or rss <= 1e-12 * tss:
         return replace(
             empty, reason=f"{empty.first} with {empty.second}: these trials leave nothing to tell a joint effect by."
         )  # fmt: skip
-    omega2, f, q, df = fit
-    low, high, n_halves = _range(y, main, full, seed)
+    gain, s2 = float(((own.T @ y) ** 2).sum()), rss / df
+    low, high = (special.ncfdtrinc(q, df, level, gain / q / s2) * s2 / (tss + s2) for level in (0.95, 0.05))
+    f, p = _test(model, rest, own, y)
     return replace(
-        empty, omega2=omega2, low=low, high=high, n_halves=n_halves, f=f, q=q, df=df,
-        p=float(stats.f.sf(f, q, df)),
+        empty, omega2=(gain - q * s2) / (tss + s2), low=float(low), high=float(high), f=f, q=q, p=p
     )  # fmt: skip
 
 
-def _fit(y: np.ndarray, main: np.ndarray, full: np.ndarray) -> tuple[float, float, int, int] | None:
-    """(omega2, F, q, df); None where there is nothing left to explain, or nothing to explain it with."""
-    (rss_main, rank_main), (rss_full, rank_full) = _residual(y, main), _residual(y, full)
-    tss, q, df = float(((y - y.mean()) ** 2).sum()), rank_full - rank_main, len(y) - rank_full
-    if q < 1 or df < 1 or rss_full <= 1e-12 * tss:
-        return None
-    s2 = rss_full / df
-    gain = max(0.0, rss_main - rss_full)
-    return (gain - q * s2) / (tss + s2), gain / q / s2, q, df
+def _with_log(pair: Interaction, model: _Model, y: np.ndarray) -> Interaction:
+    if (pair.p_holm or 0) >= ALPHA or y.min() <= 0:
+        return pair
+    return replace(pair, p_log=_test(model, *_parts(pair, model), np.log(y))[1])
 
 
-def _residual(y: np.ndarray, X: np.ndarray) -> tuple[float, int]:
-    beta, _, rank, _ = np.linalg.lstsq(X, y, rcond=None)
-    return float(((y - X @ beta) ** 2).sum()), int(rank)
+def _parts(pair: Interaction, model: _Model) -> tuple[np.ndarray, np.ndarray]:
+    """Bases of everything but the pair, and of what the pair adds to it."""
+    of = next(names for names in model.products if set(names) == {pair.first, pair.second})
+    rest = basis(np.hstack([model.main, *(p for names, p in model.products.items() if names != of)]))
+    own = model.products[of]
+    return rest, basis(without(rest, own), float(np.linalg.norm(own)))
 
 
-def _rank(X: np.ndarray) -> int:
-    return int(np.linalg.matrix_rank(X)) if X.size else 0
+def _test(model: _Model, rest: np.ndarray, own: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """(f, p)"""
+    left = without(rest, y)
+    f = float(_wald(model, own, left[:, None])[0])
+    by_chance = _wald(model, own, left[model.shuffles])
+    return f, float((1 + (by_chance >= f * (1 - 1e-9)).sum()) / (1 + N_SHUFFLES))
 
 
-def _range(
-    y: np.ndarray, main: np.ndarray, full: np.ndarray, seed: int
-) -> tuple[float | None, float | None, int]:
-    rng, n, found = np.random.default_rng(seed), len(y), []
-    for _ in range(N_HALVES):
-        half = rng.permutation(n)[: n // 2]
-        fit = _fit(y[half], main[half], full[half])
-        if fit is not None:
-            found.append(fit[0])
-    if len(found) < N_HALVES / 2:
-        return None, None, len(found)
-    low, high = np.quantile(found, (0.05, 0.95))
-    return float(low), float(high), len(found)
-
-
-def _corrected(found: tuple[Interaction, ...]) -> tuple[Interaction, ...]:
-    """With Holm's p over the pairs of one objective that could be tested."""
-    corrected = iter(holm([pair.p for pair in found if pair.p is not None]))
-    return tuple(pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in found)
+def _wald(model: _Model, own: np.ndarray, ys: np.ndarray) -> np.ndarray:
+    """Of every column of `ys`: b' V^-1 b / q, b the coefficients on `own` and V their covariance HC3."""
+    q, b = own.shape[1], own.T @ ys
+    weights = (without(model.full, ys) / (1 - model.leverage)[:, None]) ** 2
+    V = (products(own, own).T @ weights).T.reshape(-1, q, q)
+    return np.asarray(np.einsum("ib,bij,jb->b", b, np.linalg.pinv(V, hermitian=True), b) / q)

@@ -1,16 +1,12 @@
 """In which direction, and how far, each objective goes with each searched parameter.
 
-Complete trials only; the other parameters vary too and a sampler tries good regions more often, so these
-are associations in the trials at hand, not effects.
+Complete trials only; a sampler tries good regions more often, and in levels and curves the other parameters vary
+too, so these are associations in the trials at hand, not effects.
 
 *Notations*
 
     n        complete trials that have the parameter
-    x, y     values of an ordered parameter (log10 of it on a logarithmic range) and of the objective
-    rho      Spearman's rank correlation; its 95 % interval is tanh(atanh(rho) -+ 1.96 s) with
-             s = sqrt((1 + rho^2 / 2) / (n - 3)) (Bonett and Wright 2000, Psychometrika 65:23-28)
-    change   Theil-Sen slope (the median of all pairwise slopes, with Sen's 95 % interval) times the width of
-             the searched range: from its lowest to its highest value, in the objective's unit
+    rank     direction of an ordered parameter given all the others (`reprtune.analysis.directions`)
     mean     of a level (one value), with its 95 % t interval: mean -+ t_{0.975, m-1} sd / sqrt(m), m >= 3
     to_all   mean of a level minus the mean of all: (1 - m/n) times its difference to the other levels' mean,
              and the interval likewise from Welch's of that difference
@@ -30,12 +26,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from reprtune.analysis.directions import RankTrend, directions
 from reprtune.analysis.importance import rows
 from reprtune.analysis.rebuilt import Row
+from reprtune.analysis.terms import place
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, Range
 
-MIN_RANK = 10
 MIN_LEVEL = 3
 MIN_CURVE = 20
 MAX_LEVELS = 6  # an ordered parameter with more values has a curve
@@ -44,18 +41,6 @@ N_GRID = 25
 N_BOOTSTRAP = 100
 FRACTION = 2 / 3
 LEVEL = 0.95
-
-
-@dataclass(frozen=True, kw_only=True)
-class RankTrend:
-    """Of an ordered parameter; `change` is None where the slopes have none."""
-
-    rho: float
-    low: float
-    high: float
-    change: float | None
-    change_low: float | None
-    change_high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +70,11 @@ class Trend:
     """One objective over one parameter.
 
     Attributes:
-        n: complete trials that have both. n_used: those the rank trend and the curve are made of.
-        rank: of an ordered parameter, else None; also None where `reason` says why.
+        n: complete trials that have both. n_used: those the curve is made of.
+        rank: of an ordered parameter, else None; also None where `no_rank`, a sentence, says why.
         levels: of choices and of ordered parameters with few values; else empty.
         curve: of ordered parameters with many values, from `MIN_CURVE` trials on; else empty.
-        reason: what is missing and why, as a sentence.
+        reason: what is missing of levels and curve, and why, as a sentence.
     """
 
     objective: str
@@ -97,6 +82,7 @@ class Trend:
     n: int
     n_used: int
     rank: RankTrend | None
+    no_rank: str | None
     levels: tuple[Level, ...]
     curve: tuple[CurvePoint, ...]
     reason: str | None
@@ -116,42 +102,49 @@ def _trends(
     seen: tuple[Row, ...], params: tuple[tuple[str, Range], ...], objective: str, seed: int
 ) -> tuple[Trend, ...]:
     found = [(dict(drawn), value) for drawn, value in seen]
+    some = [found[i] for i in _subsample(len(found), seed)]
+    ranks = directions([drawn for drawn, _ in some], [value for _, value in some], dict(params))
     return tuple(
         _trend(
             [drawn[name] for drawn, _ in found if name in drawn],
             [value for drawn, value in found if name in drawn],
-            name, range_, objective, seed,
+            name, range_, objective, ranks.get(name), seed,
         )
         for name, range_ in params
     )  # fmt: skip
 
 
-def _trend(values: list[Any], y: list[float], name: str, range_: Range, objective: str, seed: int) -> Trend:
+def _trend(
+    values: list[Any],
+    y: list[float],
+    name: str,
+    range_: Range,
+    objective: str,
+    rank: RankTrend | str | None,
+    seed: int,
+) -> Trend:
     ordered = not isinstance(range_, Choice)
     different = sorted(set(values)) if ordered else [o for o in range_.values() or () if o in values]
     few = not ordered or len(different) <= MAX_LEVELS
     chosen = _subsample(len(y), seed)
     xs = np.array([place(range_, values[i]) for i in chosen]) if ordered else np.empty(0)
     ys = np.array([y[i] for i in chosen])
-    reason = _reason(name, len(y), len(different), few, ordered)
-    enough = ordered and len(y) >= MIN_RANK and len(different) > 1 and len(set(ys.tolist())) > 1
     return Trend(
         objective=objective,
         param=name,
         n=len(y),
         n_used=len(chosen),
-        rank=_rank(xs, ys, range_) if enough else None,
+        rank=rank if isinstance(rank, RankTrend) else None,
+        no_rank=rank if isinstance(rank, str) else None,
         levels=_levels(values, y, different) if few else (),
         curve=_curve(xs, ys, range_, seed) if not few and len(y) >= MIN_CURVE else (),
-        reason=reason,
+        reason=_reason(name, len(y), len(different), few),
     )
 
 
-def _reason(name: str, n: int, n_values: int, few: bool, ordered: bool) -> str | None:
+def _reason(name: str, n: int, n_values: int, few: bool) -> str | None:
     if n_values == 1:
         return f"{name} took one value only, so it has no trend."
-    if ordered and n < MIN_RANK:
-        return f"A direction of {name} needs {MIN_RANK} complete trials, but there are {n}."
     if not few and n < MIN_CURVE:
         return f"A smooth trend over {name} needs {MIN_CURVE} complete trials, but there are {n}."
     return None
@@ -159,34 +152,6 @@ def _reason(name: str, n: int, n_values: int, few: bool, ordered: bool) -> str |
 
 def _subsample(n: int, seed: int) -> list[int]:
     return list(range(n)) if n <= MAX_TRIALS else sorted(random.Random(seed).sample(range(n), MAX_TRIALS))
-
-
-def place(range_: Range, value: float) -> float:
-    """Where a value lies on the axis of its range: log10 on a logarithmic one."""
-    return math.log10(value) if isinstance(range_, FloatRange) and range_.log else float(value)
-
-
-def width(range_: Range) -> float:
-    """From the lowest to the highest value, as `place` has them."""
-    ends = range_.values() or range_.ends()
-    return place(range_, float(ends[-1])) - place(range_, float(ends[0]))
-
-
-def _rank(x: np.ndarray, y: np.ndarray, range_: Range) -> RankTrend:
-    n, rho = len(x), float(stats.spearmanr(x, y).statistic)
-    inside = min(max(rho, -1 + 1e-12), 1 - 1e-12)
-    half = stats.norm.ppf((1 + LEVEL) / 2) * math.sqrt((1 + rho**2 / 2) / (n - 3))
-    sen = stats.theilslopes(y, x, LEVEL)
-    change = [float(s) * width(range_) for s in (sen[0], sen[2], sen[3])]
-    known = [c if math.isfinite(c) else None for c in change]
-    return RankTrend(
-        rho=rho,
-        low=math.tanh(math.atanh(inside) - half),
-        high=math.tanh(math.atanh(inside) + half),
-        change=known[0],
-        change_low=known[1],
-        change_high=known[2],
-    )
 
 
 def _levels(values: Sequence[Any], y: Sequence[float], different: Sequence[Any]) -> tuple[Level, ...]:

@@ -9,8 +9,8 @@ import pytest
 
 from dashboards import importance, interactions, pareto, slices
 from dashboards.points import drawn, said_of, trial_points
+from reprtune.analysis.directions import RankTrend
 from reprtune.analysis.interactions import Interaction
-from reprtune.analysis.trends import RankTrend
 from reprtune.record.schema import SeedRun
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.space import Choice, FloatRange, IntRange
@@ -51,19 +51,20 @@ def test_a_panel_has_a_curve_with_its_band_or_means_per_value():
 
 
 def test_a_triangle_marks_only_what_is_sure():
-    """An interval above 0 points up, below 0 down, across 0 says nothing."""
+    """With a corrected p below 0.05 up where the correlation is above 0, else down; with a larger p nothing."""
     info = importance.info(FORTY)
 
-    def labelled(low: float, high: float) -> str:
+    def labelled(rho: float, p: float) -> str:
         rank = RankTrend(
-            rho=(low + high) / 2, low=low, high=high, change=None, change_low=None, change_high=None
-        )
+            n=27, plain=0.9, rho=rho, low=rho - 0.2, high=rho + 0.2, p=0.01, p_holm=p, n_terms=9,
+            change=None, change_low=None, change_high=None,
+        )  # fmt: skip
         trends = tuple(replace(t, rank=rank) for t in info.trends)
         return importance._label(replace(info, trends=trends), "val_error", "cycles")
 
-    assert labelled(0.1, 0.5) == f"cycles {importance.UP}"
-    assert labelled(-0.5, -0.1) == f"cycles {importance.DOWN}"
-    assert labelled(-0.1, 0.5) == "cycles"
+    assert labelled(0.3, 0.04) == f"cycles {importance.UP}"
+    assert labelled(-0.3, 0.04) == f"cycles {importance.DOWN}"
+    assert labelled(0.3, 0.06) == "cycles"
 
 
 def test_whiskers_end_where_the_ranges_do():
@@ -82,7 +83,7 @@ def test_the_importance_table_names_sizes_and_levels():
     """Ordered parameters with a change in points, choices with every level against the mean."""
     table = importance.words(importance.info(FORTY)).table
     rows = {row[1]: row for row in table.rows if row[0] == "validation error"}
-    assert "points" in rows["cycles"][-1] and rows["cycles"][-2]
+    assert "points" in rows["cycles"][-1] and rows["cycles"][-2] and "alone" in rows["cycles"][-3]
     assert all(f"{level} (n = " in rows["criterion"][-1] for level in ("ortho", "l2", "random"))
 
 
@@ -153,15 +154,29 @@ def test_a_pair_is_named_only_with_a_corrected_p_below_one_in_twenty():
     """0.04 is named, 0.06 is not; without any measure it says so."""
     info = interactions.info(FORTY)
     pair = Interaction(
-        objective="val_error", first="a", second="b", n=40, omega2=0.2, f=9.0, q=1, df=30, p=0.01
+        objective="val_error", first="a", second="b", n=40, n_terms=30, omega2=0.2, f=9.0, q=1, df=30, p=0.01
     )
-    said = [
-        interactions.words(replace(info, measures=(replace(pair, p_holm=p),))).lead[0] for p in (0.04, 0.06)
-    ]
-    assert "a with b for validation error (20 %)" in said[0]
-    assert said[1].startswith("None of 1 measured pairs")
+    said = [interactions.words(replace(info, measures=(replace(pair, p_holm=p),))).lead for p in (0.04, 0.06)]
+    assert "products of all pairs: 40 complete trials with 30 terms." in said[0][0]
+    assert "a with b for validation error (20 %)" in said[0][1]
+    assert said[1][1].startswith("None of 1 measured pairs")
     unmeasured = replace(pair, p=None, omega2=None, reason="Too few.")
     assert "Too few." in interactions.words(replace(info, measures=(unmeasured,))).lead
+
+
+def test_a_pair_that_a_logarithm_takes_away_is_said_to_multiply_perhaps():
+    """Above 0.05 for the logarithm it is named again; below it, or where it was not tested, it is not."""
+    info = interactions.info(FORTY)
+    pair = Interaction(
+        objective="val_error", first="a", second="b", n=40, n_terms=30, omega2=0.2, f=9.0, q=1, df=30, p=0.001,
+        p_holm=0.01,
+    )  # fmt: skip
+    said = [
+        " ".join(interactions.words(replace(info, measures=(replace(pair, p_log=p),))).lead)
+        for p in (0.3, 0.01, None)
+    ]
+    assert "may simply multiply: a with b (p = 0.3 for log validation error)" in said[0]
+    assert "multiply" not in said[1] and "multiply" not in said[2]
 
 
 def test_the_front_is_described_and_its_knee_marked():
