@@ -185,6 +185,17 @@ def account(record: StudyRecord) -> Account:
     )
 
 
+def winner_stopped(record: StudyRecord) -> int | None:
+    """The rung, counted from 1, at which the rule would stop the search's best trial if that came last of all; None
+    where it would not, where nothing is stopped early, or nobody is complete."""
+    lead, search = best(record), record.spec.search
+    if lead is None or search is None or not search.stops_early:
+        return None
+    fields = {run.seed: _Field(record, run.seed) for run in lead.runs}
+    asked = _replay(record, lead, fields)
+    return next((rung for rung, (_, now) in enumerate(asked, 1) if now), None)
+
+
 def _seeds(record: StudyRecord) -> set[int]:
     return {run.seed for trial in record.trials for run in trial.runs}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis.stopping_account import Stopped, account, spread
+from reprtune.analysis.stopping_account import Stopped, account, spread, winner_stopped
 from reprtune.history import History, Point
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.stop_rules import Median, NoStop, StopRule
@@ -206,3 +206,20 @@ def test_an_attempt_that_was_lost_later_was_a_rival_then(ended: float, n: int) -
     found = account(with_attempts(record, trials=(*record.trials, lost)))
     assert found.stopped[0].n_comparable == n
     assert found.rungs == account(record).rungs, "asked now, it is not there"
+
+
+def test_the_rung_at_which_the_winner_would_be_stopped() -> None:
+    """The best in the end, 0.05, was the worst at its second rung and none of the worse half at its first."""
+    others = [
+        trial(i, "complete", {20: 0.5 + e, 60: 0.3 + e, 100: 0.1 + e}, 0.0)
+        for i, e in enumerate((0, 0.01, 0.02))
+    ]
+    for error, rung in ((0.4, 2), (0.2, None)):
+        winner = trial(3, "complete", {20: 0.4, 60: error, 100: 0.05}, 0.0)
+        assert winner_stopped(study(*others, winner)) == rung
+        assert winner_stopped(study(*others, winner, rule=NoStop())) is None
+
+
+def test_without_a_complete_trial_no_winner_was_stopped() -> None:
+    """There is nothing to ask about."""
+    assert winner_stopped(study(three_and_one().trials[3])) is None
