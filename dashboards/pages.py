@@ -19,6 +19,7 @@ from dashboards import (
     curves,
     dropmap,
     early_stopping,
+    health,
     history,
     importance,
     interactions,
@@ -60,6 +61,7 @@ def _page(short: str, module: ModuleType) -> Page:
 
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
+    "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
     "pareto": _page("Pareto front", pareto),
