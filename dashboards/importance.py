@@ -12,7 +12,8 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
 from dashboards.units import count, signed, value_text
-from reprtune.analysis.importance import METHODS, Importance, Importances, importances
+from reprtune.analysis.evaluators import METHODS
+from reprtune.analysis.importance import Importance, Importances, importances
 from reprtune.analysis.trends import Level, Trend, trends
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES

@@ -32,10 +32,11 @@ hypothesis_settings.load_profile("reprtune")
 @pytest.fixture(autouse=True, scope="session")
 def _few_halves() -> Iterator[None]:
     """Reports in tests take their importances' ranges from few halves of the trials: seconds each, else."""
-    from reprtune.analysis import importance
+    from reprtune.analysis import chance, ranges
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance, "N_HALVES", {"ped-anova": 8, "fanova": 3})
+        patch.setattr(ranges, "N_HALVES", {"ped-anova": 8, "fanova": 3})
+        patch.setattr(chance, "N_EXCHANGES", {"ped-anova": 40, "fanova": 4})
         yield
 
 

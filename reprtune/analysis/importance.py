@@ -1,55 +1,44 @@
-"""How much each searched parameter matters to each objective, and how sure that is.
+"""How much each searched parameter matters to each objective, whether it matters at all, and how sure the share is.
 
 Two answers, because they ask different questions: PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255)
 asks what sets the best trials apart, fANOVA (Hutter et al. 2014, PMLR 32) what share of the variance
-over the whole space a parameter explains. Both see complete trials only and have no sign.
+over the whole space a parameter explains. Neither has a sign. What Optuna's evaluators say of some trials is in
+`evaluators`, whether that is more than chance in `chance`, how far it might lie elsewhere in `ranges`.
+
+A trial that was stopped by its error, or diverged, has no error at the end, but it would hardly have been among the best.
+So PED-ANOVA of the error ranks it below all complete ones; left out, only the survivors would be compared, and
+what the stop rule has sorted out would matter less. fANOVA needs the error itself and sees complete trials only.
 
 *Notations*
 
     share   importance of a parameter over the sum of all parameters', in [0, 1]
-    range   5 % to 95 % of the share over answers from random halves of the trials, drawn without
-            replacement: what other trials of the same study might have said. The spread over halves is
-            that of the answer from all trials (delete-half jackknife, Shao and Wu 1989); where halves are
-            cut to a limit, it is that of fewer trials, so wider
-    rank    1 = largest share
+    n, k    trials that are seen, and of them those that PED-ANOVA counts as the best: 10 %, or 5 where that is more,
+            but at most half of the complete ones
 """
 
 from __future__ import annotations
 
 import random
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-import numpy as np
-
 from reprtune.analysis.attempts import n_failed
-from reprtune.analysis.rebuilt import Row, as_study
+from reprtune.analysis.chance import SURE, p_values
+from reprtune.analysis.evaluators import METHODS, shares
+from reprtune.analysis.ranges import Stability, stability
+from reprtune.analysis.rebuilt import Params, Row
 from reprtune.record.outcomes import Outcome
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import ERROR
 from reprtune.spec.space import Range
 
-METHODS = ("ped-anova", "fanova")
 MIN_COMPLETE = 10
+MIN_TO_TELL = 20  # of fewer trials even what matters much is seldom shown to
 MAX_FANOVA = 300
 MIN_BEST = 5
-BEST_SHARE = 0.1
-N_TREES = 64
-N_TREES_HALF = 16  # of a half's forest: its range is a little too wide for it
-N_HALVES = {"ped-anova": 100, "fanova": 20}
-MAX_HALF = {"ped-anova": 150, "fanova": 75}  # trials; keeps large studies within seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stability:
-    """Of one parameter over random halves: 5 % and 95 % of its share, of its rank."""
-
-    low: float
-    high: float
-    rank_low: float
-    rank_high: float
+BEST_SHARE = 0.1  # Optuna's own, and so optuna-dashboard's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,25 +46,41 @@ class Importance:
     """One method's answer for one objective.
 
     Attributes:
-        n: complete trials it looked at.
-        best_share: the share of trials that PED-ANOVA counts as the best; None for fANOVA.
+        n: complete trials it looked at. n_worse: stopped and diverged ones that it ranks below them.
+        best_share: the share of all these that PED-ANOVA counts as the best; None for fANOVA.
         shares: parameter -> share in [0, 1], they add up to 1; None when there is no answer.
         reason: why there is none, as a sentence.
         left_out: parameter it cannot judge -> why, as a sentence.
+        p: parameter -> how surely it matters: below `SURE` it is shown to (see `chance`); empty without an answer.
         stability: parameter -> range; empty without an answer, or where too few halves gave one.
         n_halves: random halves that gave an answer. half: trials in each.
+        elsewhere: of PED-ANOVA, the parameter that optuna-dashboard puts first, where that is another one.
     """
 
     objective: str
     method: str
     n: int
+    n_worse: int = 0
     best_share: float | None = None
     shares: Mapping[str, float] | None = None
     reason: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    p: Mapping[str, float] = field(default_factory=dict)
     stability: Mapping[str, Stability] = field(default_factory=dict)
     n_halves: int = 0
     half: int = 0
+    elsewhere: str | None = None
+
+    @property
+    def first(self) -> str | None:
+        """The parameter with the largest share, which may be so by chance."""
+        return max(self.shares, key=self.shares.__getitem__) if self.shares else None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Parameters that are shown to matter, largest share first."""
+        known = self.shares or {}
+        return tuple(sorted((j for j, p in self.p.items() if p < SURE), key=lambda j: -known[j]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +97,30 @@ class Importances:
 def importances(record: StudyRecord, seed: int = 0) -> Importances:
     """Every method for every objective of the study. Equal content is computed once."""
     counts = record.counts() | {Outcome.COMPLETE: len(joined(record.complete()))}
+    params = tuple(record.spec.params.items())
     return Importances(
         n_complete=counts.get(Outcome.COMPLETE, 0),
         n_stopped=counts.get(Outcome.STOPPED, 0),
         n_diverged=counts.get(Outcome.DIVERGED, 0),
         n_failed=n_failed(counts),
         answers=tuple(
-            _importance(rows(record, objective), tuple(record.spec.params.items()), objective, method, seed)
+            _importance(
+                rows(record, objective), _worse(record, objective, method), params, objective, method, seed
+            )
             for objective in record.spec.objectives
             for method in METHODS
         ),
     )
+
+
+def no_effect(record: StudyRecord) -> bool | None:
+    """Is no parameter shown to matter to the first objective, by either method? None where there are too few trials
+    to tell."""
+    found = importances(record)
+    answers = [a for a in found.answers if a.objective == record.spec.objectives[0]]
+    if found.n_complete < MIN_TO_TELL or not any(a.p for a in answers):
+        return None
+    return not any(a.shown for a in answers)
 
 
 def rows(record: StudyRecord, objective: str) -> tuple[Row, ...]:
@@ -112,6 +130,21 @@ def rows(record: StudyRecord, objective: str) -> tuple[Row, ...]:
         (tuple(t.params.items()), t.values[objective])
         for t in joined(record.complete())
         if t.params and set(t.params) <= set(known) and t.values and objective in t.values
+    )
+
+
+def _worse(record: StudyRecord, objective: str, method: str) -> tuple[Params, ...]:
+    """What was drawn for the trials that are known to be worse than others, though not by how much."""
+    known = set(record.spec.params)
+    if objective != ERROR or method == "fanova":
+        return ()
+    return tuple(
+        tuple(t.params.items())
+        for t in record.final()
+        if t.outcome in {Outcome.STOPPED, Outcome.DIVERGED}
+        and t.repeats is None  # else its setting is seen in another slot already
+        and t.params
+        and set(t.params) <= known
     )
 
 
@@ -126,26 +159,52 @@ def leading(found: Importances, n: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _importance(
-    seen: tuple[Row, ...], params: tuple[tuple[str, Range], ...], objective: str, method: str, seed: int
+    complete: tuple[Row, ...],
+    worse: tuple[Params, ...],
+    params: tuple[tuple[str, Range], ...],
+    objective: str,
+    method: str,
+    seed: int,
 ) -> Importance:
-    if method == "fanova" and len(seen) > MAX_FANOVA:
-        seen = tuple(random.Random(seed).sample(seen, MAX_FANOVA))
+    if method == "fanova" and len(complete) > MAX_FANOVA:
+        complete = tuple(random.Random(seed).sample(complete, MAX_FANOVA))
+    seen, best = (
+        _ranked(complete, worse),
+        _best_share(len(complete), len(worse)) if method == "ped-anova" else None,
+    )
     left_out = _left_out(seen, dict(params), method)
     judged = {name: range_ for name, range_ in params if name not in left_out}
-    reason = _reason(seen, objective, judged)
-    shares = None if reason else _shares(seen, judged, method, N_TREES, seed)
-    if shares is None and not reason:
-        reason = "No parameter tells good trials from bad ones, so there is nothing to share out."
+    reason = _reason(complete, objective, judged)
+    found = None if reason else shares(seen, judged, best, seed=seed)
     answer = Importance(
-        objective=objective,
-        method=method,
-        n=len(seen),
-        best_share=_best_share(len(seen)) if method == "ped-anova" else None,
-        shares=shares,
-        reason=reason,
-        left_out=left_out if shares else {},
+        objective=objective, method=method, n=len(complete), n_worse=len(worse), best_share=best, shares=found,
+    )  # fmt: skip
+    if found is None:
+        nothing = "No parameter tells good trials from bad ones, so there is nothing to share out."
+        return replace(answer, reason=reason or nothing)
+    ranges, n_halves, half = stability(found, seen, judged, method, best, seed)
+    return replace(
+        answer,
+        left_out=left_out,
+        p=p_values(seen, judged, method, best, seed),
+        stability=ranges,
+        n_halves=n_halves,
+        half=half,
+        elsewhere=_elsewhere(complete, judged, answer.first) if method == "ped-anova" else None,
     )
-    return answer if shares is None else _with_stability(answer, seen, judged, seed)
+
+
+def _ranked(complete: tuple[Row, ...], worse: Sequence[Params]) -> tuple[Row, ...]:
+    """All with an outcome, those without one behind the last that has one."""
+    last = max((value for _, value in complete), default=0.0)
+    return (*complete, *((drawn, last + 1) for drawn in worse))
+
+
+def _elsewhere(complete: Sequence[Row], params: Mapping[str, Range], ours: str | None) -> str | None:
+    """What optuna-dashboard puts first, by Optuna's default: of complete trials the best 10 %, however few."""
+    found = shares(complete, params, BEST_SHARE)
+    first = max(found, key=found.__getitem__) if found else None
+    return None if first == ours else first
 
 
 def _left_out(seen: Sequence[Row], params: Mapping[str, Range], method: str) -> dict[str, str]:
@@ -154,16 +213,18 @@ def _left_out(seen: Sequence[Row], params: Mapping[str, Range], method: str) -> 
     for name in params:
         values = [value for drawn, _ in seen for key, value in drawn if key == name]
         if len(set(values)) == 1:
-            found[name] = f"{name} was {values[0]} in every complete trial, so nothing can be said of it."
+            found[name] = f"{name} was {values[0]} in every trial, so nothing can be said of it."
         elif not values:
-            found[name] = f"{name} was drawn in no complete trial, so nothing can be said of it."
+            found[name] = f"{name} was drawn in no trial, so nothing can be said of it."
         elif len(values) < n and method == "fanova":
             found[name] = f"{name} was drawn in {len(values)} of {n} trials only; fANOVA leaves it out."
     return found
 
 
-def _best_share(n: int) -> float:
-    return max(BEST_SHARE, MIN_BEST / max(n, MIN_COMPLETE))
+def _best_share(n_complete: int, n_worse: int = 0) -> float:
+    n = n_complete + n_worse
+    best = min(max(BEST_SHARE * n, MIN_BEST), max(n_complete / 2, MIN_BEST))
+    return best / max(n, MIN_COMPLETE)
 
 
 def _reason(seen: Sequence[Row], objective: str, judged: Mapping[str, Range]) -> str | None:
@@ -177,56 +238,3 @@ def _reason(seen: Sequence[Row], objective: str, judged: Mapping[str, Range]) ->
 
 def _are(n: int) -> str:
     return {0: "are none", 1: "is 1"}.get(n, f"are {n}")
-
-
-def _shares(
-    seen: Sequence[Row], params: Mapping[str, Range], method: str, n_trees: int, seed: int
-) -> dict[str, float] | None:
-    """None when no parameter explains anything."""
-    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
-
-    drawn = {name for known, _ in seen for name, _ in known if name in params}
-    if len({value for _, value in seen}) < 2 or not drawn:
-        return None
-    evaluator = (
-        FanovaImportanceEvaluator(seed=seed, n_trees=n_trees)
-        if method == "fanova"
-        else PedAnovaImportanceEvaluator(target_quantile=_best_share(len(seen)))
-    )
-    try:
-        raw = evaluator.evaluate(as_study(seen, {name: params[name] for name in params if name in drawn}))
-    except RuntimeError:  # fANOVA: no tree of the forest has split anything
-        return None
-    total = float(sum(raw.values()))
-    return {name: float(raw.get(name, 0)) / total for name in params} if total > 0 else None
-
-
-def _with_stability(
-    answer: Importance, seen: tuple[Row, ...], params: Mapping[str, Range], seed: int
-) -> Importance:
-    rng, method = random.Random(seed), answer.method
-    half = min(len(seen) // 2, MAX_HALF[method])
-    draws = [rng.sample(seen, half) for _ in range(N_HALVES[method])]
-    found = [s for i, d in enumerate(draws) if (s := _shares(d, params, method, N_TREES_HALF, seed + i))]
-    if len(found) < N_HALVES[method] / 2:
-        return answer
-    ranks = [_ranks(shares) for shares in found]
-    stability = {
-        name: Stability(**_spread([s[name] for s in found], "low", "high"),
-                        **_spread([r[name] for r in ranks], "rank_low", "rank_high"))
-        for name in params
-    }  # fmt: skip
-    return replace(answer, stability=stability, n_halves=len(found), half=half)
-
-
-def _ranks(shares: Mapping[str, float]) -> dict[str, float]:
-    """1 for the largest; equal shares have their mean rank."""
-    return {
-        name: statistics.fmean((sum(s > share for s in shares.values()) + 1, sum(s >= share for s in shares.values())))
-        for name, share in shares.items()
-    }  # fmt: skip
-
-
-def _spread(values: Sequence[float], low: str, high: str) -> dict[str, float]:
-    ends = np.quantile(values, (0.05, 0.95))
-    return {low: float(ends[0]), high: float(ends[1])}

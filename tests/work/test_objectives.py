@@ -128,10 +128,11 @@ objectives.OBJECTIVES[name] = objectives.Objective(
 )
 from dashboards.report import write_report
 from dashboards.terminal import show
-from reprtune.analysis import importance
+from reprtune.analysis import chance, ranges
 from reprtune.spec.paths import completed
 from reprtune.tracking.mlflow.saved_view import view_state
-importance.N_HALVES = {"ped-anova": 8, "fanova": 3}
+ranges.N_HALVES = {"ped-anova": 8, "fanova": 3}
+chance.N_EXCHANGES = {"ped-anova": 40, "fanova": 4}
 from tests.work.tiny_worker import create, work
 folder = Path(sys.argv[1])
 study = work(create(folder, objectives=("val_error", name), seeds=2, slots=12, controls=()))
