@@ -100,7 +100,7 @@ def _wider(*_: object) -> str:
 
 
 def _effect(n: Numbers) -> str:
-    seen = "no parameter is seen" if n["no_effect"] else "a parameter is seen"
+    seen = "no parameter is shown" if n["no_effect"] else "a parameter is shown"
     return f"over {count(n['n'], 'complete setting')} {seen} to make a difference"
 
 

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from reprtune.analysis import diverged, seeds, spending
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.check import Check, made, not_yet
-from reprtune.analysis.importance import no_effect, predictability
+from reprtune.analysis.importance import no_effect
+from reprtune.analysis.predictability import LITTLE, predictability
 from reprtune.analysis.stopping_account import winner_stopped
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 
-MIN_R2 = 0.1
 MOST_INFEASIBLE = 2 / 3
 MIN_DRAWS = 20
 MOST_REPEATED = 0.1
@@ -79,7 +79,7 @@ def _prediction(record: StudyRecord) -> Check:
     n, r2 = len(joined(record.complete())), predictability(record)
     if r2 is None:
         return not_yet("prediction", "Too few trials are complete, or all ended alike.", n=n)
-    return made("prediction", r2 < MIN_R2, n=n, r2=r2, least=MIN_R2)
+    return made("prediction", r2 < LITTLE, n=n, r2=r2, least=LITTLE)
 
 
 def _winner(record: StudyRecord) -> Check:
