@@ -20,11 +20,13 @@ Numbers = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Worded:
-    """A check's title, what its numbers say, and what to do where it fails, both without a full stop. A remedy is given
-    the numbers and the name of the study, for commands."""
+    """A check's title, what its numbers say, and what to do where it fails, both without a full stop.
+
+    The former is given the numbers and whether it fails, the latter the numbers and the name of the study, for commands.
+    """
 
     title: str
-    found: Callable[[Numbers], str]
+    found: Callable[[Numbers, bool], str]
     remedy: Callable[[Numbers, str], str]
 
 
@@ -32,7 +34,7 @@ def found(check: Check) -> str:
     """What its numbers say, or why it does not apply."""
     if check.outcome == NOT_YET:
         return check.reason
-    text = WORDS[check.name].found(check.numbers)
+    text = WORDS[check.name].found(check.numbers, check.fails)
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -57,7 +59,7 @@ def _amount(field: str, number: float) -> str:
     return duration(number) if field == "max_seconds" else value(COST, number)
 
 
-def _budget(n: Numbers) -> str:
+def _budget(n: Numbers, _: bool) -> str:
     limit = _amount(n["field"], n["limit"])
     if n["n_cut"]:
         return f"{n['n_cut']:,} of {count(n['slots'], 'slot')} of the search lie beyond its {n['field']} of {limit}"
@@ -76,50 +78,52 @@ def _larger(n: Numbers, _: str) -> str:
     return f"conclude from the {n['n']:,} finished ones, or {ANEW} with --set {n['field']}={enough}, or --set slots={fewer}"
 
 
-def _draws(n: Numbers) -> str:
-    return f"{n['n_infeasible']:,} of {count(n['n'], 'draw')} did not fit the total and were drawn again"
+def _draws(n: Numbers, fails: bool) -> str:
+    text = f"{n['n_infeasible']:,} of {count(n['n'], 'draw')} did not fit the total and were drawn again"
+    corner = (
+        ", so that what was trained is a small corner of the space, in which parameters hang on each other"
+    )
+    return text + corner if fails else text
 
 
 def _roomier(*_: object) -> str:
-    return (
-        "what was trained is a small corner of the space, in which parameters hang on each other, so take a longer total or "
-        "lower upper ends of s1, s2 and cycles"
-    )
+    return "take a longer total, or lower upper ends of s1, s2 and cycles"
 
 
-def _repeats(n: Numbers) -> str:
+def _repeats(n: Numbers, fails: bool) -> str:
     of = f", of {n['most']:,} that the space has" if n["most"] is not None else ""
-    return f"{n['n_repeats']:,} of {count(n['n'], 'slot')} have the settings of another one{of}"
+    text = f"{n['n_repeats']:,} of {count(n['n'], 'slot')} have the settings of another one{of}"
+    return f"{text}, so that the space is nearly used up" if fails else text
 
 
 def _wider(*_: object) -> str:
-    return "the space is nearly used up, so take wider or finer ranges, or fewer slots"
+    return "take wider or finer ranges, or fewer slots"
 
 
 # -- what the search can tell --------------------------------------------------------------------------------
 
 
-def _effect(n: Numbers) -> str:
-    seen = "no parameter is shown" if n["no_effect"] else "a parameter is shown"
-    return f"over {count(n['n'], 'complete setting')} {seen} to make a difference"
-
-
-def _prediction(n: Numbers) -> str:
-    share = f"cross-validated R² {n['r2']:.2f} over {count(n['n'], 'complete setting')}"
-    little = n["r2"] < n["least"]
-    return f"how a trial ends {'cannot' if little else 'can in part'} be told from its settings ({share})"
+def _effect(n: Numbers, fails: bool) -> str:
+    shown = "no parameter is shown" if fails else "a parameter is shown"
+    return f"over {count(n['n'], 'complete setting')} {shown} to make a difference"
 
 
 def _clearer(*_: object) -> str:
-    return "choose no settings by this study, but take wider ranges, longer training, or several seeds per trial (seeds=3)"
+    return "choose no settings by this study, but take wider ranges, longer training, or several seeds per trial (--set seeds=3)"
+
+
+def _prediction(n: Numbers, fails: bool) -> str:
+    r2 = f"{n['r2']:.2f}".replace("-", "\N{MINUS SIGN}")
+    share = f"cross-validated R² {r2} over {count(n['n'], 'complete setting')}"
+    return f"how a trial ends {'cannot' if fails else 'can in part'} be told from its settings ({share})"
 
 
 def _less_noise(*_: object) -> str:
-    return "read no shares, directions or pairs from it, and take wider ranges or several seeds per trial (seeds=3)"
+    return "read no shares, directions or pairs from it, and take wider ranges or several seeds per trial (--set seeds=3)"
 
 
-def _stopping(n: Numbers) -> str:
-    if n["rung"] is None:
+def _stopping(n: Numbers, fails: bool) -> str:
+    if not fails:
         return f"the rule {n['rule']} would let the best trial (slot {n['slot']}) go on, had it come last"
     return (
         f"the rule {n['rule']} would stop the best trial (slot {n['slot']}) at its rung {n['rung']}, had it come last, so "
@@ -139,21 +143,22 @@ def _milder(n: Numbers, _: str) -> str:
 # -- seeds ---------------------------------------------------------------------------------------------------
 
 
-def _luck(n: Numbers) -> str:
+def _luck(n: Numbers, fails: bool) -> str:
     each = "one seed" if n["seeds"] == 1 else count(n["seeds"], "seed")
-    return f"a trial of the search has {each}, and standard has {n['n']}"
+    text = f"a trial of the search has {each} and standard {n['n']}"
+    return f"{text}, so that what the best gains can hardly be told from luck" if fails else text
 
 
 def _tell_luck(n: Numbers, study: str) -> str:
     more = ENOUGH_SEEDS - n["n"]
     return (
-        "what the best gains cannot be told from luck, so confirm it on fresh seeds before you believe it, or give standard more "
-        f"seeds (`{program()} study extend {study} --arms --seeds {more}`)"
+        "confirm it on fresh seeds before you believe it, or give standard more seeds "
+        f"(`{program()} study extend {study} --arms --seeds {more}`)"
     )
 
 
-def _seeds(where: str) -> Callable[[Numbers], str]:
-    def words(n: Numbers) -> str:
+def _seeds(where: str) -> Callable[[Numbers, bool], str]:
+    def words(n: Numbers, _: bool) -> str:
         if n["n_few"]:
             return f"{n['n_few']:,} of {count(n['n'], 'comparison')} of {where} have fewer than 3 seeds, and so no interval"
         if n["n_blind"]:
@@ -171,7 +176,7 @@ def _extend(option: str) -> Callable[[Numbers, str], str]:
     def words(n: Numbers, study: str) -> str:
         wanted = ENOUGH_SEEDS if n["n_few"] else n["wanted"]
         if wanted > MANY_SEEDS:
-            return "equality is not shown, and no number of seeds that anybody trains would show so little, but more images to measure on may"
+            return "equality is not shown; no number of seeds that anybody trains would do, but more images to measure on may"
         more = max(1, wanted - (n["fewest"] if n["n_few"] else n["pairs"]))
         equal = "" if n["n_few"] else "equality is not shown; "
         return (

@@ -12,7 +12,7 @@ from reprtune.spec.parts.places import short_path
 Numbers = Mapping[str, Any]  # of a check of `analysis.diverged`
 
 
-def of_search(n: Numbers) -> str:
+def of_search(n: Numbers, _: bool) -> str:
     text = f"{n['n_diverged']:,} of {count(n['n'], 'trained slot')} of the search diverged{_stage(n)}"
     if n.get("path") is None:
         return text
@@ -20,7 +20,7 @@ def of_search(n: Numbers) -> str:
     return f"{text}, and their {short_path(n['path'])} is typically {typical}"
 
 
-def of_arms(n: Numbers) -> str:
+def of_arms(n: Numbers, _: bool) -> str:
     arms = count(n["arms"], "arm")
     if not n["diverging"]:
         return f"none of {arms} diverged in more than half of its runs"

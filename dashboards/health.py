@@ -32,8 +32,12 @@ def info(record: StudyRecord) -> HealthInfo:
 
 
 def warnings(info: HealthInfo) -> tuple[str, ...]:
-    """A sentence for each check that fails, with what to do."""
-    return tuple(sentence(check, info.name) for check in info.checks if check.fails)
+    """A sentence for each check that fails, with what to do; where another one has said that, without."""
+    todo = {check.name: remedy(check, info.name) for check in info.checks if check.fails}
+    first = {what: name for name, what in reversed(todo.items())}
+    return tuple(
+        sentence(c, info.name) if first[todo[c.name]] == c.name else found(c) for c in info.checks if c.fails
+    )
 
 
 def figure(info: HealthInfo) -> go.Figure:  # noqa: ARG001 - as every page has it
@@ -59,9 +63,11 @@ def words(info: HealthInfo) -> Words:
 
 def _summary(info: HealthInfo) -> str:
     n = {result: sum(c.outcome == result for c in info.checks) for result in RESULTS}
-    text = f"{count(n[WARNING], 'check')} of {len(info.checks)} {'warns' if n[WARNING] == 1 else 'warn'}"
-    others = [f"{n[OK]} found nothing wrong", *([f"{n[NOT_YET]} do not apply"] if n[NOT_YET] else [])]
-    return f"{text}, {', '.join(others)}. A warning says what cannot be concluded from this study, or what to do before it is."
+    warn, good, others = n[WARNING], n[OK], n[NOT_YET]
+    text = f"{warn or 'None'} of {count(len(info.checks), 'check')} {'warns' if warn < 2 else 'warn'}"
+    text += f", {good} found nothing wrong" if good else ""
+    text += f", {others} {'does' if others == 1 else 'do'} not apply" if others else ""
+    return f"{text}. A warning says what cannot be concluded from this study, or what to do before it is."
 
 
 def _fact(check: Check, study: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.arms import arm_words
-from dashboards.checks import found, remedy
+from dashboards.checks import remedy
 from dashboards.shares import Share, done, shares
 from dashboards.units import count
 from reprtune.analysis import diverged
@@ -84,10 +84,7 @@ def _diverging(record: StudyRecord, *, unfinished: bool) -> str:
     for check_of, of in found_of.items():
         check, known = check_of(record), of(record)
         if check.fails and (not unfinished or (known is not None and known.is_all)):
-            what = found(check).removesuffix(".")
-            return (
-                f"{remedy(check, record.spec.name)}. {what}, so there is little to go on with or to confirm."
-            )
+            return f"{remedy(check, record.spec.name)}. Too much of it diverged to conclude anything."
     return ""
 
 

@@ -99,7 +99,7 @@ def _winner(record: StudyRecord) -> Check:
 CHECKS: dict[str, tuple[str, Callable[[StudyRecord], Check]]] = {
     "divergence": ("search", diverged.check_search),
     "arms-divergence": ("arms", diverged.check_arms),
-    "budget": ("search", spending.check),
+    "budget": ("search", spending.check_budget),
     "draws": ("search", _draws),
     "repeats": ("search", _repeats),
     "effect": ("search", _effect),

@@ -92,7 +92,7 @@ def _estimate(spent: float, each: Sequence[float], left: float) -> tuple[float, 
     return expected, max(spent, expected - half)
 
 
-def check(record: StudyRecord) -> Check:
+def check_budget(record: StudyRecord) -> Check:
     name, found = "budget", spendings(record)
     if not found:
         return not_yet(name, "The search has no limit of seconds or GFLOPs.")

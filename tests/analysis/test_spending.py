@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from reprtune.analysis.spending import check, spendings
+from reprtune.analysis.spending import check_budget, spendings
 from reprtune.record.schema import StudyRecord
 from tests.factories import make_study, make_trial
 from tests.flat import with_attempts
@@ -36,32 +36,32 @@ def test_what_all_slots_will_take_by_hand() -> None:
 @pytest.mark.parametrize(("limit", "outcome"), [(60.0, "warning"), (75.0, "ok"), (200.0, "ok")])
 def test_a_budget_that_surely_does_not_suffice(limit: float, outcome: str) -> None:
     """The lower end of that estimate is 69 seconds: 75 may still do."""
-    made = check(spent_by(8, 10, 10, 12, waiting=4, max_seconds=limit))
+    made = check_budget(spent_by(8, 10, 10, 12, waiting=4, max_seconds=limit))
     assert made.outcome == outcome and made.numbers["expected"] == pytest.approx(80)
 
 
 def test_of_two_limits_the_one_that_is_short_is_named() -> None:
     """120 GFLOPs of the 160 that all will cost, and seconds enough."""
-    made = check(spent_by(8, 10, 10, 12, waiting=4, max_seconds=1000.0, max_gflops=120.0))
+    made = check_budget(spent_by(8, 10, 10, 12, waiting=4, max_seconds=1000.0, max_gflops=120.0))
     assert made.fails and made.numbers["field"] == "max_gflops"
 
 
 def test_slots_that_were_cut_off() -> None:
     """They are used up, so that nothing else would show that the search was smaller than planned."""
-    made = check(spent_by(10, 10, 10, 11, waiting=0, cut=4, max_seconds=40.0))
+    made = check_budget(spent_by(10, 10, 10, 11, waiting=0, cut=4, max_seconds=40.0))
     assert made.fails and made.numbers["n_cut"] == 4 and made.numbers["expected"] == pytest.approx(82)
 
 
 def test_a_finished_search_within_its_budget() -> None:
     """Nothing is left, so it has spent what it will."""
-    made = check(spent_by(10, 10, 10, 11, waiting=0, max_seconds=42.0))
+    made = check_budget(spent_by(10, 10, 10, 11, waiting=0, max_seconds=42.0))
     assert made.outcome == "ok" and made.numbers["expected"] == pytest.approx(41)
 
 
 def test_without_a_limit_or_too_early_it_does_not_apply() -> None:
     """Two finished slots tell no spread worth the name."""
-    assert check(make_study(4, extras=())).outcome == "not applicable"
-    made = check(spent_by(10, 10, waiting=4, max_seconds=21.0))
+    assert check_budget(make_study(4, extras=())).outcome == "not applicable"
+    made = check_budget(spent_by(10, 10, waiting=4, max_seconds=21.0))
     assert made.outcome == "not applicable" and "Too few slots" in made.reason
 
 

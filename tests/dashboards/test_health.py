@@ -36,6 +36,15 @@ def test_the_first_page_names_every_check_that_fails() -> None:
     assert overview.info(comparison()).warnings == ()
 
 
+def test_the_same_advice_is_given_once() -> None:
+    """Where the search and the arms diverged at the same stage, what to change is said of the first."""
+    numbers = {**COMMON, "arms": 3, "diverging": "standard, paper"}
+    both = (made("divergence", True, **COMMON), made("arms-divergence", True, **numbers))
+    first, second = health.warnings(health.HealthInfo(name="s", checks=both))
+    assert "--set base.training.lr=0.03" in first
+    assert second == "8 of 8 runs of standard and paper diverged."
+
+
 def test_the_page_lists_all_checks_those_that_fail_first() -> None:
     """With their result, and what to do where they fail only."""
     words = health.words(health.info(DIVERGED))
@@ -45,7 +54,7 @@ def test_the_page_lists_all_checks_those_that_fail_first() -> None:
     results = [row[1] for row in words.table.rows]
     assert results == sorted(results, key=["warning", "good", "does not apply"].index)
     assert [bool(row[3]) for row in words.table.rows] == [r == "warning" for r in results]
-    assert words.missing is not None and words.missing.startswith("1 check of 10 warns, ")
+    assert words.missing is not None and words.missing.startswith("1 of 10 checks warns, ")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,7 @@ def test_what_is_set_is_a_field() -> None:
         (made("effect", True, n=40, no_effect=True), "Over 40 complete settings no parameter is shown to make a difference: "),
         (
             made("prediction", True, n=40, r2=-0.05, least=0.1),
-            "How a trial ends cannot be told from its settings (cross-validated R² -0.05 over 40 complete settings): ",
+            "How a trial ends cannot be told from its settings (cross-validated R² −0.05 over 40 complete settings): ",
         ),
         (
             made("stopping", True, rule="median", slot=3, rung=2, n_stopped=9),
@@ -114,11 +123,11 @@ def test_what_is_set_is_a_field() -> None:
         ),
         (
             made("draws", True, n=60, n_infeasible=50, fitting_share=0.2),
-            "50 of 60 draws did not fit the total and were drawn again: ",
+            "50 of 60 draws did not fit the total and were drawn again, so that ",
         ),
         (
             made("repeats", True, n=20, n_repeats=8, n_redrawn=90, most=14),
-            "8 of 20 slots have the settings of another one, of 14 that the space has: ",
+            "8 of 20 slots have the settings of another one, of 14 that the space has, so that the space is nearly used up: ",
         ),
         (
             made("budget", True, field="max_seconds", limit=3600.0, spent=900.0, slots=40, n_cut=0, n=5, expected=7200.0, low=5000.0),

@@ -91,19 +91,15 @@ STANDARD_DIVERGED = comparison(diverged_controls=[("standard", 0), ("standard", 
 
 
 @pytest.mark.parametrize(
-    ("record", "said"),
-    [
-        (make_study(3, outcomes=("diverged",), extras=()), "3 of 3 trained slots of the search diverged"),
-        (MOST_DIVERGED, "4 of 5 trained slots of the search diverged"),
-        (STANDARD_DIVERGED, "2 of 3 runs of standard diverged"),
-    ],
+    "record",
+    [make_study(3, outcomes=("diverged",), extras=()), MOST_DIVERGED, STANDARD_DIVERGED],
     ids=["all", "most", "standard"],
 )
-def test_what_diverged_is_not_to_be_confirmed(record, said):
+def test_what_diverged_is_not_to_be_confirmed(record):
     """The next step is what to change; no command goes on with it, neither here nor on a terminal."""
     found = progress(record)
     assert found.state == "Finished, not confirmed" and not found.command
-    assert said in found.step and "--set base.training.lr=0.03" in found.step
+    assert "confirm nothing of it" in found.step and "--set base.training.lr=0.03" in found.step
     assert next_step(record) == ""
 
 
