@@ -29,11 +29,7 @@ from reprtune.spec.parts.places import short_path
 
 UNKNOWN = "\N{EM DASH}"
 SHOWN_ERRORS = 3  # of failed slots, the last ones
-QUICK = (
-    diverged.check_search,
-    diverged.check_arms,
-    spending.check,
-)  # checks that need no histories and no fits
+QUICK = (check_search, check_arms, check_budget)  # checks that need no histories and no fits
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:

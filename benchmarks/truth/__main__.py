@@ -6,6 +6,7 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "health": "warnings of healthy studies, and of sick ones",
 }
 
 

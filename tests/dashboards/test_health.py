@@ -96,7 +96,7 @@ def test_what_is_set_is_a_field() -> None:
         (made("effect", True, n=40, no_effect=True), "Over 40 complete settings no parameter is shown to make a difference: "),
         (
             made("prediction", True, n=40, r2=-0.05, least=0.1),
-            "How a trial ends cannot be told from its settings (cross-validated R² −0.05 over 40 complete settings): ",
+            "How a trial ends cannot be told from its settings (cross-validated R² \N{MINUS SIGN}0.05 over 40 complete settings): ",
         ),
         (
             made("stopping", True, rule="median", slot=3, rung=2, n_stopped=9),
