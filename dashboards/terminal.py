@@ -15,6 +15,8 @@ from dashboards.next_step import progress
 from dashboards.shares import shares
 from dashboards.units import value
 from dashboards.versions import outdated
+from reprtune.analysis.diverged import check_arms, check_search
+from reprtune.analysis.spending import check_budget
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.labels import NUMBER, SLOT, trial_label
 from reprtune.record.leaders import leader_arm
