@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.arms import arm_words
-from dashboards.shares import done, shares
+from dashboards.checks import remedy
+from dashboards.shares import Share, done, shares
 from dashboards.units import count
+from reprtune.analysis import diverged
 from reprtune.analysis.attempts import deciding
 from reprtune.record.leaders import ranked
 from reprtune.record.ranking import best
@@ -26,7 +29,10 @@ class Progress:
 def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
     name, parts, arms = record.spec.name, shares(record), arm_words(record.spec)
-    if any(part.done < part.planned for part in parts):
+    unfinished = any(part.done < part.planned for part in parts)
+    if not record.confirmation and (step := _diverging(record, unfinished=unfinished)):
+        return Progress(state=_unfinished(parts) if unfinished else _finished(record), step=step)
+    if unfinished:
         left = count(sum(part.planned - part.done for part in parts), "slot")
         if not any(t.started for t in (*record.trials, *record.controls)):
             return Progress(
@@ -34,9 +40,8 @@ def progress(record: StudyRecord) -> Progress:
                 step=f"train the {left} of the {' and the '.join(part.where for part in parts)}.",
                 command=f"{program()} study run {name} --workers 2",
             )
-        said = ", ".join(f"{part.done} of {count(part.planned, part.what)}" for part in parts)
         return Progress(
-            state=f"Unfinished: {said}",
+            state=_unfinished(parts),
             step=f"train the {left} still to be finished; slots that a worker is at now are among them.",
             command=f"{program()} study resume {name} --workers 2",
         )
@@ -66,6 +71,21 @@ def progress(record: StudyRecord) -> Progress:
             command=f"{program()} study confirm {name}",
         )
     return _after(record)
+
+
+def _unfinished(parts: Sequence[Share]) -> str:
+    return "Unfinished: " + ", ".join(f"{part.done} of {count(part.planned, part.what)}" for part in parts)
+
+
+def _diverging(record: StudyRecord, *, unfinished: bool) -> str:
+    """What to change where too much diverged to go on, or to confirm anything; empty elsewhere. While slots are
+    left, only where nothing else has happened so far."""
+    found_of = {diverged.check_search: diverged.divergence, diverged.check_arms: diverged.arms_divergence}
+    for check_of, of in found_of.items():
+        check, known = check_of(record), of(record)
+        if check.fails and (not unfinished or (known is not None and known.is_all)):
+            return f"{remedy(check, record.spec.name)}. Too much of it diverged to conclude anything."
+    return ""
 
 
 def _finished(record: StudyRecord) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards import theme
+from dashboards import health, theme
 from dashboards.answer import sourced
 from dashboards.arms import arm_words
 from dashboards.codes import created_with
@@ -41,6 +41,7 @@ class OverviewInfo:
             so no more because their slot was queued again. of: whose they are.
         rules: what decides, in words; empty without arms.
         progress: how far it is and what to do next. sources: the page behind each sentence of the answer.
+        warnings: of checks that fail, a sentence each.
     """
 
     name: str
@@ -52,6 +53,7 @@ class OverviewInfo:
     objectives: Mapping[str, str]
     space: Mapping[str, str]
     progress: Progress
+    warnings: tuple[str, ...]
     answer: tuple[str, ...]
     sources: tuple[str, ...]
     plan: str
@@ -86,6 +88,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         objectives={name: OBJECTIVES[name].line for name in spec.objectives},
         space={name: _range_text(range_.values(), range_.ends()) for name, range_ in spec.params.items()},
         progress=progress(record),
+        warnings=health.warnings(health.info(record)),
         answer=tuple(text for text, _ in found),
         sources=tuple(page for _, page in found),
         plan=_plan(record),
@@ -207,8 +210,8 @@ def words(info: OverviewInfo) -> Words:
     ]
     return Words(
         state=info.progress.state,
-        lead=(info.question, *info.answer),
-        sources=("", *info.sources),
+        lead=(info.question, *(f"Warning: {text}" for text in info.warnings), *info.answer),
+        sources=("", *("health" for _ in info.warnings), *info.sources),
         step=info.progress.step,
         command=info.progress.command,
         facts=tuple(facts),

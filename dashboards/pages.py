@@ -20,6 +20,7 @@ from dashboards import (
     decisions,
     dropmap,
     early_stopping,
+    health,
     history,
     importance,
     interactions,
@@ -62,6 +63,7 @@ def _page(short: str, module: ModuleType) -> Page:
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "decisions": _page("Decisions", decisions),
+    "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
     "pareto": _page("Pareto front", pareto),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from dashboards.checks import sentence
 from dashboards.codes import created_with, mixed
 from dashboards.happened import dropped, ended
 from dashboards.latency import latencies
@@ -14,6 +15,8 @@ from dashboards.next_step import progress
 from dashboards.shares import shares
 from dashboards.units import value
 from dashboards.versions import outdated
+from reprtune.analysis.diverged import check_arms, check_search
+from reprtune.analysis.spending import check_budget
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.labels import NUMBER, SLOT, trial_label
 from reprtune.record.leaders import leader_arm
@@ -28,6 +31,7 @@ from reprtune.spec.parts.places import short_path
 
 UNKNOWN = "\N{EM DASH}"
 SHOWN_ERRORS = 3  # of failed slots, the last ones
+QUICK = (check_search, check_arms, check_budget)  # checks that need no histories and no fits
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
@@ -92,6 +96,8 @@ def status(study: StudyRecord) -> str:
     if study.confirmation:
         lines.append(confirmed(study))
     lines += [f"  rule:     {line}" for line in _decided(study)]
+    checks = [check(study) for check in QUICK]
+    lines += [f"  warning:  {sentence(check, spec.name)}" for check in checks if check.fails]
     if said := mixed(study):
         lines.append(f"  code:     {said}")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
     "interactions": "pairs of parameters that act together",
     "directions": "arrows at parameters",
+    "health": "warnings of healthy studies, and of sick ones",
 }
 
 

@@ -13,6 +13,7 @@ from dashboards.page import Table, Words
 from dashboards.pages import PAGES
 from dashboards.report import report_files
 from dashboards.runs import run_addresses
+from dashboards.terminal import next_step
 from reprtune.record.outcomes import Outcome
 from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
@@ -76,13 +77,46 @@ def test_what_failed_is_to_be_repaired_before_it_is_confirmed(outcome):
     ("record", "why"),
     [
         (replace(FINISHED, facts={**FINISHED.facts, "n_test": 0}), "no test images"),
-        (make_study(3, outcomes=("diverged",), extras=(), controls=()), "no trial of the search is complete"),
+        (make_study(3, outcomes=("stopped",), extras=(), controls=()), "no trial of the search is complete"),
     ],
 )
 def test_what_cannot_be_confirmed_gets_no_command_to_confirm(record, why):
     """`study confirm` would refuse it."""
     found = progress(record)
     assert found.state == "Finished, not confirmed" and why in found.step and not found.command
+
+
+MOST_DIVERGED = make_study(5, outcomes=("diverged", "diverged", "complete"), extras=())
+STANDARD_DIVERGED = comparison(diverged_controls=[("standard", 0), ("standard", 1)])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [make_study(3, outcomes=("diverged",), extras=()), MOST_DIVERGED, STANDARD_DIVERGED],
+    ids=["all", "most", "standard"],
+)
+def test_what_diverged_is_not_to_be_confirmed(record):
+    """The next step is what to change; no command goes on with it, neither here nor on a terminal."""
+    found = progress(record)
+    assert found.state == "Finished, not confirmed" and not found.command
+    assert "confirm nothing of it" in found.step and "--set base.training.lr=0.03" in found.step
+    assert next_step(record) == ""
+
+
+def test_a_study_that_is_going_wrong_is_not_to_be_resumed():
+    """All of four diverged so far; where some did not, the rest may tell more."""
+    all_ = make_study(6, outcomes=(*["diverged"] * 4, "waiting", "waiting"), extras=())
+    assert progress(all_).state.startswith("Unfinished: 4 of 6") and not progress(all_).command
+    some = make_study(6, outcomes=(*["diverged"] * 3, "complete", "waiting", "waiting"), extras=())
+    assert "study resume" in progress(some).command
+
+
+def test_a_confirmation_that_is_there_is_read_whatever_diverged():
+    """What was trained on fresh seeds stands for itself."""
+    trial = make_trial(MOST_DIVERGED.spec, 0, "complete", arm="standard", seed=100)
+    assert progress(with_attempts(MOST_DIVERGED, confirmation=(trial,))).command.startswith(
+        "python cli.py trial"
+    )
 
 
 def test_a_comparison_has_no_search_to_finish():

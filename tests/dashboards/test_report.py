@@ -215,10 +215,11 @@ def test_a_long_table_is_cut_on_the_page_and_says_so(tmp_path):
 
 
 def test_each_sentence_of_the_answer_leads_to_its_numbers(tmp_path):
-    """Every sentence of the answer, and not the question, ends with a link to a page of the report."""
+    """Every warning and sentence of the answer, and not the question, ends with a link to a page of the report."""
     record = make_study()
     info = PAGES["overview"].info(record)
     text = write_report(record, tmp_path / "out").read_text()
     links = re.findall(r'<a class="source" href="#(\w+)">\(([^<]+)\)</a></p>', text)
-    assert [key for key, _ in links] == list(info.sources) and len(info.sources) == len(info.answer) > 5
+    assert [key for key, _ in links] == [*["health"] * len(info.warnings), *info.sources]
+    assert len(info.sources) == len(info.answer) > 5 and info.warnings
     assert all(f'<section id="{key}"' in text and PAGES[key].short == name for key, name in links)
