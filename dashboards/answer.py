@@ -174,7 +174,8 @@ def _arms(record: StudyRecord, arms: list[ArmSummary]) -> list[str]:
     said = []
     for arm in arms:
         above = arm.budget_factor is not None and arm.budget_factor > 1
-        if arm.arm != BASELINE and not arm.against and arm.arm not in _in_rules(record):
+        claims = not _is_yardstick(record, arm) and arm.arm not in _in_rules(record)
+        if claims and not arm.against:
             why = (
                 f"it had {arm.budget_factor:.2f} times the budget of standard"
                 if above

@@ -125,7 +125,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         comparison=one,
         fresh=record.spec.confirmation is not None,
         left=left,
-        missing=0 if left else len(_seeds(record, rule)) - pairs,
+        missing=0 if left else max(0, len(_seeds(record, rule)) - pairs),
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
     )
@@ -157,7 +157,7 @@ def _seeds(record: StudyRecord, rule: Rule) -> Collection[int]:
     sections = [
         one for one in record.spec.comparisons if {rule.arm, rule.control} & {a.name for a in one.arms()}
     ]
-    return set.intersection(*({*section.seeds} for section in sections))
+    return set.intersection(*({*section.seeds} for section in sections)) if sections else ()
 
 
 def _decided(record: StudyRecord, found: Decided, p_holm: float | None) -> Decided:

@@ -81,3 +81,10 @@ def test_without_rules_a_study_with_lengths_has_this_one() -> None:
     """Beside the best of the search against standard; lengths are claims of nobody."""
     plain = make_spec(controls=(Arm(name="standard", changes={"method": "standard"}), *LENGTHS))
     assert plain.applied_rules == (Rule(arm=LEADER), Rule(arm=LEADER, control=PLAIN))
+
+
+def test_before_the_confirmation_nothing_is_decided() -> None:
+    """The curve is there, but the best of the search was chosen by the errors that would be compared."""
+    record = searched(0.2, 0.1, controls=(*CONTROLS, *LENGTHS), rules=(Rule(arm=LEADER, control=PLAIN),))
+    (one,) = decisions(record)
+    assert (one.verdict, one.why) == (Verdict.OPEN, Why.NOT_CONFIRMED)
