@@ -15,7 +15,8 @@
                have in common
     p          min(1, k P(t_nu < min_i d_i / (s r_i))): Bonferroni's bound for the lowest of k trials, of which the best
                are looked at because they are the best. It holds whatever errors of trials have in common; trials
-               that were cut short might have been the best, and count
+               that were cut short might have been the best, and count. It takes for granted that errors of trials spread
+               about as much over seeds as those of plain training
 
 Dunnett 1955 compares many with one control by the same t, with a sharper bound for independent errors.
 """
