@@ -7,6 +7,7 @@ import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
+    "smoothing": "error of a rival between its points, by how plain training is smoothed",
 }
 
 
