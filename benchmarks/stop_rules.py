@@ -2,6 +2,7 @@
 
     python -m benchmarks.stop_rules record --n 220 --lines curves.jsonl    # about 50 minutes on one core
     python -m benchmarks.stop_rules replay --orders 200 --processes 2      # the tables of docs/stopping.md
+    python -m benchmarks.stop_rules replay --orders 40 --ours              # the rows of our own rules
 
 `record` trains every trial to its end and writes the curves to a small file in `benchmarks/data`, which is
 there already: `replay` needs no training. A pool of four workers takes the trials in shuffled orders, the same

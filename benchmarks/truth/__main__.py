@@ -14,6 +14,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "interactions": "pairs of parameters that act together",
     "directions": "arrows at parameters",
     "health": "warnings of healthy studies, and of sick ones",
+    "smoothing": "error of a rival between its points, by how plain training is smoothed",
 }
 
 

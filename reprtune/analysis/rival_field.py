@@ -86,6 +86,11 @@ class Court:
         self._known = KnownStretches(record.spec, steps_per_epoch_of(record))
         self._fields: dict[int, RivalField] = {}
 
+    @property
+    def has_standard(self) -> bool:
+        """Is there a curve of plain training by now?"""
+        return self._standards.at() is not None
+
     def stops(self, trial: TrialRecord, run: SeedRun, step: int, moment: float | None = None) -> bool:
         """Whether the rule stops the trial at this rung of a seed, with what was known at a moment, or now."""
         record, search = self._record, self._record.spec.search

@@ -27,6 +27,7 @@ from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
+from reprtune.stopping.rungs import judge
 
 T = TypeVar("T")
 MAX_REPLAYED = 150  # trials of each kind that are judged again: a judgement looks at all others
@@ -83,6 +84,8 @@ class Account:
         n_front: replayed trials on the front.
         ahead: stopped trials that stood before the later best at the same step.
         spent_seconds: of all attempts of the search together, shared beginnings once.
+        by_difference: are errors compared by their differences to plain training, where a trial has its rates?
+        counts_stopped: does a stopped trial count at later steps then?
     """
 
     rule: str
@@ -97,6 +100,8 @@ class Account:
     lost_front: int
     ahead: int
     spent_seconds: float
+    by_difference: bool = False
+    counts_stopped: bool = False
 
     def saved(self, what: str) -> float:
         """`gflops` or `seconds`, over all that were stopped."""
@@ -130,6 +135,8 @@ def account(record: StudyRecord) -> Account:
         lost_front=sum(n in on_front and any(now for _, now in r) for n, r in replays.items()),
         ahead=sum(s.gap is not None and s.gap < 0 for s in rows),
         spent_seconds=seconds_spent(record.trials),
+        by_difference=court.has_standard,
+        counts_stopped=search is not None and judge(search.stop).counts_stopped,
     )
 
 

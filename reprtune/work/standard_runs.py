@@ -6,7 +6,8 @@ from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.standard_curve import curve_of, is_standard, is_usable
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.schema import SeedRun
-from reprtune.record.trials import to_record
+from reprtune.record.storage import section_study
+from reprtune.record.trials import checked_record
 from reprtune.record.view import StudyView
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
@@ -27,7 +28,11 @@ class StandardRuns:
         self._curve: StandardCurve | None = None
 
     def curve(self) -> StandardCurve | None:
-        """None where the study has none to compare with, or none yet."""
+        """None where the study has none to compare with, or none yet.
+
+        Raises:
+            StudyError: the study is gone, or such a run is damaged.
+        """
         if not self._is_usable:
             return None
         runs = self._read()
@@ -51,7 +56,8 @@ class StandardRuns:
                 key = (section.name, trial.number)
                 if key not in self._runs:
                     whole = self._view.storage.get_trial(trial_id(trial))
-                    record = to_record(whole, self._spec, section)
+                    where = section_study(self._spec, section)
+                    record = checked_record(where, whole, self._spec, section, False, histories=True)
                     self._runs[key] = record.runs if is_standard(record) else ()
                 if self._runs[key]:
                     found[key] = self._runs[key]
