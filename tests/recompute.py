@@ -312,14 +312,17 @@ def _difference(
 
 
 def _controls(report: Report) -> Iterator[Statement]:
-    errors = _by_seed([r for r in report.rows if r["section"] != "search"], "val_error")
+    rows = [r for r in report.rows if r["section"] != "search"]
+    errors, test = _by_seed(rows, "val_error"), _by_seed(rows, "test_error")
     for row in report.table("controls.csv"):
         arm, own = row["arm"], errors.get(row["arm"], {})
         yield Statement(f"arm {arm}: complete", int(row["n_complete"]), len(own))
         if own:
             yield Statement(f"arm {arm}: mean", float(row["val_error_mean"]), statistics.fmean(own.values()))
         if arm != "standard":
-            yield from _difference(f"arm {arm} minus standard", row, own, errors.get("standard", {}))
+            measured = test if row["measured_on"] == "test" else errors
+            pair = (measured.get(arm, {}), measured.get(row["control"] or "standard", {}))
+            yield from _difference(f"arm {arm} minus {row['control']}", row, *pair)
 
 
 def _confirmation(report: Report) -> Iterator[Statement]:
