@@ -43,7 +43,7 @@ class Why(str, Enum):
 
     NO_TEST_PART = "the data have no test part"
     NO_LEADER = "no trial of the search is complete"
-    NOT_CONFIRMED = "the best of the search was not trained on fresh seeds"
+    NOT_CONFIRMED = "not confirmed on fresh seeds"
     UNFINISHED = "runs are left"
     NOT_MEASURED = "no test error was measured"
     FEW_PAIRS = "too few pairs"
