@@ -46,7 +46,7 @@ class Why(str, Enum):
 
     NO_TEST_PART = "the data have no test part"
     NO_LEADER = "no trial of the search is complete"
-    NOT_CONFIRMED = "the best of the search was not trained on fresh seeds"
+    NOT_CONFIRMED = "not confirmed on fresh seeds"
     UNFINISHED = "runs are left"
     OUTSIDE = "it costs less or more than every length of plain training"
     NOT_MEASURED = "no test error was measured"
