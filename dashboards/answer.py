@@ -7,20 +7,16 @@ from collections.abc import Sequence
 
 from dashboards import verdict
 from dashboards.codes import mixed
+from dashboards.paired import no_interval
 from dashboards.shares import shares
 from dashboards.units import count, listed, percent, points, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import (
-    BASELINE,
-    Against,
-    ArmSummary,
-    BestOfSearch,
-    arm_summaries,
-    best_of_search,
-)
+from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
 from reprtune.analysis.front import front, point
+from reprtune.analysis.luck import BestOfSearch, best_of_search
+from reprtune.analysis.paired import Comparison
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -150,7 +146,7 @@ def _arm(arm: ArmSummary) -> list[str]:
     return [f"{_beside(arm.arm, one)}{diverged}" for one in arm.against]
 
 
-def _beside(arm: str, one: Against) -> str:
+def _beside(arm: str, one: Comparison) -> str:
     d = one.difference
     standard = one.control == BASELINE
     if d is None:
@@ -160,7 +156,7 @@ def _beside(arm: str, one: Against) -> str:
         f"Arm {arm}: {points(d.mean)} points of error against {one.control}, paired over {count(d.n, 'seed')}"
     )
     if d.low is None or d.high is None:
-        return f"{text}; too few for an interval."
+        return f"{text}; {no_interval(d)}."
     verdict = "contains 0: no difference shown" if d.low <= 0 <= d.high else (
         "lies below 0: lower error" if d.high < 0 else "lies above 0: higher error"
     )  # fmt: skip

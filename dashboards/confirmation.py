@@ -11,14 +11,8 @@ from dashboards.paired import Errors, add_differences, add_errors, difference_te
 from dashboards.panels import panels
 from dashboards.units import count, percent, settings
 from dashboards.verdict import mean_sd, p_text, sentences
-from reprtune.analysis.confirmation import (
-    MIN_BCA,
-    MIN_WILCOXON,
-    Comparison,
-    Confirmation,
-    ConfirmedArm,
-    confirmation,
-)
+from reprtune.analysis.confirmation import Confirmation, ConfirmedArm, confirmation
+from reprtune.analysis.paired import MIN_BCA, MIN_WILCOXON, Comparison
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Confirmation on fresh seeds and test images"

@@ -12,13 +12,8 @@ from dashboards.page import Table, Words
 from dashboards.paired import Errors, add_differences, add_errors, difference_text
 from dashboards.panels import panels
 from dashboards.units import count, percent, points, significant
-from reprtune.analysis.controls import (
-    BASELINE,
-    ArmSummary,
-    BestOfSearch,
-    arm_summaries,
-    best_of_search,
-)
+from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
+from reprtune.analysis.luck import BestOfSearch, best_of_search
 from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import SIZES

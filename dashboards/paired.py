@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from dashboards import theme
 from dashboards.units import percent, points
-from reprtune.analysis.controls import Difference, SeedValue
+from reprtune.analysis.paired import MIN_PAIRS, Difference, SeedValue
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,13 @@ def _around_zero(differences: Sequence[Difference]) -> list[float]:
     ends += [e for d in differences for e in (d.low, d.high) if e is not None]
     room = 0.06 * (max(ends) - min(ends)) or 0.01
     return [100 * (min(ends) - room), 100 * (max(ends) + room)]
+
+
+def no_interval(d: Difference) -> str:
+    """Why a difference has none."""
+    if d.is_constant and d.n >= MIN_PAIRS:
+        return "all seeds differ by the same amount, so there is no spread to judge by"
+    return "too few for an interval"
 
 
 def difference_text(d: Difference | None) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dashboards.paired import no_interval
 from dashboards.units import count, percent, points, settings
-from reprtune.analysis.confirmation import Comparison, Confirmation, ConfirmedArm
-from reprtune.analysis.controls import BASELINE, Difference
+from reprtune.analysis.confirmation import Confirmation, ConfirmedArm
+from reprtune.analysis.controls import BASELINE
+from reprtune.analysis.paired import Comparison, Difference
 from reprtune.record.labels import slot_label
 
 
@@ -58,7 +60,7 @@ def compared(c: Comparison, arm: ConfirmedArm, family: int, *, known: bool = Fal
     if d.low is None or d.high is None:
         return (
             f"On test images: {name} against {control}: {numbers}, paired over "
-            f"{count(d.n, 'fresh seed')}; too few for an interval.{_chance(c.with_chance)}"
+            f"{count(d.n, 'fresh seed')}; {no_interval(d)}.{_chance(c.with_chance)}"
         )
     numbers += f" (95 % interval {points(d.low)} to {points(d.high)}), {count(d.n, 'fresh seed')}"
     verb = {

@@ -33,8 +33,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from reprtune.analysis.confirmation import holm
 from reprtune.analysis.importance import importances, leading, rows
+from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.terms import basis, drawn_columns, linear, mains, products, without
 from reprtune.record.schema import StudyRecord

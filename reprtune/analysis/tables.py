@@ -6,8 +6,9 @@ from typing import Any
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import Difference, arm_summaries
+from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.front import front_ranks
+from reprtune.analysis.paired import Difference
 from reprtune.record.measures import last_measure
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord

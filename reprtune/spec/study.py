@@ -9,6 +9,7 @@ from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.codec import from_plain
+from reprtune.spec.decisions import LEADER, Rule
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -33,18 +34,21 @@ class StudySpec:
 
     Attributes:
         name: letters, digits, `-`, `_` and `.`.
-        question: what it asks. decision: which result would change our mind. cost: what it takes.
+        question: what it asks. decision: which result would change our mind, beyond what the rules say. cost: what
+            it takes.
         base: the trial that all others are changes of.
         sections: worked on in this order, the next begun while the last trials of the one before still run: arms,
             at most one search, at most one confirmation, which comes last. One alone needs no tuple.
+        rules: what is decided, and by which comparison; see `reprtune.spec.decisions`.
     """
 
     name: str
     question: str
-    decision: str
+    decision: str = ""
     cost: str
     base: TrialSpec = field(default_factory=TrialSpec)
     sections: tuple[AnySection, ...]
+    rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -54,6 +58,8 @@ class StudySpec:
         for section in self.sections:
             section.check_in(self.base)
         self._check_against()
+        object.__setattr__(self, "rules", tuple(self.rules))
+        self._check_rules()
 
     def _check_sections(self) -> None:
         names = [section.name for section in self.sections]
@@ -88,22 +94,49 @@ class StudySpec:
 
     def _check_against(self) -> None:
         """An arm is compared with others of the study, none of which was trained for less than it was."""
-        arms = {arm.name: arm for arm in self.arms}
-        for arm in arms.values():
+        names = [arm.name for arm in self.arms]
+        for arm in self.arms:
             for name in arm.against:
-                if name not in arms or name == arm.name:
-                    others = [other for other in arms if other != arm.name]
+                if name not in names or name == arm.name:
+                    others = [other for other in names if other != arm.name]
                     raise SpecError(
                         f"{arm.name}.against must name other arms of the study, but got {name!r}.",
                         did_you_mean(name, others),
                     )
-                ours, theirs = arm.budget(self.base), arms[name].budget(self.base)
-                if ours.unit == theirs.unit and ours.value > theirs.value:
-                    raise SpecError(
-                        f"{arm.name}.against = {name}: its networks are trained for {ours} in all, those of {name} for "
-                        f"{theirs}, so a lower error would say nothing.",
-                        f"Name an arm of the same budget, such as plain training with training.total = {ours}.",
-                    )
+                self._check_budgets(f"{arm.name}.against = {name}", arm.name, name)
+
+    def _check_rules(self) -> None:
+        """A rule compares what there is, and nothing with an arm that was trained for less than it was."""
+        names = [arm.name for arm in self.arms]
+        for i, rule in enumerate(self.rules):
+            where = f"rules[{i}]"
+            if rule.control not in names:
+                raise SpecError(
+                    f"{where}.control must name an arm of the study, but got {rule.control!r}.",
+                    did_you_mean(rule.control, names),
+                )
+            if rule.arm == LEADER and self.search is None:
+                raise SpecError(
+                    f"{where}.arm is {LEADER}, the best of the search, but the study has no search."
+                )
+            if rule.arm == LEADER:
+                continue
+            if rule.arm not in names:
+                raise SpecError(
+                    f"{where}.arm must name an arm of the study, or be {LEADER}, but got {rule.arm!r}.",
+                    did_you_mean(rule.arm, [*names, LEADER]),
+                )
+            self._check_budgets(f"{where}: {rule.arm} against {rule.control}", rule.arm, rule.control)
+
+    def _check_budgets(self, where: str, arm: str, control: str) -> None:
+        by_name = {one.name: one.budget(self.base) for one in self.arms}
+        ours, theirs = by_name[arm], by_name[control]
+        if ours.unit == theirs.unit and ours.value > theirs.value:
+            raise SpecError(
+                f"{where}: its networks are trained for {ours} in all, those of {control} for {theirs}, so a lower "
+                "error would say nothing.",
+                f"Name an arm of the same budget, such as plain training with training.total = {ours}.",
+            )
 
     # -- sections -----------------------------------------------------------------------------------
 
@@ -256,6 +289,7 @@ def read_section(plain: Any) -> AnySection:
 
 
 __all__ = [
+    "LEADER",
     "Arm",
     "Arms",
     "Choice",
@@ -264,6 +298,7 @@ __all__ = [
     "FloatRange",
     "IntRange",
     "NamedArms",
+    "Rule",
     "Search",
     "StopRule",
     "StudySpec",

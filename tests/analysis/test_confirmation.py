@@ -13,7 +13,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from reprtune.analysis.confirmation import Comparison, Confirmation, confirmation, holm
+from reprtune.analysis.confirmation import Confirmation, confirmation
+from reprtune.analysis.paired import Comparison, holm
 from reprtune.analysis.tables import (
     COMPARISON_COLUMNS,
     CONFIRMATION_COLUMNS,

@@ -10,7 +10,7 @@ import pytest
 from dashboards import answer, curves
 from dashboards.terminal import best_numbers, show, status
 from dashboards.watch import log_line, moment_facts
-from reprtune.analysis.controls import best_of_search
+from reprtune.analysis.luck import best_of_search
 from reprtune.record.leaders import leaders
 from reprtune.record.ranking import best, best_first, order
 from reprtune.record.schema import StudyRecord

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import best_of_search
 from reprtune.analysis.front import front_ranks
 from reprtune.analysis.importance import importances, rows
+from reprtune.analysis.luck import best_of_search
 from reprtune.analysis.tables import trial_rows
 from reprtune.record.leaders import leaders
 from reprtune.record.measures import at_the_end, seed_spread
