@@ -10,8 +10,8 @@ from scipy import stats
 
 from benchmarks.truth.fabricated import Params, Truth, draw
 from benchmarks.truth.shares import share
-from reprtune.analysis.confirmation import holm
 from reprtune.analysis.interactions import ALPHA, PairName, measured
+from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.terms import drawn_columns, linear, products
 from reprtune.spec.space import Choice

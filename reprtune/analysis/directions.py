@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from reprtune.analysis.confirmation import holm
+from reprtune.analysis.paired import holm
 from reprtune.analysis.terms import basis, drawn_columns, mains, place, width, without
 from reprtune.spec.space import Choice, Range
 
