@@ -154,8 +154,9 @@ def _table(info: ImportanceInfo) -> Table:
     return Table(
         caption="Importance and direction by objective and parameter; ranges over halves, intervals of 95 %",
         header=(
-            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank", "rank correlation given the others",
-            "its p, Holm", "change from lowest to highest, or of each level against the mean",
+            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank",
+            "rank correlation given the others", "its p, Holm",
+            "change from lowest to highest, or of each level against the mean",
         ),
         rows=tuple(rows),
     )  # fmt: skip

@@ -294,9 +294,9 @@ def words(info: InteractionsInfo) -> Words:
             "equal; dark is lower, empty cells were never tried. The share is of all variance, beyond what "
             "all parameters do alone (straight, curved or in steps) and the products of all other pairs explain, "
             "fitted together, and corrected for chance, so it can lie below 0; its interval of 90 % is for noise that "
-            "is alike everywhere. p is from shuffled residuals, so 0.001 or more, and allows for noise that is not. Only products are "
-            "looked for: a joint effect of another form, or of three parameters, can be missed or seen in a pair "
-            "beside it. p holds for trials drawn without regard to their results."
+            "is alike everywhere. p is from shuffled residuals, so 0.001 or more, and allows for noise that is not. Only "
+            "products are looked for: a joint effect of another form, or of three parameters, can be missed or "
+            "seen in a pair beside it. p holds for trials drawn without regard to their results."
         ),
         table=_table(info) if info.measures else None,
         picture="Heat maps of the objectives over pairs of parameters, with the trials",
@@ -345,7 +345,9 @@ def _finding(info: InteractionsInfo) -> str:
 def _table(info: InteractionsInfo) -> Table:
     return Table(
         caption="Share of variance of each pair beyond main effects and all other pairs, with its interval",
-        header=("objective", "pair", "trials", "share, %", "90 % interval", "F", "p", "p, Holm", "p of the log", "why not"),
+        header=(
+            "objective", "pair", "trials", "share, %", "90 % interval", "F", "p", "p, Holm", "p of the log", "why not",
+        ),
         rows=tuple(
             (
                 OBJECTIVES[m.objective].title, f"{m.first} with {m.second}", str(m.n),

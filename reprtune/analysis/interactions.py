@@ -18,7 +18,8 @@ product of another one would be seen. Each pair is tested by what it adds to all
              where the noise is larger in some part of the space
     p        the share of shuffles of the residuals of the model without the pair whose f is as large (Freedman and
              Lane 1983; studentized as in DiCiccio and Romano 2017, JASA 112:1211-1220): of `N_FIRST` where that is
-             above `FAR`, which decides nothing any more, else of `N_SHUFFLES`; p_holm = corrected (Holm) over the pairs of one objective. Why this test: `python -m benchmarks.truth interactions`
+             above `FAR`, which decides nothing any more, else of `N_SHUFFLES`; p_holm = corrected (Holm) over the
+             pairs of one objective. Why this test: `python -m benchmarks.truth interactions`, and LOG.md
     p_log    p for the logarithm of the objective, of pairs with p_holm < 0.05: effects that multiply add up there
 """
 
