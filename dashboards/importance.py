@@ -136,7 +136,7 @@ def words(info: ImportanceInfo) -> Words:
             "overlap, the order of two parameters is not known, and where the two methods disagree, believe "
             f"neither. {UP} the objective rises with the parameter, {DOWN} it falls, given what the "
             "other parameters do alone (partial rank correlation, p below 0.05 after Holm's correction over the "
-            "parameters of the objective). The change is given them too; levels are compared as they are."
+            "parameters of the objective). The change is given them too; levels of a choice are compared as they are."
         ),
         table=_table(info) if some else None,
         picture="Bars with the share of importance of each parameter for each objective",

@@ -294,9 +294,9 @@ def words(info: InteractionsInfo) -> Words:
             "equal; dark is lower, empty cells were never tried. The share is of all variance, beyond what "
             "all parameters do alone (straight, curved or in steps) and the products of all other pairs explain, "
             "fitted together, and corrected for chance, so it can lie below 0; its interval of 90 % is for noise that "
-            "is alike everywhere. p is from shuffled residuals, and allows for noise that is not. Only products are "
-            "looked for: a joint effect of another form, or of three parameters, can be missed or seen in a pair "
-            "beside it. p holds for trials drawn without regard to their results."
+            "is alike everywhere. p is from shuffled residuals, so 0.001 or more, and allows for noise that is not. Only "
+            "products are looked for: a joint effect of another form, or of three parameters, can be missed or "
+            "seen in a pair beside it. p holds for trials drawn without regard to their results."
         ),
         table=_table(info) if info.measures else None,
         picture="Heat maps of the objectives over pairs of parameters, with the trials",
@@ -345,7 +345,9 @@ def _finding(info: InteractionsInfo) -> str:
 def _table(info: InteractionsInfo) -> Table:
     return Table(
         caption="Share of variance of each pair beyond main effects and all other pairs, with its interval",
-        header=("objective", "pair", "trials", "share, %", "90 % interval", "F", "p", "p, Holm", "p of the log", "why not"),
+        header=(
+            "objective", "pair", "trials", "share, %", "90 % interval", "F", "p", "p, Holm", "p of the log", "why not",
+        ),
         rows=tuple(
             (
                 OBJECTIVES[m.objective].title, f"{m.first} with {m.second}", str(m.n),
@@ -359,8 +361,12 @@ def _table(info: InteractionsInfo) -> Table:
 def _measure(m: Interaction) -> tuple[str, ...]:
     if m.omega2 is None or m.f is None or m.p is None or m.p_holm is None:
         return "", "", "", "", "", ""
-    ends = "" if m.low is None or m.high is None else f"{100 * m.low:.1f} to {100 * m.high:.1f}"
-    return f"{100 * m.omega2:.1f}", ends, f"{m.f:.2f} ({m.q}, {m.df})", *map(_p, (m.p, m.p_holm, m.p_log))
+    ends = "" if m.low is None or m.high is None else f"{_points(m.low)} to {_points(m.high)}"
+    return _points(m.omega2), ends, f"{m.f:.2f} ({m.q}, {m.df})", *map(_p, (m.p, m.p_holm, m.p_log))
+
+
+def _points(share: float) -> str:
+    return f"{round(100 * share, 1) + 0.0:.1f}"  # no minus before a 0
 
 
 def _p(p: float | None) -> str:

@@ -91,5 +91,5 @@ def _wald(X: np.ndarray, P: np.ndarray, leverage: np.ndarray, y: np.ndarray, q: 
 
 
 def chance_agrees(p: float, other: float) -> bool:
-    """Two p of 999 and of 199 shuffles: within four standard errors of their difference."""
-    return abs(p - other) <= 4 * (p * (1 - p) * (1 / 999 + 1 / 199)) ** 0.5 + 0.01
+    """A p of 99 shuffles or more and one of 199: within four standard errors of their difference."""
+    return abs(p - other) <= 4 * (p * (1 - p) * (1 / 99 + 1 / 199)) ** 0.5 + 0.01

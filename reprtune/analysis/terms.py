@@ -48,8 +48,10 @@ def linear(range_: Range, values: Sequence[Any]) -> np.ndarray:
     levels = _levels(range_, values)
     if isinstance(range_, Choice):
         return _indicators(values, levels[1:])
-    z = np.array([0.0 if v is None else _z(range_, v) for v in values])[:, None]
-    return z if len(levels) > 1 else z[:, :0]
+    if len(levels) < 2:
+        return np.empty((len(values), 0))
+    low, span = place(range_, float((range_.values() or range_.ends())[0])), width(range_)
+    return np.array([0.0 if v is None else 2 * (place(range_, v) - low) / span - 1 for v in values])[:, None]
 
 
 def main(range_: Range, values: Sequence[Any]) -> np.ndarray:
@@ -95,8 +97,3 @@ def _levels(range_: Range, values: Sequence[Any]) -> list[Any]:
 def _indicators(values: Sequence[Any], levels: Sequence[Any]) -> np.ndarray:
     found = [[v is not None and v == level for level in levels] for v in values]
     return np.array(found, dtype=float).reshape(len(values), len(levels))
-
-
-def _z(range_: Range, value: float) -> float:
-    low, span = place(range_, float((range_.values() or range_.ends())[0])), width(range_)
-    return 2 * (place(range_, value) - low) / span - 1 if span else 0.0
