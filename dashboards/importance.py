@@ -130,13 +130,14 @@ def words(info: ImportanceInfo) -> Words:
         missing=None if some else " ".join(reasons) or "No objective to explain.",
         reading=(
             "An importance is no effect: a share says how much a parameter matters in the range searched, not "
-            "what it does. Pale bars are no longer than chance makes them: p is how often outcomes exchanged among "
+            "what it does. Pale bars may be chance: p is how often outcomes exchanged among "
             "the trials make some parameter stand out as much, of all parameters and both methods together. "
             "Whiskers are 90 % ranges over other trials of the same study; where they "
             "overlap, the order of two parameters is not known, and where the two methods disagree, believe "
-            f"neither. {UP} the objective rises with the parameter, {DOWN} it falls, given what the "
-            "other parameters do alone (partial rank correlation, p below 0.05 after Holm's correction over the "
-            "parameters of the objective). The change is given them too; levels of a choice are compared as they are."
+            f"neither. Where draws must fit the total length, one parameter may be shown to matter for another. {UP} the "
+            f"objective rises with the parameter, {DOWN} it falls, given what the other parameters do alone (partial rank "
+            "correlation, p below 0.05 after Holm's correction over the parameters of the objective). The change is given "
+            "them too; levels of a choice are compared as they are."
         ),
         table=_table(info) if some else None,
         picture="Bars with the share of importance of each parameter for each objective",
@@ -154,7 +155,7 @@ def _verdict(objective: str, answers: list[Importance]) -> str:
     shown = [name for name in _order(answers) if any(name in a.shown for a in answers)]
     if not shown:
         least = min((p for a in answers for p in a.p.values()), default=1.0)
-        return f"For the {title} no parameter is shown to matter (smallest p {least:.2f}); the order of the bars is chance."
+        return f"For the {title} no parameter is shown to matter (smallest p {least:.2f}); the order of the bars may be chance."
     said = listed([_shown(name, answers) for name in shown])
     rest = [name for name in _order(answers) if name not in shown]
     return f"For the {title} {said}." + (f" Not shown to matter: {listed(rest)}." if rest else "")

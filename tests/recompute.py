@@ -89,6 +89,13 @@ class Report:
         found = [({n: self.value(r, n) for n in self.params}, r[objective]) for r in self.complete()]
         return [({n: v for n, v in p.items() if v is not None}, float(y)) for p, y in found if y != ""]
 
+    def worse(self) -> list[dict[str, Any]]:
+        """Parameters of every slot that was stopped or diverged, where no other slot has its settings."""
+        rows = [r for r in self.search if r["outcome"] in ("stopped", "diverged") and not r["repeats"]]
+        rows = [r for r in rows if r["repaired"] != "True" and any(r[n] for n in self.params)]
+        found = [{n: self.value(r, n) for n in self.params} for r in rows]
+        return [{n: v for n, v in drawn.items() if v is not None} for drawn in found]
+
 
 def statements(folder: Path) -> Iterator[Statement]:
     """All that can be computed again."""
@@ -155,6 +162,9 @@ def _importances(report: Report) -> Iterator[Statement]:
         seen = report.seen(answer["objective"])
         if answer["n"] < len(seen):  # thinned, by the rule that is stated
             seen = random.Random(0).sample(seen, answer["n"])
+        if answer["n_worse"]:  # no error at the end: behind all that have one
+            seen += [(drawn, 1 + max(y for _, y in seen)) for drawn in report.worse()]
+            yield Statement("trials ranked last", answer["n_worse"], len(report.worse()))
         names = list(answer["shares"])
         found = optuna.importance.get_param_importances(
             rebuilt(seen, {n: report.params[n] for n in names}), evaluator=_evaluator(answer), params=names

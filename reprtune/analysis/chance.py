@@ -4,7 +4,9 @@ Where nothing matters, every exchange of outcomes was as likely as what was foun
 any number of exchanges (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585). The largest is held against the largest, so that a
 study in which nothing matters seldom names any parameter (max-T, Westfall and Young 1993). Each importance is taken in
 standard deviations of its own by chance, else parameters with many values would stand first by chance alone;
-and as its cube root, which takes the long tail off sums of squares (Wilson and Hilferty 1931).
+and as its cube root, which takes the long tail off sums of squares (Wilson and Hilferty 1931). fANOVA's is a share of
+what its forest explains, so several parameters that matter would hide each other: it is multiplied by how much such
+a forest explains.
 
 *Notations*
 
@@ -21,6 +23,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reprtune.analysis.evaluators import METHODS, Evaluator, Forest
+from reprtune.analysis.features import features
 from reprtune.analysis.rebuilt import Row
 from reprtune.spec.space import Range
 
@@ -40,7 +43,20 @@ def p_values(
     outcomes = [values, *(list(rng.permutation(values)) for _ in range(N_EXCHANGES[method]))]
     raw = [evaluator.raw(y, SMALL, seed + b) for b, y in enumerate(outcomes)]
     table = np.cbrt([[one[name] for name in params] for one in raw])
+    if best_share is None:
+        x = features([dict(drawn) for drawn, _ in seen], params)
+        table *= np.cbrt([[_explained(x, np.array(y), seed + b)] for b, y in enumerate(outcomes)])
     return dict(zip(params, (float(p) for p in _corrected(table)), strict=True))
+
+
+def _explained(x: np.ndarray, y: np.ndarray, seed: int) -> float:
+    """Variance of what a small forest says of the trials that it was fitted to."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    forest = RandomForestRegressor(
+        n_estimators=SMALL.n_trees, max_depth=SMALL.max_depth, random_state=seed
+    ).fit(x, y)
+    return float(forest.predict(x).var() / (y.var() or 1.0))
 
 
 def _corrected(table: np.ndarray) -> np.ndarray:

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.truth import fabricated
 from reprtune.analysis import predictability as module
-from reprtune.analysis.predictability import LITTLE, features, predictability
+from reprtune.analysis.features import features
+from reprtune.analysis.predictability import LITTLE, predictability
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
 

@@ -68,7 +68,7 @@ def test_a_triangle_marks_only_what_is_sure():
 
 
 def test_whiskers_end_where_the_ranges_do():
-    """Bar plus and minus its error is the stated 5 % and 95 % of the share."""
+    """Bar plus and minus its error is the stated range of the share."""
     info = importance.info(FORTY)
     answer = info.importances.answers[0]
     bar = importance.figure(info).data[0]
@@ -77,6 +77,57 @@ def test_whiskers_end_where_the_ranges_do():
         share, stability = answer.shares[name], answer.stability[name]
         assert x + up == pytest.approx(100 * max(share, stability.high))
         assert x - down == pytest.approx(100 * min(share, stability.low))
+
+
+def shown(p: float, n_worse: int = 0, elsewhere: str | None = None) -> importance.ImportanceInfo:
+    """The page of forty trials, where PED-ANOVA has this p of the error for its first parameter, and 1 elsewhere."""
+    info = importance.info(FORTY)
+    answers = tuple(
+        replace(
+            a, p={j: p if (j == a.first and i == 0) else 1.0 for j in a.shares},
+            n_worse=n_worse if i == 0 else 0, elsewhere=elsewhere if i == 0 else None,
+        )
+        for i, a in enumerate(info.importances.answers)
+    )  # fmt: skip
+    return replace(info, importances=replace(info.importances, answers=answers))
+
+
+def test_a_leader_is_named_only_where_it_is_shown_to_matter():
+    """At p = 0.04 the first bar leads and is the only one not pale; at 0.05 nobody does, and all are."""
+    sure, unsure = shown(0.04), shown(0.05)
+    first = sure.importances.answers[0].first
+    lead = importance.words(sure).lead
+    assert lead[0].startswith(
+        f"For the validation error {first} leads (PED-ANOVA, p below 0.05). Not shown to matter: "
+    )
+    assert "no parameter is shown to matter (smallest p 1.00); the order of the bars may be chance" in lead[1]
+    assert "no parameter is shown to matter (smallest p 0.05)" in importance.words(unsure).lead[0]
+    bar = importance.figure(sure).data[0]
+    full = [label.split(" ")[0] for label, o in zip(bar.y, bar.marker.opacity, strict=True) if o == 1]
+    assert full == [first]
+    assert all(o < 1 for bar in importance.figure(unsure).data for o in bar.marker.opacity)
+
+
+def test_what_optuna_dashboard_says_is_explained_where_it_may_differ():
+    """Of 27 trials it takes the best three and the page five; another first parameter is named."""
+    text = " ".join(importance.words(shown(1.0)).lead)
+    assert (
+        "optuna-dashboard has other shares: it holds the best 3 of 27 complete trials against these, and this"
+        in text
+    )
+    text = " ".join(importance.words(shown(1.0, elsewhere="cycles")).lead)
+    assert "For the validation error optuna-dashboard puts cycles first" in text
+
+
+def test_trials_that_are_ranked_last_are_counted_in_words():
+    """Where there are any, the page says who sees them and what that is worth."""
+    text = " ".join(importance.words(shown(1.0, n_worse=7)).lead)
+    assert (
+        "From 27 complete trials, and 7 stopped or diverged, which PED-ANOVA of the error ranks below them"
+        in text
+    )
+    assert "PED-ANOVA of 34 trials" in text
+    assert "are not seen by it" in " ".join(importance.words(shown(1.0)).lead)
 
 
 def test_the_importance_table_names_sizes_and_levels():
