@@ -79,6 +79,8 @@ def create(
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")
+    for rule in spec.applied_rules:
+        click.echo(f"  decides: {rule.pair}")
     for line in foreseen_in(spec, facts["steps_per_epoch"]):
         hint(f"  warning: {line}", err=True)
     if not settings.tracks:

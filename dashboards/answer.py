@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dashboards import verdict
+from dashboards import rules, verdict
 from dashboards.codes import mixed
-from dashboards.paired import no_interval
 from dashboards.shares import shares
-from dashboards.units import count, listed, percent, points, settings, value
+from dashboards.units import count, listed, percent, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
+from reprtune.analysis.decisions import decisions
 from reprtune.analysis.front import front, point
 from reprtune.analysis.luck import BestOfSearch, best_of_search
-from reprtune.analysis.paired import Comparison
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -34,6 +33,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     work = "history" if record.spec.search else "controls"
     sentences = [(_unfinished(record), work), (_cut_short(record), work), (mixed(record), work)]
     sentences += [(text, "") for text in outdated(record)]
+    sentences += [(text, "decisions") for text in rules.sentences(decisions(record))]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.search:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
@@ -43,7 +43,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
         ]
-    sentences += [(text, "controls") for arm in arms if arm.arm != BASELINE for text in _arm(arm)]
+    sentences += [(text, "controls") for text in _arms(record, arms)]
     sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
     return tuple((text, page) for text, page in sentences if text)
 
@@ -132,35 +132,25 @@ def _settings(trials: list[TrialRecord]) -> str:
     return "" if n == len(trials) else f" of {count(n, 'different setting')}"
 
 
-def _arm(arm: ArmSummary) -> list[str]:
-    """What is said of an arm beside each that it is compared with."""
-    diverged = f" {count(arm.n_diverged, 'run')} of it diverged." if arm.n_diverged else ""
-    if not arm.against:
+def _arms(record: StudyRecord, arms: list[ArmSummary]) -> list[str]:
+    """What no rule says of them: which is held against no other, and what diverged."""
+    said = []
+    for arm in arms:
         above = arm.budget_factor is not None and arm.budget_factor > 1
-        why = (
-            f"it had {arm.budget_factor:.2f} times the budget of standard"
-            if above
-            else "there is no arm for it"
-        )
-        return [f"Arm {arm.arm} is held against no other: {why}.{diverged}"]
-    return [f"{_beside(arm.arm, one)}{diverged}" for one in arm.against]
+        if arm.arm != BASELINE and not arm.against and arm.arm not in _in_rules(record):
+            why = (
+                f"it had {arm.budget_factor:.2f} times the budget of standard"
+                if above
+                else "there is no arm for it"
+            )
+            said.append(f"Arm {arm.arm} is held against no other: {why}.")
+        if arm.n_diverged:
+            said.append(f"{count(arm.n_diverged, 'run')} of arm {arm.arm} diverged.")
+    return said
 
 
-def _beside(arm: str, one: Comparison) -> str:
-    d = one.difference
-    standard = one.control == BASELINE
-    if d is None:
-        control = "the standard arm" if standard else f"arm {one.control}"
-        return f"Arm {arm}: no seed is complete both here and in {control}."
-    text = (
-        f"Arm {arm}: {points(d.mean)} points of error against {one.control}, paired over {count(d.n, 'seed')}"
-    )
-    if d.low is None or d.high is None:
-        return f"{text}; {no_interval(d)}."
-    verdict = "contains 0: no difference shown" if d.low <= 0 <= d.high else (
-        "lies below 0: lower error" if d.high < 0 else "lies above 0: higher error"
-    )  # fmt: skip
-    return f"{text}; the 95 % interval {points(d.low)} to {points(d.high)} {verdict}."
+def _in_rules(record: StudyRecord) -> set[str]:
+    return {name for rule in record.spec.applied_rules for name in (rule.arm, rule.control)}
 
 
 def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) -> str:
@@ -172,4 +162,5 @@ def _caveat(record: StudyRecord, best: BestOfSearch | None, *, confirmed: bool) 
     if confirmed:
         where = "the search" if record.spec.search else "the seeds before"
         return f"Only what is said of test images is confirmed; validation errors are those of {where}.{own}"
-    return f"Nothing here is confirmed on fresh seeds or on test images.{own}"
+    arms = "" if any(arm.test for arm in arm_summaries(record)) else " or on test images"
+    return f"Nothing here is confirmed on fresh seeds{arms}.{own}"

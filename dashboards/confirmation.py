@@ -7,12 +7,22 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from dashboards.page import Table, Words
-from dashboards.paired import Errors, add_differences, add_errors, difference_text
+from dashboards.paired import (
+    SEEN,
+    Errors,
+    add_differences,
+    add_errors,
+    difference_text,
+    needed_text,
+    p_cell,
+    smallest_text,
+)
 from dashboards.panels import panels
 from dashboards.units import count, percent, settings
-from dashboards.verdict import mean_sd, p_text, sentences
+from dashboards.verdict import mean_sd, sentences
 from reprtune.analysis.confirmation import Confirmation, ConfirmedArm, confirmation
 from reprtune.analysis.paired import MIN_BCA, MIN_WILCOXON, Comparison
+from reprtune.analysis.power import needed, smallest
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Confirmation on fresh seeds and test images"
@@ -70,8 +80,8 @@ def words(info: ConfirmationInfo) -> Words:
             f"({', '.join(map(str, found.seeds))}), which nothing in the study had seen before, and measured after its "
             "last epoch. Differences are paired by seed, in percentage points; left of 0 the first is "
             "better. Intervals are paired t intervals over seeds, not corrected; p is corrected by Holm's rule "
-            f"for {count(len(found.comparisons), 'comparison')}. All of it is given this split and these "
-            f"{found.n_test:,} test images."
+            f"for {count(len(found.comparisons), 'comparison')}; what follows from them, the page of decisions says. "
+            f"{SEEN} All of it is given this split and these {found.n_test:,} test images."
         ),
         table=_table(found.comparisons, info.searched) if found.comparisons else None,
         picture="Test error of everything that was trained on fresh seeds, and paired differences",
@@ -82,10 +92,7 @@ def _not_yet(info: ConfirmationInfo) -> str:
     when = "" if info.finished else "once the study is finished, "
     command = f"{when}`python cli.py study confirm {info.name}` trains"
     if not info.searched:
-        return (
-            "Not confirmed: nothing was measured on test images; "
-            f"{command} the arms on fresh seeds and tests each once on test images."
-        )
+        return f"Not confirmed: {command} the arms on fresh seeds and tests each once on test images."
     return (
         "Not confirmed: the best of a search was selected by its validation error, which flatters it; "
         f"{command} leaders and controls on fresh seeds and tests each once on test images."
@@ -121,22 +128,20 @@ def _table(comparisons: tuple[Comparison, ...], searched: bool) -> Table:
         caption="Differences of test errors in percentage points, paired by seed, with 95 % intervals",
         header=(
             *(("leader", "control") if searched else ("arm", "against")), "pairs", "difference", "p", "p, corrected", "effect (d_z)", "share of seeds better",
+            "would have shown, points", "seeds to decide",
             f"bootstrap interval (from {MIN_BCA} pairs)", f"Wilcoxon p (from {MIN_WILCOXON} pairs)",
             "with chance error for diverged runs",
         ),
         rows=tuple(
             (
                 c.arm, c.control, str(c.difference.n if c.difference else 0), difference_text(c.difference),
-                _p(c.p), _p(c.p_holm), _number(c.effect), _number(c.better), _bootstrap(c), _p(c.wilcoxon),
-                difference_text(c.with_chance),
+                p_cell(c.p), p_cell(c.p_holm), _number(c.effect), _number(c.better),
+                smallest_text(smallest(c.judged)), needed_text(needed(c.judged)),
+                _bootstrap(c), p_cell(c.wilcoxon), difference_text(c.with_chance),
             )
             for c in comparisons
         ),
     )  # fmt: skip
-
-
-def _p(p: float | None) -> str:
-    return "" if p is None else p_text(p).removeprefix("p ").removeprefix("= ")
 
 
 def _number(value: float | None) -> str:

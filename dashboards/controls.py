@@ -9,11 +9,20 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.arms import arm_words
 from dashboards.page import Table, Words
-from dashboards.paired import Errors, add_differences, add_errors, difference_text
+from dashboards.paired import (
+    SEEN,
+    Errors,
+    add_differences,
+    add_errors,
+    difference_text,
+    needed_text,
+    smallest_text,
+)
 from dashboards.panels import panels
 from dashboards.units import count, percent, points, significant
 from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
 from reprtune.analysis.luck import BestOfSearch, best_of_search
+from reprtune.analysis.power import needed, smallest
 from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import SIZES
@@ -60,7 +69,7 @@ def figure(info: ControlsInfo) -> go.Figure:
     titles, heights = [["validation error, %"]], [46 * (len(info.arms) + 1)]
     if compared:
         whose = "that of the arm named last" if others else f"{BASELINE}'s"
-        titles.append([f"error minus {whose}, points"])
+        titles.append([f"{_parts(info)} error minus {whose}, points"])
         heights.append(46 * max(2, len(compared)))
     fig = panels(titles, heights)
     _add_errors(fig, info)
@@ -68,6 +77,11 @@ def figure(info: ControlsInfo) -> go.Figure:
         add_differences(fig, compared)
     fig.update_yaxes(autorange="reversed", type="category")
     return fig
+
+
+def _parts(info: ControlsInfo) -> str:
+    """On which part differences are: `test`, `validation`, or both where some have no test error."""
+    return " or ".join(dict.fromkeys(one.on for a in info.arms for one in a.against if one.difference))
 
 
 def _has_other_controls(info: ControlsInfo) -> bool:
@@ -101,16 +115,26 @@ def words(info: ControlsInfo) -> Words:
         lead=tuple(lead),
         missing=missing,
         reading=(
-            "Differences are paired by seed, in percentage points; left of 0 is better than "
+            f"{_measured(info)}Differences are paired by seed, in percentage points; left of 0 is better than "
             f"{'the arm named last' if _has_other_controls(info) else BASELINE}. The "
             "interval is a paired t interval over seeds, given this split of the data, and not corrected "
-            "for the number of arms. The budget factor is the optimizer steps of all networks of a trial, with those "
+            f"for the number of arms; what follows from them, the page of decisions says. {SEEN} The budget factor is the optimizer steps of all networks of a trial, with those "
             "of trials that it began from, relative to standard: compare arms within one."
             + (BEST_READING if info.searched else "")
         ),
         table=_table(info) if info.arms else None,
         picture="Validation error of every arm and seed, and paired differences to standard",
     )
+
+
+def _measured(info: ControlsInfo) -> str:
+    """What errors are of, as a sentence; nothing before there is a difference."""
+    parts = _parts(info)
+    if parts == "test":
+        return "The errors above are of the validation part, the differences of the test part, measured once, at the end. "
+    if parts == "validation":
+        return "All errors are of the validation part: no test error was measured. "
+    return "Differences are of the part that the table names: some runs have no test error. " if parts else ""
 
 
 def _table(info: ControlsInfo) -> Table:
@@ -122,16 +146,18 @@ def _table(info: ControlsInfo) -> Table:
         rows.append(
             (
                 f"{SEARCH} ({slot_label(b.slot)}), not confirmed, {_seeds(b)}, selected on the same validation part",
-                "1", "0", "0", "0", percent(b.val_error) if b.val_error is not None else "", _factor(b.cost_factor), "",
-                *("" for _ in SIZES if sized), BASELINE if to_standard else "", f"{to_standard} (not paired)" if to_standard else "", "",
+                "1", "0", "0", "0", percent(b.val_error) if b.val_error is not None else "", "", _factor(b.cost_factor), "",
+                *("" for _ in SIZES if sized), BASELINE if to_standard else "", "validation" if to_standard else "",
+                f"{to_standard} (not paired)" if to_standard else "", "", "", "",
             )
         )  # fmt: skip
     sizes = ("parameters", "GFLOPs per image") if sized else ()
     return Table(
         caption=f"{info.word.capitalize()}s; differences in percentage points of error, with 95 % intervals",
         header=(
-            "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd", "cost factor",
-            "budget factor", *sizes, "compared with", "difference", "with chance error for diverged runs",
+            "arm", "complete", "diverged", "failed", "open", "validation error, mean ± sd",
+            "test error, mean ± sd", "cost factor", "budget factor", *sizes, "compared with", "measured on", "difference",
+            "would have shown, points", "seeds to decide", "with chance error for diverged runs",
         ),
         rows=tuple(rows),
     )  # fmt: skip
@@ -145,14 +171,17 @@ def _differ_in_size(info: ControlsInfo) -> bool:
 def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
     """One for each arm that it is compared with; what it is itself stands in the first, its sizes if `sized`."""
     own = (
-        str(arm.n), str(arm.n_diverged), str(arm.n_failed), str(arm.n_open), _mean_sd(arm),
-        _factor(arm.cost_factor), _factor(arm.budget_factor),
+        str(arm.n), str(arm.n_diverged), str(arm.n_failed), str(arm.n_open), _mean_sd(arm.mean, arm.sd),
+        _mean_sd(arm.test_mean, arm.test_sd), _factor(arm.cost_factor), _factor(arm.budget_factor),
         *("" if size is None else significant(size, 4) for size in arm.sizes.values() if sized),
     )  # fmt: skip
     found = [
-        (one.control, difference_text(one.difference), difference_text(one.with_chance))
+        (
+            one.control, one.on if one.difference else "", difference_text(one.difference),
+            smallest_text(smallest(one.judged)), needed_text(needed(one.judged)), difference_text(one.with_chance),
+        )
         for one in arm.against
-    ] or [("", "", "")]
+    ] or [("",) * 6]  # fmt: skip
     return [(arm.arm, *(own if i == 0 else [""] * len(own)), *cells) for i, cells in enumerate(found)]
 
 
@@ -160,10 +189,10 @@ def _seeds(best: BestOfSearch) -> str:
     return "one seed" if best.n_seeds == 1 else f"mean of {best.n_seeds} seeds"
 
 
-def _mean_sd(arm: ArmSummary) -> str:
-    if arm.mean is None:
+def _mean_sd(mean: float | None, sd: float | None) -> str:
+    if mean is None:
         return ""
-    return f"{100 * arm.mean:.2f} ± {100 * arm.sd:.2f} %" if arm.sd is not None else percent(arm.mean)
+    return f"{100 * mean:.2f} ± {100 * sd:.2f} %" if sd is not None else percent(mean)
 
 
 def _factor(value: float | None) -> str:

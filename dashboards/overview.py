@@ -15,6 +15,7 @@ from dashboards.codes import created_with
 from dashboards.lengths import ends, lengths
 from dashboards.next_step import Progress, progress
 from dashboards.page import Table, Words
+from dashboards.rules import rules_text
 from dashboards.shares import shares
 from dashboards.units import count, duration, listed, moment
 from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
@@ -38,6 +39,7 @@ class OverviewInfo:
         budget: how many slots of what are used up, in words.
         attempts, repaired: of the search, without one of the arms, by outcome: those that count, and those that do
             so no more because their slot was queued again. of: whose they are.
+        rules: what decides, in words; empty without arms.
         progress: how far it is and what to do next. sources: the page behind each sentence of the answer.
         warnings: of checks that fail, a sentence each.
     """
@@ -45,6 +47,7 @@ class OverviewInfo:
     name: str
     question: str
     decision: str
+    rules: str
     cost: str
     task: str
     objectives: Mapping[str, str]
@@ -76,6 +79,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         name=spec.name,
         question=spec.question,
         decision=spec.decision,
+        rules=rules_text(spec.applied_rules),
         cost=spec.cost,
         task=(
             f"{spec.base.task.dataset}, {spec.base.model.name}, {spec.base.training.total} per trial, "
@@ -177,7 +181,8 @@ def figure(info: OverviewInfo) -> go.Figure:
 def words(info: OverviewInfo) -> Words:
     verb = "Minimised" if info.searched else "Compared by"
     facts = [
-        ("What would change our mind", info.decision),
+        *([("What would change our mind", info.decision)] if info.decision else []),
+        *([("Decided by", info.rules)] if info.rules else []),
         ("Planned", info.plan),
         ("Cost, as expected", info.cost),
         ("Cost, so far", _cost(info)),

@@ -17,6 +17,7 @@ from dashboards import (
     confirmation,
     controls,
     curves,
+    decisions,
     dropmap,
     early_stopping,
     health,
@@ -62,6 +63,7 @@ def _page(short: str, module: ModuleType) -> Page:
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "health": _page("Checks", health),
+    "decisions": _page("Decisions", decisions),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
     "pareto": _page("Pareto front", pareto),
@@ -80,6 +82,6 @@ PAGES: dict[str, Page] = {
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
-    first = () if record.spec.search else ("overview", "controls")
+    first = () if record.spec.search else ("overview", "decisions", "controls")
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from dashboards import theme
-from dashboards.units import percent, points
+from dashboards.units import p_text, percent, points
 from reprtune.analysis.paired import MIN_PAIRS, Difference, SeedValue
+from reprtune.analysis.power import MOST
+
+SEEN = (
+    "Would have shown: the smallest difference that so many seeds of such a spread show in four of five studies; seeds to "
+    "decide: how many would show the difference seen, if it is the true one. Both without correction."
+)
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,24 @@ def add_errors(fig: go.Figure, arms: Sequence[Errors]) -> None:
     )  # fmt: skip
 
 
-def add_differences(fig: go.Figure, differences: Sequence[tuple[str, Difference]]) -> None:
-    """In the second row of panels: every seed, mean and interval of named differences, around 0."""
+def add_differences(fig: go.Figure, differences: Sequence[tuple[str, Difference]], row: int = 2) -> None:
+    """In a row of panels: every seed, mean and interval of named differences, around 0."""
     shown = [(theme.text(name), d) for name, d in differences]
     fig.add_scatter(
         x=[100 * p.value for _, d in shown for p in d.pairs], y=[name for name, d in shown for _ in d.pairs],
         mode="markers", name="one seed", marker={"symbol": "circle-open", "size": 8, "color": theme.GREY},
         hovertext=[f"{name}, seed {p.seed}: {points(p.value)}" for name, d in shown for p in d.pairs],
-        hoverinfo="text", row=2, col=1,
+        hoverinfo="text", row=row, col=1,
     )  # fmt: skip
     half = [100 * (d.high - d.mean) if d.high is not None else 0 for _, d in shown]
     fig.add_scatter(
         x=[100 * d.mean for _, d in shown], y=[name for name, _ in shown], mode="markers",
         name="mean difference, 95 % interval", marker={"symbol": "diamond", "size": 11, "color": theme.GREEN},
         error_x={"type": "data", "array": half, "color": theme.GREEN, "thickness": 2, "width": 7},
-        hovertext=[f"{name}: {difference_text(d)}" for name, d in shown], hoverinfo="text", row=2, col=1,
+        hovertext=[f"{name}: {difference_text(d)}" for name, d in shown], hoverinfo="text", row=row, col=1,
     )  # fmt: skip
-    fig.update_xaxes(range=_around_zero([d for _, d in shown]), row=2, col=1)
-    fig.add_vline(x=0, line={"color": theme.GREY, "width": 1.5, "dash": "dot"}, row=2, col=1)
+    fig.update_xaxes(range=_around_zero([d for _, d in shown]), row=row, col=1)
+    fig.add_vline(x=0, line={"color": theme.GREY, "width": 1.5, "dash": "dot"}, row=row, col=1)
 
 
 def _around_zero(differences: Sequence[Difference]) -> list[float]:
@@ -86,3 +92,18 @@ def difference_text(d: Difference | None) -> str:
     if d.low is None or d.high is None:
         return f"{points(d.mean)} (n = {d.n}, no interval)"
     return f"{points(d.mean)} [{points(d.low)}, {points(d.high)}]"
+
+
+def smallest_text(difference: float | None) -> str:
+    """The smallest effect that was to be seen, in percentage points; empty for None."""
+    return "" if difference is None else f"{100 * difference:.2f}"
+
+
+def needed_text(n: int | None) -> str:
+    """How many seeds would decide; empty for None."""
+    return "" if n is None else f"more than {MOST:,}" if n > MOST else f"{n:,}"
+
+
+def p_cell(p: float | None) -> str:
+    """`0.012`, `< 0.001`; empty for None."""
+    return "" if p is None else p_text(p).removeprefix("p ").removeprefix("= ")

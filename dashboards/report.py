@@ -29,9 +29,11 @@ from reprtune.analysis.tables import (
     COMPARISON_COLUMNS,
     CONFIRMATION_COLUMNS,
     CONTROL_COLUMNS,
+    DECISION_COLUMNS,
     comparison_rows,
     confirmation_rows,
     control_rows,
+    decision_rows,
     trial_columns,
     trial_rows,
 )
@@ -42,6 +44,7 @@ from reprtune.spec.codec import to_plain
 MANIFEST = "manifest.json"
 TABLES = (
     ("trials.csv", "all attempts (CSV)"),
+    ("decisions.csv", "decisions (CSV)"),
     ("controls.csv", "{arms} (CSV)"),
     ("confirmation.csv", "confirmation (CSV)"),
     ("comparisons.csv", "comparisons of the confirmation (CSV)"),
@@ -79,6 +82,7 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
     for key, said in words.items():
         texts |= table_files(key, said.table) if said.table else {}
     texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
+    texts["decisions.csv"] = csv_text(DECISION_COLUMNS, decision_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
     texts["confirmation.csv"] = csv_text(CONFIRMATION_COLUMNS, confirmation_rows(record))
     texts["comparisons.csv"] = csv_text(COMPARISON_COLUMNS, comparison_rows(record))

@@ -95,11 +95,20 @@ def status(study: StudyRecord) -> str:
                      f"{setting(found)}); {_how_sure(study, found)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
+    lines += [f"  rule:     {line}" for line in _decided(study)]
     checks = [check(study) for check in QUICK]
     lines += [f"  warning:  {sentence(check, spec.name)}" for check in checks if check.fails]
     if said := mixed(study):
         lines.append(f"  code:     {said}")
     return "\n".join(lines)
+
+
+def _decided(study: StudyRecord) -> tuple[str, ...]:
+    """What the rules of a study say so far; nothing before anything is trained."""
+    from dashboards.rules import sentences  # with scipy, which most of what is printed here has no need of
+    from reprtune.analysis.decisions import decisions
+
+    return sentences(decisions(study)) if any(t.is_final for t in study.everything) else ()
 
 
 def _named(trial: TrialRecord) -> str:
@@ -261,14 +270,19 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
     rows = [
         (short_path(path), value)
         for path, value in flat(to_plain(spec))
-        if path not in ("question", "decision", "cost")
+        if path not in ("question", "decision", "cost", "rules")
     ]
     ranked = best_first(study.trials, order(spec))[:n_trials]
     trials = [(t.slot, t.number, *(_cell(t, name) for name in spec.compared), setting(t)) for t in ranked]
     parts = [
         f"{spec.name}   digest {study.digest[:16]}   reprtune {study.version}",
         f"Question: {spec.question}",
-        f"Would change our mind: {spec.decision}",
+        *([f"Would change our mind: {spec.decision}"] if spec.decision else []),
+        *(
+            ["Decided by:\n" + "\n".join(f"  {rule.line}" for rule in rules)]
+            if (rules := spec.applied_rules)
+            else []
+        ),
         f"Cost: {spec.cost}",
         table(rows, ("field", "value")),
         table(sorted({**study.facts, "code": created_with(study)}.items()), ("found at create", "value")),

@@ -82,3 +82,8 @@ def listed(words: Sequence[str]) -> str:
 def count(n: int, one: str, many: str | None = None) -> str:
     """`1 trial`, `3 trials`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def p_text(p: float) -> str:
+    """`p = 0.012`, `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

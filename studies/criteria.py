@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
-from reprtune.spec.study import Arm, Arms, StudySpec, named
+from reprtune.spec.study import Arm, Arms, Rule, StudySpec, named
 from reprtune.spec.task import ModelSpec, TaskSpec
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -21,12 +21,8 @@ CRITERIA = (  # by name, so that a criterion that is added does not make another
 STUDY = StudySpec(
     name="criteria",
     question=(
-        "At one schedule and equal cost: which ranking criterion leaves the lowest validation error, and does "
-        "any of them do better than random drop, or than standard training?"
-    ),
-    decision=(
-        "If no criterion's interval lies below random drop's, the ranking is not what helps. If none lies below "
-        "standard training, neither does dropping."
+        "At one schedule and equal cost: which ranking criterion leaves the lowest error, and does any of them do "
+        "better than random drop, or than standard training?"
     ),
     cost=(
         "75 trainings of 100 epochs on 8x8 images: about 5 minutes on two CPU cores (estimated from the trials of "
@@ -48,9 +44,37 @@ STUDY = StudySpec(
         Arms(
             design=named(
                 Arm(name="standard", changes={"method": "standard"}),
-                *(Arm(name=name, changes={"method.criterion": name}) for name in CRITERIA),
+                *(
+                    Arm(
+                        name=name,
+                        changes={"method.criterion": name},
+                        against=("random", "standard") if name != "random" else (),
+                    )
+                    for name in CRITERIA
+                ),
             ),
             seeds=(0, 1, 2, 3, 4),
+        ),
+    ),
+    rules=(
+        *(
+            Rule(
+                arm=name,
+                control="random",
+                helps="Its ranking is part of what helps.",
+                otherwise="Its ranking is not shown to do better than chance.",
+            )
+            for name in CRITERIA
+            if name != "random"
+        ),
+        *(
+            Rule(
+                arm=name,
+                control="standard",
+                helps="Dropping by it lowers the error.",
+                otherwise="Dropping by it is not shown to lower the error.",
+            )
+            for name in CRITERIA
         ),
     ),
 )

@@ -6,12 +6,14 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.stop_rules import Median
 from reprtune.spec.study import (
+    LEADER,
     Arm,
     Arms,
     Choice,
     DurationRange,
     FloatRange,
     IntRange,
+    Rule,
     Search,
     StudySpec,
     named,
@@ -56,4 +58,5 @@ STUDY = StudySpec(
             slots=6,
         ),
     ),
+    rules=(Rule(arm=LEADER, control="standard", helps="With so short trainings that means nothing."),),
 )

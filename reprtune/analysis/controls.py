@@ -74,7 +74,7 @@ def compared_with(record: StudyRecord) -> dict[str, tuple[str, ...]]:
         arm.name: tuple(
             other
             for other in arm.against or standard
-            if other != arm.name and not _is_more(steps[arm.name], steps[other])
+            if other != arm.name and not is_more(steps[arm.name], steps[other])
         )
         for arm in record.spec.arms
     }
@@ -84,6 +84,11 @@ def _trials_of_arms(record: StudyRecord) -> dict[str, list[TrialRecord]]:
     """Every arm of the specification, in its order."""
     attempts = deciding(record.controls)
     return {arm.name: [t for t in attempts if t.arm == arm.name] for arm in record.spec.arms}
+
+
+def _mean_steps(record: StudyRecord, arm: str, trials: Sequence[TrialRecord]) -> float | None:
+    spec = next(changed(record.spec.base, one.changes) for one in record.spec.arms if one.name == arm)
+    return mean_steps(record, spec, trials)
 
 
 def _summary(
@@ -117,7 +122,7 @@ def _summary(
     )
 
 
-def _is_more(ours: float | None, theirs: float | None) -> bool:
+def is_more(ours: float | None, theirs: float | None) -> bool:
     """Has an arm had more steps than another?"""
     return ours is not None and theirs is not None and ours > ROUNDING * theirs
 
@@ -125,8 +130,13 @@ def _is_more(ours: float | None, theirs: float | None) -> bool:
 def _against(
     control: str, arm: str, ours: Sequence[TrialRecord], theirs: Sequence[TrialRecord], chance: float | None
 ) -> Comparison:
-    on_test = all(len(errors_on_test(t)) == len(errors_at_the_end(t)) for t in (ours, theirs))
-    return compare(arm, control, ours, theirs, chance, on="test" if on_test else "validation")
+    return compare(arm, control, ours, theirs, chance, on=part_of(ours, theirs))
+
+
+def part_of(*arms: Sequence[TrialRecord]) -> str:
+    """`test` where every complete run has a test error, else `validation`, which all have."""
+    on_test = all(len(errors_on_test(trials)) == len(errors_at_the_end(trials)) for trials in arms)
+    return "test" if on_test else "validation"
 
 
 def compare(
@@ -188,12 +198,14 @@ def mean_of(trials: Sequence[TrialRecord], measure: str) -> float | None:
     return statistics.fmean(found) if found else None
 
 
-def _mean_steps(record: StudyRecord, arm: str, trials: Sequence[TrialRecord]) -> float | None:
+def mean_steps(record: StudyRecord, spec: TrialSpec, trials: Sequence[TrialRecord]) -> float | None:
     """Steps of all networks of a trial, and of those that were trained, elsewhere, for what it began from."""
-    steps = [t.last_step for t in trials if t.outcome == "complete" and t.last_step]
+    whole = spec.training.total.steps(
+        record.facts["steps_per_epoch"]
+    )  # of one that was read without its curve
+    steps = [t.last_step or whole for t in trials if t.outcome == "complete"]
     if not steps:
         return None
-    spec = next(changed(record.spec.base, one.changes) for one in record.spec.arms if one.name == arm)
     return statistics.fmean(steps) * spec.method.n_members + _steps_before(record, spec)
 
 

@@ -93,15 +93,6 @@ class Comparison:
     wilcoxon: float | None = None
 
     @property
-    def verdict(self) -> str:
-        """`lower` or `higher` error when the corrected p is below 5 %, `not shown`, or `unknown`."""
-        if self.p_holm is None or self.judged is None:
-            return "unknown"
-        if self.p_holm >= 1 - LEVEL:
-            return "not shown"
-        return "lower" if self.judged.mean < 0 else "higher"
-
-    @property
     def judged(self) -> Difference | None:
         """What a conclusion rests on: with chance error for diverged runs where some diverged."""
         return self.with_chance or self.difference

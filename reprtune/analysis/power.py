@@ -6,6 +6,8 @@
                delta, and on the right side: 1 - F(t_{0.975, n-1}; n-1, delta sqrt(n) / sd), F of the noncentral t
     smallest   the delta that is seen with a power of 80 %, given the sd of the differences at hand
     needed     the smallest n whose power is 80 % if the mean difference at hand were the true one, and the sd too
+    m          comparisons that p is corrected for: the test is at 5 %/m then, the first step of Holm's rule, so that
+               what one of the later steps would see is never promised
 
 The sd at hand is itself an estimate: with n = 3 its 95 % interval runs from half to six times of it, so both are orders
 of magnitude, not promises.
@@ -24,36 +26,40 @@ POWER = 0.8
 MOST = 1000  # more seeds than this nobody trains
 
 
-def smallest(difference: Difference | None) -> float | None:
+def smallest(difference: Difference | None, m: int = 1) -> float | None:
     """The smallest true difference that so many seeds with that spread would have shown in four of five studies; None
     without an interval."""
     if difference is None or difference.low is None or difference.sd is None:
         return None
-    return _effect(difference.n) * difference.sd
+    return _effect(difference.n, m) * difference.sd
 
 
-def needed(difference: Difference | None) -> int | None:
+def needed(difference: Difference | None, m: int = 1) -> int | None:
     """How many pairs would decide, if the mean difference seen were the true one; `MOST` + 1 for more than that many,
     None without an interval."""
     if difference is None or difference.low is None or difference.sd is None:
         return None
     effect = abs(difference.mean) / difference.sd
-    if effect < _effect(MOST):
+    if effect < _effect(MOST, m):
         return MOST + 1
     low, high = MIN_PAIRS - 1, MOST
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _power(effect, middle) >= POWER else (middle, high)
+        low, high = (low, middle) if _power(effect, middle, m) >= POWER else (middle, high)
     return high
 
 
-def _power(effect: float, n: int) -> float:
+def _power(effect: float, n: int, m: int) -> float:
     """Of an effect in standard deviations of the differences, at `n` pairs."""
-    at = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1))
-    return float(stats.nct.sf(at, n - 1, effect * math.sqrt(n)))
+    return float(stats.nct.sf(_critical(n, m), n - 1, effect * math.sqrt(n)))
+
+
+def _critical(n: int, m: int) -> float:
+    return float(stats.t.isf((1 - LEVEL) / 2 / m, n - 1))
 
 
 @functools.lru_cache(maxsize=256)
-def _effect(n: int) -> float:
-    """The effect that `n` pairs see with `POWER`."""
-    return float(optimize.brentq(lambda effect: _power(effect, n) - POWER, 1e-6, 6 / math.sqrt(n)))
+def _effect(n: int, m: int) -> float:
+    """The effect that `n` pairs see with `POWER`, which lies below the upper end from which it is looked for."""
+    most = (2 * _critical(n, m) + 6) / math.sqrt(n)
+    return float(optimize.brentq(lambda effect: _power(effect, n, m) - POWER, 1e-6, most))

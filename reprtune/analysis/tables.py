@@ -7,8 +7,11 @@ from typing import Any
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import arm_summaries
+from reprtune.analysis.decisions import decisions
 from reprtune.analysis.front import front_ranks
-from reprtune.analysis.paired import Difference
+from reprtune.analysis.paired import Comparison, Difference
+from reprtune.analysis.power import needed, smallest
+from reprtune.record.leaders import leader_slot
 from reprtune.record.measures import last_measure
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -24,15 +27,19 @@ AFTER = (
 )
 CONTROL_COLUMNS = (
     *("arm", "n_complete", "n_diverged", "n_failed", "n_open", f"{ERROR}_mean", f"{ERROR}_sd"),
+    *("test_error_mean", "test_error_sd"),
     *(
         "cost_factor",
         "budget_factor",
         *SIZES,
         "control",
+        "measured_on",
         "n_pairs",
         "difference_mean",
         "difference_low",
         "difference_high",
+        "smallest",
+        "needed",
     ),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
 )
@@ -43,8 +50,24 @@ CONFIRMATION_COLUMNS = (
 )
 COMPARISON_COLUMNS = (
     *("arm", "control", "n_pairs", "difference_mean", "difference_low", "difference_high", "p", "p_holm"),
-    *("effect", "better", "bca_low", "bca_high", "wilcoxon"),
+    *("effect", "better", "smallest", "needed", "bca_low", "bca_high", "wilcoxon"),
     *("difference_with_chance", "difference_with_chance_low", "difference_with_chance_high"),
+)
+
+DECISION_COLUMNS = (
+    *(
+        "arm",
+        "control",
+        "slot",
+        "verdict",
+        "why_open",
+        "measured_on",
+        "seeds",
+        "n_pairs",
+        "n_missing",
+        "n_left",
+    ),
+    *("difference_mean", "difference_low", "difference_high", "p", "p_holm", "smallest", "needed", "follows"),
 )
 
 
@@ -108,6 +131,8 @@ def control_rows(record: StudyRecord) -> list[Row]:
             "n_open": arm.n_open,
             f"{ERROR}_mean": arm.mean,
             f"{ERROR}_sd": arm.sd,
+            "test_error_mean": arm.test_mean,
+            "test_error_sd": arm.test_sd,
             "cost_factor": arm.cost_factor,
             "budget_factor": arm.budget_factor,
             **arm.sizes,
@@ -116,13 +141,21 @@ def control_rows(record: StudyRecord) -> list[Row]:
             d = one.difference if one else None
             rows.append(
                 own
-                | {"control": one.control if one else None, "n_pairs": d.n if d else None}
+                | {"control": one.control if one else None, "measured_on": one.on if one and d else None}
+                | {"n_pairs": d.n if d else None}
                 | _interval("difference_mean", "difference", d)
+                | _power(one)
                 | _interval(
                     "difference_with_chance", "difference_with_chance", one.with_chance if one else None
                 )
             )
     return rows
+
+
+def _power(one: Comparison | None) -> Row:
+    """What so many seeds could have seen, not corrected; see `analysis.power`."""
+    judged = one.judged if one else None
+    return {"smallest": smallest(judged), "needed": needed(judged)}
 
 
 def _interval(mean: str, ends: str, found: Difference | None) -> Row:
@@ -155,8 +188,38 @@ def comparison_rows(record: StudyRecord) -> list[Row]:
                 "n_pairs": d.n if d else None,
                 **_interval("difference_mean", "difference", d),
                 **{name: getattr(c, name) for name in ("p", "p_holm", "effect", "better")},
+                **_power(c),
                 **{name: getattr(c, name) for name in ("bca_low", "bca_high", "wilcoxon")},
                 **_interval("difference_with_chance", "difference_with_chance", chance),
+            }
+        )
+    return rows
+
+
+def decision_rows(record: StudyRecord) -> list[Row]:
+    """Every rule and what it says, in fractions; `smallest` and `needed` at the level that so many rules leave.
+    `arm` is `leader` for the best of the search, which is `slot`."""
+    rows = []
+    for one in decisions(record):
+        c = one.comparison
+        rows.append(
+            {
+                "arm": one.rule.arm,
+                "control": one.rule.control,
+                "slot": leader_slot(one.arm),
+                "verdict": one.verdict.value,
+                "why_open": one.why.value if one.why else None,
+                "measured_on": c.on if c.judged else None,
+                "seeds": "fresh" if one.fresh else "declared",
+                "n_pairs": c.judged.n if c.judged else 0,
+                "n_missing": one.missing,
+                "n_left": one.left,
+                **_interval("difference_mean", "difference", c.judged),
+                "p": c.p,
+                "p_holm": c.p_holm,
+                "smallest": one.smallest,
+                "needed": one.needed,
+                "follows": one.follows,
             }
         )
     return rows

@@ -23,7 +23,7 @@ class SeedRun:
         rungs: (step, error) where it could be compared.
         planned_gflops: what it costs when it goes to the end; None before its first drop.
         state: name of its last state; empty while it runs.
-        test_error: of a confirmation, at the end; else None.
+        test_error: of arms and of a confirmation, at the end, where the data have a test part; else None.
         code: short digest of the code it ran under; empty where that is not written down.
     """
 
@@ -60,7 +60,7 @@ class TrialRecord:
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
             `state` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
-            in a confirmation `test_error`, `test_loss`.
+            of arms and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`, and the `code` there.
         progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
             and `steps` trained in them by this worker (to tell its speed), the error last measured or None,

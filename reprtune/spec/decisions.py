@@ -34,3 +34,14 @@ class Rule:
     def __post_init__(self) -> None:
         if self.arm == self.control:
             raise SpecError(f"A rule needs two different arms, but both are {self.arm!r}.")
+
+    @property
+    def pair(self) -> str:
+        """`the best of the search against standard`."""
+        return f"{'the best of the search' if self.arm == LEADER else self.arm} against {self.control}"
+
+    @property
+    def line(self) -> str:
+        """The pair, and what follows from it."""
+        follows = (("If it helps", self.helps), ("Else", self.otherwise))
+        return " ".join([f"{self.pair}.", *(f"{when}: {what}" for when, what in follows if what)])

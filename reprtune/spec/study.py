@@ -108,8 +108,13 @@ class StudySpec:
     def _check_rules(self) -> None:
         """A rule compares what there is, and nothing with an arm that was trained for less than it was."""
         names = [arm.name for arm in self.arms]
+        pairs = [(rule.arm, rule.control) for rule in self.rules]
         for i, rule in enumerate(self.rules):
             where = f"rules[{i}]"
+            if pairs[i] in pairs[:i]:
+                raise SpecError(
+                    f"{where} compares {rule.pair}, as another rule does.", "Leave one of them out."
+                )
             if rule.control not in names:
                 raise SpecError(
                     f"{where}.control must name an arm of the study, but got {rule.control!r}.",
@@ -129,14 +134,37 @@ class StudySpec:
             self._check_budgets(f"{where}: {rule.arm} against {rule.control}", rule.arm, rule.control)
 
     def _check_budgets(self, where: str, arm: str, control: str) -> None:
-        by_name = {one.name: one.budget(self.base) for one in self.arms}
-        ours, theirs = by_name[arm], by_name[control]
-        if ours.unit == theirs.unit and ours.value > theirs.value:
+        if not self._may_meet(arm, control):
+            ours, theirs = self._budget(arm), self._budget(control)
             raise SpecError(
                 f"{where}: its networks are trained for {ours} in all, those of {control} for {theirs}, so a lower "
                 "error would say nothing.",
                 f"Name an arm of the same budget, such as plain training with training.total = {ours}.",
             )
+
+    def _may_meet(self, arm: str, control: str) -> bool:
+        """Is an arm not trained for more than its control, as far as their lengths can be compared?"""
+        ours, theirs = self._budget(arm), self._budget(control)
+        return ours.unit != theirs.unit or ours.value <= theirs.value
+
+    def _budget(self, arm: str) -> Duration:
+        return next(one.budget(self.base) for one in self.arms if one.name == arm)
+
+    @property
+    def applied_rules(self) -> tuple[Rule, ...]:
+        """Its rules. Where it names none: the best of the search against `standard`, else the first arm; and every arm
+        against those that it names, else `standard`, where that was not trained for less."""
+        if self.rules or not self.arms:
+            return self.rules
+        names = [arm.name for arm in self.arms]
+        standard = ("standard",) if "standard" in names else ()
+        found = [Rule(arm=LEADER, control=(*standard, *names)[0])] if self.search else []
+        for arm in self.arms:
+            others = arm.against or tuple(
+                n for n in standard if n != arm.name and self._may_meet(arm.name, n)
+            )
+            found += [Rule(arm=arm.name, control=other) for other in others]
+        return tuple(found)
 
     # -- sections -----------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ class SeedTraining:
 
     Attributes:
         run: the chain of states; None until `build`. test: `test_error` and `test_loss` after
-            `measure_test`. n_recorded_points: how many points to compare
+            `measure_test`, where there is a test part. n_recorded_points: how many points to compare
             are in the record.
     """
 
@@ -76,7 +76,10 @@ class SeedTraining:
         return self.run
 
     def measure_test(self) -> None:
-        """Evaluate the test part, which nothing but a confirmation may look at."""
+        """Evaluate the test part, where the data have one: only at the end of what was declared, or chosen on other
+        data."""
+        if not len(self.done.networks.task.test.y):
+            return
         found = self.done.test()
         self.test = {"test_error": found.error, "test_loss": found.loss}
 

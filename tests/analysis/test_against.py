@@ -105,12 +105,25 @@ def test_sizes_stand_where_arms_differ_in_them(params: float) -> None:
 
 
 def test_the_answer_says_against_which_arm() -> None:
-    """A sentence for each comparison, and why there is none."""
-    said = " ".join(answer(record()))
-    assert "Arm grafting: \N{MINUS SIGN}3.00 points of error against averaging, paired over 3 seeds" in said
-    assert "Arm grafting: +2.00 points of error against twice, paired over 3 seeds" in said
+    """Each with those that it names; and why there is none."""
+    study = with_tests(record())
+    said = " ".join(answer(study))
+    same = "differ by the same"
+    assert f"grafting against averaging: all 3 declared seeds {same} \N{MINUS SIGN}3.00 points" in said
+    assert f"grafting against twice: all 3 declared seeds {same} +2.00 points" in said
     assert "Arm ensemble is held against no other: it had 2.00 times the budget of standard." in said
-    assert "Arm repr: +1.00 points of error against standard" in said
+    assert f"repr against standard: all 3 declared seeds {same} +1.00 points" in said
+
+
+def with_tests(study: StudyRecord) -> StudyRecord:
+    """With test errors that are the validation errors."""
+    return with_attempts(
+        study,
+        controls=[
+            replace(t, result={**t.result, "test_error": (t.values or {})["val_error"]})
+            for t in study.controls
+        ],
+    )
 
 
 def test_the_picture_names_both() -> None:

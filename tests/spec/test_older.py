@@ -109,9 +109,11 @@ def check_search(today: dict[str, Any], plain: dict[str, Any]) -> None:
     assert today["stop"].items() <= plain["stop"].items()
 
 
-def test_a_shipped_study_is_what_it_is_today() -> None:
-    """The ablation as it was stored is the ablation that is shipped."""
-    assert read("repr-ablation") == ABLATION
+def test_a_shipped_study_trains_what_it_does_today() -> None:
+    """The ablation as it was stored has the base and the search of the ablation that is shipped, and its arms."""
+    stored = read("repr-ablation")
+    assert (stored.base, stored.search) == (ABLATION.base, ABLATION.search)
+    assert all(arm in ABLATION.arms for arm in stored.arms)
 
 
 def test_arms_keep_their_words_where_these_mean_the_same() -> None:

@@ -92,7 +92,10 @@ class Arms(Section):
     """
 
     kind: ClassVar[str] = "arms"
-    line: ClassVar[str] = "named configurations, each trained with every seed"
+    line: ClassVar[str] = "named configurations, each trained with every seed, measured on the test part"
+    measures_test: ClassVar[bool] = (
+        True  # nothing is chosen among arms: they were declared before anything ran
+    )
     name: str = "arms"
     design: Design
     seeds: tuple[int, ...] = (0, 1, 2)

@@ -199,7 +199,7 @@ def _describe(
         "reprtune.study": study.name,
         "reprtune.digest": digest,
         "reprtune.role": "study",
-        NOTE: f"{study.question}\n\n{study.decision}\n\nCost: {study.cost}",
+        NOTE: _note(study),
     }
     if parent.data.params.items() >= {k: str(v) for k, v in params.items()}.items():
         return
@@ -213,6 +213,13 @@ def _describe(
         params=[Param(k, str(v)) for k, v in params.items()],
         synchronous=True,
     )
+
+
+def _note(study: StudySpec) -> str:
+    """What the study asks, by what it is decided, and what it takes, as MLflow's page shows it."""
+    rules = "\n".join(f"- {rule.line}" for rule in study.applied_rules)
+    decided = rules and f"Decided by:\n\n{rules}"
+    return "\n\n".join(filter(None, (study.question, study.decision, decided, f"Cost: {study.cost}")))
 
 
 def _try_database(uri: str, scheme: str) -> None:
