@@ -1,4 +1,4 @@
-"""Whole training curves of many trials, read from a file: what stop rules are replayed on."""
+"""Whole training curves of many trials, and of plain training, read from files: what stop rules are replayed on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parent / "data" / "stopping-digits.json.gz"
+from reprtune.spec.duration import Duration
+from reprtune.spec.training import TrainingSpec
+from reprtune.stopping.standard import StandardCurve
+from reprtune.stopping.stretches import Stretches, stretches_of
+
+DATA = Path(__file__).parent / "data"
+FILE = DATA / "stopping-digits.json.gz"
+STANDARD_FILE = DATA / "standard-curves.json"
+EPOCHS = 100  # of every recorded trial
 
 
 @dataclass(frozen=True)
@@ -114,3 +122,28 @@ def load(path: Path = FILE) -> dict[str, list[Recorded]]:
         if None not in run["wrong"]:
             result.setdefault(run["set"], []).append(unpacked(run))
     return result
+
+
+@dataclass(frozen=True)
+class PlainTraining:
+    """Recorded runs of plain training that differ in their seed: errors after every epoch."""
+
+    errors: tuple[tuple[float, ...], ...]
+    steps_per_epoch: int
+
+    @property
+    def stretches(self) -> Stretches:
+        return stretches_of(TrainingSpec(total=Duration.parse(f"{EPOCHS}ep")), self.steps_per_epoch)
+
+    @property
+    def curve(self) -> StandardCurve:
+        spe = self.steps_per_epoch
+        runs = [[((i + 1) * spe, error) for i, error in enumerate(run)] for run in self.errors]
+        return StandardCurve(runs, self.stretches)
+
+
+def plain_training(data: str) -> PlainTraining:
+    """Of `digits` or `cifar10`."""
+    found = json.loads(STANDARD_FILE.read_text())[data]
+    errors = tuple(tuple(n / found["n_val"] for n in run) for run in found["wrong"])
+    return PlainTraining(errors, found["steps_per_epoch"])

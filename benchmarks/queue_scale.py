@@ -31,6 +31,7 @@ from reprtune.spec.codec import digest
 from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.stop_rules import Median
 from reprtune.stopping.rungs import should_stop
+from reprtune.stopping.stretches import stretches_of
 from reprtune.study.queueing import fill_new, refill
 from reprtune.work.queue import Queue, queues
 
@@ -51,7 +52,9 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
     """What a worker does between trainings."""
 
     def decide() -> None:
-        should_stop(Median(), 2500, 0.2, 3000.0, queue.rivals(0, 0, with_cost=True))
+        rates, standard = stretches_of(queue.spec.base.training, 50), queue.standard()
+        rivals = queue.rivals(0, 0, with_cost=True)
+        should_stop(Median(), 2500, 0.2, 3000.0, rivals, stretches=rates, standard=standard)
 
     return {
         "take": lambda: queue.take("w", LEASE),

@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Protocol
 
 import optuna
@@ -17,9 +18,10 @@ from optuna.trial import TrialState
 
 from benchmarks.curves import Recorded
 from reprtune.spec.stop_rules import StopRule
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standard
 from reprtune.stopping.dominance import pareto_front
 from reprtune.stopping.rungs import should_stop
+from reprtune.stopping.stretches import Stretches
 
 Order = Sequence[int]
 
@@ -36,10 +38,23 @@ class Judge(Protocol):
 
 
 class RungJudge:
-    """Our rules, as a study applies them."""
+    """Our rules, as a study applies them.
 
-    def __init__(self, runs: Sequence[Recorded], rule: StopRule, *, several: bool = False) -> None:
+    Args:
+        stretches: of the learning rate of all runs. standard: the curve of plain training, where it has these rates.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Recorded],
+        rule: StopRule,
+        *,
+        several: bool = False,
+        stretches: Stretches = (),
+        standard: Standard | None = None,
+    ) -> None:
         self.runs, self.rule, self.several = runs, rule, several
+        self.stretches, self.standard = stretches, standard
         self._rivals: dict[int, Rival] = {}
 
     def begin(self, run: int) -> None:
@@ -57,18 +72,22 @@ class RungJudge:
         cost = recorded.planned[at] if self.several else None
         earlier = [rung for rung in recorded.rungs if rung < step]
         return should_stop(
-            self.rule, step, recorded.errors[at], cost, rivals, earlier=earlier, total=recorded.steps[-1]
-        )
+            self.rule, step, recorded.errors[at], cost, rivals, earlier=earlier, total=recorded.steps[-1],
+            stretches=self.stretches, standard=self.standard,
+        )  # fmt: skip
 
     def end(self, run: int, complete: bool) -> None:
         if complete and self.runs[run].is_full[-1]:
             self._mark(run, len(self.runs[run].steps) - 1)
+        if not complete:
+            self._rivals[run] = replaced(self._rivals[run], is_stopped=True)
 
     def _mark(self, run: int, at: int) -> None:
         recorded = self.runs[run]
         before = self._rivals[run].curve if run in self._rivals else ()
         cost = recorded.planned[at] if self.several else None
-        self._rivals[run] = Rival([*before, (recorded.steps[at], recorded.errors[at])], cost)
+        curve = [*before, (recorded.steps[at], recorded.errors[at])]
+        self._rivals[run] = Rival(curve, cost, self.stretches)
 
 
 class OptunaJudge:

@@ -28,7 +28,7 @@ import optuna
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.curves import FILE, Recorded, load, save
+from benchmarks.curves import FILE, Recorded, load, plain_training, save
 from benchmarks.replay import (
     Judge,
     OptunaJudge,
@@ -76,9 +76,12 @@ class Outcome:
     front_lost: float
 
 
-def judge(name: str, runs: Sequence[Recorded], several: bool) -> Judge:
+def judge(name: str, runs: Sequence[Recorded], several: bool, set_name: str = "") -> Judge:
+    """With the curve of plain training where all trials of the set have its learning rate."""
     if name in RULES:
-        return RungJudge(runs, RULES[name], several=several)
+        plain = plain_training("digits")
+        standard = plain.curve if set_name == "lengths" else None
+        return RungJudge(runs, RULES[name], several=several, stretches=plain.stretches, standard=standard)
     return OptunaJudge(runs, PRUNERS[name.removesuffix(", at rungs")](), at_rungs=name.endswith(", at rungs"))
 
 
@@ -89,13 +92,13 @@ def arrivals(n: int, seed: int) -> list[int]:
 
 
 def outcome(
-    runs: Sequence[Recorded], order: Sequence[int], name: str, several: bool, n_workers: int
-) -> Outcome:
+    runs: Sequence[Recorded], order: Sequence[int], name: str, several: bool, n_workers: int, set_name: str = "",
+) -> Outcome:  # fmt: skip
     """Of a pool that is given `order`; it begins with every trial once."""
     n, given, total = len(runs), [runs[i] for i in order], sum(run.cost for run in runs)
     budgets = [share * total for share in BUDGETS]
     ended = replay(
-        given, range(len(given)), judge(name, given, several), n_workers,
+        given, range(len(given)), judge(name, given, several, set_name), n_workers,
         n_first=n, until=budgets[-1] / n_workers,
     )  # fmt: skip
     spent = costs_when_complete(ended, n_workers)
@@ -116,7 +119,7 @@ def outcomes(job: Job, n_orders: int, n_workers: int, path: Path) -> list[Outcom
     set_name, name, several = job
     runs = load(path)[set_name]
     orders = (arrivals(len(runs), seed) for seed in range(n_orders))
-    return [outcome(runs, order, name, several, n_workers) for order in orders]
+    return [outcome(runs, order, name, several, n_workers, set_name) for order in orders]
 
 
 def interval(values: Sequence[float] | NDArray[np.float64], *, digits: int = 1, signed: bool = False) -> str:
@@ -152,7 +155,8 @@ def _known(path: Path | None) -> dict[Job, list[Outcome]]:
 
 def _replay(options: argparse.Namespace) -> None:
     sets = load(options.file)
-    jobs: list[Job] = [(s, name, False) for name in NAMES for s in sets]
+    names = tuple(RULES) if options.ours else NAMES
+    jobs: list[Job] = [(s, name, False) for name in names for s in sets]
     jobs += [(s, name, True) for name in RULES for s in sets]
     jobs.sort(key=lambda job: job[1] in PRUNERS)  # told of every epoch they take longest
     found = _known(options.json)
@@ -197,6 +201,7 @@ def main() -> None:
     replaying.add_argument("--orders", type=int, default=200)
     replaying.add_argument("--workers", type=int, default=4, help="of the simulated pool")
     replaying.add_argument("--processes", type=int, default=1, help="of this machine")
+    replaying.add_argument("--ours", action="store_true", help="only our own rules")
     replaying.add_argument("--json", type=Path, help="keep every number here; goes on where it was")
     replaying.set_defaults(call=_replay)
     for command in (recording, replaying):

@@ -121,12 +121,33 @@ def words(info: StoppingInfo) -> Words:
         missing=missing,
         reading=(
             "A triangle is a trial at the rung where it was stopped. What it would have become is not known; "
-            "the lower panel therefore asks the rule about complete trials, whose ends are known."
+            "the lower panel therefore asks the rule about complete trials, whose ends are known. "
+            + _counted(a)
             + selected
         ),
         table=_table(a) if a.stopped and not missing else None,
         picture=f"Errors of {count(len(a.stopped), 'stopped trial')} at their rungs, with those of complete ones",
     )  # fmt: skip
+
+
+def _counted(a: Account) -> str:
+    """Which points of a rival count."""
+    without = (
+        "a line is drawn between two rungs of another trial only where neither learning rate jumps between them and "
+        "both have the same share of their peak; a rung at that very step needs no line."
+    )
+    if not a.by_difference:
+        return f"Errors are compared at the same step: {without}"
+    later = (
+        "A trial that was stopped counts at later steps with its last difference. "
+        if a.counts_stopped
+        else ""
+    )
+    return (
+        "Errors are compared at the same step as differences to plain training, the mean curve of the complete runs of "
+        f"standard; between two rungs of another trial its difference is taken on a straight line. {later}"
+        f"Where a learning rate is not that of standard, {without}"
+    )
 
 
 def _saved(a: Account) -> str:
@@ -153,7 +174,7 @@ def _cost(a: Account) -> str:
     known = sum(s.gap is not None for s in a.stopped)
     return (
         f"{text} {a.ahead} of {known} stopped trials that can be compared had a lower error than the later best at "
-        "the same step, where a straight line stands for the best between its rungs, as for the rule: an estimate."
+        "the same step, where the best is taken between its rungs as the rule takes it: an estimate."
     )
 
 
@@ -179,7 +200,7 @@ def _check(a: Account) -> str:
 def _table(a: Account) -> Table:
     return Table(
         caption="Stopped trials; the place is by error among those known then, the gap to the later best, "
-        "which between its rungs is a straight line",
+        "which between its rungs is an estimate",
         header=(SLOT, NUMBER, "seed", "epoch", "error", "place", "of", "gap, points", "saved cost", "saved time", "again"),
         rows=tuple(_row(s, a.steps_per_epoch) for s in a.stopped),
     )  # fmt: skip

@@ -7,6 +7,8 @@ import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
     "health": "warnings of healthy studies, and of sick ones",
+    "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
+    "smoothing": "error of a rival between its points, by how plain training is smoothed",
 }
 
 

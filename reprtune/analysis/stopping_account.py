@@ -1,12 +1,12 @@
 """What early stopping did: who was stopped, against whom, what it saved, and what it may have cost.
 
 *Notations*
-    e(s)     error of a trial at step s, at its rungs, linear between them
+    e(s)     error of a trial at step s: at its rungs, and between them as the rule takes it (`stopping.curves`)
     moment   when the stopped trial was judged: its end
     known    the others' rungs that had been trained by that moment
     place    1 + how many of the comparable have a smaller error at that step
-    gap      e(s) of the stopped trial minus e(s) of the study's best trial in the end; like the rule itself
-             it sees a straight line between the best's rungs, which need not be at s: an estimate
+    gap      e(s) of the stopped trial minus e(s) of the study's best trial in the end, which need not have a rung
+             at s: an estimate, as the rule makes it
 
 Two replays of the rule on complete trials. *Then*: at each rung, with what was known at that time; they went
 on, so the rule should let them (a check that record and rule agree). *Now*: at each rung, as if the trial had
@@ -16,22 +16,18 @@ is never known.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeVar
-
-import numpy as np
 
 from reprtune.analysis.attempts import seconds_spent
 from reprtune.analysis.front import front
+from reprtune.analysis.rival_field import Court, rungs_of
 from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST
-from reprtune.stopping.curves import Rival, error_at
-from reprtune.stopping.rungs import should_stop
+from reprtune.stopping.rungs import judge
 
 T = TypeVar("T")
 MAX_REPLAYED = 150  # trials of each kind that are judged again: a judgement looks at all others
@@ -88,6 +84,8 @@ class Account:
         n_front: replayed trials on the front.
         ahead: stopped trials that stood before the later best at the same step.
         spent_seconds: of all attempts of the search together, shared beginnings once.
+        by_difference: are errors compared by their differences to plain training, where a trial has its rates?
+        counts_stopped: does a stopped trial count at later steps then?
     """
 
     rule: str
@@ -102,73 +100,28 @@ class Account:
     lost_front: int
     ahead: int
     spent_seconds: float
+    by_difference: bool = False
+    counts_stopped: bool = False
 
     def saved(self, what: str) -> float:
         """`gflops` or `seconds`, over all that were stopped."""
         return float(sum(getattr(s, f"saved_{what}") or 0.0 for s in self.stopped))
 
 
-class _Field:
-    """All runs with one seed, as pieces between two neighbouring rungs (a first rung alone is one, too)."""
-
-    def __init__(self, record: StudyRecord, seed: int) -> None:
-        self.by_cost = len(record.spec.objectives) > 1
-        rows = [row for trial in record.trials for row in _pieces(trial, seed)]
-        table = np.array(rows, dtype=float).reshape(-1, 10)
-        if self.by_cost:
-            table = table[~np.isnan(table[:, 9])]
-        self.columns = table.T
-
-    def rivals(self, slot: int, step: int, moment: float | None) -> list[Rival]:
-        """Those to compare with at this step, each with its error there: as known at a moment, or now."""
-        slots, s0, e0, s1, e1, known, started, ended, compared, costs = self.columns
-        here = (slots != slot) & (((s0 < step) & (step <= s1)) | ((s0 == step) & (s1 == step)))
-        if moment is None:
-            here &= compared == 1
-        else:
-            here &= ((compared == 1) | (ended > moment)) & (started <= moment) & (known <= moment)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part = np.where(s1[here] > s0[here], (step - s0[here]) / (s1[here] - s0[here]), 0.0)
-            errors = e0[here] + (e1[here] - e0[here]) * part
-        errors = np.where(step == s1[here], e1[here], errors)
-        errors = np.where(np.isfinite(errors), errors, np.inf)
-        by_cost = self.by_cost
-        return [
-            Rival(((step, e),), c if by_cost else None)
-            for e, c in zip(errors.tolist(), costs[here].tolist(), strict=True)
-        ]
-
-
-def _pieces(trial: TrialRecord, seed: int) -> Iterator[tuple[float, ...]]:
-    run = next((r for r in trial.runs if r.seed == seed), None)
-    if run is None or not trial.outcome.is_trained:
-        return
-    times = {p.step: p.time for p in run.history.points} if run.history else {}
-    cost = math.nan if run.planned_gflops is None else run.planned_gflops
-    ended = math.inf if trial.ended is None else trial.ended
-    fate = trial.outcome
-    is_compared = fate.is_comparable or (fate.is_final and seed != trial.seed)  # as RivalCurves does
-    rest = (trial.started or -math.inf, ended, float(is_compared), cost)
-    for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):
-        yield (trial.slot, s0, e0, s1, e1, times.get(s1, -math.inf), *rest)
-
-
 def account(record: StudyRecord) -> Account:
     """Look at every stopped trial, and replay the rule on the complete ones."""
     search = record.spec.search
-    fields = {seed: _Field(record, seed) for seed in _seeds(record)}
+    court = Court(record)
     settings = joined(record.trials)
     lead, on_front = best(record), {t.number for t in front(settings, record.spec.compared)}
     stopped = [t for t in record.trials if t.outcome == "stopped" and t.runs[-1].rungs]
     asked = {t.number for t in spread(stopped, MAX_REPLAYED)}
-    rows = tuple(_stopped(record, t, fields, lead, ask=t.number in asked) for t in stopped)
+    rows = tuple(_stopped(record, t, court, lead, ask=t.number in asked) for t in stopped)
     complete = record.complete()
     first = [t for t in complete if t.number in on_front]
     others = [t for t in complete if t.number not in on_front]
     replayed = [*first, *spread(others, max(0, MAX_REPLAYED - len(first)))]
-    replays = {
-        t.number: _replay(record, t, fields) for t in replayed if search is not None and search.stops_early
-    }
+    replays = {t.number: _replay(t, court) for t in replayed if search is not None and search.stops_early}
     return Account(
         rule="none" if search is None else search.stop.kind,
         steps_per_epoch=int(record.facts.get("steps_per_epoch") or 1),
@@ -182,6 +135,8 @@ def account(record: StudyRecord) -> Account:
         lost_front=sum(n in on_front and any(now for _, now in r) for n, r in replays.items()),
         ahead=sum(s.gap is not None and s.gap < 0 for s in rows),
         spent_seconds=seconds_spent(record.trials),
+        by_difference=court.has_standard,
+        counts_stopped=search is not None and judge(search.stop).counts_stopped,
     )
 
 
@@ -191,13 +146,8 @@ def winner_stopped(record: StudyRecord) -> int | None:
     lead, search = best(record), record.spec.search
     if lead is None or search is None or not search.stops_early:
         return None
-    fields = {run.seed: _Field(record, run.seed) for run in lead.runs}
-    asked = _replay(record, lead, fields)
+    asked = _replay(lead, Court(record))
     return next((rung for rung, (_, now) in enumerate(asked, 1) if now), None)
-
-
-def _seeds(record: StudyRecord) -> set[int]:
-    return {run.seed for trial in record.trials for run in trial.runs}
 
 
 def spread(trials: Sequence[T], most: int) -> list[T]:
@@ -207,49 +157,19 @@ def spread(trials: Sequence[T], most: int) -> list[T]:
     return [trials[i * len(trials) // most] for i in range(most)]
 
 
-def _judge(record: StudyRecord, run: SeedRun, step: int, rivals: Sequence[Rival], total: int | None) -> bool:
-    """The rule, as a worker asks it at this rung."""
-    marks = dict(run.rungs)
-    rungs = _rungs(run)
-    cost = run.planned_gflops if len(record.spec.objectives) > 1 else None
-    if len(record.spec.objectives) > 1 and cost is None:
-        return False
-    assert record.spec.search is not None
-    return should_stop(
-        record.spec.search.stop, step, marks[step], cost, rivals,
-        earlier=[s for s in rungs if s < step], total=total,
-    )  # fmt: skip
-
-
-def _rungs(run: SeedRun) -> list[int]:
-    """Where it was judged: its planned rungs that it has reached."""
-    reached = [step for step, _ in run.rungs]
-    if run.history is None:
-        return reached
-    planned = set(run.history.rungs)
-    return [step for step in reached if step in planned]
-
-
-def _total(record: StudyRecord, run: SeedRun) -> int | None:
-    return run.history.total_steps if run.history else record.facts.get("total_steps")
-
-
 def _stopped(
     record: StudyRecord,
     trial: TrialRecord,
-    fields: Mapping[int, _Field],
+    court: Court,
     lead: TrialRecord | None,
     *,
     ask: bool,
 ) -> Stopped:
     run = trial.runs[-1]
     step, error = run.rungs[-1]
-    rivals = fields[run.seed].rivals(trial.slot, step, trial.ended)
-    errors = [rival.curve[0][1] for rival in rivals]
-    of_best = next((r for r in lead.runs if r.seed == run.seed), None) if lead else None
-    then = error_at(of_best.rungs, step) if of_best else None
-    total = _total(record, run)
-    gflops, seconds = _saved(record, run, step, total)
+    errors = court.errors(trial, run, step, trial.ended)
+    then = court.error_of(lead, trial, run, step) if lead else None
+    gflops, seconds = _saved(record, run, step, court.total(run))
     return Stopped(
         number=trial.number,
         slot=trial.slot,
@@ -258,7 +178,7 @@ def _stopped(
         error=error,
         n_comparable=len(errors),
         place=1 + sum(e < error for e in errors),
-        agrees=_judge(record, run, step, rivals, total) if ask and trial.ended else None,
+        agrees=court.stops(trial, run, step, trial.ended) if ask and trial.ended else None,
         gap=None if then is None else error - then,
         saved_gflops=gflops,
         saved_seconds=seconds,
@@ -280,18 +200,17 @@ def _saved(
     return gflops, seconds
 
 
-def _replay(record: StudyRecord, trial: TrialRecord, fields: Mapping[int, _Field]) -> list[tuple[bool, bool]]:
+def _replay(trial: TrialRecord, court: Court) -> list[tuple[bool, bool]]:
     """(stopped then, stopped now) at every rung of a complete trial, seed by seed."""
     found = []
     for run in trial.runs:
-        field, total = fields[run.seed], _total(record, run)
+        total = court.total(run)
         times = {p.step: p.time for p in run.history.points} if run.history else {}
-        for step in _rungs(run):
+        for step in rungs_of(run):
             if total is not None and step >= total:
                 continue
-            now = _judge(record, run, step, field.rivals(trial.slot, step, None), total)
-            before = field.rivals(trial.slot, step, times[step]) if step in times else None
-            found.append((before is not None and _judge(record, run, step, before, total), now))
+            then = step in times and court.stops(trial, run, step, times[step])
+            found.append((then, court.stops(trial, run, step)))
     return found
 
 

@@ -58,6 +58,13 @@ def curve(value: Any) -> bool:
     return pairs and all(whole(step) and error is not None and measured(error) for step, error in value)
 
 
+def stretches(value: Any) -> bool:
+    """(first step, course) pairs."""
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(p, (list, tuple)) and len(p) == 2 and whole(p[0]) and text(p[1]) for p in value
+    )
+
+
 def numbers(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(number(one) for one in value)
 
@@ -75,7 +82,7 @@ def of(rules: Mapping[str, Rule], *needed: str) -> Rule:
     return follows
 
 
-RUNGS: dict[str, Rule] = {"points": curve, "planned_gflops": measured, "seed": whole}
+RUNGS: dict[str, Rule] = {"points": curve, "planned_gflops": measured, "seed": whole, "stretches": stretches}
 _SPENT = ("seconds_spent", "seconds_alone", "steps_spent", "steps_alone", "gflops_spent")
 RESULT: dict[str, Rule] = {
     **dict.fromkeys(_SPENT, number),

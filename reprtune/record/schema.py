@@ -22,6 +22,7 @@ class SeedRun:
             record nor its `history` has it.
         rungs: (step, error) where it could be compared.
         planned_gflops: what it costs when it goes to the end; None before its first drop.
+        stretches: (first step, course) of its learning rate, as `stopping.stretches` has them; None in records of before.
         state: name of its last state; empty while it runs.
         test_error: of arms and of a confirmation, at the end, where the data have a test part; else None.
         code: short digest of the code it ran under; empty where that is not written down.
@@ -32,6 +33,7 @@ class SeedRun:
     measured: Mapping[str, float] = field(default_factory=dict)
     rungs: tuple[tuple[int, float], ...] = ()
     planned_gflops: float | None = None
+    stretches: tuple[tuple[int, str], ...] | None = None
     state: str = ""
     test_error: float | None = None
     code: str = ""
@@ -55,7 +57,8 @@ class TrialRecord:
         values: the study's objectives by name, means over its seeds; None unless complete.
         history: of its last seed; None until the end.
         rungs: (step, error) where its last seed could be compared so far.
-        planned_gflops: what its last seed will have cost at the end; None before its first drop.
+        planned_gflops: what its last seed will have cost at the end; None before its first drop. stretches: of its
+            learning rate, as of a seed.
         earlier: the seeds it has finished before its last one.
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
@@ -82,6 +85,7 @@ class TrialRecord:
     history: History | None = None
     rungs: tuple[tuple[int, float], ...] = ()
     planned_gflops: float | None = None
+    stretches: tuple[tuple[int, str], ...] | None = None
     earlier: tuple[SeedRun, ...] = ()
     result: Mapping[str, Any] = field(default_factory=dict)
     lease: Mapping[str, Any] = field(default_factory=dict)
@@ -111,6 +115,7 @@ class TrialRecord:
             measured={**measured_at(self.last_point), **objectives.stored(self.result)},
             rungs=self.rungs,
             planned_gflops=self.planned_gflops,
+            stretches=self.stretches,
             state=str(self.result.get("state") or ""),
             test_error=self.result.get("test_error"),
             code=str(self.result.get("code") or self.lease.get("code") or ""),

@@ -88,6 +88,7 @@ def to_record(
         history=unpack(packed) if packed and histories else None,
         rungs=_curve(rungs),
         planned_gflops=rungs.get("planned_gflops"),
+        stretches=_stretches(rungs),
         earlier=earlier,
         result=result,
         lease=attrs.get("lease", {}),
@@ -122,6 +123,7 @@ def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
         measured=objectives.stored(stored),
         rungs=_curve(stored["rungs"]),
         planned_gflops=stored["rungs"]["planned_gflops"],
+        stretches=_stretches(stored["rungs"]),
         state=stored["state"],
         code=stored.get("code", ""),
     )
@@ -129,6 +131,11 @@ def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
 
 def _curve(rungs: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
     return tuple((int(step), float(error)) for step, error in rungs.get("points", []))
+
+
+def _stretches(rungs: Mapping[str, Any]) -> tuple[tuple[int, str], ...] | None:
+    found = rungs.get("stretches")
+    return None if found is None else tuple((int(step), str(course)) for step, course in found)
 
 
 def outcome(trial: FrozenTrial) -> Outcome:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from reprtune.spec.stop_rules import Comparing, StopRule
 from reprtune.stopping.curves import Rival, Standing, comparable
@@ -33,7 +33,13 @@ C = TypeVar("C", bound=Comparing)
 
 
 class Judge(abc.ABC, Generic[R]):
-    """Decides as a stop rule says; `rule` has its options."""
+    """Decides as a stop rule says; `rule` has its options.
+
+    Attributes:
+        counts_stopped: does a rival that was stopped count at later steps, where there is a curve of plain training?
+    """
+
+    counts_stopped: ClassVar[bool] = False
 
     def __init__(self, rule: R) -> None:
         self.rule = rule
@@ -45,6 +51,8 @@ class Judge(abc.ABC, Generic[R]):
 
 class ShareJudge(Judge[C]):
     """Lets a share of the comparable trials go on."""
+
+    counts_stopped = True
 
     @property
     @abc.abstractmethod
@@ -63,7 +71,7 @@ class ShareJudge(Judge[C]):
         """
         if not self.is_judged(standing):
             return False
-        found = comparable(rivals, standing.step)
+        found = comparable(rivals, standing, counts_stopped=self.counts_stopped)
         if len(found) < self.rule.min_comparable:
             return False
         errors = [e for e, _ in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -14,6 +15,7 @@ from reprtune.spec.rules import at_least
 from reprtune.spec.stop_rules import StopRule
 from reprtune.stopping.curves import Rival
 from reprtune.stopping.rungs import should_stop
+from reprtune.stopping.stretches import Stretches
 
 COMPARED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
@@ -23,7 +25,7 @@ class RungPruner(optuna.pruners.BasePruner):
 
     Report only where trials can be compared: at the end of a cycle, with the whole network, at
     whatever step that is. The others' values are interpolated to the same step, so that trials with
-    cycles of different lengths are compared at the same phase. Failed trials are not compared with.
+    cycles of different lengths are compared at the same phase, and never across a milestone. Failed trials are not compared with.
 
         study = optuna.create_study(pruner=RungPruner())
         ...
@@ -43,6 +45,9 @@ class RungPruner(optuna.pruners.BasePruner):
         total: the step at which a trial ends; for `successive-halving`, which needs it.
         warmup_reports: no decision at the first so many reports of a trial; with 1 and a report
             just before each drop, none before its first full cycle.
+        milestones: steps, increasing, after which the learning rate of all trials is another one. The others' values
+            are interpolated between reports with no milestone between them; a report at a milestone itself comes
+            before it, and a report at the very step needs no other.
 
     Raises:
         SpecError: an unknown rule, an option of another rule, a value out of its range.
@@ -57,6 +62,7 @@ class RungPruner(optuna.pruners.BasePruner):
         total: int | None = None,
         min_comparable: int | None = None,
         warmup_reports: int = 1,
+        milestones: Sequence[int] = (),
     ) -> None:
         at_least("warmup_reports", warmup_reports, 0)
         options = {
@@ -73,6 +79,7 @@ class RungPruner(optuna.pruners.BasePruner):
         if total is not None:
             at_least("total", total, 1)
         self._total, self._warmup_reports = total, warmup_reports
+        self._stretches = _stretches(milestones)
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
         """Called by `trial.should_prune()`."""
@@ -86,9 +93,14 @@ class RungPruner(optuna.pruners.BasePruner):
         if len(curve) <= self._warmup_reports:
             return False
         trials = study.get_trials(deepcopy=False, states=COMPARED)
-        rivals = [Rival(_curve(t, sign)) for t in trials if t.number != trial.number]
+        rivals = [
+            Rival(_curve(t, sign), stretches=self._stretches) for t in trials if t.number != trial.number
+        ]
         earlier = [at for at, _ in curve[self._warmup_reports : -1]]
-        return should_stop(self._rule, step, error, None, rivals, earlier=earlier, total=self._total)
+        return should_stop(
+            self._rule, step, error, None, rivals,
+            earlier=earlier, total=self._total, stretches=self._stretches,
+        )  # fmt: skip
 
 
 def _rule(given: str | StopRule, options: dict[str, Any]) -> StopRule:
@@ -99,6 +111,16 @@ def _rule(given: str | StopRule, options: dict[str, Any]) -> StopRule:
         )
     rule: StopRule = StopRule.read({"kind": given, **options} if isinstance(given, str) else given, "rule")
     return rule
+
+
+def _stretches(milestones: Sequence[int]) -> Stretches:
+    for step in milestones:
+        at_least("milestones", step, 1)
+    if list(milestones) != sorted(set(milestones)):
+        raise SpecError(
+            f"milestones must be increasing steps, but got {list(milestones)}.", "Write them like (400, 700)."
+        )
+    return tuple((step, str(i)) for i, step in enumerate((0, *milestones)))
 
 
 def _curve(trial: FrozenTrial, sign: float) -> list[tuple[int, float]]:

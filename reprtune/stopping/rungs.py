@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from reprtune.spec.stop_rules import StopRule
-from reprtune.stopping.curves import Rival, Standing
+from reprtune.stopping.curves import Rival, Standard, Standing
 from reprtune.stopping.judge import Judge
+from reprtune.stopping.stretches import Stretches
 
 
 def should_stop(
@@ -26,6 +27,8 @@ def should_stop(
     *,
     earlier: Sequence[int] = (),
     total: int | None = None,
+    stretches: Stretches = (),
+    standard: Standard | None = None,
 ) -> bool:
     """Whether the trial that has `error` at its rung `step` is to be stopped.
 
@@ -34,13 +37,15 @@ def should_stop(
         rivals: with several seeds per trial, the others' curves of the same seed.
         earlier: the trial's own rungs before this one. total: its length in steps. Both are for rules that
             pass rungs over, which without a total judge at every rung.
+        stretches: of the trial's learning rate; none = it has no milestones.
+        standard: the curve of plain training, in which only trials of its learning rates are compared.
 
     Raises:
         ValueError: when `error` is not a number, or `cost` is given but a rival's is missing.
     """
     if math.isnan(error):
         raise ValueError("error must be a number at a rung, but is NaN: that trial has diverged.")
-    return judge(rule).stops(Standing(step, error, cost, earlier, total), rivals)
+    return judge(rule).stops(Standing(step, error, cost, earlier, total, stretches, standard), rivals)
 
 
 def judge(rule: StopRule) -> Judge[Any]:

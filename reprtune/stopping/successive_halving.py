@@ -17,6 +17,8 @@ from reprtune.stopping.judge import ShareJudge
 
 
 class SuccessiveHalvingJudge(ShareJudge[SuccessiveHalving]):
+    counts_stopped = False  # every level thins out those that have come to it
+
     @property
     def kept_share(self) -> float:
         return 1 / self.rule.reduction_factor

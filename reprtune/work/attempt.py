@@ -255,9 +255,7 @@ class Attempt:
 
     def _show(self, comparable_points: list[tuple[int, float]]) -> None:
         """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
-        self._set_attr(
-            "rungs", self._seeded({"points": comparable_points, "planned_gflops": self.now.planned_gflops()})
-        )
+        self._set_attr("rungs", self._seeded(self.now.rungs(comparable_points)))
         # Optuna has one value per step, and so one seed's: the first, which every trial has trained.
         if self.section.objectives == (ERROR,) and self.section.is_drawn and not self.earlier:
             known = retried(lambda: self.queue.storage.get_trial(self.trial_id)).intermediate_values

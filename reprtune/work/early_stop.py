@@ -21,6 +21,7 @@ def is_hopeless(queue: Queue, trial: optuna.Trial, training: SeedTraining, step:
     several = len(section.objectives) > 1
     slot = int(trial.user_attrs["slot"])
     rivals = retried(lambda: queue.rivals(slot, training.spec.seed, several))
+    standard = retried(queue.standard)
     return should_stop(
         section.stop,
         step,
@@ -29,4 +30,6 @@ def is_hopeless(queue: Queue, trial: optuna.Trial, training: SeedTraining, step:
         rivals,
         earlier=[rung for rung in run.rungs if rung < step],
         total=run.total_steps,
+        stretches=training.stretches,
+        standard=standard,
     )

@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from reprtune.analysis.standard_curve import steps_per_epoch_of
 from reprtune.record.database import experimental_allowed
 from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.trials import suggest, trial_id
@@ -31,9 +33,11 @@ from reprtune.spec.sections.section import REPEATS_FROM
 from reprtune.spec.study import AnySection, StudySpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.curves import Rival
+from reprtune.stopping.standard import StandardCurve
 from reprtune.study.queueing import FAULT, holds_slot
 from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
+from reprtune.work.standard_runs import StandardRuns
 
 MAX_REDRAWS = 10  # of a slot whose settings another slot has; then they are trained with other seeds
 PAUSED = "paused"  # attribute: result and curve of an interrupted attempt, for a slot that may not go on
@@ -57,7 +61,18 @@ class Queue:
     def __post_init__(self) -> None:
         self.storage = self.view.storage
         self.name = section_study(self.spec, self.section)
-        self._rivals = RivalCurves(self.spec, self.section)
+
+    @cached_property
+    def _steps_per_epoch(self) -> int:
+        return steps_per_epoch_of(self.view.header())
+
+    @cached_property
+    def _rivals(self) -> RivalCurves:
+        return RivalCurves(self.spec, self.section, self._steps_per_epoch)
+
+    @cached_property
+    def _standard(self) -> StandardRuns:
+        return StandardRuns(self.view, self.spec, self._steps_per_epoch)
 
     def trial_spec(self, trial: optuna.Trial | FrozenTrial) -> TrialSpec:
         """What is trained in a slot that was taken; of several seeds, the first.
@@ -171,6 +186,10 @@ class Queue:
         repaired = self.view.repaired(self.section.name)
         trials = [trial for trial in self.trials() if trial.number not in repaired]
         return self._rivals.against(trials, slot, seed, with_cost)
+
+    def standard(self) -> StandardCurve | None:
+        """The curve of plain training, by which a stop rule compares: see `StandardRuns`."""
+        return self._standard.curve()
 
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Generator
+from functools import cached_property
 from typing import Any
 
 from reprtune.record.pack import pack
 from reprtune.spec import objectives
 from reprtune.spec.trial import TrialSpec
+from reprtune.stopping.stretches import Stretches
 from reprtune.training.chain.chain import Advance, Chain
 from reprtune.training.chain.plan import Segment
 from reprtune.work.context import WorkerContext
 from reprtune.work.progress import progress
 from reprtune.work.run_journal import RunJournal
+from reprtune.work.stretches import trial_stretches
 from reprtune.work.uncapturable import network_key
 
 
@@ -119,8 +122,18 @@ class SeedTraining:
         if self.run is None:
             return {}
         history = self.run.history
-        rungs = {"points": history.full_points(), "planned_gflops": self.planned_gflops()}
-        return {"history": pack(history), "rungs": rungs}
+        return {"history": pack(history), "rungs": self.rungs(history.full_points())}
+
+    def rungs(self, comparable_points: list[tuple[int, float]]) -> dict[str, Any]:
+        """What a stop rule has to know of it."""
+        return {
+            "points": comparable_points, "planned_gflops": self.planned_gflops(), "stretches": self.stretches,
+        }  # fmt: skip
+
+    @cached_property
+    def stretches(self) -> Stretches:
+        """Of its learning rate, once it is built."""
+        return trial_stretches(self.spec, self.done.history.steps_per_epoch)
 
     def costs(self) -> dict[str, float]:
         """What was spent here, and what the trial would have cost alone."""

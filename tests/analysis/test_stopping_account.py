@@ -10,8 +10,9 @@ from reprtune.analysis.stopping_account import Stopped, account, spread, winner_
 from reprtune.history import History, Point
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.stop_rules import Median, NoStop, StopRule
-from reprtune.stopping.curves import Rival, error_at
+from reprtune.stopping.curves import Rival
 from reprtune.stopping.rungs import should_stop
+from reprtune.stopping.standard import StandardCurve
 from tests.factories import FACTS, START, make_spec, make_study
 from tests.flat import with_attempts, with_fields
 
@@ -99,24 +100,44 @@ def test_seeds_are_compared_with_the_same_seed() -> None:
     assert (row.n_comparable, row.place) == (3, 4)
 
 
+def plain_curve(record: StudyRecord, moment: float | None) -> StandardCurve | None:
+    """Of the runs of standard that had ended by then."""
+    runs = [
+        [(p.step, p.val_error) for p in t.history.points]
+        for t in record.controls
+        if t.arm == "standard" and t.outcome == "complete" and (moment is None or t.ended <= moment)
+    ]
+    return StandardCurve(runs, milestones(record)) if runs else None
+
+
+def milestones(record: StudyRecord) -> tuple[tuple[int, str], ...]:
+    """Of the default schedule: a tenth from 40 % on, a hundredth from 70 % on."""
+    total = record.spec.base.training.total.steps(record.facts["steps_per_epoch"])
+    return ((0, "1"), (total * 4 // 10, "0.1"), (total * 7 // 10, "0.01"))
+
+
 def by_hand(record: StudyRecord, own: TrialRecord, step: int, moment: float | None) -> bool:
     """The rule at this step, from whole curves one by one."""
-    others = []
+    others, rates = [], milestones(record)
     for t in record.trials:
         if t.slot == own.slot or t.history is None or t.outcome in ("infeasible", "duplicate"):
             continue
         times = {p.step: p.time for p in t.history.points}
         if moment is None:
-            curve, there = t.rungs, t.outcome in ("complete", "stopped", "running")
+            curve, there, over = t.rungs, t.outcome in ("complete", "stopped", "running"), True
         else:
             curve = tuple((s, e) for s, e in t.rungs if times[s] <= moment)
             ended = float("inf") if t.ended is None else t.ended
-            there = (t.outcome in ("complete", "stopped", "running") or ended > moment) and (
+            over = ended <= moment
+            there = (t.outcome in ("complete", "stopped", "running") or not over) and (
                 t.started or 0
             ) <= moment
-        if there and t.planned_gflops is not None and error_at(curve, step) is not None:
-            others.append(Rival(curve, t.planned_gflops))
-    return should_stop(record.spec.search.stop, step, dict(own.rungs)[step], own.planned_gflops, others)
+        if there and t.planned_gflops is not None:
+            others.append(Rival(curve, t.planned_gflops, rates, over and t.outcome == "stopped"))
+    return should_stop(
+        record.spec.search.stop, step, dict(own.rungs)[step], own.planned_gflops, others,
+        stretches=rates, standard=plain_curve(record, moment),
+    )  # fmt: skip
 
 
 def lively() -> StudyRecord:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dashboards import curves, early_stopping, history, overlap, timeline
 from reprtune.record.schema import SeedRun, StudyRecord
-from reprtune.spec.stop_rules import NoStop
+from reprtune.spec.stop_rules import NoStop, SuccessiveHalving
+from reprtune.spec.study import Arm
 from tests.factories import make_study
 from tests.flat import with_attempts
 
@@ -121,6 +123,25 @@ def test_the_account_adds_up_its_table() -> None:
     assert n > 3 and words.table is not None and len(words.table.rows) == n == len(info.account.stopped)
     assert f"stopped {n} trials" in words.lead[0]
     assert "What it may have cost" in words.lead[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "by_difference", "carried"),
+    [
+        ({}, True, True),
+        ({"stop": SuccessiveHalving()}, True, False),
+        ({"controls": (Arm(name="paper", changes={"method": "repr"}),)}, False, False),
+    ],
+)
+def test_the_account_says_which_points_of_a_rival_count(
+    fields: dict[str, Any], by_difference: bool, carried: bool
+) -> None:
+    """Differences where there are runs of standard, a stopped trial's last one where the rule counts it, and
+    always that no line is drawn across a jump of the learning rate."""
+    reading = early_stopping.words(early_stopping.info(make_study(30, extras=(), **fields))).reading
+    assert ("differences to plain training" in reading) is by_difference
+    assert ("counts at later steps with its last difference" in reading) is carried
+    assert "only where neither learning rate jumps between them" in reading
 
 
 def test_thousands_of_attempts_are_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

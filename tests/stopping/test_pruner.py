@@ -150,6 +150,31 @@ def test_no_decision_before_the_warm_up_is_over() -> None:
     assert not decides(study, {10: 0.9, 30: 0.9}, warmup_reports=2)
 
 
+@pytest.mark.parametrize(
+    ("milestones", "step", "stopped"),
+    [
+        ((), 30, True),
+        ((20,), 30, False),  # between the reports at 10 and 50
+        ((10,), 30, False),  # a report at a milestone comes before it
+        ((50,), 30, True),
+        ((9,), 30, True),
+        ((10, 40), 30, False),
+        ((20,), 50, True),  # a report at that very step
+    ],
+)
+def test_no_line_is_drawn_across_a_milestone(milestones: tuple[int, ...], step: int, stopped: bool) -> None:
+    """Five trials that reported 0.1 at 10 and 50: what they had between is known only where the rate was one."""
+    study = study_with({TrialState.COMPLETE: 5})
+    assert decides(study, {5: 0.9, step: 0.9}, milestones=milestones) is stopped
+
+
+@pytest.mark.parametrize("milestones", [(20, 10), (10, 10), (0,)])
+def test_milestones_are_increasing_steps(milestones: tuple[int, ...]) -> None:
+    """Said with the value and what to write."""
+    with pytest.raises(SpecError, match="milestones must be"):
+        RungPruner(milestones=milestones)
+
+
 def test_no_decision_with_too_few_comparable_trials() -> None:
     """Four where five are asked for; or five that end before the step."""
     assert not decides(study_with({TrialState.COMPLETE: 4}), {10: 0.9, 30: 0.9})
