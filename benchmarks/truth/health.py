@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.truth.fabricated import controls, draw, record, search, trial
+from benchmarks.truth.fabricated import EPOCHS, controls, draw, record, search, trial
 from benchmarks.truth.shares import share
 from reprtune.analysis import health
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST, ERROR
 from studies.repr_ablation import STUDY
 
 N = 40  # slots
@@ -66,6 +67,19 @@ def infeasible(rng: Rng, fitting: float) -> StudyRecord:
     return record([*trials, *again])
 
 
+def judged(rng: Rng, early: float) -> StudyRecord:
+    """Rungs at 30 and 60 % of the training, which rank trials as their end does, but for noise of `early`."""
+    trials = []
+    for t in searched(rng, diverging=0):
+        assert t.values is not None
+        assert t.history is not None
+        end = t.values[ERROR]
+        rungs = tuple((at, end + (EPOCHS - at) / 500 + float(rng.normal(0, early))) for at in (30, 60))
+        story = replace(t.history, rungs=tuple(at for at, _ in rungs))
+        trials.append(replace(t, history=story, rungs=(*rungs, (EPOCHS, end)), planned_gflops=t.values[COST]))
+    return record(trials)
+
+
 Make = Callable[[Rng], StudyRecord]
 # Check -> studies that it must not warn of, and that it must warn of.
 TRUTHS: dict[str, tuple[tuple[str, Make], ...]] = {
@@ -93,6 +107,10 @@ TRUTHS: dict[str, tuple[tuple[str, Make], ...]] = {
     "effect": (
         ("an effect of 5 points, noise of 0.5", study),
         ("nothing matters", lambda rng: study(rng, slope=0)),
+    ),
+    "stopping": (
+        ("rungs rank like the end", lambda rng: judged(rng, 0.0)),
+        ("rungs say little of the end", lambda rng: judged(rng, 0.1)),
     ),
     "luck": (("five seeds of standard", study), ("three seeds of standard", lambda rng: study(rng, seeds=3))),
     "arms-seeds": (
