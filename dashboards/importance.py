@@ -1,7 +1,8 @@
-"""How much each searched parameter matters, per objective, how sure that is, and in which direction."""
+"""How much each searched parameter matters, per objective, whether it does at all, and in which direction."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,9 +12,10 @@ import plotly.graph_objects as go
 from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
-from dashboards.units import count, signed, value_text
+from dashboards.units import count, listed, signed, value_text
+from reprtune.analysis.chance import SURE
 from reprtune.analysis.evaluators import METHODS
-from reprtune.analysis.importance import Importance, Importances, importances
+from reprtune.analysis.importance import BEST_SHARE, Importance, Importances, importances
 from reprtune.analysis.trends import Level, Trend, trends
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
@@ -25,6 +27,8 @@ LOOKS = {
     "ped-anova": ("PED-ANOVA: sets the best apart", theme.BLUE),
     "fanova": ("fANOVA: explains variance", theme.ORANGE),
 }
+PALE = 0.35
+FANOVA_WHOLE, FANOVA_STOPPED = 0.91, 0.72  # as measured by `python -m benchmarks.truth importance`
 UP, DOWN = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
 
 
@@ -46,7 +50,7 @@ def info(record: StudyRecord) -> ImportanceInfo:
 
 
 def figure(info: ImportanceInfo) -> go.Figure:
-    """One panel per objective, one pair of bars with ranges per parameter, largest first."""
+    """One panel per objective, one pair of bars with ranges per parameter, largest first; pale where chance would do."""
     answers = [a for a in info.importances.answers if a.shares]
     objectives = list(dict.fromkeys(a.objective for a in answers))
     n_params = max((len(a.shares or {}) for a in answers), default=1)
@@ -76,8 +80,10 @@ def _bars(answer: Importance, order: list[str], info: ImportanceInfo, in_legend:
         legendgroup=answer.method,
         showlegend=in_legend,
         orientation="h",
-        marker_color=colour,
-        hovertext=[f"{theme.text(p)}: {_share(answer, p)} % ({answer.method})" for p in known],
+        marker={"color": colour, "opacity": [1.0 if p in answer.shown else PALE for p in known]},
+        hovertext=[
+            f"{theme.text(p)}: {_share(answer, p)} % ({answer.method}, p {_p(answer, p)})" for p in known
+        ],
         hoverinfo="text",
     )
 
@@ -115,16 +121,18 @@ def words(info: ImportanceInfo) -> Words:
     some = [a for a in found.answers if a.shares]
     reasons = list(dict.fromkeys(a.reason for a in found.answers if a.reason))
     left_out = list(dict.fromkeys(text for a in some for text in a.left_out.values()))
-    counts = (
-        f"From {count(found.n_complete, 'complete trial')}; {found.n_stopped} stopped, "
-        f"{found.n_diverged} diverged and {found.n_failed} failed are not seen by it."
-    )
     return Words(
-        lead=(counts, *((*_how(some), *reasons, *left_out) if some else ())),
+        lead=(
+            *_verdicts(some),
+            _counts(found),
+            *((*_how(some), *reasons, *left_out, *_elsewhere(some)) if some else ()),
+        ),
         missing=None if some else " ".join(reasons) or "No objective to explain.",
         reading=(
             "An importance is no effect: a share says how much a parameter matters in the range searched, not "
-            "what it does. Whiskers hold 5 to 95 % of the answers from random halves of the trials; where they "
+            "what it does. Pale bars are no longer than chance makes them: p is how often outcomes exchanged among "
+            "the trials make some parameter stand out as much, of all parameters and both methods together. "
+            "Whiskers are 90 % ranges over other trials of the same study; where they "
             "overlap, the order of two parameters is not known, and where the two methods disagree, believe "
             f"neither. {UP} the objective rises with the parameter, {DOWN} it falls (rank correlation, 95 % "
             "interval without 0); the other parameters vary with it."
@@ -134,13 +142,81 @@ def words(info: ImportanceInfo) -> Words:
     )
 
 
+def _verdicts(answers: list[Importance]) -> list[str]:
+    """For each objective, which parameters are shown to matter."""
+    objectives = dict.fromkeys(a.objective for a in answers)
+    return [_verdict(o, [a for a in answers if a.objective == o]) for o in objectives]
+
+
+def _verdict(objective: str, answers: list[Importance]) -> str:
+    title = OBJECTIVES[objective].title
+    shown = [name for name in _order(answers) if any(name in a.shown for a in answers)]
+    if not shown:
+        least = min((p for a in answers for p in a.p.values()), default=1.0)
+        return f"For the {title} no parameter is shown to matter (smallest p {least:.2f}); the order of the bars is chance."
+    said = listed([_shown(name, answers) for name in shown])
+    rest = [name for name in _order(answers) if name not in shown]
+    return f"For the {title} {said}." + (f" Not shown to matter: {listed(rest)}." if rest else "")
+
+
+def _shown(name: str, answers: list[Importance]) -> str:
+    """That a parameter matters, by which method; it leads where no share of that method is larger."""
+    by = [a for a in answers if name in a.shown]
+    does = "leads" if any(a.first == name for a in by) else "is shown to matter"
+    return f"{name} {does} ({listed([_method(a) for a in by])}, p below {SURE})"
+
+
+def _method(answer: Importance) -> str:
+    return LOOKS[answer.method][0].partition(":")[0]
+
+
+def _counts(found: Importances) -> str:
+    """What the methods see of the study."""
+    text = f"From {count(found.n_complete, 'complete trial')}"
+    worse = max((a.n_worse for a in found.answers if a.shares), default=0)
+    if not worse:
+        return (
+            f"{text}; {found.n_stopped} stopped, {found.n_diverged} diverged and {found.n_failed} failed "
+            "are not seen by it."
+        )
+    return (
+        f"{text}, and {worse} stopped or diverged, which PED-ANOVA of the error ranks below them. All else sees complete "
+        "trials only, and so too little of what the stop rule has sorted by: on made-up studies where only "
+        f"prune_ratio matters and half are stopped by their error, its fANOVA share fell from {FANOVA_WHOLE:.0%} to "
+        f"{FANOVA_STOPPED:.0%}. {found.n_failed} failed are not seen."
+    ).replace("%", " %")
+
+
+def _elsewhere(answers: list[Importance]) -> list[str]:
+    """Where optuna-dashboard may say something else, what it does."""
+    said = []
+    for a in answers:
+        if a.best_share is None or (a.best_share == BEST_SHARE and not a.n_worse):
+            continue
+        best, default = (
+            math.ceil(round(share * n, 9))
+            for share, n in ((a.best_share, a.n + a.n_worse), (BEST_SHARE, a.n))
+        )
+        where = (
+            f"optuna-dashboard puts {a.elsewhere} first"
+            if a.elsewhere
+            else "optuna-dashboard has other shares"
+        )
+        all_ = f"all {a.n + a.n_worse}" if a.n_worse else "all"
+        said.append(
+            f"For the {OBJECTIVES[a.objective].title} {where}: it holds the best {default} of {a.n} complete trials against "
+            f"these, and this page the best {best} against {all_}."
+        )
+    return said
+
+
 def _how(answers: list[Importance]) -> list[str]:
     """How many trials, best trials and halves stand behind each method's bars."""
     said = []
     for a in answers:
         best = f", the best {100 * a.best_share:.0f} % against all" if a.best_share is not None else ""
         halves = f", range from {a.n_halves} random parts of {a.half}" if a.stability else ", no range"
-        said.append(f"{LOOKS[a.method][0].partition(':')[0]} of {count(a.n, 'trial')}{best}{halves}.")
+        said.append(f"{_method(a)} of {count(a.n + a.n_worse, 'trial')}{best}{halves}.")
     return [" ".join(dict.fromkeys(said))]
 
 
@@ -149,16 +225,25 @@ def _table(info: ImportanceInfo) -> Table:
     for objective in dict.fromkeys(a.objective for a in info.importances.answers if a.shares):
         answers = {a.method: a for a in info.importances.answers if a.objective == objective}
         for name in _order(list(answers.values())):
-            cells = [cell for m in METHODS for cell in (_share(answers[m], name), _rank(answers[m], name))]
+            cells = [cell for m in METHODS for cell in _cells(answers[m], name)]
             rows.append((OBJECTIVES[objective].title, name, *cells, *_direction(info, objective, name)))
     return Table(
-        caption="Importance and direction by objective and parameter; ranges over halves, intervals of 95 %",
+        caption="Importance and direction by objective and parameter; ranges of 90 %, intervals of 95 %",
         header=(
-            "objective", "parameter", "PED-ANOVA, %", "its rank", "fANOVA, %", "its rank", "rank correlation",
+            "objective", "parameter", "PED-ANOVA, %", "its rank", "its p", "fANOVA, %", "its rank", "its p",
+            "rank correlation",
             "change from lowest to highest, or of each level against the mean",
         ),
         rows=tuple(rows),
     )  # fmt: skip
+
+
+def _cells(answer: Importance, name: str) -> tuple[str, str, str]:
+    return _share(answer, name), _rank(answer, name), _p(answer, name)
+
+
+def _p(answer: Importance, name: str) -> str:
+    return f"{answer.p[name]:.3f}" if name in answer.p else ""
 
 
 def _share(answer: Importance, name: str) -> str:

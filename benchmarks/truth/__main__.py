@@ -9,6 +9,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "health": "warnings of healthy studies, and of sick ones",
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "smoothing": "error of a rival between its points, by how plain training is smoothed",
+    "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
 }
 
 

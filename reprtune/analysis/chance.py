@@ -3,12 +3,13 @@
 Where nothing matters, every exchange of outcomes was as likely as what was found, so the p below is right for
 any number of exchanges (Phipson and Smyth 2010, doi 10.2202/1544-6115.1585). The largest is held against the largest, so that a
 study in which nothing matters seldom names any parameter (max-T, Westfall and Young 1993). Each importance is taken in
-standard deviations of its own by chance, else parameters with many values would stand first by chance alone.
+standard deviations of its own by chance, else parameters with many values would stand first by chance alone;
+and as its cube root, which takes the long tail off sums of squares (Wilson and Hilferty 1931).
 
 *Notations*
 
     B       number of exchanges
-    T_bj    raw importance of parameter j from exchange b; b = 0 is what was found
+    T_bj    cube root of the raw importance of parameter j from exchange b; b = 0 is what was found
     z_bj    (T_bj - mean_b T_bj) / sd_b T_bj, over b = 0 ... B
     p_j     share of b = 0 ... B with max_k z_bk >= z_0j, times the number of methods that are asked, at most 1
 """
@@ -38,7 +39,7 @@ def p_values(
     values = [value for _, value in seen]
     outcomes = [values, *(list(rng.permutation(values)) for _ in range(N_EXCHANGES[method]))]
     raw = [evaluator.raw(y, SMALL, seed + b) for b, y in enumerate(outcomes)]
-    table = np.array([[one[name] for name in params] for one in raw])
+    table = np.cbrt([[one[name] for name in params] for one in raw])
     return dict(zip(params, (float(p) for p in _corrected(table)), strict=True))
 
 

@@ -84,6 +84,21 @@ class Importance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seen:
+    """Trials that a method looks at: complete ones, the settings of worse ones, what share of both is the best."""
+
+    complete: tuple[Row, ...]
+    worse: tuple[Params, ...] = ()
+    best_share: float | None = None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All with an outcome, those without one behind the last that has one."""
+        last = max((value for _, value in self.complete), default=0.0)
+        return (*self.complete, *((drawn, last + 1) for drawn in self.worse))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Importances:
     """All answers, beside the counts they must be read with; of complete trials each setting counts once."""
 
@@ -104,9 +119,7 @@ def importances(record: StudyRecord, seed: int = 0) -> Importances:
         n_diverged=counts.get(Outcome.DIVERGED, 0),
         n_failed=n_failed(counts),
         answers=tuple(
-            _importance(
-                rows(record, objective), _worse(record, objective, method), params, objective, method, seed
-            )
+            _importance(seen_by(record, objective, method, seed), params, objective, method, seed)
             for objective in record.spec.objectives
             for method in METHODS
         ),
@@ -133,16 +146,24 @@ def rows(record: StudyRecord, objective: str) -> tuple[Row, ...]:
     )
 
 
-def _worse(record: StudyRecord, objective: str, method: str) -> tuple[Params, ...]:
-    """What was drawn for the trials that are known to be worse than others, though not by how much."""
+def seen_by(record: StudyRecord, objective: str, method: str, seed: int = 0) -> Seen:
+    """What a method may look at; of many trials fANOVA sees a part."""
+    complete = rows(record, objective)
+    if method == "fanova":
+        thinned = random.Random(seed).sample(complete, min(len(complete), MAX_FANOVA))
+        return Seen(complete=tuple(thinned) if len(complete) > MAX_FANOVA else complete)
+    worse = _worse(record) if objective == ERROR else ()
+    return Seen(complete=complete, worse=worse, best_share=_best_share(len(complete), len(worse)))
+
+
+def _worse(record: StudyRecord) -> tuple[Params, ...]:
+    """Settings of trials that were stopped or diverged; not of those that another slot trained too."""
     known = set(record.spec.params)
-    if objective != ERROR or method == "fanova":
-        return ()
     return tuple(
         tuple(t.params.items())
         for t in record.final()
         if t.outcome in {Outcome.STOPPED, Outcome.DIVERGED}
-        and t.repeats is None  # else its setting is seen in another slot already
+        and t.repeats is None
         and t.params
         and set(t.params) <= known
     )
@@ -159,45 +180,29 @@ def leading(found: Importances, n: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _importance(
-    complete: tuple[Row, ...],
-    worse: tuple[Params, ...],
-    params: tuple[tuple[str, Range], ...],
-    objective: str,
-    method: str,
-    seed: int,
+    seen: Seen, params: tuple[tuple[str, Range], ...], objective: str, method: str, seed: int
 ) -> Importance:
-    if method == "fanova" and len(complete) > MAX_FANOVA:
-        complete = tuple(random.Random(seed).sample(complete, MAX_FANOVA))
-    seen, best = (
-        _ranked(complete, worse),
-        _best_share(len(complete), len(worse)) if method == "ped-anova" else None,
-    )
-    left_out = _left_out(seen, dict(params), method)
+    ranked, best = seen.rows, seen.best_share
+    left_out = _left_out(ranked, dict(params), method)
     judged = {name: range_ for name, range_ in params if name not in left_out}
-    reason = _reason(complete, objective, judged)
-    found = None if reason else shares(seen, judged, best, seed=seed)
+    reason = _reason(seen.complete, objective, judged)
+    found = None if reason else shares(ranked, judged, best, seed=seed)
     answer = Importance(
-        objective=objective, method=method, n=len(complete), n_worse=len(worse), best_share=best, shares=found,
+        objective=objective, method=method, n=len(seen.complete), n_worse=len(seen.worse), best_share=best, shares=found,
     )  # fmt: skip
     if found is None:
         nothing = "No parameter tells good trials from bad ones, so there is nothing to share out."
         return replace(answer, reason=reason or nothing)
-    ranges, n_halves, half = stability(found, seen, judged, method, best, seed)
+    ranges, n_halves, half = stability(found, ranked, judged, method, best, seed)
     return replace(
         answer,
         left_out=left_out,
-        p=p_values(seen, judged, method, best, seed),
+        p=p_values(ranked, judged, method, best, seed),
         stability=ranges,
         n_halves=n_halves,
         half=half,
-        elsewhere=_elsewhere(complete, judged, answer.first) if method == "ped-anova" else None,
+        elsewhere=_elsewhere(seen.complete, judged, answer.first) if method == "ped-anova" else None,
     )
-
-
-def _ranked(complete: tuple[Row, ...], worse: Sequence[Params]) -> tuple[Row, ...]:
-    """All with an outcome, those without one behind the last that has one."""
-    last = max((value for _, value in complete), default=0.0)
-    return (*complete, *((drawn, last + 1) for drawn in worse))
 
 
 def _elsewhere(complete: Sequence[Row], params: Mapping[str, Range], ours: str | None) -> str | None:

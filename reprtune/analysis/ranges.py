@@ -4,9 +4,10 @@
 
     n, m      trials in all, and in each random part, drawn without replacement: a half, or less in large studies
     s, s_i    share of a parameter from all trials, and from part i
-    d_i       s + sqrt(m / (n - m)) (s_i - median of s_i), cut to [0, 1]: what other trials of the same study might
-              have said. Parts say how far answers spread, not where they lie: of fewer trials they lean to equal shares
-    range     5 % to 95 % of d_i; s lies in it
+    spread    sqrt(m / (n - m)) times the standard deviation of s_i: that of the share from all trials
+    range     s - 1.645 spread to s + 1.645 spread, cut to [0, 1]: 90 %. It lies around the share and not around the
+              parts' answers, which lean to equal shares, being of fewer trials
+    d_i       s + sqrt(m / (n - m)) (s_i - mean of s_i), whose ranks are counted
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from reprtune.spec.space import Range
 HALF_FOREST = Forest(n_trees=16)  # its own spread makes the range a little too wide for it
 N_HALVES = {"ped-anova": 100, "fanova": 20}
 MAX_HALF = {"ped-anova": 150, "fanova": 75}  # trials; keeps large studies within seconds
+Z = 1.645  # 5 % of a normal distribution lie above
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stability:
-    """Range of a parameter's share, and 5 % and 95 % of its rank (1 = largest) among the same answers."""
+    """Range of a parameter's share, and 5 % and 95 % of its rank (1 = largest), its own with them."""
 
     low: float
     high: float
@@ -60,16 +62,17 @@ def stability(
 
 def _around(whole: Mapping[str, float], found: np.ndarray, scale: float) -> dict[str, Stability]:
     """`found`: a row for each part, a column for each parameter."""
-    centre = np.array(list(whole.values()))
-    drawn = np.clip(centre + scale * (found - np.median(found, axis=0)), 0, 1)
-    low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
-    ranks = stats.rankdata(-drawn, axis=1)
-    own = stats.rankdata(-centre)
+    shares_, spread = np.array(list(whole.values())), scale * found.std(axis=0, ddof=1)
+    low, high = np.clip([shares_ - Z * spread, shares_ + Z * spread], 0, 1)
+    moved = np.vstack([shares_, shares_ + scale * (found - found.mean(axis=0))])
+    ranks = stats.rankdata(-moved.round(12), axis=1)  # equal shares have their mean rank
     rank_low, rank_high = np.quantile(ranks, (0.05, 0.95), axis=0)
     return {
         name: Stability(
-            low=float(min(low[j], centre[j])), high=float(max(high[j], centre[j])),  # equal but for rounding
-            rank_low=float(min(rank_low[j], own[j])), rank_high=float(max(rank_high[j], own[j])),
+            low=float(low[j]),
+            high=float(high[j]),
+            rank_low=float(min(rank_low[j], ranks[0, j])),
+            rank_high=float(max(rank_high[j], ranks[0, j])),
         )
         for j, name in enumerate(whole)
-    }  # fmt: skip
+    }

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from reprtune.analysis import importance, rebuilt
-from reprtune.analysis.importance import METHODS, importances
+from benchmarks.truth import fabricated
+from reprtune.analysis import chance, importance, rebuilt
+from reprtune.analysis.evaluators import METHODS
+from reprtune.analysis.importance import importances, no_effect
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.space import Choice, FloatRange, IntRange
 from tests.factories import make_study
@@ -69,7 +72,7 @@ def test_a_constant_objective_gives_a_reason_instead():
 
 
 def test_counts_stand_beside_the_answers():
-    """Stopped, diverged and failed trials are counted, and are not looked at."""
+    """Stopped, diverged and failed trials are counted."""
     record = make_study(20, outcomes=("complete", "stopped", "diverged", "error"), extras=("lost",))
     found = importances(record)
     assert (found.n_complete, found.n_stopped, found.n_diverged, found.n_failed) == (6, 5, 5, 6)
@@ -127,62 +130,6 @@ def _fresh():
     importance._importance.cache_clear()
 
 
-def error_by_ratio(params) -> float:
-    return params["prune_ratio"] / 10
-
-
-def test_the_range_of_a_sure_leader_lies_above_the_others(monkeypatch):
-    """Where the error is the prune ratio alone, its share leads in at least 95 % of 100 halves."""
-    monkeypatch.setattr(importance, "N_HALVES", {"ped-anova": 100, "fanova": 3})
-    record = with_values(
-        make_study(80, outcomes=("complete",), extras=(), objectives=("val_error",)), error_by_ratio
-    )
-    answer = next(a for a in importances(record).answers if a.method == "ped-anova")
-    leader = answer.stability["prune_ratio"]
-    assert (answer.n_halves, answer.half) == (100, 40)
-    assert leader.rank_high == 1
-    assert all(leader.low > s.high for name, s in answer.stability.items() if name != "prune_ratio")
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_range_is_that_of_optuna_s_answers_from_the_same_halves(method, monkeypatch):
-    """Halves drawn as stated, answered by Optuna directly, have the stated 5 % and 95 %."""
-    import random
-
-    import numpy as np
-    import optuna
-
-    monkeypatch.setattr(importance, "N_HALVES", {"ped-anova": 6, "fanova": 6})
-    record = with_values(
-        make_study(40, outcomes=("complete",), extras=(), objectives=("val_error",)), error_by_ratio
-    )
-    answer = next(a for a in importances(record).answers if a.method == method)
-    rng, rows, found = random.Random(0), importance.rows(record, "val_error"), []
-    for i in range(6):
-        study = rebuilt.as_study(rng.sample(rows, 20), record.spec.params)
-        evaluator = (
-            optuna.importance.FanovaImportanceEvaluator(n_trees=16, seed=i)
-            if method == "fanova"
-            else optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
-        )
-        found.append(optuna.importance.get_param_importances(study, evaluator=evaluator)["cycles"])
-    stated = answer.stability["cycles"]
-    assert (stated.low, stated.high) == pytest.approx(tuple(np.quantile(found, (0.05, 0.95))))
-
-
-def test_halves_are_cut_to_their_limit(monkeypatch):
-    """Above it the range is of smaller parts, whose size is stated."""
-    monkeypatch.setattr(importance, "MAX_HALF", {"ped-anova": 11, "fanova": 7})
-    found = importances(make_study(30, outcomes=("complete",), extras=())).answers
-    assert [a.half for a in found] == [11, 7, 11, 7]
-
-
-def test_ranks_by_hand():
-    """Shares 0.5, 0.2, 0.2, 0.1 have ranks 1, 2.5, 2.5, 4."""
-    ranks = importance._ranks({"a": 0.5, "b": 0.2, "c": 0.2, "d": 0.1})
-    assert ranks == {"a": 1, "b": 2.5, "c": 2.5, "d": 4}
-
-
 def test_a_parameter_that_never_varies_is_left_out_with_a_sentence():
     """It has no share, and the others' shares still add up to 1."""
     record = make_study(20, outcomes=("complete",), extras=())
@@ -190,9 +137,7 @@ def test_a_parameter_that_never_varies_is_left_out_with_a_sentence():
     for answer in importances(with_attempts(record, trials=trials)).answers:
         assert set(answer.shares) == set(record.spec.params) - {"cycles"}
         assert math.isclose(sum(answer.shares.values()), 1)
-        assert answer.left_out == {
-            "cycles": "cycles was 2 in every complete trial, so nothing can be said of it."
-        }
+        assert answer.left_out == {"cycles": "cycles was 2 in every trial, so nothing can be said of it."}
 
 
 def test_a_conditional_parameter_is_judged_by_ped_anova_alone():
@@ -222,7 +167,7 @@ def test_equal_content_is_computed_once(monkeypatch):
     """A second page of the same report asks Optuna nothing."""
     record = make_study(16, outcomes=("complete",), extras=())
     first = importances(record)
-    monkeypatch.setattr(importance, "_shares", lambda *_: 1 / 0)
+    monkeypatch.setattr(importance, "shares", lambda *_, **__: 1 / 0)
     assert importances(record) == first
 
 
@@ -236,3 +181,89 @@ def test_the_leading_parameters_are_those_with_the_largest_share():
     )
     found = importance.Importances(n_complete=9, n_stopped=0, n_diverged=0, n_failed=0, answers=answers)
     assert importance.leading(found, 2) == ("b", "a")
+
+
+def test_trials_without_an_error_are_ranked_below_all_that_have_one():
+    """Optuna itself, told that stopped and diverged trials ended with an error of 9, gives the same shares for the
+    error; for the cost, and in fANOVA, they are not seen."""
+    import optuna
+
+    record = with_values(
+        make_study(60, outcomes=("complete", "stopped", "complete", "diverged"), extras=()),
+        lambda p: p["prune_ratio"] / 10 + p["cycles"] / 1000,
+    )
+    answers = {(a.objective, a.method): a for a in importances(record).answers}
+    ped = answers["val_error", "ped-anova"]
+    assert (ped.n, ped.n_worse) == (30, 30)
+    assert {(k, a.n_worse) for k, a in answers.items() if a.n_worse} == {(("val_error", "ped-anova"), 30)}
+    rows = [
+        (tuple(t.params.items()), t.values["val_error"] if t.values else 9.0)
+        for t in record.trials
+        if t.outcome in {"complete", "stopped", "diverged"}
+    ]
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.1)  # 6 of 60
+    study = rebuilt.as_study(rows, record.spec.params)
+    assert ped.shares == pytest.approx(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def test_the_best_are_at_most_half_of_the_complete_trials():
+    """Of 20 complete and 180 stopped trials the best are 10, not 20; of 10 complete ones five."""
+    assert importance._best_share(20, 180) * 200 == pytest.approx(10)
+    assert importance._best_share(10, 90) * 100 == pytest.approx(5)
+    assert importance._best_share(60, 60) * 120 == pytest.approx(12)
+
+
+def test_a_setting_that_was_completed_elsewhere_is_no_worse_one():
+    """A stopped slot that repeats another's settings is not counted again."""
+    record = make_study(40, outcomes=("complete", "stopped"), extras=())
+    trials = tuple(replace(t, repeats=0) if t.outcome == "stopped" else t for t in record.trials)
+    seen = importance.seen_by(with_attempts(record, trials=trials), "val_error", "ped-anova")
+    assert seen.worse == () and len(importance.seen_by(record, "val_error", "ped-anova").worse) == 20
+
+
+def test_what_optuna_dashboard_puts_first_is_told_where_it_is_another():
+    """Of 20 trials its default looks at the best two, this at the best five: the two settle on another parameter."""
+    import optuna
+
+    record = fabricated.record(
+        fabricated.search(lambda _, rng: float(rng.normal()), 20, np.random.default_rng(4))
+    )
+    told = set()
+    for answer in importances(record).answers:
+        study = rebuilt.as_study(importance.rows(record, answer.objective), record.spec.params)
+        default = next(iter(optuna.importance.get_param_importances(study)))  # largest first
+        if answer.method == "ped-anova":
+            told.add(answer.elsewhere)
+            assert answer.elsewhere == (None if answer.first == default else default)
+        else:
+            assert answer.elsewhere is None
+    assert told != {None}
+
+
+@pytest.fixture
+def surer(monkeypatch):
+    """As many exchanges of outcomes as the product makes."""
+    monkeypatch.setattr(chance, "N_EXCHANGES", {"ped-anova": 120, "fanova": 40})
+    importance._importance.cache_clear()
+
+
+@pytest.mark.usefixtures("surer")
+def test_no_effect_is_told_from_an_effect():
+    """An error by the prune ratio has one, an error of noise has none, and few trials do not tell."""
+    record = make_study(40, outcomes=("complete",), extras=(), objectives=("val_error",))
+    rng = np.random.default_rng(1)
+    assert no_effect(with_values(record, lambda p: p["prune_ratio"] / 10)) is False
+    assert no_effect(with_values(record, lambda _: float(rng.normal()))) is True
+    assert no_effect(make_study(19, outcomes=("complete",), extras=())) is None
+
+
+def test_a_parameter_is_shown_where_p_is_small():
+    """Below 0.05, largest share first."""
+    answer = importance.Importance(
+        objective="val_error",
+        method="fanova",
+        n=9,
+        shares={"a": 0.2, "b": 0.5, "c": 0.3},
+        p={"a": 0.01, "b": 0.05, "c": 0.049},
+    )
+    assert (answer.first, answer.shown) == ("b", ("c", "a"))
