@@ -27,6 +27,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
+CHANCE = 0.9  # error by chance among ten classes, as the data of every test have
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -287,10 +289,15 @@ def _pair(
     return float(omega2), float(f), float(p)
 
 
-def _by_seed(rows: Sequence[Mapping[str, str]], column: str) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> the number in that column, of complete runs that decide their slot."""
+def _by_seed(
+    rows: Sequence[Mapping[str, str]], column: str, *, chance: bool = False
+) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> the number in that column, of complete runs that decide their slot; with `chance`, diverged ones
+    count with chance error."""
     found: dict[str, dict[int, float]] = {}
     for r in rows:
+        if chance and r["outcome"] == "diverged" and r["decides_slot"] == "True":
+            found.setdefault(r["arm"], {})[int(r["seed"])] = CHANCE
         if r["outcome"] == "complete" and r["decides_slot"] == "True" and r[column]:
             found.setdefault(r["arm"], {})[int(r["seed"])] = float(r[column])
     return found
@@ -312,24 +319,29 @@ def _difference(
 
 
 def _controls(report: Report) -> Iterator[Statement]:
-    errors = _by_seed([r for r in report.rows if r["section"] != "search"], "val_error")
+    rows = [r for r in report.rows if r["section"] != "search"]
+    errors, test = _by_seed(rows, "val_error"), _by_seed(rows, "test_error")
     for row in report.table("controls.csv"):
         arm, own = row["arm"], errors.get(row["arm"], {})
         yield Statement(f"arm {arm}: complete", int(row["n_complete"]), len(own))
         if own:
             yield Statement(f"arm {arm}: mean", float(row["val_error_mean"]), statistics.fmean(own.values()))
         if arm != "standard":
-            yield from _difference(f"arm {arm} minus standard", row, own, errors.get("standard", {}))
+            measured = test if row["measured_on"] == "test" else errors
+            pair = (measured.get(arm, {}), measured.get(row["control"] or "standard", {}))
+            yield from _difference(f"arm {arm} minus {row['control']}", row, *pair)
 
 
 def _confirmation(report: Report) -> Iterator[Statement]:
     """Leaders against controls on the test part."""
-    errors = _by_seed(report.table("confirmation.csv"), "test_error")
+    runs = report.table("confirmation.csv")
+    errors, judged = _by_seed(runs, "test_error"), _by_seed(runs, "test_error", chance=True)
     rows = report.table("comparisons.csv")
     for row in rows:
         own, base = errors.get(row["arm"], {}), errors.get(row["control"], {})
         what = f"confirmed {row['arm']} minus {row['control']}"
         yield from _difference(what, row, own, base)
+        own, base = judged.get(row["arm"], {}), judged.get(row["control"], {})
         pairs = [own[s] - base[s] for s in own.keys() & base.keys()]
         if row["p"] and row["effect"]:
             yield Statement(f"{what}: p", float(row["p"]), float(DescrStatsW(pairs).ttest_mean()[1]))

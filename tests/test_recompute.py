@@ -77,7 +77,7 @@ def test_every_number_comes_out_again(study, tmp_path):
 
 
 def test_a_confirmation_comes_out_again(tmp_path):
-    """Paired differences on the test part, their intervals, p and Holm, a diverged run left out of them."""
+    """Paired differences on the test part, their intervals, p and Holm; p counts a diverged run with chance error."""
     errors = {
         "slot-0": (0.04, 0.05, 0.045, 0.06),
         "standard": (0.06, 0.055, 0.07, 0.064),

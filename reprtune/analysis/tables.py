@@ -19,8 +19,10 @@ from reprtune.spec.objectives import ERROR, OBJECTIVES, SIZES
 
 Row = dict[str, Any]
 BEFORE = ("slot", "optuna_trial", "section", "arm", "seed", "outcome", "decides_slot", "repeats", "repaired")
+TESTED = ("test_error", "test_loss")
 AFTER = (
     *OBJECTIVES,
+    *TESTED,
     *("front_rank", "steps", "epochs"),
     *("seconds_spent", "seconds_alone", "steps_spent", "steps_alone"),
     *("device", "host", "code", "started", "ended", "error"),
@@ -45,8 +47,8 @@ CONTROL_COLUMNS = (
 )
 CONFIRMATION_COLUMNS = (
     *BEFORE,
-    *("test_error", "test_loss"),
-    *(column for column in AFTER if column != "front_rank"),
+    *TESTED,
+    *(column for column in AFTER if column not in ("front_rank", *TESTED)),
 )
 COMPARISON_COLUMNS = (
     *("arm", "control", "n_pairs", "difference_mean", "difference_low", "difference_high", "p", "p_holm"),
@@ -77,7 +79,8 @@ def trial_columns(record: StudyRecord) -> tuple[str, ...]:
 
 
 def trial_rows(record: StudyRecord) -> list[Row]:
-    """Every attempt, search first, then arms; `section` says which, and only those of the search have no `arm`.
+    """Every attempt, search first, then arms; `section` says which, and only those of the search have no `arm`, nor
+    test errors.
 
     `slot` is the logical trial, counted within its section; `optuna_trial` is Optuna's number of the attempt.
 
@@ -105,6 +108,7 @@ def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: boo
         "repaired": trial.repaired,
         **{name: trial.params.get(name) for name in record.spec.params},
         **{name: last_measure(trial, name) for name in OBJECTIVES},
+        **{name: trial.result.get(name) for name in TESTED},
         "front_rank": rank,
         "steps": trial.last_step,
         "epochs": trial.last_step / per_epoch if per_epoch else None,
@@ -170,7 +174,6 @@ def confirmation_rows(record: StudyRecord) -> list[Row]:
     rows = []
     for trial in record.confirmation:
         row = _row(record, trial, None, trial.number in deciders)
-        row |= {"test_error": trial.result.get("test_error"), "test_loss": trial.result.get("test_loss")}
         rows.append({column: row[column] for column in CONFIRMATION_COLUMNS})
     return rows
 

@@ -74,7 +74,7 @@ def confirmed_name(study: StudyRecord) -> str:
 
 @pytest.mark.parametrize("name", ["1", "search-0000", "standard-s1", "control-base-s0", "confirmation"])
 def test_what_was_recorded_comes_out_again(settings: Settings, study: StudyRecord, name: str) -> None:
-    """Curves, drops, restores, the state's name and every tensor; in a confirmation the test error too. The
+    """Curves, drops, restores, the state's name and every tensor; of arms and in a confirmation the test error too. The
     study, its states and its journal stay as they are, and nothing is left behind."""
     before = files(settings.runs_dir)
     name = confirmed_name(study) if name == "confirmation" else name
@@ -90,7 +90,7 @@ def test_what_was_recorded_comes_out_again(settings: Settings, study: StudyRecor
         "state",
         "weights",
     }
-    if name == confirmed_name(study):
+    if name in ("standard-s1", "control-base-s0", confirmed_name(study)):
         expected |= {"test_error", "test_loss"}
     assert whats(found) == dict.fromkeys(expected, True) and found.equal
     assert detail(found, "val_error") == "equal at 4 points" and found.seeds[0].steps == 8
