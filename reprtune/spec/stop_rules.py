@@ -96,7 +96,8 @@ class SuccessiveHalving(Comparing):
         paper="ASHA, arXiv 1810.05934; for several objectives MO-ASHA, arXiv 2106.12639",
         cost="",
         budget="",
-        when="to judge long trials a few times only; as good as the median where it was measured",
+        when="to judge long trials a few times only; as good as the median where it was measured, and fairer where "
+        "lengths of cycles are searched and single evaluations are noisy",
     )
     needs_total = True
     reduction_factor: int = option(3, null=1)

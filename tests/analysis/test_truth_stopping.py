@@ -28,13 +28,13 @@ def test_equal_trials_are_stopped_alike_where_plain_training_is_known(data: str)
 @pytest.mark.parametrize("rule", [Median(), SuccessiveHalving()])
 def test_three_runs_of_plain_training_make_it_fairer_by_far(rule: StopRule) -> None:
     """On the curve of CIFAR-10, whose error falls by 12 points in an epoch: the shares by (S1, S2) scatter by more
-    than 20 points with straight lines across that, and by less than half of it with differences; of the best fifth
-    a few are stopped instead of a third."""
+    than 15 points with straight lines across that, and by less than half of it with differences; of the best fifth
+    less than a third as many are stopped."""
     before, after = (searches("cifar10", STUDIES, mode, rule) for mode in ("before", "carried"))
-    assert spread(before) > 0.2 and spread(after) < spread(before) / 2
+    assert spread(before) > 0.15 and spread(after) < spread(before) / 2
     limit = np.quantile([t.offset for t in before], 0.2)
     lost = [np.mean([t.stopped for t in found if t.offset <= limit]) for found in (before, after)]
-    assert lost[0] > 0.3 and lost[1] < 0.1
+    assert lost[0] > 0.3 and lost[1] < lost[0] / 3
 
 
 def test_the_flatness_can_be_missed() -> None:
