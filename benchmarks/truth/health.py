@@ -39,17 +39,16 @@ def study(rng: Rng, sd: float = 0.005, seeds: int = 5, **how: float) -> StudyRec
 
 
 def budgeted(rng: Rng, share_: float) -> StudyRecord:
-    """Ten of forty slots are finished, of 10 seconds each (sd 3); the limit is `share_` of what all will take."""
-    limit = share_ * 10.0 * N
+    """Ten of forty slots are finished, of about 10 seconds each (sd 3); the limit is `share_` of what all will take."""
+    took = np.maximum(1.0, rng.normal(10, 3, N))
     assert STUDY.search is not None
-    spec = STUDY.with_section(replace(STUDY.search, slots=N, max_seconds=limit))
-    took = np.maximum(1.0, rng.normal(10, 3, 10))
+    spec = STUDY.with_section(replace(STUDY.search, slots=N, max_seconds=share_ * float(took.sum())))
     trials = searched(rng, diverging=0)[:10]
     done = [
-        replace(t, result={**t.result, "seconds_spent": float(s)}) for t, s in zip(trials, took, strict=True)
+        replace(t, result={**t.result, "seconds_spent": float(s)}) for t, s in zip(trials, took, strict=False)
     ]
     waiting = [trial(i, 0.0, draw(spec, rng), outcome="waiting") for i in range(10, N)]
-    return replace(record([*done, *waiting], spec=spec), spent=(float(took.sum()), 0.0))
+    return replace(record([*done, *waiting], spec=spec), spent=(float(took[:10].sum()), 0.0))
 
 
 def repeating(rng: Rng, n_repeats: int) -> StudyRecord:
