@@ -6,6 +6,7 @@ import argparse
 import importlib
 
 FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
+    "health": "warnings of healthy studies, and of sick ones",
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "luck": "the gain of the best of a search where nothing helps, and where something does",
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
@@ -16,6 +17,7 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "health": "warnings of healthy studies, and of sick ones",
     "smoothing": "error of a rival between its points, by how plain training is smoothed",
     "decisions": "how often a rule says helps where nothing does, and sees what does",
+    "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
 }
 
 

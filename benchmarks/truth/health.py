@@ -13,10 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.truth.fabricated import controls, draw, record, search, trial
+from benchmarks.truth.fabricated import EPOCHS, controls, draw, record, search, trial
 from benchmarks.truth.shares import share
 from reprtune.analysis import health
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.objectives import COST, ERROR
 from studies.repr_ablation import STUDY
 
 N = 40  # slots
@@ -38,17 +39,16 @@ def study(rng: Rng, sd: float = 0.005, seeds: int = 5, **how: float) -> StudyRec
 
 
 def budgeted(rng: Rng, share_: float) -> StudyRecord:
-    """Ten of forty slots are finished, of 10 seconds each (sd 3); the limit is `share_` of what all will take."""
-    limit = share_ * 10.0 * N
+    """Ten of forty slots are finished, of about 10 seconds each (sd 3); the limit is `share_` of what all will take."""
+    took = np.maximum(1.0, rng.normal(10, 3, N))
     assert STUDY.search is not None
-    spec = STUDY.with_section(replace(STUDY.search, slots=N, max_seconds=limit))
-    took = np.maximum(1.0, rng.normal(10, 3, 10))
+    spec = STUDY.with_section(replace(STUDY.search, slots=N, max_seconds=share_ * float(took.sum())))
     trials = searched(rng, diverging=0)[:10]
     done = [
-        replace(t, result={**t.result, "seconds_spent": float(s)}) for t, s in zip(trials, took, strict=True)
+        replace(t, result={**t.result, "seconds_spent": float(s)}) for t, s in zip(trials, took, strict=False)
     ]
     waiting = [trial(i, 0.0, draw(spec, rng), outcome="waiting") for i in range(10, N)]
-    return replace(record([*done, *waiting], spec=spec), spent=(float(took.sum()), 0.0))
+    return replace(record([*done, *waiting], spec=spec), spent=(float(took[:10].sum()), 0.0))
 
 
 def repeating(rng: Rng, n_repeats: int) -> StudyRecord:
@@ -64,6 +64,19 @@ def infeasible(rng: Rng, fitting: float) -> StudyRecord:
         replace(trial(N + i, 0.0, trials[i % N].params, outcome="infeasible"), slot=i % N) for i in range(n)
     ]
     return record([*trials, *again])
+
+
+def judged(rng: Rng, early: float) -> StudyRecord:
+    """Rungs at 30 and 60 % of the training, which rank trials as their end does, but for noise of `early`."""
+    trials = []
+    for t in searched(rng, diverging=0):
+        assert t.values is not None
+        assert t.history is not None
+        end = t.values[ERROR]
+        rungs = tuple((at, end + (EPOCHS - at) / 500 + float(rng.normal(0, early))) for at in (30, 60))
+        story = replace(t.history, rungs=tuple(at for at, _ in rungs))
+        trials.append(replace(t, history=story, rungs=(*rungs, (EPOCHS, end)), planned_gflops=t.values[COST]))
+    return record(trials)
 
 
 Make = Callable[[Rng], StudyRecord]
@@ -93,6 +106,10 @@ TRUTHS: dict[str, tuple[tuple[str, Make], ...]] = {
     "effect": (
         ("an effect of 5 points, noise of 0.5", study),
         ("nothing matters", lambda rng: study(rng, slope=0)),
+    ),
+    "stopping": (
+        ("rungs rank like the end", lambda rng: judged(rng, 0.0)),
+        ("rungs say little of the end", lambda rng: judged(rng, 0.1)),
     ),
     "luck": (("five seeds of standard", study), ("three seeds of standard", lambda rng: study(rng, seeds=3))),
     "arms-seeds": (

@@ -8,7 +8,8 @@
     smallest   the smallest true difference that a comparison would have shown in four of five studies (`analysis.power`)
     blind      a comparison that has shown nothing and whose smallest is above the gain; what has shown a difference
                could see it
-    wanted     seeds with which smallest would be the gain, at the standard deviation at hand
+    wanted     seeds with which smallest would be the gain, at the standard deviation at hand; both at 5 % over the number of
+               comparisons, as p is corrected
     few seeds  fewer than `FEW_SEEDS` of standard: the sd of three runs is known to lie between 0.5 and 6.3 times what is
                seen (95 %), that of five between 0.6 and 2.9, and what the best of a search gains by luck is a multiple
                of it
@@ -95,21 +96,21 @@ def _check(name: str, comparisons: Sequence[Comparison], errors: Errors) -> Chec
         return not_yet(name, "Nothing is compared.")
     pairs = [c.judged.n if c.judged else 0 for c in comparisons]
     n_few = sum(n < MIN_PAIRS for n in pairs)
-    blind = [b for c in comparisons if (b := find_blind(c, errors[c.on].get(c.control)))]
+    blind = [b for c in comparisons if (b := find_blind(c, errors[c.on].get(c.control), len(comparisons)))]
     worst = asdict(max(blind, key=lambda b: b.times)) if blind else {}
     return made(
         name, bool(n_few or blind), n=len(pairs), fewest=min(pairs), n_few=n_few, n_blind=len(blind), **worst
     )
 
 
-def find_blind(c: Comparison, error: float | None) -> Blind | None:
-    """Of a comparison with a control of this mean error; None where it could have seen the gain."""
-    seen = smallest(c.judged)
+def find_blind(c: Comparison, error: float | None, m: int) -> Blind | None:
+    """Of one of `m` comparisons, with a control of this mean error; None where it could have seen the gain."""
+    seen = smallest(c.judged, m)
     if c.judged is None or seen is None or not error or seen <= GAIN * error:
         return None
     if c.p_holm is not None and c.p_holm < 1 - LEVEL:
         return None
-    wanted = needed(replace(c.judged, mean=GAIN * error))
+    wanted = needed(replace(c.judged, mean=GAIN * error), m)
     assert wanted is not None  # there is an interval
     return Blind(
         arm=c.arm, control=c.control, pairs=c.judged.n, error=error, smallest=seen, wanted=wanted

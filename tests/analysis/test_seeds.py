@@ -40,13 +40,14 @@ def one(n: int, sd: float, error: float):
     return replace(compared("paper", "standard", ours, theirs, on="test"), p_holm=1.0)
 
 
-@pytest.mark.parametrize(("n", "sd"), [(3, 0.02), (5, 0.02), (10, 0.03)])
-def test_the_smallest_effect_and_the_seeds_that_would_do(n: int, sd: float) -> None:
-    """As statsmodels solves the power of the paired t test, 80 % at 5 %, for the effect and for the number."""
-    found = find_blind(one(n, sd, 0.2), 0.2)
+@pytest.mark.parametrize(("n", "sd", "m"), [(3, 0.02, 1), (5, 0.02, 1), (10, 0.03, 1), (5, 0.02, 3)])
+def test_the_smallest_effect_and_the_seeds_that_would_do(n: int, sd: float, m: int) -> None:
+    """As statsmodels solves the power of the paired t test, 80 % at 5 % over the number of comparisons, for the effect
+    and for the number of seeds."""
+    found = find_blind(one(n, sd, 0.2), 0.2, m)
     power = TTestPower()
-    smallest = power.solve_power(nobs=n, alpha=0.05, power=0.8) * sd
-    wanted = math.ceil(power.solve_power(effect_size=0.02 / sd, alpha=0.05, power=0.8))
+    smallest = power.solve_power(nobs=n, alpha=0.05 / m, power=0.8) * sd
+    wanted = math.ceil(power.solve_power(effect_size=0.02 / sd, alpha=0.05 / m, power=0.8))
     assert found is not None and found.smallest == pytest.approx(smallest, rel=1e-3)
     assert abs(found.wanted - wanted) <= 1  # its power counts the wrong side too
     assert found.times == pytest.approx(smallest / 0.02, rel=1e-3)
@@ -54,9 +55,9 @@ def test_the_smallest_effect_and_the_seeds_that_would_do(n: int, sd: float) -> N
 
 def test_a_comparison_that_could_have_seen_it_is_not_blind() -> None:
     """Ten seeds with a spread of 1 point of 20 % error see 1 point; and what has shown a difference was not blind."""
-    assert find_blind(one(10, 0.01, 0.2), 0.2) is None
-    assert find_blind(replace(one(3, 0.05, 0.2), p_holm=0.01), 0.2) is None
-    assert find_blind(one(3, 0.05, 0.2), 0.2) is not None
+    assert find_blind(one(10, 0.01, 0.2), 0.2, 1) is None
+    assert find_blind(replace(one(3, 0.05, 0.2), p_holm=0.01), 0.2, 1) is None
+    assert find_blind(one(3, 0.05, 0.2), 0.2, 1) is not None
 
 
 def test_two_seeds_have_no_interval() -> None:
