@@ -14,10 +14,8 @@ FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: i
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
     "interactions": "pairs of parameters that act together",
     "directions": "arrows at parameters",
-    "health": "warnings of healthy studies, and of sick ones",
     "smoothing": "error of a rival between its points, by how plain training is smoothed",
     "decisions": "how often a rule says helps where nothing does, and sees what does",
-    "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
 }
 
 
