@@ -110,6 +110,8 @@ def run(
     name: str, trials: int | None, workers: int, accept_code: bool, notify: str | None, **where: Any
 ) -> None:
     """Run what is left of a study, here; start it on as many machines as you like."""
+    from dashboards.next_step import to_change
+
     settings = make_settings(**where)
     before = read_stored(name, where)
     total = before.planned()
@@ -132,6 +134,8 @@ def run(
     hint(f"  next: {program()} study report {name}")
     if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
         hint(f"  then: {program()} study repair {name}, for what failed, once its cause is mended")
+    elif summary.study.spec.confirmation is None and (change := to_change(summary.study)):
+        hint(f"  then: {change}")
     elif summary.study.spec.confirmation is None:
         hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")
 

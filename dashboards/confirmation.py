@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from dashboards.next_step import to_change
 from dashboards.page import Table, Words
 from dashboards.paired import (
     SEEN,
@@ -31,11 +32,13 @@ ABOUT = "study"
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationInfo:
-    """`found` is None until the study is confirmed. `searched`: has it a search, whose leaders are confirmed?"""
+    """`found` is None until the study is confirmed. `searched`: has it a search, whose leaders are confirmed? `diverged`:
+    did so much diverge that there is nothing to confirm?"""
 
     name: str
     finished: bool
     searched: bool
+    diverged: bool
     found: Confirmation | None
 
 
@@ -44,6 +47,7 @@ def info(record: StudyRecord) -> ConfirmationInfo:
         name=record.spec.name,
         finished=record.unsettled() == 0,
         searched=record.spec.search is not None,
+        diverged=bool(to_change(record)),
         found=confirmation(record),
     )
 
@@ -89,6 +93,8 @@ def words(info: ConfirmationInfo) -> Words:
 
 
 def _not_yet(info: ConfirmationInfo) -> str:
+    if info.diverged:
+        return "Not confirmed: too much of the study diverged for anything to be confirmed; see the checks."
     when = "" if info.finished else "once the study is finished, "
     command = f"{when}`python cli.py study confirm {info.name}` trains"
     if not info.searched:

@@ -30,7 +30,7 @@ def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
     name, parts, arms = record.spec.name, shares(record), arm_words(record.spec)
     unfinished = any(part.done < part.planned for part in parts)
-    if not record.confirmation and (step := _diverging(record, unfinished=unfinished)):
+    if not record.confirmation and (step := to_change(record)):
         return Progress(state=_unfinished(parts) if unfinished else _finished(record), step=step)
     if unfinished:
         left = count(sum(part.planned - part.done for part in parts), "slot")
@@ -77,13 +77,13 @@ def _unfinished(parts: Sequence[Share]) -> str:
     return "Unfinished: " + ", ".join(f"{part.done} of {count(part.planned, part.what)}" for part in parts)
 
 
-def _diverging(record: StudyRecord, *, unfinished: bool) -> str:
+def to_change(record: StudyRecord) -> str:
     """What to change where too much diverged to go on, or to confirm anything; empty elsewhere. While slots are
     left, only where nothing else has happened so far."""
     found_of = {diverged.check_search: diverged.divergence, diverged.check_arms: diverged.arms_divergence}
     for check_of, of in found_of.items():
         check, known = check_of(record), of(record)
-        if check.fails and (not unfinished or (known is not None and known.is_all)):
+        if check.fails and (not record.unsettled() or (known is not None and known.is_all)):
             return f"{remedy(check, record.spec.name)}. Too much of it diverged to conclude anything."
     return ""
 

@@ -101,6 +101,8 @@ def test_what_diverged_is_not_to_be_confirmed(record):
     assert found.state == "Finished, not confirmed" and not found.command
     assert "confirm nothing of it" in found.step and "--set base.training.lr=0.03" in found.step
     assert next_step(record) == ""
+    page = PAGES["confirmation"]
+    assert "study confirm" not in str(page.words(page.info(record)).missing)
 
 
 def test_a_study_that_is_going_wrong_is_not_to_be_resumed():
