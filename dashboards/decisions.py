@@ -51,6 +51,7 @@ def words(info: DecisionsInfo) -> Words:
     if not m:
         return Words(missing="The study has no arm to compare with, so there is no rule to apply.")
     drawn = any(one.comparison.judged for one in info.rules)
+    corrected = f", corrected by Holm's rule for {m} rules," if m > 1 else ""
     leads = any(one.rule.arm == LEADER for one in info.rules)
     whose = (
         f"The study was created with {count(m, 'rule')}"
@@ -64,8 +65,8 @@ def words(info: DecisionsInfo) -> Words:
         facts=tuple((pair(one), sentence(one, m)) for one in info.rules) if m > FEW else (),
         reading=(
             f"{whose}. A rule looks at test errors of seeds by which nothing was chosen, paired by seed, once all these "
-            "runs are finished; left of 0 the first is better. It says helps or harms where p, corrected by Holm's "
-            f"rule for {count(m, 'rule')}, is below 5 %. Intervals are paired t intervals over seeds, given this split "
+            "runs are finished; left of 0 the first is better. It says helps or harms where p"
+            f"{corrected} is below 5 %. Intervals are paired t intervals over seeds, given this split "
             "of the data, and not corrected. Not shown is not the same as no effect: beside it stands the smallest "
             "difference that these seeds would have shown in four of five studies, corrected alike."
         ),
