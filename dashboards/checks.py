@@ -13,7 +13,10 @@ from reprtune.settings import program
 from reprtune.spec.objectives import COST
 
 ENOUGH_SEEDS = 5
-MANY_SEEDS = 50  # more than this is no advice
+MANY_SEEDS, MOST = (
+    50,
+    1000,
+)  # to train more than these is no advice; `analysis.power` looks no further than those
 ANEW = "create the study anew under another name"
 Numbers = Mapping[str, Any]
 
@@ -165,7 +168,7 @@ def _seeds(where: str) -> Callable[[Numbers, bool], str]:
             return (
                 f"{n['n_blind']:,} of {count(n['n'], 'comparison')} of {where} could hardly have seen a gain of a tenth of the "
                 f"error: {n['arm']} beside {n['control']} ({percent(n['error'])} error, {n['pairs']} seeds) would have to "
-                f"differ by {100 * n['smallest']:.2f} points"
+                f"differ by {100 * n['smallest']:.2f} points, so that equality is not shown"
             )
         return f"{count(n['n'], 'comparison')} of {where} with {n['fewest']} seeds or more have shown a difference, or could see a tenth of the error"
 
@@ -176,12 +179,10 @@ def _extend(option: str) -> Callable[[Numbers, str], str]:
     def words(n: Numbers, study: str) -> str:
         wanted = ENOUGH_SEEDS if n["n_few"] else n["wanted"]
         if wanted > MANY_SEEDS:
-            return "equality is not shown; no number of seeds that anybody trains would do, but more images to measure on may"
+            many = f"{wanted:,}" if wanted <= MOST else f"more than {MOST:,}"
+            return f"it would take {many} seeds, so measure on more images, or look for larger effects"
         more = max(1, wanted - (n["fewest"] if n["n_few"] else n["pairs"]))
-        equal = "" if n["n_few"] else "equality is not shown; "
-        return (
-            f"{equal}{wanted} seeds would do (`{program()} study extend {study} --{option} --seeds {more}`)"
-        )
+        return f"{wanted} seeds would do (`{program()} study extend {study} --{option} --seeds {more}`)"
 
     return words
 
