@@ -2,7 +2,7 @@
 
 *Notations*
 
-    j, c_j     a length of plain training, and what it costs: `train_gflops`, a mean over its seeds
+    j, c_j     a length of plain training, and what its training costs, a mean over its seeds
     e_js, m_j  error of length j with seed s, and the mean over its n_j seeds
     w_j(c)     weights of the two lengths around the cost c: (ln c - ln c_j) / (ln c_j+1 - ln c_j) and the rest. Errors fall by
                about as much with every doubling of a training, so between two lengths they are nearer to a straight line
