@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reprtune.notebook import (
+        LEADER,
         Arm,
         Arms,
         Choice,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         NoStop,
         Percentile,
         ReprtuneError,
+        Rule,
         Search,
         StudySpec,
         SuccessiveHalving,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "LEADER",
     "Arm",
     "Arms",
     "Choice",
@@ -60,6 +63,7 @@ __all__ = [
     "NoStop",
     "Percentile",
     "ReprtuneError",
+    "Rule",
     "Search",
     "StudySpec",
     "SuccessiveHalving",

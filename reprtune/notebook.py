@@ -16,6 +16,7 @@ from reprtune.errors import ReprtuneError, SpecError, StudyError, did_you_mean
 from reprtune.history import History
 from reprtune.settings import Settings
 from reprtune.spec.codec import from_plain
+from reprtune.spec.decisions import LEADER, Rule
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.presets import compose
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from reprtune.record.schema import StudyRecord
 
 __all__ = [
+    "LEADER",
     "Arm",
     "Arms",
     "Choice",
@@ -49,6 +51,7 @@ __all__ = [
     "NoStop",
     "Percentile",
     "ReprtuneError",
+    "Rule",
     "Search",
     "StudySpec",
     "SuccessiveHalving",
