@@ -37,6 +37,7 @@ class RivalField:
         if self._by_cost:
             table = table[~np.isnan(table[:, 9])]
         self._columns = table.T
+        self._rivals = [self._rival(row) for row in table.tolist()]  # made once, for each is asked for often
 
     def rivals(self, slot: int, step: int, moment: float | None) -> list[Rival]:
         """Each with its points around the step, or the last one of a trial that was stopped before it."""
@@ -46,7 +47,7 @@ class RivalField:
             here &= compared == 1
         else:
             here &= ((compared == 1) | (ended > moment)) & (started <= moment) & (known <= moment)
-        return [self._rival(row) for row in self._columns.T[here].tolist()]
+        return [self._rivals[i] for i in np.flatnonzero(here).tolist()]
 
     def _rival(self, row: Row) -> Rival:
         _, s0, e0, s1, e1, *_, cost, place = row
