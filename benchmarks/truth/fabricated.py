@@ -7,6 +7,7 @@ study has a random generator of its own, so that it can be made again from its n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,13 @@ def record(
     confirmation: Sequence[TrialRecord] = (),
     spec: StudySpec = STUDY,
 ) -> StudyRecord:
-    """A study with these attempts; with a confirmation of their seeds where there is one."""
-    if confirmation:
-        seeds = tuple(dict.fromkeys(t.seed for t in confirmation))
-        spec = spec.with_section(Confirmation(top=1, seeds=seeds))
+    """A study with these attempts, of arms with the seeds that they have; with a confirmation where there is one."""
     arms = next(section for section in spec.sections if isinstance(section, Arms))
+    if seeds := tuple(dict.fromkeys(t.seed for t in controls)):
+        arms = replace(arms, seeds=seeds)
+    others = tuple(arms if section.name == arms.name else section for section in spec.sections)
+    added = tuple(dict.fromkeys(t.seed for t in confirmation))
+    spec = replace(spec, sections=(*others, *([Confirmation(top=1, seeds=added)] if added else [])))
     attempts = {
         "search": tuple(trials),
         arms.name: tuple(controls),

@@ -100,7 +100,7 @@ def test_lengths_are_known_by_what_they_are() -> None:
         Arm(name="standard-x0.6", changes={"method": "standard", "training.total": "60ep", "training.lr": 0.05}),
         Arm(name="shorter-repr", changes={"training.total": "40ep"}),
     )  # fmt: skip
-    spec = STUDY.with_section(replace(STUDY.comparisons[0], design=named(*arms)))
+    spec = replace(STUDY, rules=()).with_section(replace(STUDY.comparisons[0], design=named(*arms)))
     assert {arm: str(total) for arm, total in spec.lengths.items()} == {
         "standard": "100ep", "short": "40ep",
     }  # fmt: skip
@@ -115,13 +115,13 @@ def test_no_curve_without_two_lengths() -> None:
     assert plain_curve(record(drawn((90, 0.01)), plain(errors=only))) is None
     assert front_beside_curve(record(drawn((90, 0.01)), plain(errors=only))) is None
     lengths = tuple(arm for arm in STUDY.arms if arm.name.startswith("standard-x"))
-    without = STUDY.with_section(replace(STUDY.comparisons[0], design=named(*lengths)))
+    without = replace(STUDY, rules=()).with_section(replace(STUDY.comparisons[0], design=named(*lengths)))
     assert plain_curve(record([], plain(), spec=without)) is None
     same = tuple(
         Arm(name=arm, changes={"method": "standard", "training.total": total})
         for arm, total in (("standard", "2ep"), ("standard-x0.8", "2ep"), ("standard-x0.4", "1ep"))
     )
-    spec = STUDY.with_section(replace(STUDY.comparisons[0], design=named(*same)))
+    spec = replace(STUDY, rules=()).with_section(replace(STUDY.comparisons[0], design=named(*same)))
     runs = [t for t in plain() if t.arm != "standard-x0.6"]
     assert [one.arm for one in curve_of(record([], runs, spec=spec)).lengths] == ["standard-x0.4", "standard"]
 

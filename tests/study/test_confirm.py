@@ -338,10 +338,9 @@ def test_queueing_that_was_interrupted_is_taken_up(tmp_path: Path, monkeypatch: 
     def break_off(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("reprtune.study.queueing.enqueue", break_off)
-        with pytest.raises(KeyboardInterrupt):
-            prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2)
+        prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2)
     assert numbers(storage) == [] and refill(StudyView(storage, STUDY.name)) == 6
     assert prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2).n_new == 0
     assert numbers(storage) == list(range(6))
