@@ -338,7 +338,7 @@ def test_queueing_that_was_interrupted_is_taken_up(tmp_path: Path, monkeypatch: 
     def break_off(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # noqa: PT012
         patch.setattr("reprtune.study.queueing.enqueue", break_off)
         prepare_confirmation(storage, STUDY.name, top=1, n_seeds=2)
     assert numbers(storage) == [] and refill(StudyView(storage, STUDY.name)) == 6
