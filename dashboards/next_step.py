@@ -12,6 +12,7 @@ from dashboards.units import count
 from reprtune.analysis import diverged
 from reprtune.analysis.attempts import deciding
 from reprtune.record.leaders import ranked
+from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import program
@@ -28,7 +29,7 @@ class Progress:
 
 def progress(record: StudyRecord) -> Progress:
     """What a study of this kind waits for."""
-    name, parts, arms = record.spec.name, shares(record), arm_words(record.spec)
+    name, parts = record.spec.name, shares(record)
     unfinished = any(part.done < part.planned for part in parts)
     if not record.confirmation and (step := to_change(record)):
         return Progress(state=_unfinished(parts) if unfinished else _finished(record), step=step)
@@ -54,16 +55,8 @@ def progress(record: StudyRecord) -> Progress:
             ),
             command=f"{program()} study repair {name}",
         )
-    if not record.confirmation and (why := _cannot_be_confirmed(record)):
-        return Progress(state=_finished(record), step=f"{why}, so there is nothing to confirm.")
     if not record.confirmation:
-        what = [*(["leaders"] if record.spec.search else []), *([arms.many] if record.spec.arms else [])]
-        top = " --top 3" if record.spec.search else ""
-        return Progress(
-            state=_finished(record),
-            step=f"train the {' and the '.join(what)} on fresh seeds, and test each once on test images.",
-            command=f"{program()} study confirm {name}{top} --seeds 5",
-        )
+        return _to_confirm(record)
     if _is_confirming(record):
         return Progress(
             state=_finished(record),
@@ -71,6 +64,27 @@ def progress(record: StudyRecord) -> Progress:
             command=f"{program()} study confirm {name}",
         )
     return _after(record)
+
+
+def _to_confirm(record: StudyRecord) -> Progress:
+    """Of a study whose sections are finished, and that has no confirmation."""
+    name, state = record.spec.name, _finished(record)
+    if why := _cannot_be_confirmed(record):
+        return Progress(state=state, step=f"{why}, so there is nothing to confirm.")
+    if _is_decided(record):
+        return Progress(
+            state=state,
+            step="read the decisions. The same on fresh seeds:",
+            command=f"{program()} study confirm {name} --seeds 5",
+        )
+    arms = [arm_words(record.spec).many] if record.spec.arms else []
+    what = [*(["leaders"] if record.spec.search else []), *arms]
+    top = " --top 3" if record.spec.search else ""
+    return Progress(
+        state=state,
+        step=f"train the {' and the '.join(what)} on fresh seeds, and test each once on test images.",
+        command=f"{program()} study confirm {name}{top} --seeds 5",
+    )
 
 
 def _unfinished(parts: Sequence[Share]) -> str:
@@ -91,12 +105,18 @@ def to_change(record: StudyRecord) -> str:
 def _finished(record: StudyRecord) -> str:
     """How far the numbers of a study may be trusted whose sections are finished."""
     if not record.confirmation:
-        return "Finished, not confirmed"
+        return "Finished, and tested on declared seeds" if _is_decided(record) else "Finished, not confirmed"
     return (
         "Finished, confirmation under way"
         if _is_confirming(record)
         else "Finished, and tested on fresh seeds"
     )
+
+
+def _is_decided(record: StudyRecord) -> bool:
+    """Has it arms alone, whose test errors were measured? Nothing was chosen that had to be confirmed."""
+    complete = [t for t in record.controls if t.outcome == Outcome.COMPLETE]
+    return not record.spec.search and bool(complete) and all("test_error" in t.result for t in complete)
 
 
 def _is_confirming(record: StudyRecord) -> bool:

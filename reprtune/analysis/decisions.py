@@ -50,6 +50,7 @@ class Why(str, Enum):
     UNFINISHED = "runs are left"
     OUTSIDE = "it costs less or more than every length of plain training"
     NOT_MEASURED = "no test error was measured"
+    ALL_DIVERGED = "no seed is complete in either: all that there is diverged"
     FEW_PAIRS = "too few pairs"
     NO_SPREAD = "all pairs differ by the same amount"
     MORE_TRAINING = "the arm was trained for more than its control"
@@ -114,6 +115,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         Why.UNFINISHED: left > 0,
         Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
         Why.NOT_MEASURED: one.on != "test",
+        Why.ALL_DIVERGED: one.difference is None and one.with_chance is not None and one.with_chance.is_constant,
         Why.FEW_PAIRS: pairs < MIN_PAIRS,
         Why.NO_SPREAD: one.p is None,
     }

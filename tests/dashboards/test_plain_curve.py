@@ -37,7 +37,9 @@ def searched(*points: tuple[float, float], runs: Sequence[TrialRecord] = ()) -> 
 
 def said(found: StudyRecord) -> str:
     """The sentence about plain training in the answer; it stands on the Pareto page too."""
-    (sentence,) = [text for text in answer(found) if " plain training" in text and " against plain" not in text]
+    (sentence,) = [
+        text for text in answer(found) if " plain training" in text and " against plain" not in text
+    ]
     assert sentence in pareto.words(pareto.info(found)).lead
     return sentence
 
@@ -96,7 +98,13 @@ def test_lengths_are_no_arms_of_the_answer() -> None:
     table = controls.words(controls.info(found)).table
     assert table is not None
     rows = {row[0]: row for row in table.rows}
-    assert (rows["standard-x0.4"][5], *rows["standard-x0.4"][7:11]) == ("6.00 ± 0.20 %", "0.40", "1.00", "", "")
+    assert (rows["standard-x0.4"][5], *rows["standard-x0.4"][7:11]) == (
+        "6.00 ± 0.20 %",
+        "0.40",
+        "1.00",
+        "",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
