@@ -13,16 +13,17 @@ from dashboards.units import count, listed, p_text, percent, settings, value
 from dashboards.versions import outdated
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
+from reprtune.analysis.controls import ArmSummary, arm_summaries
 from reprtune.analysis.decisions import decisions
 from reprtune.analysis.front import front, point
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.luck import FEW, BestOfSearch, best_of_search
-from reprtune.analysis.paired import LEVEL
 from reprtune.analysis.plain_curve import front_beside_curve
 from reprtune.record.labels import slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
+from reprtune.spec.sections.arms import BASELINE
 
 
 def answer(record: StudyRecord) -> tuple[str, ...]:
@@ -127,7 +128,7 @@ def _luck(best: BestOfSearch) -> str:
         f"Where nothing helps and errors are about normal, the best of {count(best.k, 'trial')}{cut_short} lies less "
         f"than {100 * best.chance_gain:.2f} points below it in 95 of 100 studies, by chance alone: "
     )
-    if best.p_luck < 1 - LEVEL:
+    if best.p_luck < ALPHA:
         return f"{text}the gain seen is more than chance explains ({p_text(best.p_luck)})."
     text += f"chance may explain the gain seen ({p_text(best.p_luck)})."
     if best.with_more_seeds is None:

@@ -20,12 +20,13 @@ from dashboards.paired import (
 )
 from dashboards.panels import panels
 from dashboards.units import count, percent, points, significant
-from reprtune.analysis.controls import BASELINE, ArmSummary, arm_summaries
+from reprtune.analysis.controls import ArmSummary, arm_summaries
 from reprtune.analysis.luck import BestOfSearch, best_of_search
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import SIZES
+from reprtune.spec.sections.arms import BASELINE
 
 TITLE = "Controls"
 ABOUT = "study"  # also where there are no arms: it says what is missing then
@@ -81,7 +82,9 @@ def figure(info: ControlsInfo) -> go.Figure:
 
 def _parts(info: ControlsInfo) -> str:
     """On which part differences are: `test`, `validation`, or both where some have no test error."""
-    return " or ".join(dict.fromkeys(one.on for a in info.arms for one in a.against if one.difference))
+    return " or ".join(
+        dict.fromkeys(one.measured_on for a in info.arms for one in a.against if one.difference)
+    )
 
 
 def _has_other_controls(info: ControlsInfo) -> bool:
@@ -177,7 +180,7 @@ def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
     )  # fmt: skip
     found = [
         (
-            one.control, one.on if one.difference else "", difference_text(one.difference),
+            one.control, one.measured_on if one.difference else "", difference_text(one.difference),
             smallest_text(smallest(one.judged)), needed_text(needed(one.judged)), difference_text(one.with_chance),
         )
         for one in arm.against

@@ -13,7 +13,6 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.units import count, percent
 from reprtune.analysis.attempts import sub_phases
-from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.front import front
 from reprtune.analysis.stopping_account import spread
 from reprtune.history import History
@@ -21,6 +20,7 @@ from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
+from reprtune.spec.sections.arms import BASELINE
 
 TITLE = "Learning curves"
 ABOUT = "study"

@@ -38,7 +38,9 @@ def figure(info: DecisionsInfo) -> go.Figure:
         for one in info.rules
         if (d := one.comparison.judged) is not None
     ]
-    parts = " or ".join(dict.fromkeys(one.comparison.on for one in info.rules if one.comparison.judged))
+    parts = " or ".join(
+        dict.fromkeys(one.comparison.measured_on for one in info.rules if one.comparison.judged)
+    )
     fig = panels([[f"difference of {parts} errors, points"]], [46 * max(2, len(shown))])
     if shown:
         add_differences(fig, shown, row=1)
@@ -85,7 +87,7 @@ def _table(rules: tuple[Decided, ...]) -> Table:
         rows=tuple(
             (
                 WORDS[one.verdict], one.arm or one.rule.pair.split(" against ")[0], one.rule.control,
-                one.comparison.on if one.comparison.judged else "", "fresh" if one.fresh else "declared",
+                one.comparison.measured_on if one.comparison.judged else "", "fresh" if one.fresh else "declared",
                 str(one.comparison.judged.n if one.comparison.judged else 0),
                 difference_text(one.comparison.judged), p_cell(one.comparison.p), p_cell(one.comparison.p_holm),
                 smallest_text(one.smallest), needed_text(one.needed), one.why.value if one.why else "",

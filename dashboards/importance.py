@@ -13,9 +13,9 @@ from dashboards import theme
 from dashboards.page import Table, Words
 from dashboards.panels import panels
 from dashboards.units import count, listed, signed, value_text
-from reprtune.analysis.chance import SURE
 from reprtune.analysis.evaluators import METHODS
 from reprtune.analysis.importance import BEST_SHARE, Importance, Importances, importances
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.trends import Level, Trend, trends
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES
@@ -165,7 +165,7 @@ def _shown(name: str, answers: list[Importance]) -> str:
     """That a parameter matters, by which method; it leads where no share of that method is larger."""
     by = [a for a in answers if name in a.shown]
     does = "leads" if any(a.first == name for a in by) else "is shown to matter"
-    return f"{name} {does} ({listed([_method(a) for a in by])}, p below {SURE})"
+    return f"{name} {does} ({listed([_method(a) for a in by])}, p below {ALPHA})"
 
 
 def _method(answer: Importance) -> str:

@@ -16,7 +16,8 @@ from dashboards.panels import panels
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import listed, value_text
 from reprtune.analysis.importance import importances, leading
-from reprtune.analysis.interactions import ALPHA, MAX_PARAMS, Interaction, interactions
+from reprtune.analysis.interactions import MAX_PARAMS, Interaction, interactions
+from reprtune.analysis.level import ALPHA
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import OBJECTIVES

@@ -14,13 +14,13 @@ from dashboards.panels import panels
 from dashboards.plain_curve import READING_OF_CURVE, add_curve, beside
 from dashboards.points import TrialPoint, drawn, said_of, scale_of, trial_points
 from dashboards.units import count, listed, percent, settings, value
-from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.front import Hypervolume, hypervolume, knee
 from reprtune.analysis.plain_curve import FrontBesideCurve, PlainCurve, front_beside_curve, plain_curve
 from reprtune.record.labels import NUMBER, SLOT, slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
+from reprtune.spec.sections.arms import BASELINE
 
 TITLE = f"Accuracy against {OBJECTIVES[COST].title}"
 ABOUT = "search"

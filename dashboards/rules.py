@@ -108,7 +108,7 @@ def difference(one: Decided, d: Difference) -> str:
     interval = (
         "" if d.low is None or d.high is None else f" (95 % interval {points(d.low)} to {points(d.high)})"
     )
-    return f"{points(d.mean)} points of {one.comparison.on} error{interval}, {_seeds(one, d)}"
+    return f"{points(d.mean)} points of {one.comparison.measured_on} error{interval}, {_seeds(one, d)}"
 
 
 def _seeds(one: Decided, d: Difference) -> str:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import argparse
 import importlib
 
-FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows
-    "health": "warnings of healthy studies, and of sick ones",
-    "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
+FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows; as a report goes
+    "decisions": "how often a rule says helps where nothing does, and sees what does",
+    "health": "how often a check warns of a healthy study, and of a sick one",
     "luck": "the gain of the best of a search where nothing helps, and where something does",
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
-    "curve": "a search, or its confirmed leader, is said to beat plain training of its cost",
+    "curve": "how often a search, or its confirmed leader, is said to beat plain training of its cost",
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
-    "interactions": "pairs of parameters that act together",
     "directions": "arrows at parameters",
-    "smoothing": "error of a rival between its points, by how plain training is smoothed",
-    "decisions": "how often a rule says helps where nothing does, and sees what does",
+    "interactions": "pairs of parameters that act together",
+    "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
+    "smoothing": "error of a rival between its points, by how plain training is smoothed; of recorded curves",
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "name", choices=[*FIGURES, "all"], help="; ".join(f"{k}: {v}" for k, v in FIGURES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.truth",
+        description=__doc__,
+        epilog="\n".join(f"  {name:14}{what}" for name, what in FIGURES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("name", metavar="NAME", choices=[*FIGURES, "all"], help="one of these below, or all")
     parser.add_argument(
         "--studies", type=int, default=1000, help="how many studies of each truth (default 1000)"
     )

@@ -15,8 +15,9 @@ import numpy as np
 from benchmarks.truth import fabricated
 from benchmarks.truth.shares import share
 from reprtune.analysis import evaluators, predictability, ranges
-from reprtune.analysis.chance import SURE, p_values
+from reprtune.analysis.chance import p_values
 from reprtune.analysis.importance import seen_by
+from reprtune.analysis.level import ALPHA
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import ERROR
 from studies.repr_ablation import STUDY
@@ -66,7 +67,7 @@ def _named(record: StudyRecord, method: str) -> tuple[str, set[str]]:
     seen = seen_by(record, ERROR, method)
     found = evaluators.shares(seen.rows, PARAMS, seen.best_share) or {}
     p = p_values(seen.rows, PARAMS, method, seen.best_share, 0)
-    return max(found, key=found.__getitem__), {name for name in p if p[name] < SURE}
+    return max(found, key=found.__getitem__), {name for name in p if p[name] < ALPHA}
 
 
 def _say(text: str) -> None:

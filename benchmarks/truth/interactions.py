@@ -10,7 +10,8 @@ from scipy import stats
 
 from benchmarks.truth.fabricated import Params, Truth, draw
 from benchmarks.truth.shares import share
-from reprtune.analysis.interactions import ALPHA, PairName, measured
+from reprtune.analysis.interactions import PairName, measured
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.terms import drawn_columns, linear, products

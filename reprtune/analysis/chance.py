@@ -27,7 +27,6 @@ from reprtune.analysis.features import features
 from reprtune.analysis.rebuilt import Row
 from reprtune.spec.space import Range
 
-SURE = 0.05
 # One more in 40 makes p, doubled, 0.05 at once: other numbers of exchanges would be no surer.
 N_EXCHANGES = {"ped-anova": 120, "fanova": 40}
 SMALL = Forest(n_trees=8, max_depth=3)  # 16 ms instead of 0.5 s; finds as much, as it fits less noise
@@ -36,7 +35,7 @@ SMALL = Forest(n_trees=8, max_depth=3)  # 16 ms instead of 0.5 s; finds as much,
 def p_values(
     seen: Sequence[Row], params: Mapping[str, Range], method: str, best_share: float | None, seed: int
 ) -> dict[str, float]:
-    """Parameter -> p, for all parameters and both methods together: below `SURE` it is shown to matter."""
+    """Parameter -> p, for all parameters and both methods together: below `ALPHA` it is shown to matter."""
     rng = np.random.default_rng(seed)
     evaluator = Evaluator(seen, params, best_share)
     values = [value for _, value in seen]

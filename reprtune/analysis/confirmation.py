@@ -12,32 +12,33 @@ Leaders and controls are compared as in `paired`; all comparisons are one family
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.controls import (
-    BASELINE,
-    chance_error,
-    compare,
-    compared_with,
-    errors_at_the_end,
-    errors_on_test,
-    mean,
-    sd,
-)
+from reprtune.analysis.controls import compared_with
 from reprtune.analysis.paired import Comparison, Difference, SeedValue, corrected, paired
 from reprtune.analysis.plain_curve import confirmed_beside_curve, shorter
+from reprtune.analysis.runs import (
+    chance_error,
+    compare,
+    ends,
+    errors_on_test,
+    errors_on_validation,
+    mean,
+    mean_of,
+    ratio,
+    sampling_error,
+    sd,
+)
 from reprtune.record.leaders import leader_arm, leader_slot
 from reprtune.record.measures import at_the_end
-from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best_first
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.sections.arms import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     chosen = _chosen(record)
     groups = {arm: [t for t in attempts if t.arm == arm] for arm in chosen}
     n_test = int(record.facts.get("n_test") or 0)
-    base_cost = _mean_cost(groups.get(BASELINE, []))
+    base_cost = mean_of(groups.get(BASELINE, []), COST)
     arms = tuple(_arm(arm, trials, chosen[arm], n_test, base_cost) for arm, trials in groups.items())
     leaders = [arm.arm for arm in arms if arm.slot is not None]
     controls = [arm.arm for arm in arms if arm.slot is None and arm.arm not in shorter(record.spec)]
@@ -116,7 +117,10 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
         if {arm, control} <= {*controls}
     ]
     chance = chance_error(record)
-    found = [compare(arm, control, groups[arm], groups[control], chance) for arm, control in pairs]
+    found = [
+        compare(arm, control, groups[arm], groups[control], chance, measured_on="test")
+        for arm, control in pairs
+    ]
     beside = {arm: confirmed_beside_curve(record, arm) for arm in leaders}
     return Confirmation(
         runs=len(attempts),
@@ -145,36 +149,22 @@ def _arm(
     n_test: int,
     base_cost: float | None,
 ) -> ConfirmedArm:
-    test, val = errors_on_test(trials), errors_at_the_end(trials)
-    outcomes, cost = [t.outcome for t in trials], _mean_cost(trials)
+    test, val = errors_on_test(trials), errors_on_validation(trials)
     search_val = at_the_end(chosen, ERROR) if chosen else None
-    n_open = sum(o.is_open for o in outcomes)
-    test_mean, val_mean = mean(test), mean(val)
+    test_mean = mean(test)
     return ConfirmedArm(
         arm=arm,
         slot=chosen.slot if chosen else None,
         params=dict(chosen.params) if chosen else {},
-        n=len(test),
-        n_diverged=outcomes.count(Outcome.DIVERGED),
-        n_failed=len(outcomes) - len(test) - outcomes.count(Outcome.DIVERGED) - n_open,
-        n_open=n_open,
+        **ends(trials, len(test)),
         test=test,
         val=val,
         test_mean=test_mean,
         test_sd=sd(test),
-        val_mean=val_mean,
+        val_mean=mean(val),
         val_sd=sd(val),
-        test_se=_own_error(test_mean, n_test),
-        cost_factor=cost / base_cost if cost is not None and base_cost else None,
+        test_se=sampling_error(test_mean, n_test),
+        cost_factor=ratio(mean_of(trials, COST), base_cost),
         search_val=search_val,
         optimism=None if search_val is None else paired(val, [replace(v, value=search_val) for v in val]),
     )
-
-
-def _own_error(error: float | None, n: int) -> float | None:
-    return math.sqrt(error * (1 - error) / n) if error is not None and 0 < error < 1 and n else None
-
-
-def _mean_cost(trials: Sequence[TrialRecord]) -> float | None:
-    costs = [c for t in trials if (c := at_the_end(t, COST)) is not None]
-    return statistics.fmean(costs) if costs else None

@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.controls import chance_error, compare, is_more, mean_steps, part_of
-from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Comparison, holm
+from reprtune.analysis.level import ALPHA
+from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
 from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
+from reprtune.analysis.runs import chance_error, compare, is_more, mean_steps
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
@@ -103,9 +104,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
     one = (
         confirmed_beside_curve(record, arm) or Comparison(arm=arm or rule.arm, control=PLAIN)
         if rule.control == PLAIN
-        else compare(
-            arm or rule.arm, rule.control, ours, theirs, chance_error(record), on=part_of(ours, theirs)
-        )
+        else compare(arm or rule.arm, rule.control, ours, theirs, chance_error(record))
     )
     pairs = one.judged.n if one.judged else 0
     reasons = {  # the first that holds is told
@@ -114,8 +113,10 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         Why.NOT_CONFIRMED: rule.arm == LEADER and not ours and (record.spec.confirmation is None or not left),
         Why.UNFINISHED: left > 0,
         Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
-        Why.NOT_MEASURED: one.on != "test",
-        Why.ALL_DIVERGED: one.difference is None and one.with_chance is not None and one.with_chance.is_constant,
+        Why.NOT_MEASURED: one.measured_on != "test",
+        Why.ALL_DIVERGED: one.difference is None
+        and one.with_chance is not None
+        and one.with_chance.is_constant,
         Why.FEW_PAIRS: pairs < MIN_PAIRS,
         Why.NO_SPREAD: one.p is None,
     }
@@ -167,7 +168,7 @@ def _decided(record: StudyRecord, found: Decided, p_holm: float | None) -> Decid
     if found.why is not None or p_holm is None or judged is None:
         return found
     found = replace(found, comparison=replace(found.comparison, p_holm=p_holm))
-    if p_holm >= 1 - LEVEL:
+    if p_holm >= ALPHA:
         return replace(found, verdict=Verdict.NOT_SHOWN)
     if judged.mean > 0:
         return replace(found, verdict=Verdict.HARMS)

@@ -31,13 +31,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from reprtune.analysis.level import ALPHA, LEVEL
 from reprtune.analysis.paired import holm
 from reprtune.analysis.terms import basis, drawn_columns, mains, place, width, without
 from reprtune.spec.space import Choice, Range
 
 MIN_TRIALS = 10  # with no other parameter; one more for each of their terms
-LEVEL = 0.95
-ALPHA = 0.05
 
 Drawn = Mapping[str, Any]
 

@@ -22,13 +22,13 @@ from typing import Any
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.check import Check, made, not_yet
+from reprtune.analysis.level import ALPHA
 from reprtune.history import History
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.sections.arms import BASELINE
 
-BASELINE = "standard"
 MIN_TRAINED = 4  # of an unfinished search: of fewer nothing is said
-LEVEL = 0.05
 BEFORE, WITHOUT, RESTORED = "before the first drop", "without the dropped filters", "after a restore"
 TRAINED = (Outcome.COMPLETE, Outcome.STOPPED, Outcome.DIVERGED)
 
@@ -119,7 +119,7 @@ def _apart(
         return None
     p, path, ours, theirs = min(found, key=lambda each: each[0])
     corrected = min(1.0, p * len(found))  # Holm's first step
-    return Apart(path=path, diverged=ours, others=theirs, p=corrected) if corrected < LEVEL else None
+    return Apart(path=path, diverged=ours, others=theirs, p=corrected) if corrected < ALPHA else None
 
 
 def _p(ours: Sequence[Any], theirs: Sequence[Any]) -> float:

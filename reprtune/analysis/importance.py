@@ -24,8 +24,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from reprtune.analysis.attempts import n_failed
-from reprtune.analysis.chance import SURE, p_values
+from reprtune.analysis.chance import p_values
 from reprtune.analysis.evaluators import METHODS, shares
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.ranges import Stability, stability
 from reprtune.analysis.rebuilt import Params, Row
 from reprtune.record.outcomes import Outcome
@@ -51,7 +52,7 @@ class Importance:
         shares: parameter -> share in [0, 1], they add up to 1; None when there is no answer.
         reason: why there is none, as a sentence.
         left_out: parameter it cannot judge -> why, as a sentence.
-        p: parameter -> how surely it matters: below `SURE` it is shown to (see `chance`); empty without an answer.
+        p: parameter -> how surely it matters: below `ALPHA` it is shown to (see `chance`); empty without an answer.
         stability: parameter -> range; empty without an answer, or where too few halves gave one.
         n_halves: random halves that gave an answer. half: trials in each.
         elsewhere: of PED-ANOVA, the parameter that optuna-dashboard puts first, where that is another one.
@@ -80,7 +81,7 @@ class Importance:
     def shown(self) -> tuple[str, ...]:
         """Parameters that are shown to matter, largest share first."""
         known = self.shares or {}
-        return tuple(sorted((j for j, p in self.p.items() if p < SURE), key=lambda j: -known[j]))
+        return tuple(sorted((j for j, p in self.p.items() if p < ALPHA), key=lambda j: -known[j]))
 
 
 @dataclass(frozen=True, kw_only=True)

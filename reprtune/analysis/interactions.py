@@ -35,6 +35,7 @@ import numpy as np
 from scipy import special
 
 from reprtune.analysis.importance import importances, leading, rows
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.paired import holm
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.terms import basis, drawn_columns, linear, mains, products, without
@@ -45,7 +46,6 @@ MAX_PARAMS = 5  # whose pairs are tested; the model holds the pairs of all
 MIN_FREE = 10  # degrees of freedom that the whole model must leave
 N_FIRST, FAR, N_SHUFFLES = 99, 0.2, 999
 MAX_TRIALS = 1000
-ALPHA = 0.05
 
 PairName = tuple[str, str]
 Products = Mapping[PairName, np.ndarray]

@@ -37,14 +37,16 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.controls import BASELINE, errors_at_the_end, mean_of, ratio
-from reprtune.analysis.paired import LEVEL, NO_SPREAD
+from reprtune.analysis.level import ALPHA
+from reprtune.analysis.paired import NO_SPREAD
+from reprtune.analysis.runs import errors_on_validation, mean_of, ratio
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, order
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.sections.arms import BASELINE
 
 FEW = 10  # with fewer seeds the spread of standard is so uncertain that it makes the bound much wider
 GRID = 161  # points each way: both integrands are smooth and vanish at their ends, so nine digits are right
@@ -92,7 +94,7 @@ def best_of_search(record: StudyRecord) -> BestOfSearch | None:
         return None
     error = at_the_end(trial, ERROR)
     base = [t for t in deciding(record.controls) if t.arm == BASELINE]
-    numbers = [e.value for e in errors_at_the_end(base)]
+    numbers = [e.value for e in errors_on_validation(base)]
     sizes = _sizes(record)
     return BestOfSearch(
         number=trial.number,
@@ -156,9 +158,9 @@ def p_luck(t: float, n: int, sizes: Sizes) -> float:
 def chance(n: int, sizes: Sizes) -> float:
     """The t whose p is 5 %."""
     high = 1.0
-    while p_luck(high, n, sizes) > 1 - LEVEL:
+    while p_luck(high, n, sizes) > ALPHA:
         high *= 2
-    return float(optimize.brentq(lambda t: p_luck(t, n, sizes) - (1 - LEVEL), 0, high, xtol=1e-6))
+    return float(optimize.brentq(lambda t: p_luck(t, n, sizes) - ALPHA, 0, high, xtol=1e-6))
 
 
 @functools.cache

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.95
+from reprtune.analysis.level import ALPHA, LEVEL
+
 MIN_PAIRS = 3
 MIN_BCA = 20
 MIN_WILCOXON = 10
@@ -71,7 +72,7 @@ class Comparison:
     """Errors of one arm minus those of a control, paired by seed.
 
     Attributes:
-        on: the part whose errors they are: `test` or `validation`.
+        measured_on: the part of the data whose errors they are: `test` or `validation`.
         difference: complete pairs, None without one. with_chance: the same with chance error for diverged
             runs; None when none diverged.
         p, p_holm: None with fewer than `MIN_PAIRS` pairs, or when all differ by the same amount that is not 0.
@@ -81,7 +82,7 @@ class Comparison:
 
     arm: str
     control: str
-    on: str = "test"
+    measured_on: str = "test"
     difference: Difference | None = None
     with_chance: Difference | None = None
     p: float | None = None
@@ -91,6 +92,11 @@ class Comparison:
     bca_low: float | None = None
     bca_high: float | None = None
     wilcoxon: float | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Is there a difference, after correction over its family?"""
+        return self.p_holm is not None and self.p_holm < ALPHA
 
     @property
     def judged(self) -> Difference | None:
@@ -120,7 +126,7 @@ def compared(
     ours: Sequence[SeedValue],
     theirs: Sequence[SeedValue],
     *,
-    on: str,
+    measured_on: str,
     with_chance: tuple[Sequence[SeedValue], Sequence[SeedValue]] | None = None,
 ) -> Comparison:
     """Two arms; `p_holm` is left out, for it takes all of a family.
@@ -132,7 +138,7 @@ def compared(
     made = Comparison(
         arm=arm,
         control=control,
-        on=on,
+        measured_on=measured_on,
         difference=difference,
         with_chance=paired(*with_chance) if with_chance else None,
     )

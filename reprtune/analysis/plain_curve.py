@@ -31,22 +31,17 @@ from dataclasses import dataclass
 from scipy import stats
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.controls import (
-    BASELINE,
-    ROUNDING,
-    chance_error,
-    errors_at_the_end,
-    errors_on_test,
-    mean_of,
-)
 from reprtune.analysis.front import front
-from reprtune.analysis.paired import LEVEL, NO_SPREAD, Comparison, SeedValue, compared
+from reprtune.analysis.level import ALPHA, LEVEL
+from reprtune.analysis.paired import NO_SPREAD, Comparison, SeedValue, compared
+from reprtune.analysis.runs import ROUNDING, chance_error, errors_on_test, errors_on_validation, mean_of
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.decisions import PLAIN
 from reprtune.spec.objectives import COST, ERROR
+from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 
 Read = Callable[..., tuple[SeedValue, ...]]
@@ -121,12 +116,12 @@ class FrontBesideCurve:
 
     @property
     def is_more_than_chance(self) -> bool:
-        return self.p is not None and self.p < 1 - LEVEL
+        return self.p is not None and self.p < ALPHA
 
 
 def plain_curve(record: StudyRecord) -> PlainCurve | None:
     """By validation errors of the arms; None with fewer than two lengths that have a complete run."""
-    return _curve(record, record.controls, errors_at_the_end)
+    return _curve(record, record.controls, errors_on_validation)
 
 
 def shorter(spec: StudySpec) -> tuple[str, ...]:
@@ -237,7 +232,12 @@ def confirmed_beside_curve(record: StudyRecord, arm: str) -> Comparison | None:
         whole = _curve(record, record.confirmation, errors_on_test, chance) or curve
         with_chance = (errors_on_test(ours, chance), _own_curve(whole, costs))
     return compared(
-        arm, PLAIN, errors_on_test(ours), _own_curve(curve, costs), on="test", with_chance=with_chance
+        arm,
+        PLAIN,
+        errors_on_test(ours),
+        _own_curve(curve, costs),
+        measured_on="test",
+        with_chance=with_chance,
     )
 
 

@@ -20,7 +20,8 @@ import math
 
 from scipy import optimize, stats
 
-from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Difference
+from reprtune.analysis.level import ALPHA
+from reprtune.analysis.paired import MIN_PAIRS, Difference
 
 POWER = 0.8
 MOST = 1000  # more seeds than this nobody trains
@@ -55,7 +56,7 @@ def _power(effect: float, n: int, m: int) -> float:
 
 
 def _critical(n: int, m: int) -> float:
-    return float(stats.t.isf((1 - LEVEL) / 2 / m, n - 1))
+    return float(stats.t.isf(ALPHA / 2 / m, n - 1))
 
 
 @functools.lru_cache(maxsize=256)

@@ -23,13 +23,14 @@ from dataclasses import asdict, dataclass, replace
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.check import Check, made, not_yet
 from reprtune.analysis.confirmation import confirmation
-from reprtune.analysis.controls import BASELINE, arm_summaries
-from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Comparison
+from reprtune.analysis.controls import arm_summaries
+from reprtune.analysis.paired import MIN_PAIRS, Comparison
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import ERROR
+from reprtune.spec.sections.arms import BASELINE
 
 GAIN = 0.1
 FEW_SEEDS = 5
@@ -96,7 +97,9 @@ def _check(name: str, comparisons: Sequence[Comparison], errors: Errors) -> Chec
         return not_yet(name, "Nothing is compared.")
     pairs = [c.judged.n if c.judged else 0 for c in comparisons]
     n_few = sum(n < MIN_PAIRS for n in pairs)
-    blind = [b for c in comparisons if (b := find_blind(c, errors[c.on].get(c.control), len(comparisons)))]
+    blind = [
+        b for c in comparisons if (b := find_blind(c, errors[c.measured_on].get(c.control), len(comparisons)))
+    ]
     worst = asdict(max(blind, key=lambda b: b.times)) if blind else {}
     return made(
         name, bool(n_few or blind), n=len(pairs), fewest=min(pairs), n_few=n_few, n_blind=len(blind), **worst
@@ -106,12 +109,8 @@ def _check(name: str, comparisons: Sequence[Comparison], errors: Errors) -> Chec
 def find_blind(c: Comparison, error: float | None, m: int) -> Blind | None:
     """Of one of `m` comparisons, with a control of this mean error; None where it could have seen the gain."""
     seen = smallest(c.judged, m)
-    if c.judged is None or seen is None or not error or seen <= GAIN * error:
-        return None
-    if c.p_holm is not None and c.p_holm < 1 - LEVEL:
+    if c.judged is None or seen is None or not error or seen <= GAIN * error or c.is_shown:
         return None
     wanted = needed(replace(c.judged, mean=GAIN * error), m)
     assert wanted is not None  # there is an interval
-    return Blind(
-        arm=c.arm, control=c.control, pairs=c.judged.n, error=error, smallest=seen, wanted=wanted
-    )  # fmt: skip
+    return Blind(arm=c.arm, control=c.control, pairs=c.judged.n, error=error, smallest=seen, wanted=wanted)

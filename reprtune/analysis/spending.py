@@ -18,12 +18,11 @@ from dataclasses import asdict, dataclass
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.check import Check, made, not_yet
+from reprtune.analysis.level import LEVEL
 from reprtune.analysis.pace import MIN_TIMED, share_done
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.sections.search import Search
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)

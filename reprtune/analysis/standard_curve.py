@@ -12,9 +12,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reprtune.analysis.controls import BASELINE
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
+from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
 from reprtune.stopping.stretches import Stretches, stretches_of

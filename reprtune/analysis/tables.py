@@ -145,7 +145,10 @@ def control_rows(record: StudyRecord) -> list[Row]:
             d = one.difference if one else None
             rows.append(
                 own
-                | {"control": one.control if one else None, "measured_on": one.on if one and d else None}
+                | {
+                    "control": one.control if one else None,
+                    "measured_on": one.measured_on if one and d else None,
+                }
                 | {"n_pairs": d.n if d else None}
                 | _interval("difference_mean", "difference", d)
                 | _power(one)
@@ -212,7 +215,7 @@ def decision_rows(record: StudyRecord) -> list[Row]:
                 "slot": leader_slot(one.arm),
                 "verdict": one.verdict.value,
                 "why_open": one.why.value if one.why else None,
-                "measured_on": c.on if c.judged else None,
+                "measured_on": c.measured_on if c.judged else None,
                 "seeds": "fresh" if one.fresh else "declared",
                 "n_pairs": c.judged.n if c.judged else 0,
                 "n_missing": one.missing,

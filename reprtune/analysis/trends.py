@@ -28,6 +28,7 @@ from scipy import stats
 
 from reprtune.analysis.directions import RankTrend, directions
 from reprtune.analysis.importance import rows
+from reprtune.analysis.level import LEVEL
 from reprtune.analysis.rebuilt import Row
 from reprtune.analysis.terms import place
 from reprtune.record.schema import StudyRecord
@@ -40,7 +41,6 @@ MAX_TRIALS = 1000
 N_GRID = 25
 N_BOOTSTRAP = 100
 FRACTION = 2 / 3
-LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)

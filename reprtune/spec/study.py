@@ -16,7 +16,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
-from reprtune.spec.sections.arms import Arm, Arms, NamedArms, named
+from reprtune.spec.sections.arms import BASELINE, Arm, Arms, NamedArms, named
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
@@ -174,7 +174,7 @@ class StudySpec:
         if self.rules or not self.arms:
             return self.rules
         names = [arm.name for arm in self.arms]
-        standard = ("standard",) if "standard" in names else ()
+        standard = (BASELINE,) if BASELINE in names else ()
         controls = (
             [(*standard, *names)[0], *([PLAIN] if len(self.lengths) > 1 else [])] if self.search else []
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from reprtune.analysis.controls import BASELINE
 from reprtune.analysis.standard_curve import curve_of, is_standard, is_usable
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.schema import SeedRun
 from reprtune.record.storage import section_study
 from reprtune.record.trials import checked_record
 from reprtune.record.view import StudyView
+from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
 

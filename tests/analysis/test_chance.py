@@ -10,6 +10,7 @@ from benchmarks.truth.importance import LEVELS
 from reprtune.analysis import chance
 from reprtune.analysis.evaluators import METHODS
 from reprtune.analysis.importance import seen_by
+from reprtune.analysis.level import ALPHA
 from studies.repr_ablation import STUDY
 
 PARAMS = dict(STUDY.params)
@@ -25,7 +26,7 @@ def named(method: str, truth, n: int, seed: int) -> set[str]:
     record = fabricated.record(fabricated.search(truth, n, np.random.default_rng(seed)))
     seen = seen_by(record, "val_error", method)
     p = chance.p_values(seen.rows, PARAMS, method, seen.best_share, 0)
-    return {name for name in p if p[name] < chance.SURE}
+    return {name for name in p if p[name] < ALPHA}
 
 
 def test_where_nothing_matters_a_parameter_is_seldom_named():
@@ -58,14 +59,14 @@ def test_a_parameter_with_larger_importances_by_chance_has_no_advantage():
     table = np.column_stack([30 * rng.random(120), rng.random(120)])
     table[0] = (29.0, 3.0)
     p = chance._corrected(table)
-    assert p[1] < chance.SURE < p[0]
+    assert p[1] < ALPHA < p[0]
 
 
 def test_the_smallest_p_can_show_something():
     """With the product's number of exchanges both methods can come below 0.05, and one more exchange changes nothing."""
     for n in chance.N_EXCHANGES.values():
-        assert len(METHODS) / (n + 1) < chance.SURE
-        assert len(METHODS) * (n // 40) / (n + 1) < chance.SURE <= len(METHODS) * (n // 40) / n
+        assert len(METHODS) / (n + 1) < ALPHA
+        assert len(METHODS) * (n // 40) / (n + 1) < ALPHA <= len(METHODS) * (n // 40) / n
 
 
 def test_equal_content_has_equal_p(monkeypatch):

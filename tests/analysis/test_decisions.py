@@ -170,7 +170,7 @@ def test_arms_are_decided_by_their_declared_seeds() -> None:
     """By test errors, where there is no confirmation; with one they wait for its fresh seeds."""
     record = declared({"standard": HIGH, "paper": LOW, "random-drop": HIGH})
     paper = of(record, "paper")
-    assert (paper.verdict, paper.fresh, paper.comparison.on) == (Verdict.HELPS, False, "test")
+    assert (paper.verdict, paper.fresh, paper.comparison.measured_on) == (Verdict.HELPS, False, "test")
     assert of(record, "random-drop").verdict is Verdict.NOT_SHOWN
     added = replace(record, spec=record.spec.with_section(Confirmation(top=0, seeds=(10, 11, 12))))
     assert (of(added, "paper").why, of(added, "paper").left) == (Why.UNFINISHED, 9)
@@ -180,7 +180,7 @@ def test_arms_without_test_errors_are_not_decided() -> None:
     """Records of earlier versions: differences are of validation errors; data without a test part never have any."""
     errors = {"standard": [None] * 5, "paper": [None] * 5, "random-drop": [None] * 5}
     paper = of(declared(errors), "paper")
-    assert (paper.why, paper.comparison.on) == (Why.NOT_MEASURED, "validation")
+    assert (paper.why, paper.comparison.measured_on) == (Why.NOT_MEASURED, "validation")
     assert of(declared(errors, n_test=0), "paper").why is Why.NO_TEST_PART
     extended = declared({**errors, "paper": [*LOW[:4], None]})
     assert of(extended, "paper").why is Why.NOT_MEASURED

@@ -37,7 +37,7 @@ def spread_of(n: int, sd: float) -> list[float]:
 def one(n: int, sd: float, error: float):
     ours = [SeedValue(seed=s, value=error + d) for s, d in enumerate(spread_of(n, sd))]
     theirs = [SeedValue(seed=s, value=error) for s in range(n)]
-    return replace(compared("paper", "standard", ours, theirs, on="test"), p_holm=1.0)
+    return replace(compared("paper", "standard", ours, theirs, measured_on="test"), p_holm=1.0)
 
 
 @pytest.mark.parametrize(("n", "sd", "m"), [(3, 0.02, 1), (5, 0.02, 1), (10, 0.03, 1), (5, 0.02, 3)])

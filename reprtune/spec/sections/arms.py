@@ -15,6 +15,8 @@ from reprtune.spec.names import check_name
 from reprtune.spec.sections.section import Retime, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
+BASELINE = "standard"  # the arm that others are compared with where they name none
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(Tagged):

@@ -10,7 +10,7 @@ from typing import Any
 from reprtune.errors import SpecError
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.sections.arms import Arm
+from reprtune.spec.sections.arms import BASELINE, Arm
 from reprtune.spec.trial import TrialSpec
 
 SHORTER = (0.4, 0.6, 0.8)
@@ -54,7 +54,7 @@ def plain_lengths(
 def lengths_of(arms: Mapping[str, TrialSpec]) -> dict[str, Duration]:
     """Arm -> its total, of those that are the arm `standard` but for that, `standard` itself among them; by what they
     are, whatever their names. Empty where there is no such arm, or it is more than plain training."""
-    standard = arms.get("standard")
+    standard = arms.get(BASELINE)
     if standard is None or standard.method != MethodSpec():
         return {}
     return {
