@@ -27,9 +27,11 @@ from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Comparison, holm
 from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.leaders import leader_arm, leaders
+from reprtune.record.ranking import order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import ERROR
 
 
 class Verdict(str, Enum):
@@ -62,6 +64,7 @@ class Decided:
 
     Attributes:
         arm: as the record names it, a leader `slot-N`; empty where there is none yet.
+        is_best: does what leads the search by its error lead it by what it minimises, too?
         why: nothing is decided; None where something is.
         comparison: of the two; `p_holm` over the rules, None while nothing is decided.
         fresh: by the seeds of a confirmation, not those that the arms were declared with.
@@ -79,6 +82,7 @@ class Decided:
     missing: int
     smallest: float | None
     needed: int | None
+    is_best: bool = True
 
     @property
     def follows(self) -> str:
@@ -115,7 +119,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         Why.UNFINISHED: left > 0,
         Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
         Why.NOT_MEASURED: one.on != "test",
-        Why.ALL_DIVERGED: one.difference is None and one.with_chance is not None and one.with_chance.is_constant,
+        Why.ALL_DIVERGED: one.all_diverged,
         Why.FEW_PAIRS: pairs < MIN_PAIRS,
         Why.NO_SPREAD: one.p is None,
     }
@@ -130,6 +134,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         missing=0 if left else max(0, len(_seeds(record, rule)) - pairs),
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
+        is_best=order(record.spec)[0] == ERROR,
     )
 
 

@@ -37,7 +37,9 @@ class RivalField:
         if self._by_cost:
             table = table[~np.isnan(table[:, 9])]
         self._columns = table.T
-        self._rivals = [self._rival(tuple(row)) for row in table.tolist()]  # made once, for each is asked for often
+        self._rivals = [
+            self._rival(tuple(row)) for row in table.tolist()
+        ]  # made once, for each is asked for often
 
     def rivals(self, slot: int, step: int, moment: float | None) -> list[Rival]:
         """Each with its points around the step, or the last one of a trial that was stopped before it."""
