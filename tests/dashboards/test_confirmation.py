@@ -57,7 +57,7 @@ def test_of_a_search_for_less_cost_the_leader_is_not_called_its_best() -> None:
     """What was confirmed has the lowest error; the best of the search is what it minimises."""
     study = searched(0.2, 0.045, objectives=("train_gflops",))
     said = " ".join(answer(confirmed(study, BETTER)))
-    assert "slot 1, the most accurate of the search, against standard: −4.00" in said
+    assert "slot 1, the most accurate of the search, against standard: \N{MINUS SIGN}4.00" in said
     assert "the best of the search, against" not in said
 
 
