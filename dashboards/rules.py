@@ -130,7 +130,7 @@ def _chance(one: Decided) -> str:
 def _missing(one: Decided) -> str:
     if not one.missing or one.why not in (None, Why.FEW_PAIRS):
         return ""
-    return f" {count(one.missing, 'seed')} without a pair: a run failed."
+    return f" {count(one.missing, 'seed')} without a pair: a run failed or diverged."
 
 
 def _power(one: Decided) -> str:

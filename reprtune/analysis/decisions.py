@@ -24,7 +24,7 @@ from enum import Enum
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import chance_error, compare, is_more, mean_steps, part_of
 from reprtune.analysis.paired import LEVEL, MIN_PAIRS, Comparison, holm
-from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside
+from reprtune.analysis.plain_curve import arms_by_length, confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.ranking import order
@@ -50,6 +50,7 @@ class Why(str, Enum):
     NO_LEADER = "no trial of the search is complete"
     NOT_CONFIRMED = "not confirmed on fresh seeds"
     UNFINISHED = "runs are left"
+    ONE_LENGTH = "all plain training of the study has the same length, so there is no curve through lengths"
     OUTSIDE = "it costs less or more than every length of plain training"
     NOT_MEASURED = "no test error was measured"
     ALL_DIVERGED = "no seed is complete in either: all that there is diverged"
@@ -117,6 +118,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         Why.NO_LEADER: not arm,
         Why.NOT_CONFIRMED: rule.arm == LEADER and not ours and (record.spec.confirmation is None or not left),
         Why.UNFINISHED: left > 0,
+        Why.ONE_LENGTH: rule.control == PLAIN and len(arms_by_length(record)) < 2,
         Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
         Why.NOT_MEASURED: one.on != "test",
         Why.ALL_DIVERGED: one.all_diverged,
