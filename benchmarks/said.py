@@ -18,14 +18,15 @@ from benchmarks.truth.luck import expected_gain
 from dashboards.answer import answer
 from reprtune.analysis import evaluators
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.chance import SURE
-from reprtune.analysis.controls import BASELINE, errors_at_the_end
 from reprtune.analysis.health import checks
 from reprtune.analysis.importance import BEST_SHARE, MIN_BEST, MIN_COMPLETE, importances, rows
+from reprtune.analysis.level import ALPHA
 from reprtune.analysis.luck import best_of_search
+from reprtune.analysis.runs import errors_on_validation
 from reprtune.notebook import read_study
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.objectives import ERROR
+from reprtune.spec.sections.arms import BASELINE
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def before(record: StudyRecord) -> Iterator[str]:
     """Sentences in short."""
     best, standard = (
         best_of_search(record),
-        errors_at_the_end([t for t in deciding(record.controls) if t.arm == BASELINE]),
+        errors_on_validation([t for t in deciding(record.controls) if t.arm == BASELINE]),
     )
     numbers = [one.value for one in standard]
     if best is not None and best.to_standard is not None and len(numbers) > 1:
@@ -76,7 +77,7 @@ def now(record: StudyRecord) -> Iterator[str]:
         yield f"arrows: {sorted(directions.after(seen)) or 'none'}"
     for found in importances(record).answers:
         if found.objective == ERROR:
-            shown = [name for name, p in found.p.items() if p < SURE]
+            shown = [name for name, p in found.p.items() if p < ALPHA]
             yield f"{found.method}: shown to matter: {', '.join(shown) or 'none'}"
 
 

@@ -20,6 +20,7 @@ from reprtune.analysis.level import ALPHA
 from reprtune.analysis.luck import FEW, BestOfSearch, best_of_search
 from reprtune.analysis.plain_curve import front_beside_curve
 from reprtune.record.labels import slot_label
+from reprtune.record.leaders import is_confirmed
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import ERROR, OBJECTIVES
@@ -43,7 +44,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
     elif best is not None:
         sentences += [
-            (_best(best, len(record.complete()), confirmed=confirmed is not None), "history"),
+            (_best(best, len(record.complete()), confirmed=is_confirmed(record, best.slot)), "history"),
             (_against_standard(record, best, arms), "controls"),
             (_front(record), "pareto"),
             (beside(front_beside_curve(record)), "pareto"),
@@ -102,7 +103,12 @@ def _against_standard(record: StudyRecord, best: BestOfSearch, arms: list[ArmSum
         return ""
     if standard is None or best.to_standard is None or standard.mean is None:
         return "No run of the standard arm is complete, so there is nothing to hold the search against."
-    spread = f" ± {100 * standard.sd:.2f} % (mean ± sd over" if standard.sd is not None else " % (over"
+    error = "% validation error"
+    spread = (
+        f" ± {100 * standard.sd:.2f} {error} (mean ± sd over"
+        if standard.sd is not None
+        else f" {error} (over"
+    )
     where = (
         f"lies {100 * abs(best.to_standard):.2f} percentage points {'below' if best.to_standard < 0 else 'above'}"
         if best.to_standard
@@ -129,7 +135,9 @@ def _luck(best: BestOfSearch) -> str:
         f"than {100 * best.chance_gain:.2f} points below it in 95 of 100 studies, by chance alone: "
     )
     if best.p_luck < ALPHA:
-        return f"{text}the gain seen is more than chance explains ({p_text(best.p_luck)})."
+        return (
+            f"{text}the gain seen in validation errors is more than chance explains ({p_text(best.p_luck)})."
+        )
     text += f"chance may explain the gain seen ({p_text(best.p_luck)})."
     if best.with_more_seeds is None:
         return text

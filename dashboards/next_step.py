@@ -11,7 +11,8 @@ from dashboards.shares import Share, done, shares
 from dashboards.units import count
 from reprtune.analysis import diverged
 from reprtune.analysis.attempts import deciding
-from reprtune.record.leaders import ranked
+from reprtune.record.labels import slot_label
+from reprtune.record.leaders import leader_arm, ranked
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best
 from reprtune.record.schema import StudyRecord
@@ -62,6 +63,13 @@ def progress(record: StudyRecord) -> Progress:
             state=_finished(record),
             step="let the confirmation come to its end; what is there of it may change.",
             command=f"{program()} study confirm {name}",
+        )
+    lead = next(iter(ranked(record)), None)
+    if lead is not None and leader_arm(lead.slot) not in {t.arm for t in record.confirmation}:
+        return Progress(
+            state=f"Finished, but {slot_label(lead.slot)} not confirmed",
+            step="train it, which leads the search now, on the fresh seeds of the others, too:",
+            command=f"{program()} study confirm {name} --top 1",
         )
     return _after(record)
 

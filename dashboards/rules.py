@@ -76,7 +76,8 @@ def pair(one: Decided) -> str:
     slot = leader_slot(one.arm) if one.rule.arm == LEADER else None
     if slot is None:
         return one.rule.pair
-    return f"{slot_label(slot)}, the best of the search, against {one.rule.control}"
+    what = "best" if one.is_best else "most accurate"
+    return f"{slot_label(slot)}, the {what} of the search, against {one.rule.control}"
 
 
 def _why(one: Decided, m: int) -> str:
@@ -95,9 +96,10 @@ def _why(one: Decided, m: int) -> str:
         of = "of the confirmation" if one.fresh else "of arms"
         return f"{count(one.left, 'run')} {of} {'is' if one.left == 1 else 'are'} left"
     if one.why is Why.NOT_MEASURED and d is not None:
-        return f"{one.why.value}; {difference(one, d)}"
+        return f"{one.why.value}; {difference(one, d)}{_chance(one)}"
     if one.why is Why.FEW_PAIRS:
-        return f"{count(d.n if d else 0, 'pair')} of complete runs, and an interval needs {MIN_PAIRS}"
+        runs = "runs" if one.comparison.with_chance else "complete runs"  # of which some diverged
+        return f"{count(d.n if d else 0, 'pair')} of {runs}, and an interval needs {MIN_PAIRS}"
     if one.why is Why.NO_SPREAD and d is not None:
         return f"all {_seeds(one, d)} differ by the same {points(d.mean)} points, so there is no spread to judge by"
     return one.why.value
@@ -118,13 +120,17 @@ def _seeds(one: Decided, d: Difference) -> str:
 def _corrected(one: Decided, m: int) -> str:
     p = one.comparison.p_holm
     said = "" if p is None else p_text(p) + ("" if m == 1 else f" after correction for {m} rules")
-    return said + (", diverged runs with chance error" if one.comparison.with_chance else "")
+    return said + _chance(one)
+
+
+def _chance(one: Decided) -> str:
+    return ", diverged runs with chance error" if one.comparison.with_chance else ""
 
 
 def _missing(one: Decided) -> str:
     if not one.missing or one.why not in (None, Why.FEW_PAIRS):
         return ""
-    return f" {count(one.missing, 'seed')} without a pair: a run failed."
+    return f" {count(one.missing, 'seed')} without a pair: a run failed or diverged."
 
 
 def _power(one: Decided) -> str:

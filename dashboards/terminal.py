@@ -19,7 +19,7 @@ from reprtune.analysis.diverged import check_arms, check_search
 from reprtune.analysis.spending import check_budget
 from reprtune.record.codes import of_study, other_code
 from reprtune.record.labels import NUMBER, SLOT, trial_label
-from reprtune.record.leaders import leader_arm
+from reprtune.record.leaders import is_confirmed
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, best_first, order
@@ -128,8 +128,7 @@ def _how_sure(study: StudyRecord, best: TrialRecord) -> str:
     """What the best error of a search rests on."""
     n = len(best.runs)  # of all slots that have its settings
     seeds = "one seed" if n == 1 else f"mean of {n} seeds"
-    arms = {t.arm for t in study.confirmation if t.outcome == "complete"}
-    return seeds if leader_arm(best.slot) in arms else f"{seeds}, not confirmed"
+    return seeds if is_confirmed(study, best.slot) else f"{seeds}, not confirmed"
 
 
 def confirmed(study: StudyRecord) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 
-FIGURES: dict[str, str] = {  # name of a module here, each with `main(studies: int)` -> what it shows; as a report goes
+FIGURES: dict[
+    str, str
+] = {  # name of a module here, each with `main(studies: int)` -> what it shows; as a report goes
     "decisions": "how often a rule says helps where nothing does, and sees what does",
     "health": "how often a check warns of a healthy study, and of a sick one",
     "luck": "the gain of the best of a search where nothing helps, and where something does",

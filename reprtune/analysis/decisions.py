@@ -24,13 +24,15 @@ from enum import Enum
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.level import ALPHA
 from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
-from reprtune.analysis.plain_curve import confirmed_beside_curve, is_outside
+from reprtune.analysis.plain_curve import arms_by_length, confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
 from reprtune.analysis.runs import chance_error, compare, is_more, mean_steps
 from reprtune.record.leaders import leader_arm, leaders
+from reprtune.record.ranking import order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.edit import changed
+from reprtune.spec.objectives import ERROR
 
 
 class Verdict(str, Enum):
@@ -49,6 +51,7 @@ class Why(str, Enum):
     NO_LEADER = "no trial of the search is complete"
     NOT_CONFIRMED = "not confirmed on fresh seeds"
     UNFINISHED = "runs are left"
+    ONE_LENGTH = "all plain training of the study has the same length, so there is no curve through lengths"
     OUTSIDE = "it costs less or more than every length of plain training"
     NOT_MEASURED = "no test error was measured"
     ALL_DIVERGED = "no seed is complete in either: all that there is diverged"
@@ -63,6 +66,7 @@ class Decided:
 
     Attributes:
         arm: as the record names it, a leader `slot-N`; empty where there is none yet.
+        is_best: does what leads the search by its error lead it by what it minimises, too?
         why: nothing is decided; None where something is.
         comparison: of the two; `p_holm` over the rules, None while nothing is decided.
         fresh: by the seeds of a confirmation, not those that the arms were declared with.
@@ -80,6 +84,7 @@ class Decided:
     missing: int
     smallest: float | None
     needed: int | None
+    is_best: bool = True
 
     @property
     def follows(self) -> str:
@@ -112,11 +117,10 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         Why.NO_LEADER: not arm,
         Why.NOT_CONFIRMED: rule.arm == LEADER and not ours and (record.spec.confirmation is None or not left),
         Why.UNFINISHED: left > 0,
+        Why.ONE_LENGTH: rule.control == PLAIN and len(arms_by_length(record)) < 2,
         Why.OUTSIDE: rule.control == PLAIN and is_outside(record, arm),
         Why.NOT_MEASURED: one.measured_on != "test",
-        Why.ALL_DIVERGED: one.difference is None
-        and one.with_chance is not None
-        and one.with_chance.is_constant,
+        Why.ALL_DIVERGED: one.all_diverged,
         Why.FEW_PAIRS: pairs < MIN_PAIRS,
         Why.NO_SPREAD: one.p is None,
     }
@@ -131,6 +135,7 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
         missing=0 if left else max(0, len(_seeds(record, rule)) - pairs),
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
+        is_best=order(record.spec)[0] == ERROR,
     )
 
 

@@ -103,6 +103,15 @@ class Comparison:
         """What a conclusion rests on: with chance error for diverged runs where some diverged."""
         return self.with_chance or self.difference
 
+    @property
+    def all_diverged(self) -> bool:
+        """Is every pair two diverged runs, so that chance error is held against chance error?"""
+        return (
+            self.with_chance is not None
+            and all(p.value == 0 for p in self.with_chance.pairs)
+            and not self.difference
+        )
+
 
 def paired(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference | None:
     """Differences over the seeds that both have, with a paired t interval; None without a common seed."""

@@ -130,16 +130,21 @@ def shorter(spec: StudySpec) -> tuple[str, ...]:
     return tuple(arm for arm, total in lengths.items() if total.value < lengths[BASELINE].value)
 
 
+def arms_by_length(record: StudyRecord) -> dict[int, list[str]]:
+    """Steps -> the arms that are plain training for so many: in whole epochs of a short total, lengths coincide."""
+    found: dict[int, list[str]] = {}
+    for arm, total in record.spec.lengths.items():
+        found.setdefault(total.steps(record.facts["steps_per_epoch"]), []).append(arm)
+    return found
+
+
 def _curve(
     record: StudyRecord, trials: Sequence[TrialRecord], read: Read, chance: float | None = None
 ) -> PlainCurve | None:
-    by_steps: dict[int, list[str]] = {}
-    for arm, total in record.spec.lengths.items():
-        by_steps.setdefault(total.steps(record.facts["steps_per_epoch"]), []).append(arm)
     attempts = deciding(trials)
     found = [
         one
-        for arms in by_steps.values()
+        for arms in arms_by_length(record).values()
         if (one := _length(arms[0], [t for t in attempts if t.arm in arms], read, chance)) is not None
     ]
     if len({one.cost for one in found}) < 2:

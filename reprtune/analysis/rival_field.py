@@ -65,7 +65,8 @@ class RivalField:
         cost = math.nan if run.planned_gflops is None else run.planned_gflops
         ended = math.inf if trial.ended is None else trial.ended
         fate = trial.outcome
-        is_compared = fate.is_comparable or (fate.is_final and seed != trial.seed)  # as RivalCurves does
+        may_be = fate.is_comparable or (fate.is_final and seed != trial.seed)
+        is_compared = may_be and not trial.repaired  # as RivalCurves does
         place = self._place(known.of(run, trial.params))
         rest = (trial.started or -math.inf, ended, float(is_compared), cost, place)
         for (s0, e0), (s1, e1) in pairwise((*run.rungs[:1], *run.rungs)):

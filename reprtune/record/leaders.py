@@ -20,6 +20,11 @@ def leader_slot(arm: str) -> int | None:
     return int(number) if arm.startswith(PREFIX) and number.isdecimal() else None
 
 
+def is_confirmed(study: StudyRecord, slot: int) -> bool:
+    """Is some run of this slot in the confirmation complete?"""
+    return any(t.arm == leader_arm(slot) and t.outcome == "complete" for t in study.confirmation)
+
+
 def leaders(study: StudyRecord, top: int) -> list[TrialRecord]:
     """The `top` best complete trials of the search with different settings, the best first."""
     seen: dict[str, TrialRecord] = {}

@@ -113,6 +113,16 @@ def test_a_diverged_run_counts_with_chance_error() -> None:
 # -- nothing is decided yet -------------------------------------------------------------------------
 
 
+def test_what_diverged_beside_equal_errors_is_no_pair_of_diverged_runs() -> None:
+    """Chance error minus equal errors has no spread; only chance error against chance error compares nothing."""
+    [beside] = applied({"slot-1": ["diverged"] * 3, "standard": [0.1] * 3})
+    assert beside.why is Why.NO_SPREAD and beside.comparison.judged is not None
+    assert beside.comparison.judged.mean == pytest.approx(0.9 - 0.1)
+    for n in (1, 3):
+        [nothing] = applied({"slot-1": ["diverged"] * n, "standard": ["diverged"] * n})
+        assert nothing.why is Why.ALL_DIVERGED
+
+
 def test_the_best_of_a_search_is_not_decided_before_it_is_confirmed() -> None:
     """However good; nor while runs of the confirmation are left, nor where another slot was confirmed."""
     record = searched(0.2, 0.01)

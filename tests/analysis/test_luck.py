@@ -194,7 +194,7 @@ def test_more_than_chance_explains_only_below_five_percent() -> None:
     bound = 0.01 * chance(3, ((1, 2),))
     above = said(study([0.11 - bound - 1e-6, 0.2]))
     assert (
-        "the gain seen is more than chance explains (p = 0.050)." in above
+        "the gain seen in validation errors is more than chance explains (p = 0.050)." in above
         and "leave so much open" not in above
     )
     assert "chance may explain the gain seen (p = 0.050)." in said(study([0.11 - bound + 1e-6, 0.2]))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dashboards.rules import sentence
 from reprtune.analysis.decisions import Decided, Verdict, Why, decisions
 from reprtune.errors import SpecError
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -88,3 +89,20 @@ def test_before_the_confirmation_nothing_is_decided() -> None:
     record = searched(0.2, 0.1, controls=(*CONTROLS, *LENGTHS), rules=(Rule(arm=LEADER, control=PLAIN),))
     (one,) = decisions(record)
     assert (one.verdict, one.why) == (Verdict.OPEN, Why.NOT_CONFIRMED)
+
+
+def test_lengths_that_coincide_make_no_curve() -> None:
+    """As in whole epochs of a short total; it is not said that a run failed."""
+    record = searched(0.2, 0.1, controls=(*CONTROLS, *plain_lengths("100ep", (0.999,))))
+    assert {str(total) for total in record.spec.lengths.values()} == {"100ep"}
+    record = confirmed(record, {"slot-1": SHORT, "standard": LONG, "standard-x0.999": LONG})
+    one = next(one for one in decisions(record) if one.rule.control == PLAIN)
+    assert (one.verdict, one.why) == (Verdict.OPEN, Why.ONE_LENGTH)
+    assert "failed" not in sentence(one, 1)
+
+
+def test_a_leader_that_diverged_did_not_fail() -> None:
+    """Without a cost of its own it cannot be held against the curve; the sentence says what may have happened."""
+    record = study({"slot-1": ["diverged"] * 3, "standard": LONG[:3], "standard-x0.5": SHORT[:3]}, 50.0)
+    (one,) = decisions(record)
+    assert "3 seeds without a pair: a run failed or diverged." in sentence(one, 1)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
+from reprtune.analysis.check import NOT_YET
 from reprtune.analysis.paired import SeedValue, compared
 from reprtune.analysis.seeds import check_arms, check_confirmation, check_luck, find_blind
 from reprtune.record.schema import StudyRecord
@@ -119,3 +120,11 @@ def test_luck_is_no_question_where_there_is_nothing_to_hold_against_or_fresh_see
     none = make_study(6, outcomes=("diverged",), extras=())
     done = confirmed(searched(0.2, 0.1), {"slot-1": [0.1, 0.2, 0.1], "standard": [0.2, 0.3, 0.3]})
     assert {check_luck(r).outcome for r in (without, cost, none, done)} == {"not applicable"}
+
+
+def test_arms_that_all_diverged_compare_nothing() -> None:
+    """Chance error against chance error is no difference that any seeds could have seen."""
+    arms = ("standard", "paper", "random-drop")
+    record = comparison(diverged_controls=[(arm, seed) for arm in arms for seed in range(3)])
+    check = check_arms(record)
+    assert check.outcome == NOT_YET and check.reason == "All that is compared diverged."

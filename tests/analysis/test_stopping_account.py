@@ -218,6 +218,16 @@ def test_the_seeds_that_a_diverged_trial_had_finished_are_compared() -> None:
     assert row.n_comparable == 0
 
 
+def test_an_attempt_whose_slot_was_queued_again_is_no_rival_beside_the_one_after_it() -> None:
+    """As the worker does: the one after it has its finished seeds, which count once."""
+    record = three_and_one()
+    first = SeedRun(seed=0, history=history({40: 0.45}, 0.0), rungs=((40, 0.45),), planned_gflops=200.0)
+    broken = replace(trial(4, "error", {40: 0.1}, 0.0, seed=1), earlier=(first,), ended=20.0, repaired=True)
+    after = replace(broken, number=5, outcome="running", started=21.0, ended=None, repaired=False)
+    (row,) = account(with_attempts(record, trials=(*record.trials, broken, after))).stopped
+    assert (row.n_comparable, row.place) == (4, 5)
+
+
 @pytest.mark.parametrize(("ended", "n"), [(30.0, 4), (20.5, 3)])
 def test_an_attempt_that_was_lost_later_was_a_rival_then(ended: float, n: int) -> None:
     """The stop was at 24 s: until its loss was noticed an attempt counts; now it is no rival any more."""

@@ -43,6 +43,24 @@ def test_before_it_nothing_is_called_confirmed() -> None:
     assert said.count("Nothing here is confirmed on fresh seeds or on test images.") == 1
 
 
+def test_only_a_slot_with_runs_of_its_own_is_called_confirmed() -> None:
+    """Where other slots than the best were confirmed, the answer, the rule and the status say alike that it was not."""
+    other = record({**{a: e for a, e in BETTER.items() if a != "slot-1"}})
+    said = " ".join(answer(other))
+    assert "slot 1, the best of the search, against standard: not confirmed on fresh seeds." in said
+    assert "Not confirmed: one seed" in said and "Not confirmed: one seed" not in " ".join(answer(record()))
+    assert "The validation error of slot 0 was 20.00 % when it was selected" in said
+    assert "one seed, not confirmed" in status(other) and "not confirmed" not in status(record())
+
+
+def test_of_a_search_for_less_cost_the_leader_is_not_called_its_best() -> None:
+    """What was confirmed has the lowest error; the best of the search is what it minimises."""
+    study = searched(0.2, 0.045, objectives=("train_gflops",))
+    said = " ".join(answer(confirmed(study, BETTER)))
+    assert "slot 1, the most accurate of the search, against standard: \N{MINUS SIGN}4.00" in said
+    assert "the best of the search, against" not in said
+
+
 def test_a_study_that_is_not_finished_is_finished_first() -> None:
     """The command stands there for later."""
     study = searched(0.2, 0.1)
@@ -103,7 +121,9 @@ FRESH = "and is {} fresh seeds, same validation images: "
 def test_what_the_selection_flattered_is_said(test: list[float], text: str) -> None:
     """By the t interval of the mean over fresh seeds around 0; nothing from two seeds, or without spread."""
     [sentence] = [
-        s for s in sentences({**BETTER, "slot-1": test}) if s.startswith("Its validation error was 4.50 %")
+        s
+        for s in sentences({**BETTER, "slot-1": test})
+        if s.startswith("The validation error of slot 1 was 4.50 %")
     ]
     assert text in sentence
     if len(test) > 2 and len(set(test)) > 1:
@@ -128,6 +148,10 @@ def test_after_it_the_rest_is_called_what_it_is() -> None:
         (
             {"slot-1": ["error"] * 3, "standard": [0.2] * 3},
             "0 pairs of complete runs, and an interval needs 3. 3 seeds without a pair",
+        ),
+        (
+            {"slot-1": ["diverged", "error", 0.1], "standard": [0.2] * 3},
+            "2 pairs of runs, and an interval needs 3. 1 seed without a pair",
         ),
         ({"slot-1": ["waiting"] * 3, "standard": [0.2] * 3}, "unfinished: 3 of 6 runs are left"),
         (

@@ -14,6 +14,7 @@ from dashboards.pages import PAGES
 from dashboards.report import report_files
 from dashboards.runs import run_addresses
 from dashboards.terminal import next_step
+from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.outcomes import Outcome
 from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
@@ -21,9 +22,9 @@ from tests.flat import with_attempts
 FINISHED = make_study(4, outcomes=("complete",), extras=())
 
 
-def confirmed(*outcomes: str):
+def confirmed(*outcomes: str, arm: str = "slot-3"):
     trials = tuple(
-        make_trial(FINISHED.spec, slot, outcome, arm="standard", seed=100 + slot)
+        make_trial(FINISHED.spec, slot, outcome, arm=arm, seed=100 + slot)
         for slot, outcome in enumerate(outcomes)
     )
     return with_attempts(FINISHED, confirmation=trials)
@@ -45,8 +46,13 @@ def confirmed(*outcomes: str):
             "study confirm synthetic",
         ),
         (confirmed("complete", "diverged"), "Finished, and tested on fresh seeds", "trial export synthetic "),
+        (
+            confirmed("complete", arm="slot-0"),
+            "Finished, but slot 3 not confirmed",
+            "study confirm synthetic --top 1",
+        ),
     ],
-    ids=["not begun", "unfinished", "finished", "confirming", "confirmed"],
+    ids=["not begun", "unfinished", "finished", "confirming", "confirmed", "others confirmed"],
 )
 def test_the_state_and_the_next_command(record, state, command):
     """Each state of a study has its words and its command; both stand on the first page."""
@@ -115,7 +121,8 @@ def test_a_study_that_is_going_wrong_is_not_to_be_resumed():
 
 def test_a_confirmation_that_is_there_is_read_whatever_diverged():
     """What was trained on fresh seeds stands for itself."""
-    trial = make_trial(MOST_DIVERGED.spec, 0, "complete", arm="standard", seed=100)
+    [lead] = leaders(MOST_DIVERGED, 1)
+    trial = make_trial(MOST_DIVERGED.spec, 0, "complete", arm=leader_arm(lead.slot), seed=100)
     assert progress(with_attempts(MOST_DIVERGED, confirmation=(trial,))).command.startswith(
         "python cli.py trial"
     )

@@ -107,6 +107,7 @@ def test_what_a_section_plans(section: AnySection, n_arms: int, planned: int, se
     [
         (lambda: Arms(design=[Arm(name="a b")]), "A name holds letters, digits"),
         (lambda: Arms(design=[Arm(name="slot-3")]), "An arm cannot be named 'slot-3'"),
+        (lambda: Arms(design=[Arm(name="leader")]), "An arm cannot be named 'leader'"),
         (lambda: Arms(design=[]), "arms.design must hold at least one arm, but is empty."),
         (lambda: Arms(design=[Arm(name="a"), Arm(name="a")]), "Arms need different names, but got ['a', 'a']."),
         (lambda: Arms(name="x", design=[Arm(name="a")], seeds=()), "x.seeds must hold at least one seed"),

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import Tagged, read_fields, to_plain
+from reprtune.spec.decisions import LEADER
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, with_full_paths
 from reprtune.spec.names import check_name
@@ -37,6 +38,11 @@ class Arm(Tagged):
         if re.fullmatch(r"slot-\d+", self.name):
             raise SpecError(
                 f"An arm cannot be named {self.name!r}: so a confirmation names the leaders of the search.",
+                "Choose another name.",
+            )
+        if self.name == LEADER:
+            raise SpecError(
+                f"An arm cannot be named {self.name!r}: so a rule names the best of the search.",
                 "Choose another name.",
             )
 
