@@ -51,7 +51,7 @@ def optimism(arm: ConfirmedArm) -> str:
     if d is None or arm.search_val is None or arm.val_mean is None:
         return ""
     return (
-        f"Its validation error was {percent(arm.search_val)} when it was selected and is "
+        f"The validation error of {_short(arm)} was {percent(arm.search_val)} when it was selected and is "
         f"{mean_sd(arm.val_mean, arm.val_sd)} on {count(d.n, 'fresh seed')}, same validation images: {_flattered(d)}."
     )
 

@@ -103,7 +103,9 @@ FRESH = "and is {} fresh seeds, same validation images: "
 def test_what_the_selection_flattered_is_said(test: list[float], text: str) -> None:
     """By the t interval of the mean over fresh seeds around 0; nothing from two seeds, or without spread."""
     [sentence] = [
-        s for s in sentences({**BETTER, "slot-1": test}) if s.startswith("Its validation error was 4.50 %")
+        s
+        for s in sentences({**BETTER, "slot-1": test})
+        if s.startswith("The validation error of slot 1 was 4.50 %")
     ]
     assert text in sentence
     if len(test) > 2 and len(set(test)) > 1:
