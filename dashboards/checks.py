@@ -163,7 +163,8 @@ def _tell_luck(n: Numbers, study: str) -> str:
 def _seeds(where: str) -> Callable[[Numbers, bool], str]:
     def words(n: Numbers, _: bool) -> str:
         if n["n_few"]:
-            return f"{n['n_few']:,} of {count(n['n'], 'comparison')} of {where} have fewer than 3 seeds, and so no interval"
+            have = "has" if n["n_few"] == 1 else "have"
+            return f"{n['n_few']:,} of {count(n['n'], 'comparison')} of {where} {have} fewer than 3 seeds, and so no interval"
         if n["n_blind"]:
             return (
                 f"{n['n_blind']:,} of {count(n['n'], 'comparison')} of {where} could hardly have seen a gain of a tenth of the "

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import jinja2
 import plotly.graph_objects as go
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from dashboards import theme
 from dashboards.page import Words
+from dashboards.rules import WORDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY = "/* here goes plotly.js */"
+STAND_OUT = ("Warning", *WORDS.values())
 SHOWN_ROWS = 250  # of a table on the page; its files hold all
 
 
@@ -83,7 +86,16 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["tied"] = _tied
+    environment.filters["marked"] = _marked
     return environment
+
+
+def _marked(text: str) -> Markup:
+    """A sentence for the page: what it begins with stands out if it is a verdict or a warning, and what stands between
+    backticks is a command."""
+    safe = str(escape(_tied(text)))
+    safe = re.sub(f"^({'|'.join(STAND_OUT)}):", r"<strong>\1:</strong>", safe)
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", safe))  # noqa: S704 - escaped above
 
 
 def _tied(text: str) -> str:

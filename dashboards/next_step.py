@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.arms import arm_words
-from dashboards.checks import remedy
+from dashboards.checks import ENOUGH_SEEDS, remedy
 from dashboards.shares import Share, done, shares
 from dashboards.units import count
 from reprtune.analysis import diverged
@@ -80,7 +80,7 @@ def _to_confirm(record: StudyRecord) -> Progress:
     if why := _cannot_be_confirmed(record):
         return Progress(state=state, step=f"{why}, so there is nothing to confirm.")
     if _is_decided(record):
-        return Progress(
+        return _more_seeds(record) or Progress(
             state=state,
             step="read the decisions. The same on fresh seeds:",
             command=f"{program()} study confirm {name} --seeds 5",
@@ -140,15 +140,37 @@ def _cannot_be_confirmed(record: StudyRecord) -> str:
     return ""
 
 
+def _more_seeds(record: StudyRecord) -> Progress | None:
+    """Where a rule waits for nothing but further pairs: the command for as many as make five. None elsewhere."""
+    # with scipy, which a study in its middle has no need of
+    from reprtune.analysis.decisions import Why, decisions
+
+    found = [one.comparison.judged for one in decisions(record) if one.why is Why.FEW_PAIRS]
+    pairs = [difference.n for difference in found if difference]
+    if not pairs:
+        return None
+    few = min(pairs)
+    what, option = (
+        ("confirmation", "confirmation") if record.confirmation else (arm_words(record.spec).many, "arms")
+    )
+    return Progress(
+        state=_finished(record),
+        step=f"give the {what} more seeds: a rule is not decided by {count(few, 'pair')} of runs.",
+        command=f"{program()} study extend {record.spec.name} --{option} --seeds {ENOUGH_SEEDS - few}",
+    )
+
+
 def _after(record: StudyRecord) -> Progress:
+    if more := _more_seeds(record):
+        return more
     state, lead = _finished(record), best(record)
     if lead is None:
-        return Progress(state=state, step="read the page of the confirmation.")
+        return Progress(state=state, step="read the decisions, and the page of the confirmation.")
     return Progress(
         state=state,
         step=(
-            "read the page of the confirmation. A trial's network can be taken out, as here that of the best of "
-            "the search:"
+            "read the decisions, and the page of the confirmation. A trial's network can be taken out, as here that "
+            "of the best of the search:"
         ),
         command=f"{program()} trial export {record.spec.name} {lead.slot}",
     )

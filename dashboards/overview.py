@@ -229,10 +229,6 @@ def words(info: OverviewInfo) -> Words:
     )
 
 
-def _meaning(outcome: Outcome, n: int) -> tuple[str, ...]:
-    return str(outcome), str(n), outcome.words, "yes" if outcome.holds_slot else "no"
-
-
 def _cost(info: OverviewInfo) -> str:
     if not info.seconds_spent and not info.seconds_alone:
         return "nothing trained yet"

@@ -126,7 +126,8 @@ class StudySpec:
                 )
             if rule.arm == LEADER and self.search is None:
                 raise SpecError(
-                    f"{where}.arm is {LEADER}, the best of the search, but the study has no search."
+                    f"{where}.arm is {LEADER}, the best of the search, but the study has no search.",
+                    "Name an arm, or add a Search.",
                 )
             if rule.arm == LEADER:
                 continue

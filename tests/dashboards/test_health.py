@@ -113,6 +113,10 @@ def test_what_is_set_is_a_field() -> None:
             "(`python cli.py study extend s --arms --seeds 3`)."),
         ),
         (
+            made("arms-seeds", True, n=1, fewest=2, n_few=1, n_blind=0),
+            "1 of 1 comparison of arms has fewer than 3 seeds, and so no interval: ",
+        ),
+        (
             made("confirmation-seeds", True, n=2, fewest=5, n_few=0, n_blind=1, arm="slot-3", control="standard", pairs=5, error=0.2, smallest=0.033, wanted=9),
             ("slot-3 beside standard (20.00 % error, 5 seeds) would have to differ by 3.30 points, so that equality is not shown: 9 "
             "seeds would do (`python cli.py study extend s --confirmation --seeds 4`)."),

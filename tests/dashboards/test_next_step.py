@@ -16,6 +16,8 @@ from dashboards.runs import run_addresses
 from dashboards.terminal import next_step
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.outcomes import Outcome
+from tests.confirmed import confirmed as confirmed_of
+from tests.confirmed import searched
 from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
 
@@ -126,6 +128,25 @@ def test_a_confirmation_that_is_there_is_read_whatever_diverged():
     assert progress(with_attempts(MOST_DIVERGED, confirmation=(trial,))).command.startswith(
         "python cli.py trial"
     )
+
+
+@pytest.mark.parametrize(("n", "more"), [(1, 4), (2, 3)])
+def test_a_confirmation_that_decides_nothing_for_lack_of_pairs_gets_more_seeds(n: int, more: int):
+    """An interval needs three pairs; five are asked for. With three the rule is decided, and nothing is asked."""
+    few = confirmed_of(searched(0.2, 0.1), {"slot-1": [0.05, 0.06][:n], "standard": [0.09, 0.08][:n]})
+    found = progress(few)
+    assert found.command == f"python cli.py study extend synthetic --confirmation --seeds {more}"
+    assert f"{n} pair" in found.step
+    enough = {"slot-1": [0.05, 0.06, 0.052], "standard": [0.09, 0.08, 0.085]}
+    assert "trial export" in progress(confirmed_of(searched(0.2, 0.1), enough)).command
+
+
+def test_the_page_marks_verdicts_and_commands():
+    """A verdict stands out where a sentence begins with it, a command where it is quoted; all else is escaped."""
+    said = ("Harms: `study extend <a>` of Helps: b.", "Warning: c.", "It Harms: d.")
+    page = render("t", "", [make_section(Words(lead=said, missing="`x`"))], "f")
+    assert "<strong>Harms:</strong> <code>study extend &lt;a&gt;</code> of Helps: b." in page
+    assert "<strong>Warning:</strong> c." in page and ">It Harms: d." in page and "<code>x</code>" in page
 
 
 def test_a_comparison_has_no_search_to_finish():
