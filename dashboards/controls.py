@@ -136,7 +136,7 @@ def _measured(info: ControlsInfo) -> str:
     if parts == "test":
         return "The errors above are of the validation part, the differences of the test part, measured once, at the end. "
     if parts == "validation":
-        return "All errors are of the validation part: no test error was measured. "
+        return "All errors are of the validation part: not every complete run has a test error. "
     return "Differences are of the part that the table names: some runs have no test error. " if parts else ""
 
 

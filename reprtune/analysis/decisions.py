@@ -53,7 +53,7 @@ class Why(str, Enum):
     UNFINISHED = "runs are left"
     ONE_LENGTH = "all plain training of the study has the same length, so there is no curve through lengths"
     OUTSIDE = "it costs less or more than every length of plain training"
-    NOT_MEASURED = "no test error was measured"
+    NOT_MEASURED = "not every complete run has a test error"
     ALL_DIVERGED = "no seed is complete in either: all that there is diverged"
     FEW_PAIRS = "too few pairs"
     NO_SPREAD = "all pairs differ by the same amount"

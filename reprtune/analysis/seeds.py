@@ -95,8 +95,8 @@ def check_confirmation(record: StudyRecord) -> Check:
 def _check(name: str, comparisons: Sequence[Comparison], errors: Errors) -> Check:
     if not comparisons:
         return not_yet(name, "Nothing is compared.")
-    if all(c.all_diverged for c in comparisons):
-        return not_yet(name, "All that is compared diverged.")
+    if all(c.all_diverged or (c.judged is not None and c.judged.is_constant) for c in comparisons):
+        return not_yet(name, "No comparison has a spread to judge by.")
     pairs = [c.judged.n if c.judged else 0 for c in comparisons]
     n_few = sum(n < MIN_PAIRS for n in pairs)
     blind = [

@@ -127,4 +127,13 @@ def test_arms_that_all_diverged_compare_nothing() -> None:
     arms = ("standard", "paper", "random-drop")
     record = comparison(diverged_controls=[(arm, seed) for arm in arms for seed in range(3)])
     check = check_arms(record)
-    assert check.outcome == NOT_YET and check.reason == "All that is compared diverged."
+    assert check.outcome == NOT_YET and check.reason == "No comparison has a spread to judge by."
+
+
+def test_equal_errors_have_no_spread_by_which_a_gain_could_be_seen() -> None:
+    """Arms that all ended alike with every seed say nothing of what these seeds can see."""
+    same = arms_of(dict.fromkeys(("standard", "paper", "random-drop"), [0.05] * 3))
+    assert check_arms(same).outcome == NOT_YET
+    assert check_arms(
+        arms_of({"standard": [0.05] * 3, "paper": [0.05, 0.06, 0.07], "random-drop": [0.05] * 3})
+    ).fails
