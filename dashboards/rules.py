@@ -145,4 +145,7 @@ def _power(one: Decided) -> str:
 
 def rules_text(rules: Sequence[Rule]) -> str:
     """What decides, in words; of many rules only which they are."""
-    return " ".join(rule.line for rule in rules) if len(rules) <= FEW else "; ".join(r.pair for r in rules)
+    if len(rules) > FEW:
+        return "; ".join(rule.pair for rule in rules)
+    numbered = len(rules) > 1
+    return " ".join(f"({i}) {rule.line}" if numbered else rule.line for i, rule in enumerate(rules, 1))
