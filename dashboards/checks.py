@@ -183,7 +183,8 @@ def _extend(option: str) -> Callable[[Numbers, str], str]:
             many = f"{wanted:,}" if wanted <= MOST else f"more than {MOST:,}"
             return f"it would take {many} seeds, so measure on more images, or look for larger effects"
         more = max(1, wanted - (n["fewest"] if n["n_few"] else n["pairs"]))
-        return f"{wanted} seeds would do (`{program()} study extend {study} --{option} --seeds {more}`)"
+        what = "do" if n["n_few"] else "see a tenth of the error"
+        return f"{wanted} seeds would {what} (`{program()} study extend {study} --{option} --seeds {more}`)"
 
     return words
 

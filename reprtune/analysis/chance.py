@@ -29,14 +29,18 @@ from reprtune.spec.space import Range
 
 # One more in 40 makes p, doubled, 0.05 at once: other numbers of exchanges would be no surer.
 N_EXCHANGES = {"ped-anova": 120, "fanova": 40}
+MAX_TRIALS = 2000  # keeps large studies within seconds
 SMALL = Forest(n_trees=8, max_depth=3)  # 16 ms instead of 0.5 s; finds as much, as it fits less noise
 
 
 def p_values(
     seen: Sequence[Row], params: Mapping[str, Range], method: str, best_share: float | None, seed: int
 ) -> dict[str, float]:
-    """Parameter -> p, for all parameters and both methods together: below `ALPHA` it is shown to matter."""
+    """Parameter -> p, for all parameters and both methods together: below `ALPHA` it is shown to matter. Of more than
+    `MAX_TRIALS` a random part of that many is exchanged: what they cannot show matters little."""
     rng = np.random.default_rng(seed)
+    if len(seen) > MAX_TRIALS:
+        seen = [seen[i] for i in np.sort(rng.choice(len(seen), MAX_TRIALS, replace=False))]
     evaluator = Evaluator(seen, params, best_share)
     values = [value for _, value in seen]
     outcomes = [values, *(list(rng.permutation(values)) for _ in range(N_EXCHANGES[method]))]

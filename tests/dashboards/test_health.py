@@ -119,7 +119,7 @@ def test_what_is_set_is_a_field() -> None:
         (
             made("confirmation-seeds", True, n=2, fewest=5, n_few=0, n_blind=1, arm="slot-3", control="standard", pairs=5, error=0.2, smallest=0.033, wanted=9),
             ("slot-3 beside standard (20.00 % error, 5 seeds) would have to differ by 3.30 points, so that equality is not shown: 9 "
-            "seeds would do (`python cli.py study extend s --confirmation --seeds 4`)."),
+            "seeds would see a tenth of the error (`python cli.py study extend s --confirmation --seeds 4`)."),
         ),
         (
             made("arms-seeds", True, n=2, fewest=3, n_few=0, n_blind=1, arm="paper", control="standard", pairs=3, error=0.02, smallest=0.09, wanted=1001),
