@@ -1,6 +1,6 @@
 """What would have been said of a stored study before 2026-11-29, and what is said now, side by side.
 
-    python -m benchmarks.said --runs runs STUDY
+    python -m benchmarks.said --storage sqlite:///runs/reprtune.db STUDY
 
 *Before* are the formulas that `benchmarks.truth` keeps: the gain of the best of a search against the expected maximum of as
 many draws as trials were complete, the decision rule "beats standard by more than the spread over its seeds", pairs
@@ -23,8 +23,9 @@ from reprtune.analysis.importance import BEST_SHARE, MIN_BEST, MIN_COMPLETE, imp
 from reprtune.analysis.level import ALPHA
 from reprtune.analysis.luck import best_of_search
 from reprtune.analysis.runs import errors_on_validation
-from reprtune.notebook import read_study
+from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
+from reprtune.record.storage import read_study
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.sections.arms import BASELINE
 
@@ -34,9 +35,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("study")
-    parser.add_argument("--runs", default="runs", help="folder of everything written (default: runs)")
+    parser.add_argument("--storage", default="sqlite:///runs/reprtune.db", help="default: %(default)s")
     given = parser.parse_args()
-    record = read_study(given.study, runs=given.runs)
+    record = read_study(open_storage(given.storage), given.study)
     for title, said in (("before", before), ("now", now)):
         print(f"-- {title}")
         for text in said(record):

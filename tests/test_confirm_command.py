@@ -62,7 +62,7 @@ def test_ctrl_c_and_again_and_again(command: Command) -> None:
     assert (notice["event"], notice["study"], notice["unconfirmed"]) == ("finished", "tiny", 0)
     assert "mean test error: " in command.quick("study", "status", "tiny").stdout
     page = Path(command.quick("study", "report", "tiny").stdout.strip()).read_text()
-    assert "On test images: slot " in page
+    assert "the best of the search, against standard: " in page and "4 fresh seeds" in page
 
 
 @pytest.mark.slow

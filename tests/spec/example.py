@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from reprtune.spec.duration import Duration
 from reprtune.spec.presets import compose
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
-from reprtune.spec.study import Arm, StudySpec, named
+from reprtune.spec.study import Arm
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
 from tests.flat import study_of
@@ -47,11 +45,3 @@ STUDY = study_of(
         Arm(name="random-drop", changes={"method.s1": "20ep", "method.criterion": "random"}),
     ),
 )
-
-
-def without_lengths(study: StudySpec) -> StudySpec:
-    """The ablation as older versions stored it: without plain training of other lengths, and what that costs."""
-    controls = study.comparisons[0]
-    arms = [arm for arm in controls.arms() if not arm.name.startswith("standard-x")]
-    cost = "32 trials and 9 controls of 100 epochs on 8x8 images: minutes on two CPU cores."
-    return replace(study.with_section(replace(controls, design=named(*arms))), cost=cost)
