@@ -13,6 +13,7 @@ from reprtune.settings import program
 from reprtune.spec.objectives import COST
 
 ENOUGH_SEEDS = 5
+MANY_FOR_LUCK = 10  # as `luck.FEW` has it
 MANY_SEEDS, MOST = (
     50,
     1000,
@@ -149,14 +150,21 @@ def _milder(n: Numbers, _: str) -> str:
 def _luck(n: Numbers, fails: bool) -> str:
     each = "one seed" if n["seeds"] == 1 else count(n["seeds"], "seed")
     text = f"a trial of the search has {each} and standard {n['n']}"
-    return f"{text}, so that what the best gains can hardly be told from luck" if fails else text
+    if n["hopeless"]:
+        return (
+            f"the best of a search where nothing helps may lie {100 * n['bound']:.2f} points below standard by luck, "
+            f"which has an error of {percent(n['error'])} with {count(n['n'], 'seed')}: no gain could be told from luck"
+        )
+    return f"{text}, so that a gain can hardly be told from luck" if fails else text
 
 
 def _tell_luck(n: Numbers, study: str) -> str:
-    more = ENOUGH_SEEDS - n["n"]
+    more = (MANY_FOR_LUCK if n["hopeless"] else ENOUGH_SEEDS) - n["n"]
+    confirm = "confirm it on fresh seeds before you believe it"
+    if more < 1:
+        return confirm
     return (
-        "confirm it on fresh seeds before you believe it, or give standard more seeds "
-        f"(`{program()} study extend {study} --arms --seeds {more}`)"
+        f"{confirm}, or give standard more seeds (`{program()} study extend {study} --arms --seeds {more}`)"
     )
 
 

@@ -85,6 +85,12 @@ class BestOfSearch:
     chance_gain: float | None = None
     with_more_seeds: float | None = None
 
+    @property
+    def standard(self) -> float | None:
+        """Mean error of the standard arm."""
+        known = self.val_error is not None and self.to_standard is not None
+        return self.val_error - self.to_standard if known else None  # type: ignore[operator]  # both are numbers then
+
 
 def best_of_search(record: StudyRecord) -> BestOfSearch | None:
     """The best of the search (see `record.ranking`), its error held against the standard arm."""

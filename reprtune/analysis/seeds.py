@@ -13,6 +13,8 @@
     few seeds  fewer than `FEW_SEEDS` of standard: the sd of three runs is known to lie between 0.5 and 6.3 times what is
                seen (95 %), that of five between 0.6 and 2.9, and what the best of a search gains by luck is a multiple
                of it
+    bound      what the best of as many equal trials gains by luck (`analysis.luck`): where it is not below standard's own
+               mean error, not even an error of 0 would be a gain
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.check import Check, made, not_yet
 from reprtune.analysis.confirmation import confirmation
 from reprtune.analysis.controls import arm_summaries
+from reprtune.analysis.luck import best_of_search
 from reprtune.analysis.paired import MIN_PAIRS, Comparison
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.outcomes import Outcome
@@ -65,8 +68,14 @@ def check_luck(record: StudyRecord) -> Check:
         return not_yet(name, "There is no standard arm to hold the search against.")
     if record.confirmation and record.unconfirmed() == 0:
         return not_yet(name, "Its leaders were trained on fresh seeds, which luck has not chosen.")
-    n = _seeds_of_standard(record)
-    return made(name, search.seeds == 1 and n < FEW_SEEDS, n=n, seeds=search.seeds)
+    n, beside = _seeds_of_standard(record), best_of_search(record)
+    few = search.seeds == 1 and n < FEW_SEEDS
+    if few or beside is None or beside.chance_gain is None or beside.standard is None:
+        return made(name, few, n=n, seeds=search.seeds, hopeless=False)
+    bound, error = beside.chance_gain, beside.standard
+    return made(
+        name, bound >= error, n=n, seeds=search.seeds, hopeless=bound >= error, bound=bound, error=error
+    )
 
 
 def _seeds_of_standard(record: StudyRecord) -> int:

@@ -13,7 +13,7 @@ from reprtune.analysis.check import NOT_YET
 from reprtune.analysis.paired import SeedValue, compared
 from reprtune.analysis.seeds import check_arms, check_confirmation, check_luck, find_blind
 from reprtune.record.schema import StudyRecord
-from tests.confirmed import confirmed, searched
+from tests.confirmed import confirmed, make_run, searched
 from tests.factories import comparison, make_study
 from tests.flat import with_attempts
 
@@ -111,6 +111,27 @@ def test_one_seed_each_and_few_of_standard() -> None:
     five = make_study(6, outcomes=("complete",), extras=(), control_seeds=range(5))
     assert check_luck(five).outcome == "ok"
     assert check_luck(make_study(6, outcomes=("complete",), extras=(), seeds=3)).outcome == "ok"
+
+
+def test_where_not_even_an_error_of_0_would_be_a_gain() -> None:
+    """Five seeds that spread widely around a small error: the best of equal trials may lie further below by luck
+    than there is error. By simulation of 20,000 such studies, in one of twenty it lies as far as is said."""
+    record = searched(*[0.01 + 0.0001 * i for i in range(20)])
+    errors = (0.005, 0.012, 0.02, 0.007, 0.016)
+    cells = [(arm, seed) for arm in ("standard",) for seed in range(5)]
+    standard = tuple(
+        replace(make_run(record, i, arm, seed, errors[seed]), values={"val_error": errors[seed]})
+        for i, (arm, seed) in enumerate(cells)
+    )
+    check = check_luck(with_attempts(record, controls=standard))
+    assert check.fails and check.numbers["hopeless"]
+    rng = np.random.default_rng(0)
+    runs, trials = rng.standard_normal((20_000, 5)), rng.standard_normal((20_000, 20))
+    gains = (runs.mean(1) - trials.min(1)) / runs.std(1, ddof=1)
+    bound = np.std(errors, ddof=1) * np.quantile(gains, 0.95)
+    assert check.numbers["bound"] == pytest.approx(bound, rel=0.05) and bound > np.mean(errors)
+    clear = tuple(replace(t, values={"val_error": 0.3 + 0.1 * t.values["val_error"]}) for t in standard)  # type: ignore[index]
+    assert check_luck(with_attempts(record, controls=clear)).outcome == "ok"
 
 
 def test_luck_is_no_question_where_there_is_nothing_to_hold_against_or_fresh_seeds_are_done() -> None:

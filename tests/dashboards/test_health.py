@@ -104,9 +104,16 @@ def test_what_is_set_is_a_field() -> None:
             "be among the 9 stopped: next time take --set stop=none, or --set stop=percentile --set stop.percentile=75"),
         ),
         (
-            made("luck", True, n=3, seeds=1),
+            made("luck", True, n=3, seeds=1, hopeless=False),
             "`python cli.py study extend s --arms --seeds 2`",
         ),
+        (
+            made("luck", True, n=5, seeds=1, hopeless=True, bound=0.036, error=0.0132),
+            ("may lie 3.60 points below standard by luck, which has an error of 1.32 % with 5 seeds: no gain could be told from "
+            "luck: confirm it on fresh seeds before you believe it, or give standard more seeds (`python cli.py study extend s "
+            "--arms --seeds 5`)."),
+        ),
+        (made("luck", True, n=10, seeds=1, hopeless=True, bound=0.02, error=0.01), "before you believe it."),
         (
             made("arms-seeds", True, n=3, fewest=2, n_few=3, n_blind=0),
             ("3 of 3 comparisons of arms have fewer than 3 seeds, and so no interval: 5 seeds would do "
