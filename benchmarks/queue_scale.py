@@ -30,6 +30,7 @@ from reprtune.record.view import StudyView
 from reprtune.spec.codec import digest
 from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.stop_rules import Median
+from reprtune.stopping.curves import Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.stretches import stretches_of
 from reprtune.study.queueing import fill_new, refill
@@ -54,7 +55,7 @@ def calls(queue: Queue) -> dict[str, Callable[[], Any]]:
     def decide() -> None:
         rates, standard = stretches_of(queue.spec.base.training, 50), queue.standard()
         rivals = queue.rivals(0, 0, with_cost=True)
-        should_stop(Median(), 2500, 0.2, 3000.0, rivals, stretches=rates, standard=standard)
+        should_stop(Median(), Standing(2500, 0.2, 3000.0, stretches=rates, standard=standard), rivals)
 
     return {
         "take": lambda: queue.take("w", LEASE),

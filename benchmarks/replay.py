@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from benchmarks.curves import Recorded
 from reprtune.spec.stop_rules import StopRule
-from reprtune.stopping.curves import Rival, Standard
+from reprtune.stopping.curves import Rival, Standard, Standing
 from reprtune.stopping.dominance import pareto_front
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.stretches import Stretches
@@ -71,10 +71,7 @@ class RungJudge:
         rivals = [o for r, o in self._rivals.items() if r != run and (o.cost is not None or not self.several)]
         cost = recorded.planned[at] if self.several else None
         earlier = [rung for rung in recorded.rungs if rung < step]
-        return should_stop(
-            self.rule, step, recorded.errors[at], cost, rivals, earlier=earlier, total=recorded.steps[-1],
-            stretches=self.stretches, standard=self.standard,
-        )  # fmt: skip
+        return should_stop(self.rule, Standing(step, recorded.errors[at], cost, earlier=earlier, total=recorded.steps[-1], stretches=self.stretches, standard=self.standard), rivals)  # fmt: skip
 
     def end(self, run: int, complete: bool) -> None:
         if complete and self.runs[run].is_full[-1]:

@@ -28,7 +28,7 @@ from benchmarks.truth.shares import share
 from reprtune.spec.duration import Duration
 from reprtune.spec.stop_rules import Median, StopRule, SuccessiveHalving
 from reprtune.spec.training import TrainingSpec
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.standard import StandardCurve
 from reprtune.stopping.stretches import stretches_of
@@ -104,10 +104,7 @@ def search(
         for step in rungs:
             curve.append((step, float(errors[step - 1])))
             earlier = [at for at in rungs if at < step]
-            stopped = should_stop(
-                rule, step, curve[-1][1], cost, rivals,
-                earlier=earlier, total=EPOCHS, stretches=rates, standard=standard,
-            )  # fmt: skip
+            stopped = should_stop(rule, Standing(step, curve[-1][1], cost, earlier=earlier, total=EPOCHS, stretches=rates, standard=standard), rivals)  # fmt: skip
             if stopped:
                 break
         if not stopped:

@@ -16,7 +16,7 @@ import numpy as np
 
 from reprtune.analysis.standard_curve import KnownStretches, StandardCurves, steps_per_epoch_of
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
-from reprtune.stopping.curves import Beside, Rival
+from reprtune.stopping.curves import Beside, Rival, Standing
 from reprtune.stopping.rungs import judge, should_stop
 from reprtune.stopping.standard import StandardCurve
 from reprtune.stopping.stretches import Stretches
@@ -101,11 +101,7 @@ class Court:
         cost = run.planned_gflops if len(record.spec.objectives) > 1 else None
         if search is None or (len(record.spec.objectives) > 1 and cost is None):
             return False
-        return should_stop(
-            search.stop, step, dict(run.rungs)[step], cost, self._rivals(trial, run, step, moment),
-            earlier=[s for s in rungs_of(run) if s < step], total=self.total(run),
-            stretches=self._known.of(run, trial.params), standard=self._standards.at(moment),
-        )  # fmt: skip
+        return should_stop(search.stop, Standing(step, dict(run.rungs)[step], cost, earlier=[s for s in rungs_of(run) if s < step], total=self.total(run), stretches=self._known.of(run, trial.params), standard=self._standards.at(moment)), self._rivals(trial, run, step, moment))  # fmt: skip
 
     def errors(self, trial: TrialRecord, run: SeedRun, step: int, moment: float | None) -> list[float]:
         """Of the comparable ones, at this step."""

@@ -2,8 +2,8 @@
 
 *Notations*
     R        the mean curve of the complete runs of the arm `standard` (`stopping.standard`)
-    usable   a study has such an arm with the data, network and optimisation of its base, and its search varies the
-             method alone; whether a trial's learning rates are those of R is told by its stretches
+    usable   a study has such an arm, plain training with the data, network and optimisation of its base, and its search
+             varies the method alone; whether a trial's learning rates are those of R is told by its stretches
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
+from reprtune.spec.method import MethodSpec
 from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
@@ -26,6 +27,8 @@ def is_usable(spec: StudySpec) -> bool:
     if arm is None or not _varies_method_alone(spec):
         return False
     plain, base = changed(spec.base, arm.changes), spec.base
+    if plain.method != MethodSpec():
+        return False
     return (plain.training, plain.task, plain.model) == (base.training, base.task, base.model)
 
 

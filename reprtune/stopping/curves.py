@@ -65,13 +65,14 @@ class Standing:
     Attributes:
         step: of the rung. error: there, a number.
         cost: its planned final cost in a study of several objectives; None with one objective.
-        earlier: its own rungs before this one. total: its length in steps, None where nobody knows.
-        stretches: of its learning rate. standard: R; None without one.
+        earlier: its own rungs before this one. total: its length in steps, None where nobody knows. Both are for
+            rules that pass rungs over, which without a total judge at every rung.
+        stretches: of its learning rate; none = it has no milestones. standard: R; None without one.
     """
 
     step: int
     error: float
-    cost: float | None
+    cost: float | None = None
     earlier: Sequence[int] = ()
     total: int | None = None
     stretches: Stretches = ()

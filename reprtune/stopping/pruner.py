@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.errors import SpecError
 from reprtune.spec.rules import at_least
 from reprtune.spec.stop_rules import StopRule
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.stretches import Stretches
 
@@ -97,10 +97,7 @@ class RungPruner(optuna.pruners.BasePruner):
             Rival(_curve(t, sign), stretches=self._stretches) for t in trials if t.number != trial.number
         ]
         earlier = [at for at, _ in curve[self._warmup_reports : -1]]
-        return should_stop(
-            self._rule, step, error, None, rivals,
-            earlier=earlier, total=self._total, stretches=self._stretches,
-        )  # fmt: skip
+        return should_stop(self._rule, Standing(step, error, None, earlier=earlier, total=self._total, stretches=self._stretches), rivals)  # fmt: skip
 
 
 def _rule(given: str | StopRule, options: dict[str, Any]) -> StopRule:

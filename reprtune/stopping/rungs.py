@@ -13,39 +13,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from reprtune.spec.stop_rules import StopRule
-from reprtune.stopping.curves import Rival, Standard, Standing
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.stopping.judge import Judge
-from reprtune.stopping.stretches import Stretches
 
 
-def should_stop(
-    rule: StopRule,
-    step: int,
-    error: float,
-    cost: float | None,
-    rivals: Sequence[Rival],
-    *,
-    earlier: Sequence[int] = (),
-    total: int | None = None,
-    stretches: Stretches = (),
-    standard: Standard | None = None,
-) -> bool:
-    """Whether the trial that has `error` at its rung `step` is to be stopped.
+def should_stop(rule: StopRule, standing: Standing, rivals: Sequence[Rival]) -> bool:
+    """Whether the trial that stands so at a rung is to be stopped.
 
     Args:
-        cost: its planned final cost in a study of several objectives; None with one objective.
         rivals: with several seeds per trial, the others' curves of the same seed.
-        earlier: the trial's own rungs before this one. total: its length in steps. Both are for rules that
-            pass rungs over, which without a total judge at every rung.
-        stretches: of the trial's learning rate; none = it has no milestones.
-        standard: the curve of plain training, in which only trials of its learning rates are compared.
 
     Raises:
-        ValueError: when `error` is not a number, or `cost` is given but a rival's is missing.
+        ValueError: when its error is not a number, or it has a cost but a rival has none.
     """
-    if math.isnan(error):
+    if math.isnan(standing.error):
         raise ValueError("error must be a number at a rung, but is NaN: that trial has diverged.")
-    return judge(rule).stops(Standing(step, error, cost, earlier, total, stretches, standard), rivals)
+    return judge(rule).stops(standing, rivals)
 
 
 def judge(rule: StopRule) -> Judge[Any]:

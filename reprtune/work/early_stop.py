@@ -6,6 +6,7 @@ import optuna
 
 from reprtune.record.database import retried
 from reprtune.record.trials import REPEATS
+from reprtune.stopping.curves import Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.work.queue import Queue
 from reprtune.work.seed_training import SeedTraining
@@ -24,12 +25,14 @@ def is_hopeless(queue: Queue, trial: optuna.Trial, training: SeedTraining, step:
     standard = retried(queue.standard)
     return should_stop(
         section.stop,
-        step,
-        run.networks.points[-1].val_error,
-        training.planned_gflops() if several else None,
+        Standing(
+            step,
+            run.networks.points[-1].val_error,
+            training.planned_gflops() if several else None,
+            earlier=[rung for rung in run.rungs if rung < step],
+            total=run.total_steps,
+            stretches=training.stretches,
+            standard=standard,
+        ),
         rivals,
-        earlier=[rung for rung in run.rungs if rung < step],
-        total=run.total_steps,
-        stretches=training.stretches,
-        standard=standard,
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from reprtune.analysis.decisions import Decided, Verdict, Why, decisions
 from reprtune.analysis.tables import DECISION_COLUMNS, decision_rows
@@ -94,6 +95,14 @@ def test_p_is_corrected_over_the_rules() -> None:
     ps = [1.0 if pair is None else stats.ttest_rel(errors[pair[0]], errors[pair[1]]).pvalue for pair in pairs]
     assert [one.comparison.p_holm for one in among] == pytest.approx(multipletests(ps, method="holm")[1])
     assert {one.verdict for one in among} == {Verdict.NOT_SHOWN}
+    sd = np.std(np.subtract(ours, base), ddof=1)
+    for one, m in ((alone, 1), (among[0], 4)):  # what they would have shown, at the level that m rules leave
+        effect = TTestPower().solve_power(nobs=4, alpha=0.05 / m, power=0.8)
+        assert one.smallest == pytest.approx(effect * sd, rel=1e-3)
+        power = [
+            TTestPower().power(abs(np.mean(np.subtract(ours, base))) / sd, n, 0.05 / m) for n in range(3, 60)
+        ]
+        assert one.needed == 3 + next(i for i, of in enumerate(power) if of >= 0.8)
 
 
 def test_the_leader_is_the_best_of_the_search_not_of_the_test() -> None:

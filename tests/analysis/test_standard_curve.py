@@ -24,6 +24,7 @@ from tests.flat import with_attempts
         ({"space": {**SPACE, "training.lr": FloatRange(low=0.01, high=0.1)}}, False),
         ({"space": {**SPACE, "model.width": Choice(options=(4, 8))}}, False),
         ({"controls": CONTROLS[1:]}, False),
+        ({"controls": (Arm(name="standard", changes={"method.criterion": "l2"}),)}, False),
         ({"controls": (Arm(name="standard", changes={"method": "standard", "training.lr": 0.3}),)}, False),
         (
             {"controls": (Arm(name="standard", changes={"method": "standard", "training.total": "9ep"}),)},

@@ -10,7 +10,7 @@ from reprtune.analysis.stopping_account import Stopped, account, spread, winner_
 from reprtune.history import History, Point
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.stop_rules import Median, NoStop, StopRule
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.standard import StandardCurve
 from tests.factories import FACTS, START, make_spec, make_study
@@ -134,10 +134,7 @@ def by_hand(record: StudyRecord, own: TrialRecord, step: int, moment: float | No
             ) <= moment
         if there and t.planned_gflops is not None:
             others.append(Rival(curve, t.planned_gflops, rates, over and t.outcome == "stopped"))
-    return should_stop(
-        record.spec.search.stop, step, dict(own.rungs)[step], own.planned_gflops, others,
-        stretches=rates, standard=plain_curve(record, moment),
-    )  # fmt: skip
+    return should_stop(record.spec.search.stop, Standing(step, dict(own.rungs)[step], own.planned_gflops, stretches=rates, standard=plain_curve(record, moment)), others)  # fmt: skip
 
 
 def lively() -> StudyRecord:

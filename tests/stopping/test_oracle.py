@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reprtune.spec.stop_rules import Median, NoStop, Percentile, StopRule, SuccessiveHalving
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.stopping.rungs import judge, should_stop
 
 TOTAL, N_CASES = 100, 600
@@ -118,7 +118,8 @@ def test_it_does_what_its_definition_says(
     rng, stopped = random.Random(f"{rule}{several}"), 0
     for _ in range(N_CASES):
         case = random_case(rng, several=several)
-        found = should_stop(rule, **case, total=TOTAL)
+        standing = Standing(case["step"], case["error"], case["cost"], case["earlier"], TOTAL)
+        found = should_stop(rule, standing, case["rivals"])
         assert found is in_words(case, rule, share, factor), case
         stopped += found
     assert (N_CASES / 10 < stopped < 9 * N_CASES / 10) is rule.stops

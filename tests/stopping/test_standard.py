@@ -9,7 +9,7 @@ import pytest
 from statsmodels.nonparametric.smoothers_lowess import lowess
 
 from reprtune.spec.stop_rules import Median, Percentile, StopRule, SuccessiveHalving
-from reprtune.stopping.curves import Beside, Rival
+from reprtune.stopping.curves import Beside, Rival, Standing
 from reprtune.stopping.rungs import should_stop
 from reprtune.stopping.standard import StandardCurve
 from reprtune.stopping.stretches import Stretches
@@ -89,8 +89,8 @@ def test_on_both_sides_of_a_milestone_equals_go_on_and_worse_ones_do_not(
 ) -> None:
     """Everyone has 0.5 up to 40 and 0.4 after; the others are known at 30 and 65 only."""
     others = [rival(30, 65)] * 6
-    assert should_stop(rule, step, error, None, others, stretches=RATES, standard=PLAIN) is stopped
-    assert not should_stop(rule, step, 0.9, None, others, stretches=RATES), (
+    assert should_stop(rule, Standing(step, error, None, stretches=RATES, standard=PLAIN), others) is stopped
+    assert not should_stop(rule, Standing(step, 0.9, None, stretches=RATES), others), (
         "without the curve nobody is comparable"
     )
 
@@ -144,7 +144,9 @@ def test_survivors_alone_are_not_the_measure_of_a_median(rule: StopRule, stopped
     """Six of eleven were stopped at 30, 0.1 worse: at 80 a trial between the two halves is in the better half of all,
     and the worst of those that have come so far."""
     others = [rival(20, 100, better=0.1)] * 5 + [rival(20, 30, better=-0.1, stopped=True)] * 6
-    assert should_stop(rule, 80, level(80), None, others, stretches=RATES, standard=PLAIN) is stopped
+    assert (
+        should_stop(rule, Standing(80, level(80), None, stretches=RATES, standard=PLAIN), others) is stopped
+    )
 
 
 def test_a_rival_that_is_not_finite_is_the_worst_also_in_differences() -> None:

@@ -20,7 +20,7 @@ from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange, IntRange
 from reprtune.spec.stop_rules import Median
 from reprtune.states.store import StateStore
-from reprtune.stopping.curves import Rival
+from reprtune.stopping.curves import Rival, Standing
 from reprtune.study.export import slot_network
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain.chain import Chain
@@ -192,8 +192,8 @@ def test_a_trial_stopped_in_its_second_seed_keeps_the_first(
     """Both are recorded, noted and exported; and it was compared with curves of its own seed."""
     compared: list[tuple[int, Sequence[Rival]]] = []
 
-    def stop(_rule: Any, step: int, *_: Any, total: int, **__: Any) -> bool:
-        compared.append((step, _[2]))
+    def stop(_rule: Any, standing: Standing, rivals: Sequence[Rival]) -> bool:
+        compared.append((standing.step, rivals))
         return len(compared) == 4  # two seeds of slot 0, seeds 0 and 1 of slot 1
 
     monkeypatch.setattr("reprtune.work.early_stop.should_stop", stop)

@@ -12,6 +12,7 @@ from reprtune.analysis.standard_curve import StandardCurves
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.spec.space import Choice, IntRange
 from reprtune.spec.stop_rules import Median
+from reprtune.stopping.curves import Standing
 from tests.work.tiny_worker import create, make_worker, read, search_of, work
 
 SPACE = {"method.cycles": IntRange(low=1, high=2), "method.criterion": Choice(options=("ortho", "l2"))}
@@ -22,17 +23,19 @@ def test_a_worker_judges_with_the_runs_of_standard_that_are_complete(
 ) -> None:
     """Every rung is judged with the mean of both seeds of `standard` and the stretches of its own rate; the record
     tells these, and the analysis finds the same curve. A run that was repaired counts no more."""
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr("reprtune.work.early_stop.should_stop", lambda *_, **given: bool(asked.append(given)))
+    asked: list[Standing] = []
+    monkeypatch.setattr(
+        "reprtune.work.early_stop.should_stop", lambda _, standing, __: bool(asked.append(standing))
+    )
     settings = create(tmp_path, space=SPACE, stop=Median())
     record = work(settings)
     plain = [t for t in record.controls if t.arm == "standard"]
     errors = np.mean([[p.val_error for p in t.history.points] for t in plain], axis=0)
     steps = [p.step for p in plain[0].history.points]
     rates = ((0, "1"), (4, "0.1"), (6, "0.01"))  # 8 steps, 40 % and 70 % of them
-    assert asked and {given["stretches"] for given in asked} == {rates}
-    for given in asked:
-        assert [given["standard"].at(step) for step in steps] == pytest.approx(errors.tolist())
+    assert asked and {standing.stretches for standing in asked} == {rates}
+    for standing in asked:
+        assert [standing.standard.at(step) for step in steps] == pytest.approx(errors.tolist())
     assert [t.stretches for t in record.complete()] == [rates] * 4
     assert [StandardCurves(record).at().at(step) for step in steps] == pytest.approx(errors.tolist())
     queue = search_of(settings)
