@@ -96,7 +96,8 @@ def _roomier(*_: object) -> str:
 
 def _repeats(n: Numbers, fails: bool) -> str:
     of = f", of {n['most']:,} that the space has" if n["most"] is not None else ""
-    text = f"{n['n_repeats']:,} of {count(n['n'], 'slot')} have the settings of another one{of}"
+    have = "has" if n["n_repeats"] == 1 else "have"
+    text = f"{n['n_repeats']:,} of {count(n['n'], 'slot')} {have} the settings of another one{of}"
     return f"{text}, so that the space is nearly used up" if fails else text
 
 

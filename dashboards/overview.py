@@ -94,7 +94,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         plan=_plan(record),
         searched=spec.search is not None,
         sections=_by_section(record),
-        budget=", ".join(f"{s.done} of {count(s.planned, s.what)}" for s in shares(record)),
+        budget=_budget(record),
         attempts=_counts([t for t in own if not t.repaired]),
         repaired=_counts([t for t in own if t.repaired]),
         of="the search" if spec.search else "the arms",
@@ -105,6 +105,14 @@ def info(record: StudyRecord) -> OverviewInfo:
         digest=record.digest,
         code=created_with(record),
     )
+
+
+def _budget(record: StudyRecord) -> str:
+    used = [f"{s.done} of {count(s.planned, s.what)}" for s in shares(record)]
+    if wanted := record.spec.confirmation:
+        planned = record.planned(wanted.name)
+        used.append(f"{planned - record.unconfirmed()} of {count(planned, 'run')} of the confirmation")
+    return ", ".join(used)
 
 
 def _plan(record: StudyRecord) -> str:

@@ -9,7 +9,7 @@ alone, and where something helps.
     sd        of errors around it; rho: the share of its square that all trainings of one seed have in common
     before    what is seen with the eye: some trial of the front lies below the curve; of a leader, the mean of its
               errors lies below the curve of means
-    after     p < 5 % of `front_beside_curve`; of a leader, the comparison of the confirmation says `lower`
+    after     p < 5 % of `front_beside_curve`; of a leader, its difference in the confirmation is below 0 with p < 5 % (Holm)
 """
 
 from __future__ import annotations

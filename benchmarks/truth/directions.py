@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
 from benchmarks.truth.fabricated import Truth
 from benchmarks.truth.interactions import PARAMS, cycles, prune, study
-from benchmarks.truth.shares import share
+from benchmarks.truth.names import lines
 from reprtune.analysis.directions import RankTrend, directions
 from reprtune.analysis.rebuilt import Row
 from reprtune.spec.space import Choice
@@ -54,16 +52,5 @@ def _is_sure(x: list[float], y: np.ndarray) -> bool:
 
 def main(studies: int) -> None:
     """One line for each number of trials, truth and formula."""
-    for n, (name, (truth, real)) in itertools.product(N_TRIALS, TRUTHS.items()):
-        made = [study(truth, n, seed) for seed in range(studies)]
-        for when, formula in (("before", before), ("after", after)):
-            print(f"{n} trials, {name}, {when}: {counted(formula, made, real)}", flush=True)
-
-
-def counted(
-    formula: Callable[[tuple[Row, ...]], set[str]], made: list[tuple[Row, ...]], real: tuple[str, ...]
-) -> str:
-    shown = [formula(seen) for seen in made]
-    wrong = share(sum(bool(names - set(real)) for names in shown), len(made))
-    right = share(sum(set(real) <= names for names in shown), len(made))
-    return f"a wrong arrow in {wrong}" + (f", all true ones in {right}" if real else "")
+    for line in lines(TRUTHS, N_TRIALS, study, {"before": before, "after": after}, studies, "arrow"):
+        print(line, flush=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
 
 from benchmarks.truth.fabricated import Params, Truth, draw
-from benchmarks.truth.shares import share
+from benchmarks.truth.names import lines
 from reprtune.analysis.interactions import PairName, measured
 from reprtune.analysis.level import ALPHA
 from reprtune.analysis.paired import holm
@@ -90,18 +89,5 @@ def _f_test(y: np.ndarray, small: np.ndarray, large: np.ndarray) -> float:
 
 def main(studies: int) -> None:
     """One line for each number of trials, truth and formula."""
-    for n, (name, (truth, real)) in itertools.product(N_TRIALS, TRUTHS.items()):
-        made = [study(truth, n, seed) for seed in range(studies)]
-        for when, formula in (("before", before), ("after", after)):
-            print(f"{n} trials, {name}, {when}: {counted(formula, made, real)}", flush=True)
-
-
-def counted(
-    formula: Callable[[tuple[Row, ...]], set[PairName]],
-    made: list[tuple[Row, ...]],
-    real: tuple[PairName, ...],
-) -> str:
-    named = [formula(seen) for seen in made]
-    wrong = share(sum(bool(pairs - set(real)) for pairs in named), len(made))
-    right = share(sum(set(real) <= pairs for pairs in named), len(made))
-    return f"a wrong pair in {wrong}" + (f", the true one in {right}" if real else "")
+    for line in lines(TRUTHS, N_TRIALS, study, {"before": before, "after": after}, studies, "pair"):
+        print(line, flush=True)

@@ -132,9 +132,9 @@ def no_effect(record: StudyRecord) -> bool | None:
     to tell."""
     found = importances(record)
     answers = [a for a in found.answers if a.objective == record.spec.objectives[0]]
-    if found.n_complete < MIN_TO_TELL or not any(a.p for a in answers):
-        return None
-    return not any(a.shown for a in answers)
+    if any(a.shown for a in answers):
+        return False
+    return None if found.n_complete < MIN_TO_TELL or not any(a.p for a in answers) else True
 
 
 def rows(record: StudyRecord, objective: str) -> tuple[Row, ...]:

@@ -139,7 +139,7 @@ def test_a_stopped_rival_keeps_its_last_difference_for_rules_that_count_it() -> 
     assert counting.error_of(rival(90, stopped=True)) is None, "nothing is told of before its first point"
 
 
-@pytest.mark.parametrize(("rule", "stopped"), [(Median(), False), (Percentile(percentile=50), False), (SuccessiveHalving(), True)])  # fmt: skip
+@pytest.mark.parametrize(("rule", "stopped"), [(Median(), False), (Percentile(percentile=50), False), (SuccessiveHalving(reduction_factor=2), True)])  # fmt: skip
 def test_survivors_alone_are_not_the_measure_of_a_median(rule: StopRule, stopped: bool) -> None:
     """Six of eleven were stopped at 30, 0.1 worse: at 80 a trial between the two halves is in the better half of all,
     and the worst of those that have come so far."""
