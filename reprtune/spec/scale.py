@@ -14,8 +14,8 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.part import OWN
+from reprtune.spec.retime import Retime
 from reprtune.spec.sections.search import Search
-from reprtune.spec.sections.section import Retime
 from reprtune.spec.space import DurationRange, Range
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import ModelSpec
