@@ -204,7 +204,7 @@ def test_wrong_search(change: dict[str, Any], message: str) -> None:
          "a.design.kind must be one of named, leave-one-out, add-one-in, one-at-a-time, full-factorial, but got 'grid'."),
         ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "named", "list": [{"changes": {}}]}}]},
          "a.design.list[0] needs the field name, which is absent."),
-        ({"sections": [{"kind": "arms", "design": {"list": [{"name": "b", "changes": 3}]}}]},
+        ({"sections": [{"kind": "arms", "design": {"kind": "named", "list": [{"name": "b", "changes": 3}]}}]},
          "sections[0].design.list.b.changes must be a table of names and values, but got 3."),
     ],
 )  # fmt: skip

@@ -73,8 +73,8 @@ class Design(abc.ABC):
             SpecError: an arm is no trial.
         """
 
-    def check(self) -> None:  # noqa: B027 - most have nothing to check
-        """Raise SpecError where a field breaks its rule, whatever the study around it."""
+    def check(self, where: str) -> None:  # noqa: B027 - most have nothing to check
+        """Raise SpecError where a field breaks its rule, whatever the study around it; `where` it stands."""
 
     def planned(self, base: TrialSpec) -> int:
         """How many arms it will have at most."""
@@ -120,3 +120,12 @@ def check_factors(where: str, factors: tuple[Factor, ...], fewest: int = 1) -> N
         )
     if len(set(names)) != len(names):
         raise SpecError(f"{where}.factors must have different names, but got {names}.")
+
+
+def check_arms(where: str, arms: tuple[Arm, ...]) -> None:
+    """Raise SpecError unless there are arms, of different names."""
+    names = [arm.name for arm in arms]
+    if not names:
+        raise SpecError(f"{where} must hold at least one arm, but is empty.")
+    if len(set(names)) != len(names):
+        raise SpecError(f"Arms need different names, but got {names}.")

@@ -28,8 +28,8 @@ class OneAtATime(Design):
     arm: Arm
     factors: tuple[Factor, ...]
 
-    def check(self) -> None:
-        check_factors(self.kind, self.factors)
+    def check(self, where: str) -> None:
+        check_factors(where, self.factors)
 
     def arms(self, base: TrialSpec) -> tuple[Arm, ...]:  # noqa: ARG002 - all stands there
         first = {factor.name: factor.first for factor in self.factors}
@@ -55,14 +55,14 @@ class FullFactorial(Design):
     factors: tuple[Factor, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def check(self) -> None:
-        check_factors(self.kind, self.factors, fewest=2)
+    def check(self, where: str) -> None:
+        check_factors(where, self.factors, fewest=2)
         n = 1
         for factor in self.factors:
             n *= len(factor.levels)
         if n > MOST_CELLS:
             raise SpecError(
-                f"full-factorial has at most {MOST_CELLS} cells, but its factors make {n}.",
+                f"{where} has at most {MOST_CELLS} cells, but its factors make {n}.",
                 "Take fewer levels, or fractional-factorial.",
             )
 

@@ -31,8 +31,8 @@ class LeaveOneOut(Design):
     without: tuple[str, ...] = ()
     factors: tuple[Factor, ...] = ()
 
-    def check(self) -> None:
-        check_factors("leave-one-out", self.factors, fewest=0)
+    def check(self, where: str) -> None:
+        check_factors(where, self.factors, fewest=0)
 
     def arms(self, base: TrialSpec) -> tuple[Arm, ...]:
         left = left_out(self.arm, base, self.without, self.factors)

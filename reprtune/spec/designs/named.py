@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from reprtune.spec.designs.arm import Arm
-from reprtune.spec.designs.design import Design
+from reprtune.spec.designs.design import Design, check_arms
 from reprtune.spec.trial import TrialSpec
 
 
@@ -17,6 +17,9 @@ class NamedArms(Design):
     kind: ClassVar[str] = "named"
     line: ClassVar[str] = "a list of arms"
     list: tuple[Arm, ...]
+
+    def check(self, where: str) -> None:
+        check_arms(where, self.list)
 
     def arms(self, base: TrialSpec) -> tuple[Arm, ...]:  # noqa: ARG002 - they stand there
         return self.list

@@ -10,6 +10,7 @@ from reprtune.errors import SpecError
 from reprtune.spec.codec import Tagged, read_fields, to_plain
 from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.design import check_arms
 from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms
@@ -82,7 +83,7 @@ class Arms(Section, Tagged):
         super().__post_init__()
 
     def check(self) -> None:
-        self.design.check()
+        self.design.check(f"{self.name}.design")
         check_seeds(f"{self.name}.seeds", self.seeds)
         if self.until is not None and not 3 <= len(self.seeds) < self.until.most:
             raise SpecError(
@@ -93,11 +94,7 @@ class Arms(Section, Tagged):
 
     def check_in(self, base: TrialSpec) -> None:
         arms = self.arms(base)
-        names = [arm.name for arm in arms]
-        if not names:
-            raise SpecError(f"{self.name}.design must hold at least one arm, but is empty.")
-        if len(set(names)) != len(names):
-            raise SpecError(f"Arms need different names, but got {names}.")
+        check_arms(f"{self.name}.design", arms)
         for arm in arms:
             changed(base, arm.changes)
 
