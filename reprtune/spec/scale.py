@@ -87,7 +87,9 @@ def _other_model(path: str, name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
     kept = catalog.find("models", name).fields
-    defaults = {field: value for field, value in to_plain(ModelSpec()).items() if field not in kept}
+    defaults = {
+        field: value for field, value in to_plain(ModelSpec(), whole=True).items() if field not in kept
+    }
     return {f"{path}.{field}": value for field, value in (defaults | {"name": name}).items()}
 
 
