@@ -44,7 +44,14 @@ def n_parameters(trial: TrialSpec) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize("model", [{"name": "convnet-3", "width": 12}, {"name": "resnet-8", "width": 8}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"name": "convnet-3", "width": 12},
+        {"name": "convnet-3", "width": 12, "head": "flatten", "pool": True},
+        {"name": "resnet-8", "width": 8},
+    ],
+)
 def test_a_wide_network_is_squeezed_into_a_narrow_one(model: dict[str, Any]) -> None:
     """Trained twice as wide, it ends with the parameters and the cost of the one built narrow, and says what it said
     before the trim."""

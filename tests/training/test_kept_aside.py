@@ -30,7 +30,7 @@ from tests.training.test_dropping import AFTER, DROP, FIRST, RESTORE, SUB, metho
 from tests.training.test_subnetwork import SGD, batch, build, choose
 from tests.training.tiny import spec, trial_networks
 
-NAMES = ("convnet-3", "convnet-3-bias", "resnet-8")
+NAMES = ("convnet-3", "convnet-3-bias", "convnet-3-flat", "resnet-8")
 Bits = dict[str, Tensor]
 
 
