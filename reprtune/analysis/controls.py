@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reprtune.analysis.attempts import deciding
+from reprtune.analysis.looks import Pair, looks
 from reprtune.analysis.paired import Comparison, SeedValue, corrected
 from reprtune.analysis.runs import (
     chance_error,
@@ -67,7 +68,8 @@ def arm_summaries(record: StudyRecord) -> list[ArmSummary]:
     """Every arm of the specification, in its order."""
     of_arm, controls = _trials_of_arms(record), compared_with(record)
     steps = {name: _mean_steps(record, name, trials) for name, trials in of_arm.items()}
-    found = [_summary(record, arm, of_arm, steps, controls[arm]) for arm in of_arm]
+    looked = {pair: one.comparison for pair, one in looks(record).items() if one.made}
+    found = [_summary(record, arm, of_arm, steps, controls[arm], looked) for arm in of_arm]
     family = iter(corrected([one for arm in found for one in arm.against]))
     return [replace(arm, against=tuple(next(family) for _ in arm.against)) for arm in found]
 
@@ -104,6 +106,7 @@ def _summary(
     of_arm: Mapping[str, Sequence[TrialRecord]],
     steps: Mapping[str, float | None],
     controls: Sequence[str],
+    looked: Mapping[Pair, Comparison],
 ) -> ArmSummary:
     trials, base = of_arm[arm], of_arm.get(BASELINE, [])
     errors, test = errors_on_validation(trials), errors_on_test(trials)
@@ -120,5 +123,7 @@ def _summary(
         cost_factor=ratio(mean_of(trials, COST), mean_of(base, COST)),
         sizes={name: mean_of(trials, name) for name in SIZES},
         budget_factor=ratio(steps[arm], steps.get(BASELINE)),
-        against=tuple(compare(arm, name, trials, of_arm[name], chance) for name in controls),
+        against=tuple(
+            looked.get((arm, name)) or compare(arm, name, trials, of_arm[name], chance) for name in controls
+        ),
     )

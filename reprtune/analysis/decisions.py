@@ -23,6 +23,7 @@ from enum import Enum
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.level import ALPHA
+from reprtune.analysis.looks import looks
 from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
 from reprtune.analysis.plain_curve import arms_by_length, confirmed_beside_curve, is_outside
 from reprtune.analysis.power import needed, smallest
@@ -106,8 +107,11 @@ def _undecided(record: StudyRecord, rule: Rule, m: int) -> Decided:
     """All but its verdict."""
     arm, attempts, left = _in_record(record, rule), _attempts(record), _left(record)
     ours, theirs = ([t for t in attempts if t.arm == name] for name in (arm, rule.control))
+    looked = None if record.spec.confirmation else looks(record).get((rule.arm, rule.control))
     one = (
-        confirmed_beside_curve(record, arm) or Comparison(arm=arm or rule.arm, control=PLAIN)
+        looked.comparison
+        if looked is not None and looked.made
+        else confirmed_beside_curve(record, arm) or Comparison(arm=arm or rule.arm, control=PLAIN)
         if rule.control == PLAIN
         else compare(arm or rule.arm, rule.control, ours, theirs, chance_error(record))
     )
@@ -167,6 +171,9 @@ def _seeds(record: StudyRecord, rule: Rule) -> Collection[int]:
         for one in record.spec.comparisons
         if {rule.arm, rule.control} & {a.name for a in one.arms(record.spec.base)}
     ]
+    looked = looks(record).get((rule.arm, rule.control))
+    if looked is not None:
+        return looked.planned[max(looked.made, 1) - 1]
     return set.intersection(*({*section.seeds} for section in sections)) if sections else ()
 
 

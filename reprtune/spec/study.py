@@ -22,7 +22,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
-from reprtune.spec.sections.arms import Arms, Until
+from reprtune.spec.sections.arms import Arms, Until, check_same_seeds
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
@@ -146,6 +146,8 @@ class StudySpec:
                     did_you_mean(rule.arm, [*names, LEADER]),
                 )
             self._check_budgets(f"{where}: {rule.arm} against {rule.control}", rule.arm, rule.control)
+        for rule in self.applied_rules:
+            check_same_seeds(rule.arm, rule.control, self.comparisons, self.base)
 
     def _check_plain(self, where: str, rule: Rule) -> None:
         if rule.arm != LEADER or self.search is None:

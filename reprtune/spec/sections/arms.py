@@ -153,3 +153,16 @@ def _counted(where: str, n: int) -> tuple[int, ...]:
     at_least(where, n, 1)
     at_most(where, n, MAX_SEEDS)
     return tuple(range(n))
+
+
+def check_same_seeds(arm: str, control: str, sections: Sequence[Arms], base: TrialSpec) -> None:
+    """Raise SpecError unless two arms that are held against each other get the same seeds where seeds are added."""
+    of = {one.name: section for section in sections for one in section.arms(base)}
+    ours, theirs = of.get(arm), of.get(control)
+    if ours is None or theirs is None or not (ours.until or theirs.until):
+        return
+    if (ours.seeds, ours.until) != (theirs.seeds, theirs.until):
+        raise SpecError(
+            f"{arm} of {ours.name} is compared with {control} of {theirs.name}, but they do not get the same seeds.",
+            "Give both sections the same seeds and until, or put their arms into one.",
+        )
