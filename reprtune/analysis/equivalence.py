@@ -39,7 +39,7 @@ class Equivalence:
         return within if self.is_shown else f"not shown to be {within}"
 
 
-def equivalence(differences: Sequence[float], margin: float) -> Equivalence:
+def equivalence(differences: Sequence[float] | np.ndarray, margin: float) -> Equivalence:
     """Two one-sided paired t tests of these differences.
 
     Raises:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -35,7 +36,7 @@ TAIL = 1e-3
 BLOCK = 20_000  # paths simulated at once: bounds memory
 
 
-def sequential_p(differences: Sequence[float], looks: Sequence[int]) -> float | None:
+def sequential_p(differences: Sequence[float] | np.ndarray, looks: Sequence[int]) -> float | None:
     """Probability of a p as small as the smallest so far at any of the planned looks, where nothing differs.
 
     None where every look made has equal differences that are not 0.
@@ -48,7 +49,9 @@ def sequential_p(differences: Sequence[float], looks: Sequence[int]) -> float | 
     return _chance_of(min(seen), planned) if seen else None
 
 
-def sequential_interval(differences: Sequence[float], looks: Sequence[int]) -> tuple[float, float] | None:
+def sequential_interval(
+    differences: Sequence[float] | np.ndarray, looks: Sequence[int]
+) -> tuple[float, float] | None:
     """Repeated confidence interval of the mean difference at this look; None where all are equal.
 
     Raises:
@@ -109,7 +112,7 @@ def _block(rng: np.random.Generator, looks: tuple[int, ...]) -> np.ndarray:
     return least
 
 
-def _paired_p(differences: Sequence[float]) -> float | None:
+def _paired_p(differences: Sequence[float] | np.ndarray) -> float | None:
     """Two-sided p of the paired t test; 1 where all are 0, None where all are equal otherwise."""
     values = np.asarray(differences, float)
     n, mean, sd = len(values), float(values.mean()), float(values.std(ddof=1))
@@ -122,12 +125,12 @@ def _increasing(looks: Sequence[int]) -> tuple[int, ...]:
     planned = tuple(looks)
     if not planned or planned[0] < MIN_PAIRS:
         raise ValueError(f"looks must begin at {MIN_PAIRS} pairs or more, got {planned}; begin later")
-    if any(b <= a for a, b in zip(planned, planned[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(planned)):
         raise ValueError(f"looks must increase, got {planned}; give each number of pairs once, in order")
     return planned
 
 
-def _checked(differences: Sequence[float], looks: Sequence[int]) -> tuple[int, ...]:
+def _checked(differences: Sequence[float] | np.ndarray, looks: Sequence[int]) -> tuple[int, ...]:
     planned = _increasing(looks)
     if len(differences) not in planned:
         raise ValueError(
