@@ -12,6 +12,7 @@ FIGURES: dict[
     "health": "how often a check warns of a healthy study, and of a sick one",
     "luck": "the gain of the best of a search where nothing helps, and where something does",
     "coverage": "how often the paired t interval holds the true difference, by the shape of the differences",
+    "sequential": "false positives, power and seeds used where seeds are added to open comparisons only",
     "curve": "how often a search, or its confirmed leader, is said to beat plain training of its cost",
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
     "directions": "arrows at parameters",

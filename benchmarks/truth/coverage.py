@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.truth.shares import share
 from reprtune.analysis.paired import SeedValue, paired
 
-PAIRS = (3, 5, 10, 20)
+PAIRS = (3, 5, 10, 20, 30)
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "normal": lambda rng, n: rng.standard_normal(n),
     "uniform": lambda rng, n: rng.uniform(-1, 1, n),

@@ -20,7 +20,7 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.level import ALPHA
 from reprtune.analysis.paired import MIN_PAIRS, Comparison, Difference, holm
 from reprtune.analysis.runs import chance_error, compare
-from reprtune.analysis.sequential import interval, sequential_p
+from reprtune.analysis.sequential import chance_of, repeated_interval
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.sections.arms import Arms
 
@@ -113,7 +113,7 @@ def _looked(record: StudyRecord, attempts: Sequence[TrialRecord], pair: Pair, on
         if at.p is not None:
             ps.append(at.p)
     sizes = [len(seeds) for seeds in one.planned]
-    p = sequential_p(ps, sizes) if ps else None
+    p = chance_of(min(ps), sizes) if ps else None
     judged: dict[str, Any] = {
         name: _with_interval(d, sizes) for name in ("difference", "with_chance") if (d := getattr(at, name))
     }
@@ -128,7 +128,7 @@ def _compared(
 
 
 def _with_interval(d: Difference, sizes: Sequence[int]) -> Difference:
-    ends = interval([pair.value for pair in d.pairs], sizes)
+    ends = repeated_interval([pair.value for pair in d.pairs], sizes)
     return d if ends is None else replace(d, low=ends[0], high=ends[1])
 
 

@@ -1,95 +1,153 @@
-"""Looking at paired seeds again and again: a p, and an interval, that hold however often it was looked.
+"""Paired differences that are looked at more than once while seeds are added: a p and an interval that allow for it.
 
 *Notations*
 
-    n_1 < ... < n_K    the looks that were planned: after so many pairs
-    p_k                two-sided p of the paired t test of the first n_k differences
-    p                  P(min_k p_k <= the smallest p_k seen so far), over all K planned looks, if the differences are
-                       normal with mean 0: holds at whichever look one stops, for any sd, as t does not depend on it
-    level              of one look so that all K together are wrong in 5 %: the 5 % quantile of min_k p_k (Pocock's bound,
-                       in p instead of z; 1977)
-    interval           the paired t interval at that level: covers at all K looks at once with 95 %
+    looks      numbers of paired seeds n_1 < ... < n_K at which one looks, planned before the first; differences
+               stand in the order in which their seeds were added
+    p_k        two-sided p of the paired t test of the first n_k differences
+    least      smallest p_k of the looks made so far
+    p          P(min of p_1 ... p_K <= least) where nothing differs and differences are normal: valid whenever one
+               stops, for the minimum of fewer looks is never smaller. The spread cancels, so one simulation holds
+               for all
+    nominal    the level at which K looks together are wrong with 1 - LEVEL: 5 % quantile of min p
+    interval   mean -+ t_{1 - nominal/2, n-1} sd / sqrt(n) at the last look made: holds at all looks together
+    error      `PATHS` simulated paths: a p of 0.05 has a standard error of 0.0005. Below `TAIL` its place is taken
+               by r(x) x, where r goes from the simulated ratio to K, which is never too small (Bonferroni)
 
-The distribution of min_k p_k comes from `PATHS` simulated series of normal differences (one seed, so the same everywhere):
-its standard error is 0.0005 at 0.05. Below `TAIL` it is bounded by K p instead (Bonferroni).
-
-References: Pocock 1977; Jennison and Turnbull 2000, chapters 2 (bounds on p), 4 (t tests) and 9 (repeated intervals).
+One look gives the ordinary paired t test and interval exactly.
+References: Pocock 1977 (one nominal level for all looks); Jennison & Turnbull 1989 (repeated intervals).
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-import statistics
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from reprtune.analysis.level import ALPHA
+from reprtune.analysis.level import LEVEL
 from reprtune.analysis.paired import MIN_PAIRS, NO_SPREAD
 
 PATHS = 200_000
 TAIL = 1e-3
+BLOCK = 20_000  # paths simulated at once: bounds memory
 
 
-def sequential_p(ps: Sequence[float], looks: Sequence[int]) -> float:
-    """The p of all looks so far.
+def sequential_p(differences: Sequence[float] | np.ndarray, looks: Sequence[int]) -> float | None:
+    """Probability of a p as small as the smallest so far at any of the planned looks, where nothing differs.
 
-    Args:
-        ps: of the paired t test, at each look so far. looks: pairs at each look that was planned.
+    None where every look made has equal differences that are not 0.
+
+    Raises:
+        ValueError: looks do not increase, begin below `MIN_PAIRS`, or none is at this number of differences.
     """
-    check_looks(looks)
-    smallest, k = min(ps), len(looks)
-    if k == 1:
-        return smallest
-    found = _smallest(tuple(looks))
-    at_tail = _share(found, TAIL)
-    return _share(found, smallest) if smallest >= TAIL else min(k * smallest, at_tail)
+    planned = _checked(differences, looks)
+    seen = [p for n in planned if n <= len(differences) and (p := _paired_p(differences[:n])) is not None]
+    return chance_of(min(seen), planned) if seen else None
 
 
-def level(looks: Sequence[int]) -> float:
-    """At which one look is to be held, so that all together are wrong in `ALPHA`."""
-    check_looks(looks)
-    return ALPHA if len(looks) == 1 else float(np.quantile(_smallest(tuple(looks)), ALPHA))
+def sequential_interval(
+    differences: Sequence[float] | np.ndarray, looks: Sequence[int]
+) -> tuple[float, float] | None:
+    """Repeated confidence interval of the mean difference at this look; None where all are equal.
+
+    Raises:
+        ValueError: as `sequential_p`.
+    """
+    return repeated_interval(differences, _checked(differences, looks))
 
 
-def interval(differences: Sequence[float], looks: Sequence[int]) -> tuple[float, float] | None:
-    """Of the mean difference, at the level of so many looks; None with fewer than `MIN_PAIRS`, or without a spread."""
-    n = len(differences)
-    if n < MIN_PAIRS or (sd := statistics.stdev(differences)) < NO_SPREAD:
+def repeated_interval(
+    differences: Sequence[float] | np.ndarray, looks: Sequence[int]
+) -> tuple[float, float] | None:
+    """The same of any number of pairs, where some that were planned are missing; None with fewer than `MIN_PAIRS`."""
+    planned, values = _increasing(looks), np.asarray(differences, float)
+    if len(values) < MIN_PAIRS or (sd := float(values.std(ddof=1))) < NO_SPREAD:
         return None
-    half = float(stats.t.isf(level(looks) / 2, n - 1)) * sd / math.sqrt(n)
-    mean = statistics.fmean(differences)
+    n, mean = len(values), float(values.mean())
+    half = float(stats.t.isf(nominal_level(planned) / 2, n - 1)) * sd / math.sqrt(n)
     return mean - half, mean + half
 
 
-def check_looks(looks: Sequence[int]) -> None:
-    """Raise ValueError unless looks can be made."""
-    if not looks or looks[0] < MIN_PAIRS or any(b <= a for a, b in itertools.pairwise(looks)):
-        raise ValueError(f"looks must increase from {MIN_PAIRS} or more, but got {list(looks)}")
+def nominal_level(looks: Sequence[int]) -> float:
+    """The p below which a single look may conclude, so that all looks together are wrong with 1 - LEVEL."""
+    planned = _increasing(looks)
+    if len(planned) == 1:
+        return 1 - LEVEL
+    return float(np.quantile(_least_ps(planned), 1 - LEVEL))
 
 
-def _share(sorted_ps: NDArray[np.float64], p: float) -> float:
-    """Of the simulated series whose smallest p is at most that."""
-    return float((1 + np.searchsorted(sorted_ps, p, side="right")) / (1 + len(sorted_ps)))
+def chance_of(p: float, looks: Sequence[int]) -> float:
+    """Probability of a p that small, or smaller, at any of the planned looks, where nothing differs.
+
+    Raises:
+        ValueError: looks do not increase, or begin below `MIN_PAIRS`.
+    """
+    looks = _increasing(looks)
+    if len(looks) == 1:
+        return p
+    simulated = _least_ps(looks)
+    if p >= TAIL:
+        return _share_below(simulated, p)
+    at_tail = _share_below(simulated, TAIL)
+    ratio = len(looks) + (at_tail / TAIL - len(looks)) * p / TAIL
+    return min(at_tail, ratio * p)
 
 
-@functools.lru_cache(maxsize=32)
-def _smallest(looks: tuple[int, ...]) -> NDArray[np.float64]:
-    """The smallest p of each simulated series, sorted."""
-    random = np.random.default_rng(0)
-    total, squares, seen = np.zeros(PATHS), np.zeros(PATHS), 0
-    smallest = np.ones(PATHS)
+def _share_below(ordered: np.ndarray, p: float) -> float:
+    return float(np.searchsorted(ordered, p, side="right") / len(ordered))
+
+
+@lru_cache(maxsize=32)
+def _least_ps(looks: tuple[int, ...]) -> np.ndarray:
+    """Smallest p of each simulated path without effect, in order."""
+    rng = np.random.default_rng(0)
+    found = np.sort(np.concatenate([_block(rng, looks) for _ in range(PATHS // BLOCK)]))
+    found.flags.writeable = False
+    return found
+
+
+def _block(rng: np.random.Generator, looks: tuple[int, ...]) -> np.ndarray:
+    """Only sums and sums of squares of the seeds between two looks are needed: both have known distributions."""
+    total, squares, least, before = np.zeros(BLOCK), np.zeros(BLOCK), np.ones(BLOCK), 0
     for n in looks:
-        for _ in range(n - seen):
-            x = random.standard_normal(PATHS)
-            total += x
-            squares += x * x
-        seen = n
-        sd = np.sqrt((squares - total**2 / n) / (n - 1))
-        p = 2 * stats.t.sf(np.abs(total) / (sd * math.sqrt(n)), n - 1)
-        smallest = np.minimum(smallest, p)
-    return np.sort(smallest)
+        added = n - before
+        part = math.sqrt(added) * rng.standard_normal(BLOCK)
+        within = rng.chisquare(added - 1, BLOCK) if added > 1 else 0.0
+        total, squares, before = total + part, squares + part**2 / added + within, n
+        variance = (squares - total**2 / n) / (n - 1)
+        least = np.minimum(least, 2 * stats.t.sf(np.abs(total) / np.sqrt(n * variance), n - 1))
+    return least
+
+
+def _paired_p(differences: Sequence[float] | np.ndarray) -> float | None:
+    """Two-sided p of the paired t test; 1 where all are 0, None where all are equal otherwise."""
+    values = np.asarray(differences, float)
+    n, mean, sd = len(values), float(values.mean()), float(values.std(ddof=1))
+    if sd < NO_SPREAD:
+        return 1.0 if abs(mean) < NO_SPREAD else None
+    return float(2 * stats.t.sf(abs(mean) / sd * math.sqrt(n), n - 1))
+
+
+def _increasing(looks: Sequence[int]) -> tuple[int, ...]:
+    planned = tuple(looks)
+    if not planned or planned[0] < MIN_PAIRS:
+        raise ValueError(f"looks must begin at {MIN_PAIRS} pairs or more, got {planned}; begin later")
+    if any(b <= a for a, b in pairwise(planned)):
+        raise ValueError(f"looks must increase, got {planned}; give each number of pairs once, in order")
+    return planned
+
+
+def _checked(differences: Sequence[float] | np.ndarray, looks: Sequence[int]) -> tuple[int, ...]:
+    planned = _increasing(looks)
+    if len(differences) not in planned:
+        raise ValueError(
+            f"differences must be as many as one of the looks {planned}, got {len(differences)}; "
+            "give those up to the last look that is complete"
+        )
+    if not np.isfinite(np.asarray(differences, float)).all():
+        raise ValueError("differences must be finite numbers; give diverged runs chance error")
+    return planned

@@ -11,7 +11,7 @@ from scipy import stats
 from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.decisions import Verdict, decisions
 from reprtune.analysis.looks import looks, wanted
-from reprtune.analysis.sequential import level
+from reprtune.analysis.sequential import nominal_level
 from reprtune.errors import SpecError
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.study import Arm, Arms, Rule, StudySpec, Until, named
@@ -97,7 +97,7 @@ def test_interval_is_that_of_all_looks() -> None:
     """At the level of four looks, by scipy; the pages show that one."""
     record = recorded({"standard": STANDARD[:3], "paper": added(CLEAR, 3), "random-drop": added(NOISE, 3)})
     one = next(arm for arm in arm_summaries(record) if arm.arm == "paper").against[0]
-    ends = stats.ttest_1samp(CLEAR[:3], 0).confidence_interval(1 - level((3, 5, 7, 9)))
+    ends = stats.ttest_1samp(CLEAR[:3], 0).confidence_interval(1 - nominal_level((3, 5, 7, 9)))
     assert one.difference is not None
     assert (one.difference.low, one.difference.high) == pytest.approx(tuple(ends))
 
