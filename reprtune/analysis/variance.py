@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
@@ -64,18 +65,18 @@ def anova(
     keys = estimable(cells, seeds)
     if not keys:
         return (), Why.NO_TERM, None
-    frame = pd.DataFrame({"y": np.asarray(errors, dtype=float), "seed": list(seeds)})
-    for i, column in enumerate(zip(*cells, strict=True)):
-        frame[f"f{i}"] = column
+    columns = {f"f{i}": np.array(column) for i, column in enumerate(zip(*cells, strict=True))}
+    y, of_seed = np.asarray(errors, dtype=float), np.asarray(seeds)
+    data = pd.DataFrame({"y": y, "seed": of_seed, **columns})
     parts = [":".join(f"C(f{i})" for i in key) for key in keys]
-    fitted = ols(f"y ~ C(seed) + {' + '.join(parts)}", frame).fit()
+    fitted = ols(f"y ~ C(seed) + {' + '.join(parts)}", data).fit()
     df = int(fitted.df_resid)
     if df < 1:
         return (), Why.NO_RESIDUAL, df
     if fitted.mse_resid < NO_SPREAD**2:
         return (), Why.NO_SPREAD, df
     table = anova_lm(fitted, typ=2)
-    within = float(((frame.y - frame.groupby("seed").y.transform("mean")) ** 2).sum())
+    within = sum(float(((y[of_seed == s] - y[of_seed == s].mean()) ** 2).sum()) for s in {*seeds})
     names, ps = list(factors), holm([float(table.loc[part, "PR(>F)"]) for part in parts])
     terms = tuple(
         _term(table.loc[part], tuple(names[i] for i in key), p, within, len(errors), aliased)
@@ -85,7 +86,7 @@ def anova(
 
 
 def _term(
-    row: pd.Series,
+    row: Any,
     factors: tuple[str, ...],
     p_holm: float | None,
     within: float,
