@@ -36,7 +36,11 @@ def test_a_comparison_has_no_page_about_searching() -> None:
     """Neither on the page nor among the files; what is decided comes second, its arms third."""
     files = report_files(comparison(), 0.0)
     shown = list(pages_of(comparison()))
-    assert set(PAGES) - set(shown) == {*ABOUT_SEARCHING, "factors"} and shown[:3] == ["overview", "decisions", "controls"]
+    assert set(PAGES) - set(shown) == {*ABOUT_SEARCHING, "factors"} and shown[:3] == [
+        "overview",
+        "decisions",
+        "controls",
+    ]
     assert {name for name in files if name.startswith("figures/")} == {f"figures/{key}.json" for key in shown}
     assert not any(f'id="{key}"' in files["report.html"].decode() for key in ABOUT_SEARCHING)
 
