@@ -20,6 +20,7 @@ from dashboards import (
     decisions,
     dropmap,
     early_stopping,
+    factorial,
     health,
     history,
     importance,
@@ -31,6 +32,7 @@ from dashboards import (
     timeline,
 )
 from dashboards.page import Words
+from reprtune.analysis.factor_runs import FACTORIAL
 from reprtune.record.schema import StudyRecord
 
 
@@ -38,7 +40,7 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, or the kind of the sections that it is about.
+    `about`: `study`, `factorial`, or the kind of the sections that it is about.
     """
 
     title: str
@@ -63,6 +65,7 @@ def _page(short: str, module: ModuleType) -> Page:
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "decisions": _page("Decisions", decisions),
+    "factors": _page("Factors", factorial),
     "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
@@ -82,6 +85,7 @@ PAGES: dict[str, Page] = {
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
+    kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
     first = () if record.spec.search else ("overview", "decisions", "controls")
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

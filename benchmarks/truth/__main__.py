@@ -17,6 +17,7 @@ FIGURES: dict[
     "importance": "which parameter matters, ranges of shares, whether the end can be predicted",
     "directions": "arrows at parameters",
     "interactions": "pairs of parameters that act together",
+    "factorial": "how often a factorial design names a factor or a pair, and how well its intervals cover",
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "smoothing": "error of a rival between its points, by how plain training is smoothed; of recorded curves",
 }

@@ -36,15 +36,19 @@ def test_a_comparison_has_no_page_about_searching() -> None:
     """Neither on the page nor among the files; what is decided comes second, its arms third."""
     files = report_files(comparison(), 0.0)
     shown = list(pages_of(comparison()))
-    assert set(PAGES) - set(shown) == ABOUT_SEARCHING and shown[:3] == ["overview", "decisions", "controls"]
+    assert set(PAGES) - set(shown) == {*ABOUT_SEARCHING, "factors"} and shown[:3] == [
+        "overview",
+        "decisions",
+        "controls",
+    ]
     assert {name for name in files if name.startswith("figures/")} == {f"figures/{key}.json" for key in shown}
     assert not any(f'id="{key}"' in files["report.html"].decode() for key in ABOUT_SEARCHING)
 
 
 @pytest.mark.parametrize("record", [WITH_BOTH, ALONE], ids=["both", "search alone"])
 def test_a_search_has_every_page(record: StudyRecord) -> None:
-    """Also where it has nothing to be held against, which the page of the controls says."""
-    assert list(pages_of(record)) == list(PAGES)
+    """Also where it has nothing to be held against, which the page of the controls says; none of factors without a design."""
+    assert list(pages_of(record)) == [key for key in PAGES if key != "factors"]
 
 
 def test_a_comparison_speaks_of_arms() -> None:

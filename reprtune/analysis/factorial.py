@@ -1,0 +1,276 @@
+"""A factorial design: what each factor does over all cells, and which factors act together.
+
+*Notations*
+
+    cell       one combination of levels, trained once with each seed; a diverged run comes with chance error
+    term       a factor, or two factors together (`A:B`)
+    SS, df     of a term: what it explains beyond all others that do not hold it (type II), and its degrees of freedom,
+               in error ~ C(seed) + factors + pairs: each seed is a block. Of pairs only those are fitted that
+               the runs can tell from all terms before them, so that an alias is fitted once
+    F, p       mean square of the term over that of the residual; p_holm: corrected by Holm's rule over the terms
+    share      SS over the sum of squares within seeds
+    omega2     partial omega squared, df (F - 1) / (df (F - 1) + N), N runs: about 0, of either sign, without an effect
+    effect     of a level: per seed, the mean over all cells with it minus that over all cells with the reference
+               level; then paired over seeds (`reprtune.analysis.paired`), without correction
+    together   of two factors with two levels each: per seed, the effect of the first at the second's other level minus
+               that at its reference level; paired over seeds
+
+The residual holds what a seed does to single cells. Where seeds also change a whole factor's effect, F is too large,
+and the paired interval, which needs no such assumption, is what holds.
+
+References: Montgomery 2017, Design and Analysis of Experiments, chapters 4 to 6 (blocks, factorials); Olejnik and Algina
+2003, Psychological Methods 8:434-447 (partial omega squared); Holm 1979.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from reprtune.analysis.level import ALPHA
+from reprtune.analysis.paired import Comparison, SeedValue, compared
+from reprtune.analysis.variance import Term, Why, anova, estimable
+from reprtune.errors import StudyError
+
+Levels = Mapping[str, str]
+Factors = Mapping[str, Sequence[str]]
+Cell = tuple[str, ...]
+
+
+class WhyNot(str, Enum):
+    """Why there is no effect of a level."""
+
+    NO_CELL = "no cell has a run"
+    UNBALANCED = "levels of two factors do not go together equally often"
+    FEW_SEEDS = "fewer than two seeds are complete in all cells"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One finished run: factor -> level, and its error."""
+
+    levels: Levels
+    seed: int
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A level against the reference level of its factor, averaged over all other factors.
+
+    Attributes:
+        mean, reference_mean: errors over all complete seeds and cells of either level.
+        aliases: terms that this design cannot tell from it.
+        comparison: paired by seed; `p_holm` is left out, the terms of the analysis of variance have one.
+    """
+
+    factor: str
+    level: str
+    reference: str
+    mean: float
+    reference_mean: float
+    comparison: Comparison
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """How much the effect of `first` is another one at the second level of `second`."""
+
+    first: str
+    second: str
+    comparison: Comparison
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factorial:
+    """What a factorial design says.
+
+    Attributes:
+        terms: of the analysis of variance, over all runs; empty where `why` says why there is none.
+        effects, together: over seeds complete in all cells; empty where `why_not` says why.
+        cell_means: cell, levels in the order of the factors -> mean error over complete seeds.
+        seeds: complete in all cells. left_out: seeds that are not.
+    """
+
+    factors: Factors
+    n_runs: int
+    terms: tuple[Term, ...] = ()
+    why: Why | None = None
+    residual_df: int | None = None
+    effects: tuple[Effect, ...] = ()
+    together: tuple[Together, ...] = ()
+    why_not: WhyNot | None = None
+    cell_means: Mapping[Cell, float]
+    seeds: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Term, ...]:
+        """Terms with an effect, after correction, the largest share first."""
+        return tuple(
+            sorted(
+                (t for t in self.terms if t.p_holm is not None and t.p_holm < ALPHA), key=lambda t: -t.share
+            )
+        )
+
+
+def factorial(
+    runs: Sequence[Run],
+    factors: Factors,
+    *,
+    measured_on: str = "test",
+    aliased: Mapping[str, tuple[str, ...]] | None = None,
+    cells: Collection[Levels] | None = None,
+) -> Factorial:
+    """The analysis of a design.
+
+    Args:
+        runs: finished ones; diverged ones with chance error.
+        factors: factor -> its levels, the reference first.
+        aliased: term -> terms that the design cannot tell from it, where it is a fraction.
+        cells: of the design; by default those that have a run.
+
+    Raises:
+        StudyError: a run or cell has a level that its factor does not have.
+    """
+    _check(factors, [*(r.levels for r in runs), *(cells or ())])
+    table = _Table(runs, factors, cells)
+    known = {_key(term): others for term, others in (aliased or {}).items()}
+    of_runs = [tuple(run.levels[f] for f in factors) for run in runs]
+    terms, why, df = anova([r.error for r in runs], [r.seed for r in runs], of_runs, factors, known)
+    why_not = table.why_not()
+    return Factorial(
+        factors={f: tuple(levels) for f, levels in factors.items()},
+        n_runs=len(runs),
+        terms=terms,
+        why=why,
+        residual_df=df,
+        effects=() if why_not else tuple(_effects(table, known, measured_on)),
+        together=() if why_not else tuple(_together(table, known, measured_on)),
+        why_not=why_not,
+        cell_means=table.cell_means(),
+        seeds=tuple(table.seeds),
+        left_out=tuple(sorted({r.seed for r in runs} - {*table.seeds})),
+    )
+
+
+def _key(term: str) -> frozenset[str]:
+    """A term without an order of its factors."""
+    return frozenset(term.split(":"))
+
+
+def _check(factors: Factors, rows: Sequence[Levels]) -> None:
+    for levels in rows:
+        for factor, allowed in factors.items():
+            if levels.get(factor) not in allowed:
+                raise StudyError(
+                    f"levels[{factor!r}] must be one of {', '.join(allowed)}, but got {levels.get(factor)!r}.",
+                    "Give every run one level of each factor of the design.",
+                )
+
+
+class _Table:
+    """Errors of seeds that are complete: a row for each seed, a column for each cell."""
+
+    def __init__(self, runs: Sequence[Run], factors: Factors, cells: Collection[Levels] | None) -> None:
+        self.factors = {f: list(levels) for f, levels in factors.items()}
+        given = [r.levels for r in runs] if cells is None else cells
+        self.cells: list[Cell] = list(dict.fromkeys(tuple(levels[f] for f in factors) for levels in given))
+        errors: dict[int, dict[Cell, list[float]]] = {}
+        for run in runs:
+            cell = tuple(run.levels[f] for f in factors)
+            errors.setdefault(run.seed, {}).setdefault(cell, []).append(run.error)
+        self.seeds = sorted(s for s, found in errors.items() if self.cells and {*self.cells} <= {*found})
+        rows = [[float(np.mean(errors[s][c])) for c in self.cells] for s in self.seeds]
+        self.errors = np.array(rows).reshape(len(self.seeds), len(self.cells))
+
+    def why_not(self) -> WhyNot | None:
+        if not self.cells:
+            return WhyNot.NO_CELL
+        if not all(self._is_balanced(pair) for pair in itertools.combinations(range(len(self.factors)), 2)):
+            return WhyNot.UNBALANCED
+        return WhyNot.FEW_SEEDS if len(self.seeds) < 2 else None
+
+    def _is_balanced(self, pair: tuple[int, int]) -> bool:
+        """Does every level of one occur equally often with every level of the other?"""
+        together = Counter((cell[pair[0]], cell[pair[1]]) for cell in self.cells)
+        seen = [len({cell[i] for cell in self.cells}) for i in pair]
+        return len(together) == seen[0] * seen[1] and len({*together.values()}) == 1
+
+    def cell_means(self) -> dict[Cell, float]:
+        if not self.seeds:
+            return {}
+        return dict(zip(self.cells, map(float, self.errors.mean(axis=0)), strict=True))
+
+    def means(self, **levels: str) -> np.ndarray:
+        """Per seed, over all cells with these levels; factors by their position, as `f0`."""
+        at = [all(cell[int(f[1:])] == level for f, level in levels.items()) for cell in self.cells]
+        return np.asarray(self.errors[:, at].mean(axis=1))
+
+    def levels(self, factor: int) -> list[str]:
+        """Those that have a cell, in the order of the factor."""
+        seen = {cell[factor] for cell in self.cells}
+        return [level for level in list(self.factors.values())[factor] if level in seen]
+
+    def by_seed(self, values: np.ndarray) -> tuple[SeedValue, ...]:
+        return tuple(SeedValue(seed=s, value=float(v)) for s, v in zip(self.seeds, values, strict=True))
+
+
+def _effects(
+    table: _Table, aliased: Mapping[frozenset[str], tuple[str, ...]], measured_on: str
+) -> list[Effect]:
+    found = []
+    for i, factor in enumerate(table.factors):
+        reference, *others = table.levels(i)
+        base = table.means(**{f"f{i}": reference})
+        for level in others:
+            ours = table.means(**{f"f{i}": level})
+            found.append(
+                Effect(
+                    factor=factor,
+                    level=level,
+                    reference=reference,
+                    mean=float(ours.mean()),
+                    reference_mean=float(base.mean()),
+                    comparison=compared(
+                        level, reference, table.by_seed(ours), table.by_seed(base), measured_on=measured_on
+                    ),
+                    aliases=aliased.get(frozenset({factor}), ()),
+                )
+            )
+    return found
+
+
+def _together(
+    table: _Table, aliased: Mapping[frozenset[str], tuple[str, ...]], measured_on: str
+) -> list[Together]:
+    """Of pairs that the cells can tell from all terms before them, with two levels each."""
+    names, found = list(table.factors), []
+    for term in estimable(table.cells, [0] * len(table.cells)):
+        if len(term) != 2 or any(len(table.levels(i)) != 2 for i in term):
+            continue
+        i, j = term
+        at = [
+            table.means(**{f"f{i}": table.levels(i)[1], f"f{j}": level})
+            - table.means(**{f"f{i}": table.levels(i)[0], f"f{j}": level})
+            for level in table.levels(j)
+        ]
+        found.append(
+            Together(
+                first=names[i],
+                second=names[j],
+                comparison=compared(
+                    f"{names[i]} at {table.levels(j)[1]}", f"{names[i]} at {table.levels(j)[0]}",
+                    table.by_seed(at[1]), table.by_seed(at[0]), measured_on=measured_on,
+                ),
+                aliases=aliased.get(frozenset({names[i], names[j]}), ()),
+            )
+        )  # fmt: skip
+    return found
