@@ -14,12 +14,14 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards import (
+    arms_pareto,
     confirmation,
     controls,
     curves,
     decisions,
     dropmap,
     early_stopping,
+    effects,
     health,
     history,
     importance,
@@ -28,6 +30,7 @@ from dashboards import (
     overview,
     pareto,
     slices,
+    slopes,
     timeline,
 )
 from dashboards.page import Words
@@ -76,12 +79,19 @@ PAGES: dict[str, Page] = {
     "stopping": _page("Early stopping", early_stopping),
     "timeline": _page("Workers", timeline),
     "controls": _page("Controls", controls),
+    "effects": _page("Effects", effects),
+    "slopes": _page("Seeds", slopes),
+    "arms_pareto": _page("Arms against cost", arms_pareto),
 }
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
-    first = () if record.spec.search else ("overview", "decisions", "controls")
+    first = (
+        ()
+        if record.spec.search
+        else ("overview", "decisions", "controls", "effects", "slopes", "arms_pareto")
+    )
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

@@ -18,7 +18,7 @@ What is paired over seeds alone says nothing of other splits of the data or othe
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -231,4 +231,4 @@ def _mean(attempts: Sequence[TrialRecord], field: str, runs: int) -> float | Non
     """What attempts wrote, per run; None without runs, and where a complete one did not write it."""
     if not runs or any(t.result.get(field) is None for t in attempts if t.outcome == Outcome.COMPLETE):
         return None
-    return statistics.fsum(float(t.result.get(field) or 0) for t in attempts) / runs
+    return math.fsum(float(t.result.get(field) or 0) for t in attempts) / runs
