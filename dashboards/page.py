@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a caption, all as long as the header."""
+    """Rows of text under a caption, all as long as the header; `fits`: in a paper it has to fit the width of a page."""
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    fits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

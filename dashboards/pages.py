@@ -14,12 +14,14 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards import (
+    arms_pareto,
     confirmation,
     controls,
     curves,
     decisions,
     dropmap,
     early_stopping,
+    effects,
     factorial,
     health,
     history,
@@ -29,6 +31,7 @@ from dashboards import (
     overview,
     pareto,
     slices,
+    slopes,
     timeline,
 )
 from dashboards.page import Words
@@ -79,13 +82,19 @@ PAGES: dict[str, Page] = {
     "stopping": _page("Early stopping", early_stopping),
     "timeline": _page("Workers", timeline),
     "controls": _page("Controls", controls),
+    "effects": _page("Effects", effects),
+    "slopes": _page("Seeds", slopes),
+    "arms_pareto": _page("Arms against cost", arms_pareto),
 }
+
+
+OF_ARMS = ("overview", "decisions", "factors", "effects", "slopes", "arms_pareto", "controls")
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
-    first = () if record.spec.search else ("overview", "decisions", "controls")
+    first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

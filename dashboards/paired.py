@@ -66,11 +66,11 @@ def add_differences(fig: go.Figure, differences: Sequence[tuple[str, Difference]
         error_x={"type": "data", "array": half, "color": theme.GREEN, "thickness": 2, "width": 7},
         hovertext=[f"{name}: {difference_text(d)}" for name, d in shown], hoverinfo="text", row=row, col=1,
     )  # fmt: skip
-    fig.update_xaxes(range=_around_zero([d for _, d in shown]), row=row, col=1)
+    fig.update_xaxes(range=around_zero([d for _, d in shown]), row=row, col=1)
     fig.add_vline(x=0, line={"color": theme.GREY, "width": 1.5, "dash": "dot"}, row=row, col=1)
 
 
-def _around_zero(differences: Sequence[Difference]) -> list[float]:
+def around_zero(differences: Sequence[Difference]) -> list[float]:
     """A range that holds every seed, every interval and 0, with a little room."""
     ends = [0.0, *(p.value for d in differences for p in d.pairs)]
     ends += [e for d in differences for e in (d.low, d.high) if e is not None]

@@ -25,6 +25,7 @@ from dashboards.pages import Page, pages_of
 from dashboards.runs import run_addresses
 from dashboards.tables import KINDS, table_files
 from dashboards.units import count, listed, moment
+from reprtune.analysis.effect_rows import EFFECT_COLUMNS, effect_rows
 from reprtune.analysis.tables import (
     COMPARISON_COLUMNS,
     CONFIRMATION_COLUMNS,
@@ -46,6 +47,7 @@ TABLES = (
     ("trials.csv", "all attempts (CSV)"),
     ("decisions.csv", "decisions (CSV)"),
     ("controls.csv", "{arms} (CSV)"),
+    ("effects.csv", "effects of {arms} (CSV)"),
     ("confirmation.csv", "confirmation (CSV)"),
     ("comparisons.csv", "comparisons of the confirmation (CSV)"),
 )
@@ -84,6 +86,7 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
     texts["trials.csv"] = csv_text(trial_columns(record), trial_rows(record))
     texts["decisions.csv"] = csv_text(DECISION_COLUMNS, decision_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
+    texts["effects.csv"] = csv_text(EFFECT_COLUMNS, effect_rows(record))
     texts["confirmation.csv"] = csv_text(CONFIRMATION_COLUMNS, confirmation_rows(record))
     texts["comparisons.csv"] = csv_text(COMPARISON_COLUMNS, comparison_rows(record))
     files = {name: text.encode() for name, text in texts.items()}

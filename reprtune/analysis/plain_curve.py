@@ -119,9 +119,9 @@ class FrontBesideCurve:
         return self.p is not None and self.p < ALPHA
 
 
-def plain_curve(record: StudyRecord) -> PlainCurve | None:
-    """By validation errors of the arms; None with fewer than two lengths that have a complete run."""
-    return _curve(record, record.controls, errors_on_validation)
+def plain_curve(record: StudyRecord, read: Read = errors_on_validation) -> PlainCurve | None:
+    """By validation errors of the arms, or what `read` says; None with fewer than two lengths that have a complete run."""
+    return _curve(record, record.controls, read)
 
 
 def shorter(spec: StudySpec) -> tuple[str, ...]:

@@ -22,7 +22,9 @@ from tests.factories import make_study
 EVIL = "</script><script>alert(1)</script><b>&"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 NAMES = {"report.html", "manifest.json", *(f"figures/{p}.json" for p in PAGES)}
-NAMES |= {f"{table}.csv" for table in ("trials", "decisions", "controls", "confirmation", "comparisons")}
+NAMES |= {
+    f"{table}.csv" for table in ("trials", "decisions", "controls", "effects", "confirmation", "comparisons")
+}
 
 
 def names_of(record) -> set[str]:
