@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec.branch import Branch, check_changes
+from reprtune.spec.codec import Tagged, read_fields, to_plain
+from reprtune.spec.edit import changed
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.members import Centripetal
 from reprtune.spec.presets import REPR
@@ -14,14 +19,19 @@ from reprtune.spec.training import TrainingSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSpec:
-    """Everything that decides the outcome of one trial, and nothing else."""
+class TrialSpec(Tagged):
+    """Everything that decides the outcome of one trial, and nothing else.
+
+    Attributes:
+        branch: where it goes on otherwise than all else here says; None = nowhere.
+    """
 
     task: TaskSpec = field(default_factory=TaskSpec)
     model: ModelSpec = field(default_factory=ModelSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     method: MethodSpec = REPR
     seed: int = 0
+    branch: Branch | None = None
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
@@ -38,14 +48,48 @@ class TrialSpec:
                 "Leave training.label_smoothing out, or lower method.teacher_weight or method.distill_weight.",
             )
 
+        if self.branch is not None:
+            check_changes(to_plain(self.trunk), to_plain(self.after))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; `branch` only where there is one, so that any other trial is what it was before there was
+        such a field."""
+        plain = {one.name: to_plain(getattr(self, one.name)) for one in fields(self)}
+        return plain if self.branch is not None else {k: v for k, v in plain.items() if k != "branch"}
+
+    @classmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """A trial from what `plain` returned."""
+        return read_fields(cls, plain, path)
+
+    @functools.cached_property
+    def trunk(self) -> TrialSpec:
+        """What is trained up to the point of its branch; without one, the trial itself."""
+        return self if self.branch is None else replace(self, branch=None)
+
+    @functools.cached_property
+    def after(self) -> TrialSpec:
+        """What is trained from there on, and so what its end is of; without a branch, the trial itself.
+
+        Raises:
+            SpecError: the changes are none that a trial can have.
+        """
+        return self if self.branch is None else changed(self.trunk, self.branch.changes)
+
     def excess_steps(self, steps_per_epoch: int) -> int:
         """By how many steps the schedule overruns the total; 0 or less when it fits."""
+        if self.branch is not None:
+            return max(one.excess_steps(steps_per_epoch) for one in (self.trunk, self.after))
         schedule = self.method.schedule
         needed = 0 if schedule is None else schedule.steps_needed(steps_per_epoch)
         return needed - self.training.total.steps(steps_per_epoch)
 
     def check_fits(self, steps_per_epoch: int) -> None:
         """Raise SpecError when the schedule does not fit the total, or a length rounds to no step at all."""
+        if self.branch is not None:
+            self.trunk.check_fits(steps_per_epoch)
+            self.after.check_fits(steps_per_epoch)
+            return
         schedule = self.method.schedule
         lengths = {"training.total": self.training.total} | (schedule.lengths() if schedule else {})
         for name, length in lengths.items():
