@@ -20,6 +20,7 @@ FIXED = (
     "seed",
     "training.batch_size",
     "training.optimizer",
+    "training.bias_correction",
     "training.precision",
     "training.threads",
     "training.segment",
@@ -92,8 +93,9 @@ def check_changes(trunk: Any, after: Any) -> None:
         SpecError: naming the field that differs.
     """
     for path, old, new in differences(trunk, after):
-        fixed = next((one for one in FIXED if path == one or path.startswith(f"{one}.")), None)
-        if fixed is not None:
+        is_fixed = any(path == one or path.startswith(f"{one}.") for one in FIXED)
+        # Without momentum there is none in the state.
+        if is_fixed or (path == "training.momentum" and 0 in (old, new)):
             raise SpecError(
                 f"branch.changes cannot change {path}, for the state that a branch goes on from is made with it: got "
                 f"{new!r}, but its trunk has {old!r}.",

@@ -6,9 +6,10 @@ for advance in Chain(spec, loaded_data, store):
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +18,16 @@ import torch
 
 from reprtune.errors import StateError
 from reprtune.history import History
+from reprtune.spec.branch import Branch
 from reprtune.spec.codec import digest
 from reprtune.spec.parts.schedules import Phase
 from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
+from reprtune.training.chain.branching import kept_for, state_names
 from reprtune.training.chain.evaluation import Evaluation
-from reprtune.training.chain.identity import next_name, root_name
-from reprtune.training.chain.plan import Item, Segment, plan, rungs, trial_rates
+from reprtune.training.chain.identity import next_name
+from reprtune.training.chain.plan import Item, Segment, find_fork, plan, rungs, trial_rates
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
 from reprtune.training.data.batches import Batches
@@ -105,6 +108,7 @@ class Chain:
         should_stop: asked before every step; True saves a state there and raises `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
+        branches: that leave this very trial, or its trunk: the states that they go on from stay behind it.
 
     Raises:
         SpecError: the cycles do not fit the total. DataError, ModelError: as loading and building do.
@@ -120,6 +124,7 @@ class Chain:
         shared_steps: Collection[int] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         eager: str | None = None,
+        branches: Sequence[Branch] = (),
     ) -> None:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
         self.shared_steps = shared_steps
@@ -129,12 +134,19 @@ class Chain:
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
-            self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-            device_kind, inherited = kind(loaded_data.device), self.networks.inherited
-            self.names = [root_name(spec, task.digest, device_kind, self.networks.loss_digests, inherited)]
-        for item in self.items:
-            self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
-        schedule = spec.method.schedule
+            self._make = functools.partial(
+                TrialNetworks, task=task, batches=batches, device=loaded_data.device, eager=eager
+            )
+            self.networks = self._make(spec.trunk)
+            fork = find_fork(spec, spe)
+            self._fork = (
+                len(self.items) if fork is None else len(fork.before)
+            )  # items done where its branch begins
+            others = functools.partial(self._make, spec.after)
+            device_kind = kind(loaded_data.device)
+            self.names = state_names(self.items, self._fork, self.lrs, device_kind, self.networks, others)
+        self._forks = kept_for(spec, branches, self._fork, spe)
+        schedule = spec.method.schedule  # a trial with a branch has no bound
         self._bound = schedule.until_distance if isinstance(schedule, Phase) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
@@ -165,6 +177,10 @@ class Chain:
     def last_name(self) -> str:
         """Name of the deepest state stored."""
         return self.names[self._stored]
+
+    def fork_states(self) -> list[str]:
+        """Names of the states that branches go on from."""
+        return [self.names[index] for index in sorted(self._forks)]
 
     def beginnings(self) -> list[str]:
         """Names of the states that stay for others."""
@@ -262,7 +278,7 @@ class Chain:
             return False
         if notes["items_done"] < self.done or sum(notes["steps"]) <= self.networks.steps_trained:
             return False
-        self.networks.load(payload)
+        self._take_up(payload, branched=notes["items_done"] >= self._fork)
         self.done = notes["items_done"]
         return True
 
@@ -273,10 +289,29 @@ class Chain:
         if payload is None:
             return None
         try:
-            return self.networks.load(payload)
+            return self._take_up(payload, branched=name in self.names[self._fork + 1 :])
         except StateError:  # whole, but no state of ours: as good as absent
             self.store.delete([name])
             return None
+
+    def _take_up(self, payload: bytes, *, branched: bool) -> Mapping[str, Any]:
+        """Go on from a state with the networks of the trunk, or of its branch; its notes.
+
+        Raises:
+            StateError: these bytes are something else; nothing was changed.
+        """
+        wanted = self.spec.after if branched else self.spec.trunk
+        networks = self.networks if self.networks.spec == wanted else self._make(wanted)
+        notes = networks.load(payload)
+        if networks is not self.networks:
+            self.networks.close()
+            self.networks = networks
+        return notes
+
+    def _branch_off(self) -> None:
+        """From here on the networks are those of the changed trial, with all that they have come to."""
+        if self.done == self._fork < len(self.items) and self.networks.spec != self.spec.after:
+            self._take_up(self.networks.save(), branched=True)
 
     def _advance(self) -> Literal["found", "segment", "event", "blocked"]:
         item = self.items[self.done]
@@ -292,6 +327,7 @@ class Chain:
                 self._release()
                 return "found"
             self._waits = False
+        self._branch_off()
         self._do(item)
         self.done += 1
         if not self.diverged:
@@ -385,6 +421,8 @@ class Chain:
     def _is_shared(self, index: int) -> bool:
         if self._is_half(index):
             return False
+        if index in self._forks:
+            return True
         if self.keep != "beginnings" or not 0 < index <= self._n_beginnings:
             return self.keep == "all"
         return self.shared_steps is None or self.items[index - 1].stop in self.shared_steps
