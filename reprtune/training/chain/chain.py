@@ -11,75 +11,32 @@ import math
 import time
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from reprtune.errors import StateError
 from reprtune.history import History
 from reprtune.spec.branch import Branch
 from reprtune.spec.codec import digest
 from reprtune.spec.parts.schedules import Phase
-from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
 from reprtune.training.chain.branching import kept_for, state_names
 from reprtune.training.chain.evaluation import Evaluation
 from reprtune.training.chain.identity import next_name
+from reprtune.training.chain.loaded_data import LoadedData
 from reprtune.training.chain.plan import Item, Segment, find_fork, plan, rungs, trial_rates
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
-from reprtune.training.data.batches import Batches
-from reprtune.training.data.pictures import Pictures
-from reprtune.training.data.task import Task, load_task
 from reprtune.training.parts.schedules import Event
-from reprtune.training.platform.device import keep_freed_memory, kind, threads
+from reprtune.training.platform.device import kind, threads
+
+__all__ = ["Advance", "Chain", "Keep", "LoadedData"]
 
 PAUSE_SECONDS = 600.0  # a state at least this often, also inside a long segment
 STORE_SECONDS = 2.0  # and no more often than this, unless others may share it
 BEAT_SECONDS = 10.0
 
 Keep = Literal["last", "beginnings", "all"]
-
-
-class LoadedData:
-    """The data sets of a process on its device, loaded once however many trials use them.
-
-    What is large, the images and the pictures that batches are drawn from, is kept once per task; trials of one
-    batch size also share the draws of an epoch.
-    """
-
-    def __init__(self, data_dir: Path, device: torch.device) -> None:
-        self.data_dir, self.device = data_dir, device
-        self._tasks: dict[TaskSpec, Task] = {}
-        self._pictures: dict[TaskSpec, Pictures] = {}
-        self._batches: dict[tuple[TaskSpec, int], Batches] = {}
-        keep_freed_memory()
-
-    def task(self, spec: TaskSpec) -> Task:
-        if spec not in self._tasks:
-            self._tasks[spec] = load_task(spec, self.data_dir, self.device)
-        return self._tasks[spec]
-
-    def batches(self, spec: TrialSpec) -> Batches:
-        """The batches of the train part, as the trial draws them.
-
-        Raises:
-            SpecError: the batch is larger than it.
-        """
-        key = (spec.task, spec.training.batch_size)
-        if key not in self._batches:
-            self._batches[key] = Batches(self._pictures_of(spec.task), spec.training.batch_size)
-        return self._batches[key]
-
-    def _pictures_of(self, spec: TaskSpec) -> Pictures:
-        if spec not in self._pictures:
-            task = self.task(spec)
-            self._pictures[spec] = Pictures(
-                task.train, augment=spec.augment, mean=task.mean, std=task.std, cutout=spec.cutout
-            )
-        return self._pictures[spec]
 
 
 @dataclass(frozen=True)
