@@ -26,8 +26,9 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.pack import pack
 from reprtune.record.storage import ATTRIBUTE, SECTION, STUDY, section_study
 from reprtune.spec.codec import canonical_json, digest
+from reprtune.spec.designs.named import NamedArms
 from reprtune.spec.duration import Duration
-from reprtune.spec.sections.arms import Arms, NamedArms
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Range
 from reprtune.spec.study import Arm, Choice, DurationRange, FloatRange, IntRange, StudySpec

@@ -26,8 +26,8 @@ from reprtune.analysis.runs import errors_on_validation
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import ERROR
-from reprtune.spec.sections.arms import BASELINE
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def create(
 
     made, facts = create_study(spec, settings, lambda what: hint(f"  trying {what}", err=True))
     click.echo(f"{'Created' if made else 'Already there, unchanged:'} {spec.name}")
-    sizes = [f"{section.planned(len(spec.arms))} trials of {section.name}" for section in spec.sections]
+    sizes = [f"{spec.planned(section)} trials of {section.name}" for section in spec.sections]
     sizes.append(f"{lengths(spec, facts['steps_per_epoch'])} steps each")
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")

@@ -23,8 +23,8 @@ from reprtune.record.labels import slot_label
 from reprtune.record.leaders import is_confirmed
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import ERROR, OBJECTIVES
-from reprtune.spec.sections.arms import BASELINE
 
 
 def answer(record: StudyRecord) -> tuple[str, ...]:

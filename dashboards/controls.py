@@ -25,8 +25,8 @@ from reprtune.analysis.luck import BestOfSearch, best_of_search
 from reprtune.analysis.power import needed, smallest
 from reprtune.record.labels import slot_label
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import SIZES
-from reprtune.spec.sections.arms import BASELINE
 
 TITLE = "Controls"
 ABOUT = "study"  # also where there are no arms: it says what is missing then

@@ -20,7 +20,7 @@ from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
-from reprtune.spec.sections.arms import BASELINE
+from reprtune.spec.designs.arm import BASELINE
 
 TITLE = "Learning curves"
 ABOUT = "study"

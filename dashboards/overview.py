@@ -22,6 +22,8 @@ from reprtune.analysis.attempts import deciding, seconds_alone, seconds_spent
 from reprtune.record.outcomes import Outcome, counted
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.objectives import OBJECTIVES
+from reprtune.spec.sections.arms import Arms
+from reprtune.spec.sections.search import Search
 
 TITLE = "Question and answer so far"
 ABOUT = "study"
@@ -135,8 +137,8 @@ def _plan(record: StudyRecord) -> str:
 def _by_section(record: StudyRecord) -> dict[str, dict[str, int]]:
     """Of the search and the sections of arms; what a confirmation says has a page of its own."""
     spec = record.spec
-    sections = [*([spec.search] if spec.search else []), *spec.comparisons]
-    return {one.name: _by_outcome(record.of(one.name), one.planned(len(spec.arms))) for one in sections}
+    sections: list[Search | Arms] = [*([spec.search] if spec.search else []), *spec.comparisons]
+    return {one.name: _by_outcome(record.of(one.name), spec.planned(one)) for one in sections}
 
 
 def _by_outcome(trials: Sequence[TrialRecord], slots: int) -> dict[str, int]:

@@ -19,8 +19,8 @@ from reprtune.analysis.plain_curve import FrontBesideCurve, PlainCurve, front_be
 from reprtune.record.labels import NUMBER, SLOT, slot_label
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
-from reprtune.spec.sections.arms import BASELINE
 
 TITLE = f"Accuracy against {OBJECTIVES[COST].title}"
 ABOUT = "search"

@@ -17,10 +17,12 @@ from reprtune.history import History
 from reprtune.settings import Settings
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, Rule
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.named import named
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.presets import compose
-from reprtune.spec.sections.arms import Arm, Arms, named
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import plain_lengths
 from reprtune.spec.sections.search import Search

@@ -7,7 +7,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.sections.arms import Arm, Arms, NamedArms
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.named import NamedArms
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.sections.search import Search
 from reprtune.spec.study import StudySpec
 

@@ -37,8 +37,8 @@ from reprtune.record.measures import at_the_end
 from reprtune.record.ranking import best_first
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import COST, ERROR
-from reprtune.spec.sections.arms import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,9 @@ from reprtune.analysis.runs import (
     sd,
 )
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import COST, SIZES
-from reprtune.spec.sections.arms import BASELINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def compared_with(record: StudyRecord) -> dict[str, tuple[str, ...]]:
     return {
         arm.name: tuple(
             other
-            for other in arm.against or (() if arm.name in record.spec.lengths else standard)
+            for other in arm.controls(() if arm.name in record.spec.lengths else standard)
             if other != arm.name and not is_more(steps[arm.name], steps[other])
         )
         for arm in record.spec.arms

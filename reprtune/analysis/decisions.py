@@ -163,7 +163,9 @@ def _seeds(record: StudyRecord, rule: Rule) -> Collection[int]:
     if record.spec.confirmation:
         return record.spec.confirmation.seeds
     sections = [
-        one for one in record.spec.comparisons if {rule.arm, rule.control} & {a.name for a in one.arms()}
+        one
+        for one in record.spec.comparisons
+        if {rule.arm, rule.control} & {a.name for a in one.arms(record.spec.base)}
     ]
     return set.intersection(*({*section.seeds} for section in sections)) if sections else ()
 

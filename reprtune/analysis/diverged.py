@@ -26,7 +26,7 @@ from reprtune.analysis.level import ALPHA
 from reprtune.history import History
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
-from reprtune.spec.sections.arms import BASELINE
+from reprtune.spec.designs.arm import BASELINE
 
 MIN_TRAINED = 4  # of an unfinished search: of fewer nothing is said
 BEFORE, WITHOUT, RESTORED = "before the first drop", "without the dropped filters", "after a restore"

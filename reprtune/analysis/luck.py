@@ -45,8 +45,8 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, order
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import COST, ERROR
-from reprtune.spec.sections.arms import BASELINE
 
 FEW = 10  # with fewer seeds the spread of standard is so uncertain that it makes the bound much wider
 GRID = 161  # points each way: both integrands are smooth and vanish at their ends, so nine digits are right

@@ -40,8 +40,8 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.decisions import PLAIN
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import COST, ERROR
-from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 
 Read = Callable[..., tuple[SeedValue, ...]]

@@ -32,8 +32,8 @@ from reprtune.analysis.power import needed, smallest
 from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.objectives import ERROR
-from reprtune.spec.sections.arms import BASELINE
 
 GAIN = 0.1
 FEW_SEEDS = 5

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.edit import changed
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.sections.arms import BASELINE
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
 from reprtune.stopping.stretches import Stretches, stretches_of

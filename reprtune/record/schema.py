@@ -234,7 +234,7 @@ class StudyRecord:
         one = self.spec.section(section)
         if one == self.spec.confirmation and self._confirms_nothing():
             return 0
-        return one.planned(len(self.spec.arms))
+        return self.spec.planned(one)
 
     def _confirms_nothing(self) -> bool:
         """There are no arms, and the search is finished without a trial that could be confirmed."""

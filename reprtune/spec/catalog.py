@@ -134,7 +134,7 @@ _MODELS = (
         "convnet-N",
         "the paper's C^N: N 3x3 convolutions of one width, global average pooling, a linear layer",
         "reprtune.training.models.convnet:build",
-        fields=("width", "batch_norm", "pool"),
+        fields=("width", "batch_norm", "pool", "head"),
         cost="20 K parameters for N = 3, width 32",
     ),
     Entry(

@@ -1,7 +1,8 @@
 """Frozen dataclasses to plain JSON values and back, with errors that name the field.
 
 The canonical JSON of a value is what its digest is taken of: sorted keys, no blanks,
-defaults written out, so that two specifications are the same exactly when their texts are.
+defaults written out (but of fields that came `later`), so that two specifications are the same exactly when
+their texts are.
 """
 
 from __future__ import annotations
@@ -43,8 +44,18 @@ class Tagged(abc.ABC):
         """
 
 
-def to_plain(value: Any) -> Any:
-    """Dataclasses, durations, tuples and mappings as dicts, texts and lists; 1.0 as 1, its equal."""
+def later(default: Any) -> Any:
+    """A field that older specifications lack: at its default it is left out of the plain form, so that digests and
+    names of what is stored stay as they are."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+def to_plain(value: Any, *, whole: bool = False) -> Any:
+    """Dataclasses, durations, tuples and mappings as dicts, texts and lists; 1.0 as 1, its equal.
+
+    Args:
+        whole: with the fields that are left out at their defaults (see `later`), to change or to show them.
+    """
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, Duration):
@@ -52,16 +63,24 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Tagged):
         return value.plain()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        plain = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        there = {
+            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if whole or _is_said(value, f)
+        }
+        plain = {name: to_plain(inner, whole=whole) for name, inner in there.items()}
         kind = getattr(value, "kind", None)
         return plain if kind is None else {"kind": kind, **plain}
     if isinstance(value, Mapping):
-        return {str(k): to_plain(v) for k, v in value.items()}
+        return {str(k): to_plain(v, whole=whole) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(v) for v in value]
+        return [to_plain(v, whole=whole) for v in value]
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value
+
+
+def _is_said(value: Any, field: dataclasses.Field[Any]) -> bool:
+    """Does the plain form need the field to be read back?"""
+    return not field.metadata.get("later") or getattr(value, field.name) != field.default
 
 
 def canonical_json(value: Any) -> str:

@@ -64,7 +64,7 @@ def changed(spec: T, changes: Mapping[str, Any]) -> T:
     Raises:
         SpecError: unknown path (with the nearest one), wrong type, broken rule.
     """
-    plain = to_plain(spec)
+    plain = to_plain(spec, whole=True)
     put_all(plain, changes)
     return from_plain(type(spec), plain)
 

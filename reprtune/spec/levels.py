@@ -28,7 +28,9 @@ def level(trial: TrialSpec, path: str) -> Any:
 def _fields(trial: TrialSpec) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("task", "model", "training"):
-        found |= {f"{name}.{field}": value for field, value in to_plain(getattr(trial, name)).items()}
+        found |= {
+            f"{name}.{field}": value for field, value in to_plain(getattr(trial, name), whole=True).items()
+        }
     return {**found, **_of_method(trial.method), "seed": trial.seed}
 
 

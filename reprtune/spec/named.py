@@ -38,15 +38,18 @@ class Card:
     traps: str = ""
 
 
-def option(default: Any, *, null: Any, words: tuple[str, ...] = ()) -> Any:
+def option(
+    default: Any, *, null: Any, words: tuple[str, ...] = (), acts_with: tuple[str, Any] | None = None
+) -> Any:
     """A field of a kind.
 
     Args:
         default: its value when nobody says. null: the value that takes its idea away, for an ablation; where
             that takes the whole away too, a value that the kind itself refuses, or a word.
         words: what a text may be; empty for what is no text.
+        acts_with: another option of the kind, and the value of it without which this one does nothing.
     """
-    return field(default=default, metadata={"null": null, "words": words})
+    return field(default=default, metadata={"null": null, "words": words, "acts_with": acts_with})
 
 
 def check_words(value: Any, above: str = "method") -> None:

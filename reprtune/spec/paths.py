@@ -21,7 +21,7 @@ _TRUTHS = ["true", "false"]
 
 def of_trial() -> list[str]:
     """Every path of a trial; `method` itself takes the name of one, a place that of a part."""
-    others = [path for path in leaves(to_plain(TrialSpec())) if not path.startswith("method.")]
+    others = [path for path in leaves(to_plain(TrialSpec(), whole=True)) if not path.startswith("method.")]
     return ["method", *(f"method.{word}" for word in (*NAMES, *option_fields())), *others]
 
 
@@ -58,7 +58,7 @@ def words(path: str) -> list[str]:
     if head == "method" and (option := option_fields().get(word)) is not None:
         return list(option.metadata["words"]) or (_TRUTHS if isinstance(option.default, bool) else [])
     part, _, field = path.rpartition(".")
-    plain = to_plain(TrialSpec()).get(part, {})
+    plain = to_plain(TrialSpec(), whole=True).get(part, {})
     return _TRUTHS if isinstance(plain, dict) and isinstance(plain.get(field), bool) else []
 
 
@@ -73,6 +73,7 @@ def completed(path: str, typed: str) -> list[str]:
 def _names() -> dict[str, list[str]]:
     choices: dict[str, Sequence[str]] = {
         "task.augment": task.AUGMENTATIONS,
+        "model.head": task.HEADS,
         "training.optimizer": tuple(training.OPTIMIZERS),
         "training.lr_schedule": training.LR_SCHEDULES,
         "training.precision": training.PRECISIONS,

@@ -14,8 +14,8 @@ from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.part import OWN
+from reprtune.spec.retime import Retime
 from reprtune.spec.sections.search import Search
-from reprtune.spec.sections.section import Retime
 from reprtune.spec.space import DurationRange, Range
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import ModelSpec
@@ -87,7 +87,9 @@ def _other_model(path: str, name: str | None) -> dict[str, Any]:
     if name is None:
         return {}
     kept = catalog.find("models", name).fields
-    defaults = {field: value for field, value in to_plain(ModelSpec()).items() if field not in kept}
+    defaults = {
+        field: value for field, value in to_plain(ModelSpec(), whole=True).items() if field not in kept
+    }
     return {f"{path}.{field}": value for field, value in (defaults | {"name": name}).items()}
 
 

@@ -10,13 +10,19 @@ from typing import Any
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
+from reprtune.spec.designs.add_one_in import AddOneIn
+from reprtune.spec.designs.arm import BASELINE, Arm
+from reprtune.spec.designs.design import Factor
+from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
+from reprtune.spec.designs.leave_one_out import LeaveOneOut
+from reprtune.spec.designs.named import NamedArms, named
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
-from reprtune.spec.sections.arms import BASELINE, Arm, Arms, NamedArms, named
+from reprtune.spec.sections.arms import Arms, Until
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
@@ -58,6 +64,7 @@ class StudySpec:
         self._check_sections()
         for section in self.sections:
             section.check_in(self.base)
+        self._check_arms()
         self._check_against()
         object.__setattr__(self, "rules", tuple(self.rules))
         self._check_rules()
@@ -80,6 +87,8 @@ class StudySpec:
             raise SpecError("sections must hold arms or a search, but has neither.", "Give Arms or a Search.")
         if self.confirmation is not None:
             self._check_confirmation(self.confirmation)
+
+    def _check_arms(self) -> None:
         arms = [arm.name for arm in self.arms]
         if len(set(arms)) != len(arms):
             raise SpecError(f"Arms need different names, but got {arms}.")
@@ -181,10 +190,12 @@ class StudySpec:
         )
         found = [Rule(arm=LEADER, control=control) for control in controls]
         for arm in self.arms:
-            others = arm.against or tuple(
-                n
-                for n in standard
-                if n != arm.name and arm.name not in self.lengths and self._may_meet(arm.name, n)
+            others = arm.controls(
+                tuple(
+                    n
+                    for n in standard
+                    if n != arm.name and arm.name not in self.lengths and self._may_meet(arm.name, n)
+                )
             )
             found += [Rule(arm=arm.name, control=other) for other in others]
         return tuple(found)
@@ -205,10 +216,14 @@ class StudySpec:
     def confirmation(self) -> Confirmation | None:
         return next((section for section in self.sections if isinstance(section, Confirmation)), None)
 
-    @property
+    @functools.cached_property
     def arms(self) -> tuple[Arm, ...]:
         """The arms of all its sections."""
-        return tuple(arm for section in self.comparisons for arm in section.arms())
+        return tuple(arm for section in self.comparisons for arm in section.arms(self.base))
+
+    def planned(self, section: AnySection) -> int:
+        """How many trials a section will have at most."""
+        return section.planned(self.base, len(self.arms))
 
     @functools.cached_property
     def lengths(self) -> Mapping[str, Duration]:
@@ -249,7 +264,7 @@ class StudySpec:
         return [
             (arm.name, seed, changed(self.base, {**arm.changes, "seed": seed}))
             for section in self.comparisons
-            for arm, seed in section.cells()
+            for arm, seed in section.cells(self.base)
         ]
 
     # -- the search, where there is one -------------------------------------------------------------
@@ -348,19 +363,25 @@ def read_section(plain: Any) -> AnySection:
 __all__ = [
     "LEADER",
     "PLAIN",
+    "AddOneIn",
     "Arm",
     "Arms",
     "Choice",
     "Confirmation",
     "DurationRange",
+    "Factor",
     "FloatRange",
+    "FullFactorial",
     "IntRange",
+    "LeaveOneOut",
     "NamedArms",
+    "OneAtATime",
     "Rule",
     "Search",
     "StopRule",
     "StudySpec",
     "TrialSpec",
+    "Until",
     "check_name",
     "named",
     "plain_lengths",

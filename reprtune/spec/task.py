@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from reprtune.errors import SpecError
 from reprtune.spec import catalog
+from reprtune.spec.codec import later
 from reprtune.spec.rules import at_least, one_of
 
 AUGMENTATIONS = (
     "none", "crop", "flip", "crop+flip", "cutout", "crop+cutout", "flip+cutout", "crop+flip+cutout",
 )  # fmt: skip
+HEADS = ("average", "flatten")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class TaskSpec:
             arXiv 1708.04552), joined by `+`, or `none`.
         cutout: side of that square in px; used only with `cutout`.
         image_size: side in px that the images of a folder are scaled and cut to; of other data sets None.
+        label_noise: share of the labels of train and score, in [0, 1), that are replaced by another class, any as
+            likely as the others; drawn from `split_seed`, so the same for every trial. val and test keep theirs.
     """
 
     dataset: str = "digits"
@@ -40,6 +44,7 @@ class TaskSpec:
     augment: str = "none"
     cutout: int = 8
     image_size: int | None = None
+    label_noise: float = later(0.0)
 
     def __post_init__(self) -> None:
         entry = catalog.find("datasets", self.dataset)
@@ -51,6 +56,11 @@ class TaskSpec:
         if self.train_images is not None:
             at_least("task.train_images", self.train_images, 1)
         at_least("task.cutout", self.cutout, 1)
+        if not 0 <= self.label_noise < 1:
+            raise SpecError(
+                f"task.label_noise must be at least 0 and below 1, but got {self.label_noise}.",
+                "It is the share of wrong labels: 0.4 makes 40 % of them wrong.",
+            )
         takes_size = "image_size" in entry.fields
         if self.image_size is not None:
             at_least("task.image_size", self.image_size, 2)
@@ -73,6 +83,7 @@ class ModelSpec:
         pool: 2x2 max pooling after each layer of a convnet but the last, while at least 2 px are left.
         weights: folder of an exported network to begin from, in its structure and with its weights; of one network
             for all members of a trial, or of as many as it has. None = new weights, drawn from the trial's seed.
+        head: what a convnet's linear layer reads: `average`, the mean of each map, or `flatten`, each of its pixels.
     """
 
     name: str = "convnet-3"
@@ -80,6 +91,7 @@ class ModelSpec:
     batch_norm: bool = True
     pool: bool = False
     weights: str | None = None
+    head: str = later("average")
 
     def __post_init__(self) -> None:
         entry = catalog.find("models", self.name)
@@ -90,7 +102,8 @@ class ModelSpec:
             )
         if self.width is not None:
             at_least("model.width", self.width, 2)
-        defaults = {"width": None, "batch_norm": True, "pool": False}
+        one_of("model.head", self.head, HEADS)
+        defaults = {"width": None, "batch_norm": True, "pool": False, "head": "average"}
         options = f"whose options are {', '.join(entry.fields)}" if entry.fields else "which has no options"
         for field, default in defaults.items():
             if field not in entry.fields and getattr(self, field) != default:

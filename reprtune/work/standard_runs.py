@@ -8,7 +8,7 @@ from reprtune.record.schema import SeedRun
 from reprtune.record.storage import section_study
 from reprtune.record.trials import checked_record
 from reprtune.record.view import StudyView
-from reprtune.spec.sections.arms import BASELINE
+from reprtune.spec.designs.arm import BASELINE
 from reprtune.spec.study import StudySpec
 from reprtune.stopping.standard import StandardCurve
 

@@ -14,8 +14,8 @@ from reprtune.analysis.tables import control_rows
 from reprtune.errors import SpecError
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import from_plain, to_plain
+from reprtune.spec.designs.arm import Arm
 from reprtune.spec.scale import scaled_study
-from reprtune.spec.sections.arms import Arm
 from reprtune.spec.study import StudySpec
 from tests.confirmed import confirmed
 from tests.factories import make_spec, make_study

@@ -16,7 +16,8 @@ from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.tables import trial_rows
 from reprtune.record.schema import StudyRecord
-from reprtune.spec.sections.arms import Arm, Arms
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.sections.arms import Arms
 from tests.factories import comparison, make_study, make_trial
 from tests.flat import with_attempts
 

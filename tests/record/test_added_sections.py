@@ -20,7 +20,9 @@ from reprtune.record.database import experimental_allowed
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
 from reprtune.spec.codec import to_plain
-from reprtune.spec.sections.arms import Arm, Arms, named
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.named import named
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
 from reprtune.study.queueing import refill

@@ -28,8 +28,8 @@ from tests.spec.example import METHOD, TRIAL
 # Every field of a trial and a value it does not have by default.
 ANOTHER: dict[str, Any] = {
     "task.dataset": "cifar10", "task.train_images": 100, "task.score_frac": 0.1, "task.val_frac": 0.1,
-    "task.split_seed": 1, "task.augment": "flip", "task.cutout": 4, "task.image_size": 32,
-    "model.name": "convnet-4", "model.width": 16, "model.batch_norm": False, "model.pool": True,
+    "task.split_seed": 1, "task.augment": "flip", "task.cutout": 4, "task.image_size": 32, "task.label_noise": 0.4,
+    "model.name": "convnet-4", "model.width": 16, "model.batch_norm": False, "model.pool": True, "model.head": "flatten",
     "training.total": "41ep", "training.batch_size": 65, "training.lr": 0.2, "training.momentum": 0.8,
     "training.weight_decay": 0.0, "training.lr_schedule": "cosine", "training.lr_milestones": [0.5],
     "training.lr_gamma": 0.2, "training.precision": "bf16", "training.threads": 2, "training.segment": "2ep",
@@ -68,6 +68,7 @@ def trials() -> st.SearchStrategy[TrialSpec]:
         "task.train_images": st.none() | st.integers(1, 10**6),
         "task.augment": st.sampled_from(task.AUGMENTATIONS),
         "model.width": st.none() | st.integers(2, 512),
+        "model.head": st.sampled_from(task.HEADS), "task.label_noise": st.floats(0, 0.99),
         "training.lr": st.floats(1e-8, 10) | st.integers(1, 3),
         "training.lr_milestones": st.lists(st.floats(0.01, 0.99), unique=True, max_size=4).map(sorted),
         "training.total": st.integers(1, 10**6).map("{}it".format),
@@ -107,6 +108,18 @@ def test_known_texts_and_digests() -> None:
         '"prune_ratio":0.3,"scope":"global"}}'
     )
     assert digest(METHOD) == "61e22ac17cc4e5df25219fe3418561feb9e728b13b2c2396c83d5966ae28422e"
+
+
+def test_fields_that_came_later_are_silent_at_their_defaults() -> None:
+    """A trial without them has the digest that it had before there were such fields (taken then), and reads what was
+    stored then; one that has them says so, and can be changed back."""
+    plain = to_plain(TrialSpec())
+    assert digest(TrialSpec()) == "caf7182e7b240b3bd51798a3cac8502d7528487d634d6f42b7b7d8cd32006e9e"
+    assert "label_noise" not in plain["task"] and "head" not in plain["model"]
+    assert from_plain(TrialSpec, plain) == TrialSpec()
+    set_ = changed(TrialSpec(), {"task.label_noise": 0.4, "model.head": "flatten"})
+    assert (to_plain(set_)["task"]["label_noise"], to_plain(set_)["model"]["head"]) == (0.4, "flatten")
+    assert changed(set_, {"task.label_noise": 0, "model.head": "average"}) == TrialSpec()
 
 
 def test_every_field_has_another_value() -> None:
@@ -201,10 +214,10 @@ def test_wrong_search(change: dict[str, Any], message: str) -> None:
         ({"sections": [3]}, "sections[0].kind must be one of arms, search, confirmation, but got None."),
         ({"sections": [{"kind": "arms", "name": "a"}]}, "a needs the field design, which is absent."),
         ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "grid"}}]},
-         "a.design.kind must be named, but got 'grid'."),
+         "a.design.kind must be one of named, leave-one-out, add-one-in, one-at-a-time, full-factorial, but got 'grid'."),
         ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "named", "list": [{"changes": {}}]}}]},
          "a.design.list[0] needs the field name, which is absent."),
-        ({"sections": [{"kind": "arms", "design": {"list": [{"name": "b", "changes": 3}]}}]},
+        ({"sections": [{"kind": "arms", "design": {"kind": "named", "list": [{"name": "b", "changes": 3}]}}]},
          "sections[0].design.list.b.changes must be a table of names and values, but got 3."),
     ],
 )  # fmt: skip

@@ -144,7 +144,6 @@ def test_paths_into_a_study() -> None:
         ("sections.search.slots.x", "There is no field search.slots.x.", "Did you mean slots?"),
         ("sections.search.kind", "search.kind must be one of arms, search, confirmation, but got 1.", None),
         ("sections.search", "search.kind must be one of arms, search, confirmation, but got 1.", None),
-        ("sections.controls.seeds", "controls.seeds must be a list, but got 1.", None),
         ("sections.search.space.method.s1.hihg", "There is no field search.space.method.schedule.s1.hihg.",
          "Did you mean high?"),
         ("sections.search.space.method.s3.high", "There is no field sections.search.space.method.s3.high.", None),

@@ -11,14 +11,17 @@ import pytest
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import canonical_json, from_plain
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.named import named
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.scale import full_study_path, rescaled, scaled_study
-from reprtune.spec.sections.arms import Arm, Arms, named
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Choice, FloatRange
 from reprtune.spec.study import AnySection, StudySpec, read_section
+from reprtune.spec.trial import TrialSpec
 from tests.spec.example import STUDY, TRIAL, durations
 
 ARMS = Arms(design=named(Arm(name="a"), Arm(name="b", changes={"method.s1": "10ep"})), seeds=(0, 1))
@@ -87,7 +90,12 @@ def test_a_plain_list_of_arms_is_a_design(form: type) -> None:
 
 def test_cells_are_arm_by_arm() -> None:
     """Each with every seed."""
-    assert [(arm.name, seed) for arm, seed in ARMS.cells()] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert [(arm.name, seed) for arm, seed in ARMS.cells(TrialSpec())] == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +106,7 @@ def test_cells_are_arm_by_arm() -> None:
 def test_what_a_section_plans(section: AnySection, n_arms: int, planned: int, seeds: list[int]) -> None:
     """Trials at most, and every seed that it names: a search goes on from that of the base, here 3; a confirmation has
     (arms + 2 leaders + 1 further slot) times 2 seeds."""
-    assert section.planned(n_arms) == planned
+    assert section.planned(TrialSpec(), n_arms) == planned
     assert [*section.declared_seeds(dataclasses.replace(TRIAL, seed=3))] == seeds
 
 

@@ -253,7 +253,7 @@ def test_limits(path: str, good: list[Any], bad: list[Any], rule: str) -> None:
         assert shown.replace("'", "") in (str(value), str(float(value)) if isinstance(value, int) else "")
 
 
-@pytest.mark.parametrize(("field", "value"), [("batch_norm", False), ("pool", True)])
+@pytest.mark.parametrize(("field", "value"), [("batch_norm", False), ("pool", True), ("head", "flatten")])
 def test_resnet_has_no_convnet_options(field: str, value: bool) -> None:
     """An option the network does not have is refused, not ignored."""
     with pytest.raises(SpecError) as caught:

@@ -17,16 +17,18 @@ PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 
 class SmallConvNet(nn.Module):
-    """`widths` filters per layer; pooling after the layers `pooled`."""
+    """`widths` filters per layer; pooling after the layers `pooled`; fc reads `pixels` of each map, 0 = its mean."""
 
-    def __init__(self, channels: int, widths: list[int], classes: int, bn: bool, pooled: set[int]) -> None:
+    def __init__(
+        self, channels: int, widths: list[int], classes: int, bn: bool, pooled: set[int], pixels: int = 0
+    ) -> None:
         super().__init__()
-        self.n, self.bn, self.pooled = len(widths), bn, pooled
+        self.n, self.bn, self.pooled, self.pixels = len(widths), bn, pooled, pixels
         for i, (c, j) in enumerate(zip([channels, *widths[:-1]], widths, strict=True), 1):
             setattr(self, f"conv{i}", nn.Conv2d(c, j, 3, padding=1, bias=not bn))
             if bn:
                 setattr(self, f"bn{i}", nn.BatchNorm2d(j))
-        self.fc = nn.Linear(widths[-1], classes)
+        self.fc = nn.Linear(widths[-1] * (pixels or 1), classes)
 
     def forward(self, x: Tensor) -> Tensor:
         for i in range(1, self.n + 1):
@@ -34,11 +36,12 @@ class SmallConvNet(nn.Module):
             x = getattr(self, f"bn{i}")(x) if self.bn else x
             x = x.relu()
             x = F.max_pool2d(x, 2) if i in self.pooled else x
-        return self.fc(x.mean((2, 3)))
+        return self.fc(x.reshape(len(x), -1) if self.pixels else x.mean((2, 3)))
 
 
-def convnet_indices(kept: list[Tensor], bn: bool) -> dict[str, Index]:
-    """What the smaller network has when `kept` are the filters of each layer."""
+def convnet_indices(kept: list[Tensor], bn: bool, pixels: int = 0) -> dict[str, Index]:
+    """What the smaller network has when `kept` are the filters of each layer, and fc reads `pixels` of each map
+    (0 = its mean): columns c pixels to (c + 1) pixels - 1 of the filter c."""
     indices: dict[str, Index] = {}
     before = None
     for i, rows in enumerate(kept, 1):
@@ -46,6 +49,8 @@ def convnet_indices(kept: list[Tensor], bn: bool) -> dict[str, Index]:
         for name in [f"bn{i}.{key}" for key in PER_CHANNEL] if bn else [f"conv{i}.bias"]:
             indices[name] = (rows, None)
         before = rows
+    if pixels:
+        before = torch.tensor([c * pixels + p for c in kept[-1].tolist() for p in range(pixels)])
     return indices | {"fc.weight": (None, before), "fc.bias": (None, None)}
 
 

@@ -22,6 +22,7 @@ SPECS = [
     ModelSpec(name="convnet-1"),
     ModelSpec(name="convnet-3", batch_norm=False, width=8),
     ModelSpec(name="convnet-4", pool=True, width=8),
+    ModelSpec(name="convnet-2", head="flatten", width=8),
     ModelSpec(name="resnet-8", width=4),
     ModelSpec(name="vgg11-bn"),
     ModelSpec(name="densenet-10-4"),
@@ -118,6 +119,21 @@ def test_a_convnet_is_the_function_written_out(batch_norm: bool, pool: bool) -> 
             x = x[:, :, : 2 * n, : 2 * n].reshape(4, 5, n, 2, n, 2).amax((3, 5))
     assert x.shape[2] == (2 if pool else 9)  # 9 -> 4 -> 2
     torch.testing.assert_close(found, x.mean((2, 3)) @ values["fc.weight"].T + values["fc.bias"])
+
+
+@pytest.mark.parametrize(("pool", "pixels"), [(False, 9 * 7), (True, 4 * 3)])
+def test_a_flat_head_reads_every_pixel_of_the_last_map(pool: bool, pixels: int) -> None:
+    """Images of 9 x 7 px, which are pooled once, to 4 x 3, as less than 2 px would be left: a weight for each pixel of
+    the last map, channel by channel, row by row."""
+    flat = build_model(ModelSpec(width=5, pool=pool, head="flatten"), 3, (9, 7), 10, seed=0).double()
+    maps: list[Tensor] = []
+    flat.get_submodule("bn3").register_forward_hook(lambda _m, _x, y: maps.append(y.detach().relu()))
+    found = flat(torch.randn(4, 3, 9, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    weight, bias = flat.fc.weight.detach(), flat.fc.bias.detach()  # type: ignore[union-attr]
+    assert weight.shape == (10, 5 * pixels)
+    _, c, h, w = maps[0].shape
+    by_hand = torch.einsum("nchw,kchw->nk", maps[0], weight.reshape(10, c, h, w)) + bias
+    torch.testing.assert_close(found.detach(), by_hand)
 
 
 def test_pooling_stops_before_less_than_two_pixels_are_left() -> None:

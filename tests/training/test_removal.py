@@ -50,6 +50,11 @@ PLAIN = {"aux_logits": False, "init_weights": False}
 QUICK: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "convnet-3": (partial(own, "convnet-3", width=6), 16),
     "convnet-3, bias, pooling": (partial(own, "convnet-3", width=6, batch_norm=False, pool=True), 16),
+    "convnet-3, flat": (partial(own, "convnet-3", width=6, size=8, head="flatten"), 8),
+    "convnet-3, bias, pooling, flat": (
+        partial(own, "convnet-3", width=6, batch_norm=False, pool=True, head="flatten"),
+        16,
+    ),
     "resnet-20": (partial(own, "resnet-20", width=4), 16),
     "vgg11-bn": (partial(own, "vgg11-bn", size=32), 32),
     "densenet-10-4": (partial(own, "densenet-10-4"), 16),

@@ -37,6 +37,8 @@ SPECS = {
     "convnet-3-bias": ModelSpec(width=6, batch_norm=False),
     "convnet-3-pool": ModelSpec(width=6, pool=True),
     "convnet-3-bias-pool": ModelSpec(width=6, batch_norm=False, pool=True),
+    "convnet-3-flat": ModelSpec(width=6, head="flatten"),
+    "convnet-3-bias-pool-flat": ModelSpec(width=6, batch_norm=False, pool=True, head="flatten"),
     "resnet-8": ModelSpec(name="resnet-8", width=4),
     "resnet-20": ModelSpec(name="resnet-20", width=4),
 }
@@ -120,8 +122,10 @@ def by_hand(name: str, kept: Kept) -> tuple[nn.Module, Mapping[str, Index]]:
         rows = list(kept.values())
         pooled = {1, 2} if spec.pool else set()
         widths = [len(r) for r in rows]
-        small = SmallConvNet(CHANNELS, widths, CLASSES, spec.batch_norm, pooled)
-        return small, convnet_indices(rows, spec.batch_norm)
+        side = SIZE // 4 if spec.pool else SIZE
+        pixels = side * side if spec.head == "flatten" else 0
+        small = SmallConvNet(CHANNELS, widths, CLASSES, spec.batch_norm, pooled, pixels)
+        return small, convnet_indices(rows, spec.batch_norm, pixels)
     n_blocks = (int(spec.name.removeprefix("resnet-")) - 2) // 6
     return SmallResNet(CHANNELS, spec.width or 0, kept, n_blocks, CLASSES), resnet_indices(kept, n_blocks)
 

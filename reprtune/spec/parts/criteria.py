@@ -17,6 +17,7 @@ class Criterion(Part):
     """
 
     place = "criterion"
+    nulls = ("random",)
     noun = "criterion"
     units: ClassVar[tuple[str, ...]] = ("filter",)
 

@@ -30,6 +30,7 @@ class LossTerm(Part):
     """
 
     place = "losses"
+    nulls = ("none",)
     noun = "loss"
     several = True
 

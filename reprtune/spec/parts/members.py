@@ -53,6 +53,7 @@ class Networks:
 @dataclass(frozen=True, kw_only=True)
 class Exchange(Part):
     place = "exchange"
+    nulls = ("none",)
     noun = "exchange"
 
 
@@ -191,6 +192,7 @@ class OwnExchange(Own, Exchange):
 @dataclass(frozen=True, kw_only=True)
 class Gradient(Part):
     place = "gradient"
+    nulls = ("none",)
     noun = "gradient rule"
 
 
@@ -228,6 +230,7 @@ class OwnGradient(Own, Gradient):
 @dataclass(frozen=True, kw_only=True)
 class Ending(Part):
     place = "ending"
+    nulls = ("none",)
     noun = "ending"
 
 

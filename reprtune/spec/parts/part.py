@@ -24,6 +24,7 @@ class Part(Named):
     Attributes:
         place: where it goes, a field of `Method`.
         several: whether the place holds any number of parts, of different kinds.
+        nulls: what takes the idea of a part of this place away: names of other kinds, or `none` for an empty place.
         own: the class of a person's own, None where only what is there can be taken.
     """
 
@@ -31,6 +32,7 @@ class Part(Named):
     above = "method"
     place: ClassVar[str]
     several: ClassVar[bool] = False
+    nulls: ClassVar[tuple[str, ...]] = ()
     own: ClassVar[type[Own] | None] = None
 
     @classmethod

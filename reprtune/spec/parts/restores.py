@@ -23,6 +23,7 @@ class Restore(Part):
     """
 
     place = "restore"
+    nulls = ("random", "old")
     noun = "restore rule"
     units: ClassVar[tuple[str, ...]] = ("filter",)
 
@@ -166,7 +167,7 @@ class RestoreRules:
     restore_optimizer: str = option("reset", null="keep", words=OPTIMIZER_STATES)
     restore_next: str = option("keep", null="keep", words=NEXT_KERNELS)
     restore_lr: str = option("continue", null="continue", words=LEARNING_RATES)
-    restore_lr_scale: float = option(0.1, null=1.0)
+    restore_lr_scale: float = option(0.1, null=1.0, acts_with=("restore_lr", "scaled"))
 
     def __post_init__(self) -> None:
         check_words(self)

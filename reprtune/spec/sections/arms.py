@@ -1,102 +1,67 @@
-"""Arms: named configurations, each trained with every seed."""
+"""Arms: the configurations of a design, each trained with every seed."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import Tagged, read_fields, to_plain
-from reprtune.spec.decisions import LEADER
-from reprtune.spec.duration import Duration
-from reprtune.spec.edit import changed, with_full_paths
-from reprtune.spec.names import check_name
-from reprtune.spec.sections.section import Retime, Section, check_seeds
+from reprtune.spec.designs.add_one_in import AddOneIn
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.designs.design import check_arms
+from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
+from reprtune.spec.designs.leave_one_out import LeaveOneOut
+from reprtune.spec.designs.named import NamedArms
+from reprtune.spec.edit import changed
+from reprtune.spec.retime import Retime
+from reprtune.spec.rules import at_least, at_most
+from reprtune.spec.sections.section import MAX_SEEDS, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
-BASELINE = "standard"  # the arm that others are compared with where they name none
+# A further design joins this union.
+Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm(Tagged):
-    """A named configuration: the base trial with some fields changed (path -> plain value).
+class Until:
+    """Seeds where they decide: further ones, in groups, for the comparisons that are still open.
 
     Attributes:
-        against: names of the arms that it is compared with, the most telling first; none = `standard`.
+        most: seeds that an arm has at most.
+        group: so many are added at a time.
+        width: a comparison whose interval is at most so wide, in error, is closed too; None = only a decision closes it.
     """
 
-    name: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    against: tuple[str, ...] = ()
+    most: int
+    group: int = 2
+    width: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "against", tuple(self.against))
-        object.__setattr__(self, "changes", with_full_paths(self.changes))
-        check_name(self.name)
-        if re.fullmatch(r"slot-\d+", self.name):
+        at_least("until.most", self.most, 3)
+        at_most("until.most", self.most, MAX_SEEDS)
+        at_least("until.group", self.group, 1)
+        if self.width is not None and not 0 < self.width < 1:
             raise SpecError(
-                f"An arm cannot be named {self.name!r}: so a confirmation names the leaders of the search.",
-                "Choose another name.",
-            )
-        if self.name == LEADER:
-            raise SpecError(
-                f"An arm cannot be named {self.name!r}: so a rule names the best of the search.",
-                "Choose another name.",
+                f"until.width must be an error between 0 and 1, but got {self.width}.",
+                "0.01 is one percentage point, from end to end.",
             )
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON values; `against` only where it says something, as in studies of before there was such a field."""
-        plain = {"name": self.name, "changes": to_plain(self.changes)}
-        return plain | ({"against": list(self.against)} if self.against else {})
-
-    @classmethod
-    def read(cls, plain: Any, path: str) -> Any:
-        """An arm from what `plain` returned."""
-        return read_fields(cls, plain, path)
-
-    def budget(self, base: TrialSpec) -> Duration:
-        """Length of the training of all its networks, one after another."""
-        trial = changed(base, self.changes)
-        total = trial.training.total
-        return Duration(total.value * trial.method.n_members, total.unit)
+    def looks(self, n: int) -> tuple[int, ...]:
+        """After how many seeds it is looked, where `n` were declared."""
+        return (*range(n, self.most, self.group), self.most)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NamedArms:
-    """The design that is a list of arms."""
-
-    kind: ClassVar[str] = "named"
-    list: tuple[Arm, ...]
-
-    def arms(self) -> tuple[Arm, ...]:
-        """What the design compares, in the order in which it is trained."""
-        return self.list
-
-    def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
-        """Scale every length in the design's plain form to another total, in place."""
-        for arm in plain["list"]:
-            retime.changes(arm["changes"])
-            if (total := arm["changes"].get("training.total")) is not None:
-                arm["changes"]["training.total"] = retime("training.total", total)
-
-
-Design = NamedArms  # a further design joins this union; one that answers from the record, study/sections/arms.py too
-
-
-def named(*arms: Arm) -> NamedArms:
-    """The design that is a list of these arms."""
-    return NamedArms(list=arms)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arms(Section):
+class Arms(Section, Tagged):
     """Arms that are compared with each other, or that a search is compared with.
 
     Attributes:
         design: which arms there are; `named(Arm(...), Arm(...))`, or a plain list of them.
-        seeds: every arm is trained with each. All arms have the same ones, so that differences are paired.
+        seeds: every arm is trained with each; also how many, from 0 on. All arms have the same ones, so that
+            differences are paired.
+        until: when more seeds are added; None = never.
     """
 
     kind: ClassVar[str] = "arms"
@@ -107,40 +72,84 @@ class Arms(Section):
     name: str = "arms"
     design: Design
     seeds: tuple[int, ...] = (0, 1, 2)
+    until: Until | None = None
 
     def __post_init__(self) -> None:
+        given: Any = self.seeds
+        if type(given) is int:
+            object.__setattr__(self, "seeds", _counted(f"{self.name}.seeds", given))
         if isinstance(self.design, (list, tuple)):
             object.__setattr__(self, "design", NamedArms(list=tuple(self.design)))
         super().__post_init__()
 
     def check(self) -> None:
-        names = [arm.name for arm in self.arms()]
-        if not names:
-            raise SpecError(f"{self.name}.design must hold at least one arm, but is empty.")
-        if len(set(names)) != len(names):
-            raise SpecError(f"Arms need different names, but got {names}.")
+        self.design.check(f"{self.name}.design")
         check_seeds(f"{self.name}.seeds", self.seeds)
+        if self.until is not None and not 3 <= len(self.seeds) < self.until.most:
+            raise SpecError(
+                f"{self.name}.until.most must be above the number of seeds, which must be 3 or more for an interval, but "
+                f"they are {self.until.most} and {len(self.seeds)}.",
+                "Begin with 3 seeds, and allow 9 or more.",
+            )
 
     def check_in(self, base: TrialSpec) -> None:
-        for arm in self.arms():
+        arms = self.arms(base)
+        check_arms(f"{self.name}.design", arms)
+        for arm in arms:
             changed(base, arm.changes)
 
-    def arms(self) -> tuple[Arm, ...]:
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; `until` only where it says something, as in studies of before there was such a field."""
+        plain = {
+            "kind": self.kind,
+            "name": self.name,
+            "design": to_plain(self.design),
+            "seeds": list(self.seeds),
+        }
+        return plain if self.until is None else plain | {"until": to_plain(self.until)}
+
+    @classmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """A section from what `plain` returned; `seeds` may be their number."""
+        if not isinstance(plain, Mapping):
+            return read_fields(cls, plain, path)
+        plain = {name: value for name, value in plain.items() if name != "kind"}
+        if type(plain.get("seeds")) is int:
+            plain = plain | {"seeds": _counted(f"{path}.seeds", plain["seeds"])}
+        return read_fields(cls, plain, path)
+
+    def arms(self, base: TrialSpec) -> tuple[Arm, ...]:
         """The arms of its design."""
-        return self.design.arms()
+        return self.design.arms(base)
 
-    def cells(self) -> list[tuple[Arm, int]]:
+    def cells(self, base: TrialSpec) -> list[tuple[Arm, int]]:
         """Every arm with every seed, arm by arm: seeds differ from the first step, arms later."""
-        return [(arm, seed) for arm in self.arms() for seed in self.seeds]
+        return [(arm, seed) for arm in self.arms(base) for seed in self.seeds]
 
-    def planned(self, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
-        return len(self.arms()) * len(self.seeds)
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Its seeds, and those that may be added, in their order: the next free ones."""
+        if self.until is None:
+            return self.seeds
+        first, n = max(self.seeds) + 1, self.until.most - len(self.seeds)
+        return (*self.seeds, *range(first, first + n))
+
+    def planned(self, base: TrialSpec, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
+        return self.design.planned(base) * len(self.all_seeds)
 
     def extended(self, seeds: Sequence[int]) -> Any:
-        return replace(self, seeds=(*self.seeds, *seeds))
+        until = self.until and replace(self.until, most=self.until.most + len(seeds))
+        return replace(self, seeds=(*self.seeds, *seeds), until=until)
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
-        return self.seeds
+        return self.all_seeds
 
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         self.design.retimed(plain["design"], retime)
+
+
+def _counted(where: str, n: int) -> tuple[int, ...]:
+    """The seeds from 0 on."""
+    at_least(where, n, 1)
+    at_most(where, n, MAX_SEEDS)
+    return tuple(range(n))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least
-from reprtune.spec.sections.section import Retime, Section, check_seeds
+from reprtune.spec.sections.section import Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
 
@@ -43,7 +44,7 @@ class Confirmation(Section):
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         """It has no lengths of its own."""
 
-    def planned(self, n_arms: int) -> int:
+    def planned(self, base: TrialSpec, n_arms: int) -> int:  # noqa: ARG002 - of others
         return (n_arms + self.top + len(self.slots)) * len(self.seeds)
 
     def extended(self, seeds: Sequence[int]) -> Any:

@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec.designs.arm import BASELINE, Arm
 from reprtune.spec.duration import Duration
 from reprtune.spec.method import MethodSpec
-from reprtune.spec.sections.arms import BASELINE, Arm
 from reprtune.spec.trial import TrialSpec
 
 SHORTER = (0.4, 0.6, 0.8)

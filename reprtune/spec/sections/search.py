@@ -11,8 +11,9 @@ from reprtune.spec.draws import Draws
 from reprtune.spec.edit import changed, with_full_paths
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
+from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least, at_most, one_of
-from reprtune.spec.sections.section import MAX_SEEDS, Retime, Section
+from reprtune.spec.sections.section import MAX_SEEDS, Section
 from reprtune.spec.space import Range
 from reprtune.spec.stop_rules import Median, StopRule
 from reprtune.spec.trial import TrialSpec
@@ -129,7 +130,7 @@ class Search(Section):
     def trial_seeds(self, first: int) -> tuple[int, ...]:
         return tuple(range(first, first + self.seeds))
 
-    def planned(self, n_arms: int) -> int:  # noqa: ARG002 - its trials have no arm
+    def planned(self, base: TrialSpec, n_arms: int) -> int:  # noqa: ARG002 - its trials have no arm
         return self.slots
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:

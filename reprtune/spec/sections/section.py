@@ -7,13 +7,14 @@ A section says *what* is to be done; which trials that means so far is answered 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS
+from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least
 from reprtune.spec.stop_rules import NoStop, StopRule
 from reprtune.spec.trial import TrialSpec
@@ -72,7 +73,7 @@ class Section(abc.ABC):
         return (first,)
 
     @abc.abstractmethod
-    def planned(self, n_arms: int) -> int:
+    def planned(self, base: TrialSpec, n_arms: int) -> int:
         """How many trials it will have at most, where the study has `n_arms` arms."""
 
     @abc.abstractmethod
@@ -86,19 +87,6 @@ class Section(abc.ABC):
     @abc.abstractmethod
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         """Scale every length in the section's plain form to another total, in place."""
-
-
-class Retime(Protocol):
-    """Scales lengths in plain values to another total; see `spec.scale`."""
-
-    def __call__(self, field: str, length: Any) -> str:
-        """The length that has the same share of the other total; `field` says where it stands."""
-
-    def changes(self, fields: dict[str, Any]) -> None:
-        """Scale all lengths among the changes of a trial, in place."""
-
-    def space(self, plain: dict[str, Any], space: Mapping[str, Any]) -> None:
-        """Scale all ranges of lengths of a space, in its plain form."""
 
 
 def check_seeds(where: str, seeds: Sequence[int]) -> None:

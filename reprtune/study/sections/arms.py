@@ -9,6 +9,8 @@ from reprtune.spec.sections.arms import Arms
 from reprtune.study.sections.cell import Cell
 
 
-def next_work(section: Arms, _study: StudyRecord) -> Iterable[Cell]:
+def next_work(section: Arms, study: StudyRecord) -> Iterable[Cell]:
     """All cells of the design."""
-    return [Cell(arm=arm.name, seed=seed, settings=arm.changes) for arm, seed in section.cells()]
+    return [
+        Cell(arm=arm.name, seed=seed, settings=arm.changes) for arm, seed in section.cells(study.spec.base)
+    ]

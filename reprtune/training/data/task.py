@@ -17,6 +17,7 @@ from reprtune.spec.task import TaskSpec
 from reprtune.training.data.arrays import Arrays, digest
 from reprtune.training.data.files import ImageFiles
 from reprtune.training.data.imagefolder import Folder
+from reprtune.training.data.label_noise import noisy
 from reprtune.training.data.split import stratified
 
 Indices = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -44,7 +45,8 @@ class Task:
     """What is learned.
 
     Attributes:
-        train, score, val, test: disjoint parts; score is for data-driven criteria.
+        train, score, val, test: disjoint parts; score is for data-driven criteria. Labels of the first two are
+            false where the specification asks for it (`label_noise`), those of the others never.
         mean, std: per channel, of the train part, in pixel values / 255;
             a constant channel has std 1, so that it is only centred.
         digest: hex SHA-256 of the pixels (of a folder, of its files), the labels, the fields of the split
@@ -84,8 +86,8 @@ def _of_arrays(arrays: Arrays, spec: TaskSpec, indices: Indices, device: torch.d
     def part(x: np.ndarray, y: np.ndarray) -> Part:
         return Part(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
 
-    x, y = arrays.x_train, arrays.y_train
-    train, score, val = (part(x[rows], y[rows]) for rows in indices)
+    x, labels = arrays.x_train, _labels(arrays.y_train, indices, spec, arrays.n_classes)
+    train, score, val = (part(x[rows], y) for rows, y in zip(indices, labels, strict=True))
     mean, std = channel_statistics(x[indices[0]])
     channels, height, width = x.shape[1:]
     return Task(
@@ -96,7 +98,7 @@ def _of_arrays(arrays: Arrays, spec: TaskSpec, indices: Indices, device: torch.d
         n_classes=arrays.n_classes,
         mean=mean,
         std=std,
-        digest=_task_digest(digest(arrays), spec, indices),
+        digest=_task_digest(digest(arrays), spec, indices, labels),
         input_shape=(channels, height, width),
     )
 
@@ -104,14 +106,14 @@ def _of_arrays(arrays: Arrays, spec: TaskSpec, indices: Indices, device: torch.d
 def _of_folder(folder: Folder, spec: TaskSpec, indices: Indices, device: torch.device) -> Task:
     """Resident where all of it fits, else streamed."""
     resident = folder.fits(device, spec.augment)
-    n_train = folder.listing.n_train
+    labels = _labels(folder.y_train, indices, spec, folder.n_classes)
+    tested = np.arange(folder.listing.n_train, len(folder.listing.files))
 
-    def part(rows: np.ndarray) -> Part:
-        labels = torch.from_numpy(folder.listing.labels[rows])
-        return Part(folder.images(rows, device, resident=resident), labels.to(device))
+    def part(rows: np.ndarray, y: np.ndarray) -> Part:
+        return Part(folder.images(rows, device, resident=resident), torch.from_numpy(y).to(device))
 
     train, score, val, test = (
-        part(rows) for rows in (*indices, np.arange(n_train, len(folder.listing.files)))
+        part(rows, y) for rows, y in zip((*indices, tested), (*labels, folder.y_test), strict=True)
     )
     folder.forget()
     mean, std = folder.statistics(indices[0])
@@ -123,9 +125,18 @@ def _of_folder(folder: Folder, spec: TaskSpec, indices: Indices, device: torch.d
         n_classes=folder.n_classes,
         mean=mean,
         std=std,
-        digest=_task_digest(folder.digest, spec, indices),
+        digest=_task_digest(folder.digest, spec, indices, labels),
         input_shape=folder.shape,
     )
+
+
+def _labels(labels: np.ndarray, indices: Indices, spec: TaskSpec, n_classes: int) -> list[np.ndarray]:
+    """Of train, score and val; noise comes after the split, which is by the true classes."""
+    shares = {"train": spec.label_noise, "score": spec.label_noise, "val": 0.0}
+    return [
+        noisy(labels[rows], share, n_classes, spec.split_seed, name)
+        for rows, (name, share) in zip(indices, shares.items(), strict=True)
+    ]
 
 
 def split(labels: np.ndarray, spec: TaskSpec) -> Indices:
@@ -177,11 +188,15 @@ def channel_statistics(x: np.ndarray) -> tuple[tuple[float, ...], tuple[float, .
     return tuple(means), tuple(stds)
 
 
-def _task_digest(data_digest: str, spec: TaskSpec, indices: Indices) -> str:
-    """The indices are in it because numpy may draw them differently one day."""
+def _task_digest(data_digest: str, spec: TaskSpec, indices: Indices, labels: list[np.ndarray]) -> str:
+    """The indices, and the labels where some are false, are in it because numpy may draw them differently one day."""
     fields = {f: getattr(spec, f) for f in ("train_images", "score_frac", "val_frac", "split_seed")}
     whole = hashlib.sha256(f"{data_digest} {canonical_json(fields)}".encode())
     for part in indices:
         whole.update(f" {len(part)}:".encode())
         whole.update(part.astype("<i8").tobytes())
+    if spec.label_noise > 0:
+        whole.update(b" label_noise")
+        for y in labels:
+            whole.update(y.astype("<i8").tobytes())
     return whole.hexdigest()
