@@ -36,7 +36,6 @@ MOVED = {  # field of an older version -> what to write now
     "training.teacher_weight": "method.teacher_weight, of method.losses=teacher",
     "training.teacher_temperature": "method.teacher_temperature, of method.losses=teacher",
 }
-BRANCH = ("branch", "base.branch")  # of a trial, whose plain form leaves it out where it has none
 LISTS = ("objectives",)  # fields of several names, which may be typed `a,b`
 
 
@@ -116,9 +115,6 @@ def _emptied(path: str, value: Any) -> tuple[str, ...]:
 def _put(plain: dict[str, Any], path: str, value: Any) -> None:
     """Replace what stands at a full path."""
     head, words = in_method(path) or ("", [])
-    if path in BRANCH:
-        (plain if path == BRANCH[0] else plain["base"])["branch"] = value
-        return
     method = _method(plain, head) if words and words[0] in NAMES and not is_of_space(head) else None
     if method is None or len(words) > 2:
         _walk(plain, path, _composition(path, value))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from reprtune.errors import SpecError
 from reprtune.spec.branch import Branch, check_changes
-from reprtune.spec.codec import Tagged, read_fields, to_plain
+from reprtune.spec.codec import later, to_plain
 from reprtune.spec.edit import changed
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.members import Centripetal
@@ -19,7 +18,7 @@ from reprtune.spec.training import TrainingSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSpec(Tagged):
+class TrialSpec:
     """Everything that decides the outcome of one trial, and nothing else.
 
     Attributes:
@@ -31,7 +30,7 @@ class TrialSpec(Tagged):
     training: TrainingSpec = field(default_factory=TrainingSpec)
     method: MethodSpec = REPR
     seed: int = 0
-    branch: Branch | None = None
+    branch: Branch | None = later(None)
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
@@ -47,20 +46,8 @@ class TrialSpec(Tagged):
                 f"training.label_smoothing = {smoothing} does nothing: method.losses leave the labels out of the loss.",
                 "Leave training.label_smoothing out, or lower method.teacher_weight or method.distill_weight.",
             )
-
         if self.branch is not None:
             check_changes(to_plain(self.trunk), to_plain(self.after))
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON values; `branch` only where there is one, so that any other trial is what it was before there was
-        such a field."""
-        plain = {one.name: to_plain(getattr(self, one.name)) for one in fields(self)}
-        return plain if self.branch is not None else {k: v for k, v in plain.items() if k != "branch"}
-
-    @classmethod
-    def read(cls, plain: Any, path: str) -> Any:
-        """A trial from what `plain` returned."""
-        return read_fields(cls, plain, path)
 
     @functools.cached_property
     def trunk(self) -> TrialSpec:
