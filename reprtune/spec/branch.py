@@ -13,6 +13,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import with_full_paths
 
 FIELD = "branch"  # of a trial
+SECTION = "branches"  # of a study: what is added later is named so, and `branches-2` where seeds differ
 # What the state at the point is made of, and what the draws after it are made from.
 FIXED = (
     "task",
@@ -64,6 +65,11 @@ class Branch:
     def length(self) -> Duration:
         """How long the trunk has been trained there, where that is not said by a cycle."""
         return Duration.parse(self.at, "branch.at")
+
+
+def is_added(section: str) -> bool:
+    """Is that the name of a section of branches, which are added to a study after it was created?"""
+    return re.fullmatch(rf"{SECTION}(-\d+)?", section) is not None
 
 
 def _read_at(at: Any) -> str:

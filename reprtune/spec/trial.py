@@ -30,7 +30,7 @@ class TrialSpec:
     training: TrainingSpec = field(default_factory=TrainingSpec)
     method: MethodSpec = REPR
     seed: int = 0
-    branch: Branch | None = later(None)
+    branch: Branch | None = later(None)  # noqa: RUF009 - a field
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
