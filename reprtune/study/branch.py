@@ -74,10 +74,10 @@ def plan_branch(
     if ours.unit != theirs.unit or ours.value <= theirs.value:
         arm = replace(arm, against=(trunk.name,))  # else a lower error would say nothing
     chosen = tuple(its_seeds if seeds is None else seeds)
-    section = _section(study, chosen)
-    arms = () if section is None else section.arms(base)
+    beside = _section(study, chosen)
+    arms = () if beside is None else beside.arms(base)
     new = (trunk, arm) if is_new else (arm,)
-    value = Arms(name=section.name if section else _free(study), design=named(*arms, *new), seeds=chosen)
+    value = Arms(name=beside.name if beside else _free(study), design=named(*arms, *new), seeds=chosen)
     study.spec.with_section(value)  # refuses what cannot be, such as a name that is taken
     return Branched(value, arm.name, trunk.name, _trial(study, arm, chosen))
 
