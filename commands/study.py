@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from commands.branch import branch
 from commands.confirm import confirm
 from commands.extend import extend, repair
 from commands.launching import launch
@@ -153,6 +154,7 @@ study.add_command(
 )
 study.add_command(confirm)
 study.add_command(extend)
+study.add_command(branch)
 study.add_command(repair)
 
 

@@ -14,6 +14,6 @@ def lengths(spec: StudySpec, steps_per_epoch: int) -> str:
 
 def ends(spec: StudySpec, steps_per_epoch: int) -> list[Duration]:
     """The shortest and the longest total; one where all are as long."""
-    totals = [spec.base.training.total, *(trial.training.total for _, _, trial in spec.arm_cells())]
+    totals = [spec.base.training.total, *(trial.after.training.total for _, _, trial in spec.arm_cells())]
     by_steps = {total.steps(steps_per_epoch): total for total in reversed(totals)}
     return [by_steps[n] for n in sorted({min(by_steps), max(by_steps)})]

@@ -106,7 +106,7 @@ def ratio(value: float | None, base: float | None) -> float | None:
 
 def mean_steps(record: StudyRecord, spec: TrialSpec, trials: Sequence[TrialRecord]) -> float | None:
     """Steps of all networks of a trial, and of those that were trained, elsewhere, for what it began from."""
-    whole = spec.training.total.steps(record.facts["steps_per_epoch"])  # of one read without its curve
+    whole = spec.after.training.total.steps(record.facts["steps_per_epoch"])  # of one read without its curve
     steps = [t.last_step or whole for t in trials if t.outcome == "complete"]
     if not steps:
         return None

@@ -6,12 +6,13 @@ from __future__ import annotations
 from reprtune.errors import StudyError, did_you_mean
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from reprtune.spec.edit import changed
+from reprtune.spec.names import role_of
 from reprtune.spec.trial import TrialSpec
 
 
 def role(trial: TrialRecord) -> str:
-    """`search`, `control`, `arm` or `confirmation`: its section, of which it is one."""
-    return trial.section.removesuffix("s")
+    """`search`, `control`, `arm`, `branch` or `confirmation`: its section, of which it is one."""
+    return role_of(trial.section)
 
 
 def slot_name(trial: TrialRecord) -> str:

@@ -32,6 +32,7 @@ from reprtune.spec.study import AnySection, StudySpec, read_section
 
 ATTRIBUTE = "reprtune"
 ADDED = "reprtune.added"  # sections, in the order in which they were added; the last one of a name counts
+CODE = "reprtune.code"  # of the study with its branches, see `study.code`
 REPAIRED = "reprtune.repaired"  # section -> numbers of the attempts that count no more
 SPENT_PREFIX = "spent "
 STUDY, SECTION, UNFINISHED = "study", "section", "unfinished"  # roles of Optuna's studies
@@ -140,6 +141,11 @@ def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) ->
     study_id = storage.get_study_id_from_name(study.spec.name)
     before = _added(storage, study.spec.name)
     storage.set_study_user_attr(study_id, ADDED, [*before, to_plain(section)])
+
+
+def write_code(storage: RDBStorage, name: str, code: Mapping[str, Any]) -> None:
+    """All code that a study can run, with the branches that were added. To be called under the database's lock."""
+    storage.set_study_user_attr(storage.get_study_id_from_name(name), CODE, dict(code))
 
 
 def mark_repaired(storage: RDBStorage, name: str, section: str, numbers: Iterable[int]) -> None:
@@ -258,7 +264,7 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
     return StudyRecord(
         spec=_with_old_confirmation(storage, spec),
         digest=attribute["digest"],
-        facts=attribute["facts"],
+        facts=attribute["facts"] | _code(storage, name),
         created=attribute["created"],
         version=attribute["version"],
     )
@@ -297,6 +303,16 @@ def _added(storage: RDBStorage, name: str) -> list[Any]:
     if not isinstance(found, list):
         raise damaged(name, ADDED, f"is no list: {shown(found)}")
     return found
+
+
+def _code(storage: RDBStorage, name: str) -> dict[str, Any]:
+    """The fact that `write_code` has added; none where there are no branches."""
+    found = _attributes(storage, name).get(CODE)
+    if found is not None and not (
+        isinstance(found, Mapping) and all(isinstance(found.get(k), Mapping) for k in ("modules", "versions"))
+    ):
+        raise damaged(name, CODE, f"is not of its form: {shown(found)}")
+    return {} if found is None else {"code_with_branches": dict(found)}
 
 
 def repaired(storage: RDBStorage, name: str) -> dict[str, list[int]]:

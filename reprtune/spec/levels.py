@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reprtune.spec.branch import Branch
 from reprtune.spec.codec import to_plain
 from reprtune.spec.method import MethodSpec
 from reprtune.spec.parts.places import full_path, short_path
@@ -31,7 +32,15 @@ def _fields(trial: TrialSpec) -> dict[str, Any]:
         found |= {
             f"{name}.{field}": value for field, value in to_plain(getattr(trial, name), whole=True).items()
         }
-    return {**found, **_of_method(trial.method), "seed": trial.seed}
+    return {**found, **_of_method(trial.method), "seed": trial.seed, **_of_branch(trial.branch)}
+
+
+def _of_branch(branch: Branch | None) -> dict[str, Any]:
+    """Its point and what changes there; nothing without one."""
+    if branch is None:
+        return {}
+    changes = {f"branch.{short_path(path)}": value for path, value in branch.changes.items()}
+    return {"branch.at": branch.at, **changes}
 
 
 def _of_method(method: MethodSpec) -> dict[str, Any]:

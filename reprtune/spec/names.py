@@ -14,3 +14,8 @@ def check_name(name: str) -> None:
             f"A name holds letters, digits, '-', '_' and '.', starts with a letter or digit and has "
             f"at most 100 characters, but got {name!r}."
         )
+
+
+def role_of(section: str) -> str:
+    """What one trial of a section is called: `control` of `controls`, `branch` of `branches`."""
+    return section.removesuffix("es" if section.endswith("ches") else "s")

@@ -10,6 +10,7 @@ from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec import catalog
+from reprtune.spec.branch import FIELD
 from reprtune.spec.codec import from_plain, to_plain
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
@@ -139,12 +140,22 @@ class _Scale(Retime):
 
     def changes(self, fields: dict[str, Any]) -> None:
         for key, value in fields.items():
-            if isinstance(value, (dict, list)):
+            if key == FIELD and isinstance(value, dict):
+                self._branch(value)
+            elif isinstance(value, (dict, list)):
                 for table in value if isinstance(value, list) else [value]:
                     if isinstance(table, dict) and not str(table.get("kind")).startswith(OWN):
                         self.changes(table)
             elif _is_cycle_length(key):
                 fields[key] = self(key, value)
+
+    def _branch(self, branch: dict[str, Any]) -> None:
+        """Its point, where it is a length, and what changes there."""
+        if "=" not in branch["at"]:
+            branch["at"] = self("branch.at", branch["at"])
+        self.changes(branch["changes"])
+        if (total := branch["changes"].get("training.total")) is not None:
+            branch["changes"]["training.total"] = self("training.total", total)
 
     def space(self, plain: dict[str, Any], space: Mapping[str, Range]) -> None:
         for path, range_ in space.items():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.branch import FIELD, Branch, is_added
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -192,6 +193,8 @@ class StudySpec:
         )
         found = [Rule(arm=LEADER, control=control) for control in controls]
         for arm in self.arms:
+            if arm.name in self._trunks:
+                continue
             others = arm.controls(
                 tuple(
                     n
@@ -201,6 +204,12 @@ class StudySpec:
             )
             found += [Rule(arm=arm.name, control=other) for other in others]
         return tuple(found)
+
+    @functools.cached_property
+    def _trunks(self) -> frozenset[str]:
+        """Arms that are there to be branched: trials of the search, which were chosen by their results."""
+        added = (arm for one in self.comparisons if is_added(one.name) for arm in one.arms(self.base))
+        return frozenset(arm.name for arm in added if FIELD not in arm.changes)
 
     # -- sections -----------------------------------------------------------------------------------
 
@@ -254,11 +263,13 @@ class StudySpec:
         )
 
     def with_section(self, section: AnySection) -> StudySpec:
-        """The study with another value of the section of that name, or with one more at its end."""
+        """The study with another value of the section of that name, or with one more at its end, but for the confirmation."""
         if section.name in {one.name for one in self.sections}:
             sections = tuple(section if one.name == section.name else one for one in self.sections)
-        else:
-            sections = (*self.sections, section)
+        else:  # a confirmation stays the last one
+            others = tuple(one for one in self.sections if one is not self.confirmation)
+            last = () if self.confirmation is None else (self.confirmation,)
+            sections = (*others, section, *last)
         return replace(self, sections=sections)
 
     def arm_cells(self) -> list[tuple[str, int, TrialSpec]]:
@@ -268,6 +279,12 @@ class StudySpec:
             for section in self.comparisons
             for arm, seed in section.cells(self.base)
         ]
+
+    def branches_of(self, trial: TrialSpec) -> tuple[Branch, ...]:
+        """The branches among its arms that leave this trial, or the trunk that it has in common with them."""
+        arms = [arm for arm in self.arms if FIELD in arm.changes]
+        others = (changed(self.base, {**arm.changes, "seed": trial.seed}) for arm in arms)
+        return tuple(one.branch for one in others if one.branch is not None and one.trunk == trial.trunk)
 
     # -- the search, where there is one -------------------------------------------------------------
 

@@ -12,11 +12,13 @@ docstrings, new files, and parts that the study does not use change nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from reprtune.errors import StudyError
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.branch import is_added
 from reprtune.spec.codec import digest
 from reprtune.spec.study import StudySpec
 from reprtune.study.dry import dry_trials
@@ -26,6 +28,7 @@ from reprtune.training.chain.plan import plan
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.platform.sources import alone_digest, file_of
 
+ADDED = "code_with_branches"  # fact: all code of a study, as it was when its last branch was added
 DIGITS = 16  # that are kept of a digest
 SHOWN = 6  # modules in an error message
 ACCEPT = "--accept-code"
@@ -81,8 +84,13 @@ def check_code(study: StudyRecord, *, accept: bool = False) -> dict[str, Any]:
     Raises:
         StudyError: it is not; the modules and versions that differ are named.
     """
-    here, there = code_here(study.spec), study.facts.get("code")
-    if there is None or accept or not (found := list(differences(there, here))):
+    here, there = code_here(_created(study.spec)), study.facts.get("code")
+    if there is None or accept:
+        return here
+    found = list(differences(there, here))
+    if not found and (added := study.facts.get(ADDED)) is not None:
+        found = list(differences(added, code_here(study.spec)))
+    if not found:
         return here
     more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     raise StudyError(
@@ -91,6 +99,11 @@ def check_code(study: StudyRecord, *, accept: bool = False) -> dict[str, Any]:
         f"Put the code back as it was ({_made_by(there)}), create a study of another name, or go on all the same "
         f"with {ACCEPT}: every attempt then says which code it ran under.",
     )
+
+
+def _created(spec: StudySpec) -> StudySpec:
+    """Without the branches, which may run code that the study was created without."""
+    return replace(spec, sections=tuple(one for one in spec.sections if not is_added(one.name)))
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from reprtune.record.locks import database_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings
+from reprtune.spec.branch import SECTION, is_added
 from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.objectives import versions
 from reprtune.spec.older import as_today
@@ -33,6 +34,7 @@ from reprtune.tracking.events import STUDY_KEY, tags_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper
 from reprtune.training.chain.chain import Chain, LoadedData
+from reprtune.training.chain.plan import find_fork
 from reprtune.training.models.weights import content
 from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
@@ -44,6 +46,16 @@ def check_search_seeds(spec: StudySpec) -> None:
     older versions are to be read."""
     if spec.search is not None:
         check_seeds("The seeds of the search, from base.seed on,", spec.trial_seeds())
+
+
+def check_names(spec: StudySpec) -> None:
+    """Raise SpecError where a section has the name of those that are added later. Not a rule of the value: branches
+    are read back as a part of it."""
+    if any(is_added(section.name) for section in spec.sections):
+        raise SpecError(
+            f"A section of a new study cannot be named {SECTION!r}: `study branch` names so what it adds.",
+            "Choose another name for it.",
+        )
 
 
 def dry_run(spec: StudySpec, loaded_data: LoadedData, progress: Callable[[str], None]) -> None:
@@ -75,6 +87,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
     for arm, _, trial in spec.arm_cells():
         try:
             trial.check_fits(steps)
+            find_fork(trial, steps)
         except SpecError as error:
             raise SpecError(f"The arm {arm}: {error.message}", error.hint) from error
     if spec.confirmation is not None and not len(task.test.y):
@@ -161,6 +174,7 @@ def create_study(
         if facts is not None:
             return False, facts
     check_search_seeds(spec)
+    check_names(spec)
     loaded_data = LoadedData(settings.data_dir, open_device(settings))
     facts = find_facts(spec, loaded_data) | {"packages": environment.packages_digest()}
     dry_run(spec, loaded_data, progress)

@@ -26,7 +26,10 @@ def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
             )
             trials[named] = changed(spec.base, above | {path: value})
     for arm in spec.arms:
-        trials[f"arm {arm.name}"] = changed(spec.base, arm.changes)
+        trial = changed(spec.base, arm.changes)
+        trials[f"arm {arm.name}"] = trial.trunk
+        if trial.branch is not None:
+            trials[f"arm {arm.name}, after its branch"] = trial.after
     seen: dict[str, tuple[str, TrialSpec]] = {}
     for name, trial in trials.items():
         short = changed(trial, DRY | _dry_schedule(trial.method.schedule))

@@ -128,7 +128,7 @@ class Attempt:
     def begin(self) -> None:
         """Refuse what does not fit, else announce the run and build the network."""
         excess = self.spec.excess_steps(self.context.steps_per_epoch)
-        total = self.spec.training.total.steps(self.context.steps_per_epoch)
+        total = self.spec.after.training.total.steps(self.context.steps_per_epoch)
         broken = self.error is not None
         if self.section.is_drawn:
             self._constrain("fits", 1.0 if broken else excess / total)

@@ -47,6 +47,7 @@ class SeedTraining:
             keep="beginnings",
             shared_steps=self.context.shared_steps,
             should_stop=should_stop,
+            branches=self.context.spec.branches_of(self.spec),
             eager=None if reason is None else f"a graph of it could not be captured: {reason}",
         )
         self._advances = iter(self.run)
@@ -167,6 +168,8 @@ class SeedTraining:
         passed = set(self.run.names[: self.run.done])
         store.note(digest, "beginning", [name for name in self.run.beginnings() if name in passed])
         store.note(digest, "beginning", [self.run.pause_name])
+        # A further branch may come when the study is over.
+        store.note(digest, "end", [name for name in self.run.fork_states() if name in passed])
         store.note(digest, "beginning" if outcome == "interrupted" else "end", [self.run.last_name])
 
     def end_journal(self, outcome: str, error: str | None) -> None:

@@ -6,11 +6,18 @@ from dataclasses import replace
 
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.stretches import Stretches, stretches_of
-from reprtune.training.chain.plan import events, restarts
+from reprtune.training.chain.plan import events, find_fork, restarts
 
 
 def trial_stretches(spec: TrialSpec, steps_per_epoch: int) -> Stretches:
-    """Where its rate jumps: by its schedule, at restores, at new generations."""
+    """Where its rate jumps: by its schedule, at restores, at new generations; of a trial with a branch, those
+    of its trunk up to the point."""
+    if (fork := find_fork(spec, steps_per_epoch)) is not None:
+        ours, theirs = (trial_stretches(side, steps_per_epoch) for side in (spec.trunk, spec.after))
+        before = tuple(one for one in ours if one[0] < fork.step)
+        course = [course for at, course in theirs if at <= fork.step][-1]
+        joins = () if before[-1][1] == course else ((fork.step, course),)
+        return (*before, *joins, *(one for one in theirs if one[0] > fork.step))
     method = spec.method
     rules = method.restore_rules
     scaled: tuple[int, ...] = ()

@@ -15,4 +15,8 @@ def network_key(spec: TrialSpec) -> str:
     """
     training = spec.training
     losses = [(loss.name, getattr(loss, "teacher_folder", None)) for loss in spec.method.losses]
+    if spec.branch is not None:
+        losses += [
+            (f"after {loss.name}", getattr(loss, "teacher_folder", None)) for loss in spec.after.method.losses
+        ]
     return digest([spec.model, training.optimizer, training.precision, losses, spec.task.augment])

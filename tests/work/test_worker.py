@@ -252,7 +252,7 @@ def test_data_that_do_not_fit_the_memory_stop_the_worker_with_words(
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
 
     study = read(create(tmp_path))
-    monkeypatch.setattr("reprtune.training.chain.chain.load_task", load)
+    monkeypatch.setattr("reprtune.training.chain.loaded_data.load_task", load)
     with pytest.raises(DataError, match="digits do not fit in the memory of cpu"):
         check_data(study, LoadedData(tmp_path, torch.device("cpu")))
 

@@ -65,6 +65,6 @@ class Arm(Tagged):
 
     def budget(self, base: TrialSpec) -> Duration:
         """Length of the training of all its networks, one after another."""
-        trial = changed(base, self.changes)
+        trial = changed(base, self.changes).after
         total = trial.training.total
         return Duration(total.value * trial.method.n_members, total.unit)

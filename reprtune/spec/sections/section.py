@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
-from reprtune.spec.names import check_name
+from reprtune.spec.names import check_name, role_of
 from reprtune.spec.objectives import OF_ARMS
 from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least
@@ -61,7 +61,7 @@ class Section(abc.ABC):
     @property
     def role(self) -> str:
         """What one of its trials is, in MLflow and in the names of journals: `search`, `control`, `confirmation`."""
-        return self.name.removesuffix("s")
+        return role_of(self.name)
 
     @property
     def stops_early(self) -> bool:

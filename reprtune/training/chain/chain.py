@@ -6,77 +6,37 @@ for advance in Chain(spec, loaded_data, store):
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import torch
 
 from reprtune.errors import StateError
 from reprtune.history import History
+from reprtune.spec.branch import Branch
 from reprtune.spec.codec import digest
 from reprtune.spec.parts.schedules import Phase
-from reprtune.spec.task import TaskSpec
 from reprtune.spec.trial import TrialSpec
 from reprtune.states.store import Claim, StateStore
+from reprtune.training.chain.branching import kept_for, state_names
 from reprtune.training.chain.evaluation import Evaluation
-from reprtune.training.chain.identity import next_name, root_name
-from reprtune.training.chain.plan import Item, Segment, plan, rungs, trial_rates
+from reprtune.training.chain.identity import next_name
+from reprtune.training.chain.loaded_data import LoadedData
+from reprtune.training.chain.plan import Item, Segment, find_fork, plan, rungs, trial_rates
 from reprtune.training.chain.state import decode
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
-from reprtune.training.data.batches import Batches
-from reprtune.training.data.pictures import Pictures
-from reprtune.training.data.task import Task, load_task
 from reprtune.training.parts.schedules import Event
-from reprtune.training.platform.device import keep_freed_memory, kind, threads
+from reprtune.training.platform.device import kind, threads
+
+__all__ = ["Advance", "Chain", "Keep", "LoadedData"]
 
 PAUSE_SECONDS = 600.0  # a state at least this often, also inside a long segment
 STORE_SECONDS = 2.0  # and no more often than this, unless others may share it
 BEAT_SECONDS = 10.0
 
 Keep = Literal["last", "beginnings", "all"]
-
-
-class LoadedData:
-    """The data sets of a process on its device, loaded once however many trials use them.
-
-    What is large, the images and the pictures that batches are drawn from, is kept once per task; trials of one
-    batch size also share the draws of an epoch.
-    """
-
-    def __init__(self, data_dir: Path, device: torch.device) -> None:
-        self.data_dir, self.device = data_dir, device
-        self._tasks: dict[TaskSpec, Task] = {}
-        self._pictures: dict[TaskSpec, Pictures] = {}
-        self._batches: dict[tuple[TaskSpec, int], Batches] = {}
-        keep_freed_memory()
-
-    def task(self, spec: TaskSpec) -> Task:
-        if spec not in self._tasks:
-            self._tasks[spec] = load_task(spec, self.data_dir, self.device)
-        return self._tasks[spec]
-
-    def batches(self, spec: TrialSpec) -> Batches:
-        """The batches of the train part, as the trial draws them.
-
-        Raises:
-            SpecError: the batch is larger than it.
-        """
-        key = (spec.task, spec.training.batch_size)
-        if key not in self._batches:
-            self._batches[key] = Batches(self._pictures_of(spec.task), spec.training.batch_size)
-        return self._batches[key]
-
-    def _pictures_of(self, spec: TaskSpec) -> Pictures:
-        if spec not in self._pictures:
-            task = self.task(spec)
-            self._pictures[spec] = Pictures(
-                task.train, augment=spec.augment, mean=task.mean, std=task.std, cutout=spec.cutout
-            )
-        return self._pictures[spec]
 
 
 @dataclass(frozen=True)
@@ -105,6 +65,7 @@ class Chain:
         should_stop: asked before every step; True saves a state there and raises `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
+        branches: that leave this very trial, or its trunk: the states that they go on from stay behind it.
 
     Raises:
         SpecError: the cycles do not fit the total. DataError, ModelError: as loading and building do.
@@ -120,6 +81,7 @@ class Chain:
         shared_steps: Collection[int] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         eager: str | None = None,
+        branches: Sequence[Branch] = (),
     ) -> None:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
         self.shared_steps = shared_steps
@@ -129,12 +91,19 @@ class Chain:
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
-            self.networks = TrialNetworks(spec, task, batches, loaded_data.device, eager)
-            device_kind, inherited = kind(loaded_data.device), self.networks.inherited
-            self.names = [root_name(spec, task.digest, device_kind, self.networks.loss_digests, inherited)]
-        for item in self.items:
-            self.names.append(next_name(self.names[-1], item, spec, self.networks.n_drop, self.lrs))
-        schedule = spec.method.schedule
+            self._make = functools.partial(
+                TrialNetworks, task=task, batches=batches, device=loaded_data.device, eager=eager
+            )
+            self.networks = self._make(spec.trunk)
+            fork = find_fork(spec, spe)
+            self._fork = (
+                len(self.items) if fork is None else len(fork.before)
+            )  # items done where its branch begins
+            others = functools.partial(self._make, spec.after)
+            device_kind = kind(loaded_data.device)
+            self.names = state_names(self.items, self._fork, self.lrs, device_kind, self.networks, others)
+        self._forks = kept_for(spec, branches, self._fork, spe)
+        schedule = spec.method.schedule  # a trial with a branch has no bound
         self._bound = schedule.until_distance if isinstance(schedule, Phase) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
@@ -165,6 +134,10 @@ class Chain:
     def last_name(self) -> str:
         """Name of the deepest state stored."""
         return self.names[self._stored]
+
+    def fork_states(self) -> list[str]:
+        """Names of the states that branches go on from."""
+        return [self.names[index] for index in sorted(self._forks)]
 
     def beginnings(self) -> list[str]:
         """Names of the states that stay for others."""
@@ -262,7 +235,7 @@ class Chain:
             return False
         if notes["items_done"] < self.done or sum(notes["steps"]) <= self.networks.steps_trained:
             return False
-        self.networks.load(payload)
+        self._take_up(payload, branched=notes["items_done"] >= self._fork)
         self.done = notes["items_done"]
         return True
 
@@ -273,10 +246,29 @@ class Chain:
         if payload is None:
             return None
         try:
-            return self.networks.load(payload)
+            return self._take_up(payload, branched=name in self.names[self._fork + 1 :])
         except StateError:  # whole, but no state of ours: as good as absent
             self.store.delete([name])
             return None
+
+    def _take_up(self, payload: bytes, *, branched: bool) -> Mapping[str, Any]:
+        """Go on from a state with the networks of the trunk, or of its branch; its notes.
+
+        Raises:
+            StateError: these bytes are something else; nothing was changed.
+        """
+        wanted = self.spec.after if branched else self.spec.trunk
+        networks = self.networks if self.networks.spec == wanted else self._make(wanted)
+        notes = networks.load(payload)
+        if networks is not self.networks:
+            self.networks.close()
+            self.networks = networks
+        return notes
+
+    def _branch_off(self) -> None:
+        """From here on the networks are those of the changed trial, with all that they have come to."""
+        if self.done == self._fork < len(self.items) and self.networks.spec != self.spec.after:
+            self._take_up(self.networks.save(), branched=True)
 
     def _advance(self) -> Literal["found", "segment", "event", "blocked"]:
         item = self.items[self.done]
@@ -292,6 +284,7 @@ class Chain:
                 self._release()
                 return "found"
             self._waits = False
+        self._branch_off()
         self._do(item)
         self.done += 1
         if not self.diverged:
@@ -385,6 +378,8 @@ class Chain:
     def _is_shared(self, index: int) -> bool:
         if self._is_half(index):
             return False
+        if index in self._forks:
+            return True
         if self.keep != "beginnings" or not 0 < index <= self._n_beginnings:
             return self.keep == "all"
         return self.shared_steps is None or self.items[index - 1].stop in self.shared_steps

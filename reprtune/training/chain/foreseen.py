@@ -9,7 +9,8 @@ from reprtune.training.parts.gradients.contraction import too_little
 
 
 def foreseen(spec: TrialSpec, steps_per_epoch: int) -> list[str]:
-    """Warnings, each in a line."""
+    """Warnings, each in a line; of a trial with a branch, those of what it comes to."""
+    spec = spec.after
     gradient = spec.method.gradient
     if not (isinstance(gradient, Centripetal) and isinstance(spec.method.ending, Trim)):
         return []

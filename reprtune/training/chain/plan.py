@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprtune.errors import SpecError
+from reprtune.spec.branch import Branch
 from reprtune.spec.parts.schedules import Cycles, Phase, Schedule
 from reprtune.spec.training import TrainingSpec
 from reprtune.spec.trial import TrialSpec
@@ -24,6 +25,7 @@ from reprtune.training.parts.schedules.cycles import cycles
 
 Stage = Literal["full", "sub"]
 FULL: Stage = "full"
+CYCLE_ENDS = ("restore", "exchange", "renew")  # the last of them with its number ends a cycle
 ONE_CYCLE_FIRST = 1 / 25  # share of the peak in the first step; what torch's OneCycleLR takes unless told
 ONE_CYCLE_LAST = 1e-4  # share of the first in the last step; the same
 
@@ -43,15 +45,26 @@ Item = Segment | Event
 
 def plan(spec: TrialSpec, steps_per_epoch: int) -> tuple[Item, ...]:
     """The whole trial: segments of training, cut where something happens, at every rung, and after each
-    `training.segment` counted from step 0, so that trials of different schedules agree.
+    `training.segment` counted from step 0, so that trials of different schedules agree. With a branch: what its trunk
+    has up to the point, then what the changed trial has from there on.
 
     Raises:
-        SpecError: the cycles do not fit the total, or a phase is shorter than one step.
+        SpecError: the cycles do not fit the total, or a phase is shorter than one step; or the branch does not go
+            with what it leaves.
     """
+    fork = find_fork(spec, steps_per_epoch)
+    if fork is None:
+        return _unbranched(spec, steps_per_epoch)
+    return (*fork.before, *fork.later)
+
+
+def _unbranched(spec: TrialSpec, steps_per_epoch: int, *more_cuts: int) -> tuple[Item, ...]:
+    """The plan of a trial as it is without a branch, cut at some more steps."""
     spec.check_fits(steps_per_epoch)
     total = spec.training.total.steps(steps_per_epoch)
     length = max(1, spec.training.segment.steps(steps_per_epoch))
-    cuts = sorted({*range(length, total, length), *rungs(spec, steps_per_epoch)})
+    inner = (cut for cut in more_cuts if 0 < cut < total)
+    cuts = sorted({*range(length, total, length), *rungs(spec, steps_per_epoch), *inner})
     items: list[Item] = []
     at, phase, cycle = 0, FULL, 0
     stays = isinstance(spec.method.schedule, Phase)  # what is dropped never comes back: the network is so
@@ -67,8 +80,135 @@ def _segments(start: int, stop: int, cuts: list[int], phase: Stage, cycle: int) 
     return [Segment(a, b, phase, cycle) for a, b in itertools.pairwise([start, *inner, stop]) if a < b]
 
 
+# -- branches ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where a branch leaves its trunk.
+
+    Attributes:
+        step: optimizer steps done there. before, later: what is done up to there, and from there on.
+    """
+
+    step: int
+    before: tuple[Item, ...]
+    later: tuple[Item, ...]
+
+
+def find_fork(spec: TrialSpec, steps_per_epoch: int) -> Fork | None:
+    """Where the trial's branch leaves the trunk; None without a branch.
+
+    Raises:
+        SpecError: the trunk has no state there, the changed trial would have nothing left to do, or what it is to go on
+            with is not what the trunk leaves.
+    """
+    if spec.branch is None:
+        return None
+    _check_ends(spec)
+    trunk = _unbranched(spec.trunk, steps_per_epoch)
+    if spec.branch.cycle is None:
+        step = spec.branch.length.steps(steps_per_epoch)
+        sides = (spec.trunk, spec.after)
+        # What is recorded of a step with an exchange is what the members are after it: it belongs to the steps before.
+        passed = any(
+            event.kind == "exchange" and event.stop == step
+            for side in sides
+            for event in events(side, steps_per_epoch)
+        )
+    else:
+        step, passed = _end_of_cycle(spec.branch, trunk), True
+    if not any(isinstance(item, Segment) and item.stop == step for item in trunk):
+        raise _no_state(spec.branch, step, trunk)
+    total = spec.after.training.total
+    if step >= total.steps(steps_per_epoch):
+        raise SpecError(
+            f"branch.at = {spec.branch.at} must be before the end of what is trained then, training.total = {total}.",
+            "Take an earlier point, or change training.total to a longer one.",
+        )
+    changed = _unbranched(spec.after, steps_per_epoch, step)
+    before = tuple(item for item in trunk if _is_before(item, step, passed=passed))
+    already = tuple(item for item in changed if _is_before(item, step, passed=passed))
+    _check_meets(spec, before, already)
+    return Fork(step, before, changed[len(already) :])
+
+
+def _is_before(item: Item, step: int, *, passed: bool) -> bool:
+    """Is it done before the branch? With `passed`, also what happens at the very step, but for the end of a trial."""
+    if isinstance(item, Segment) or (passed and item.kind != "end"):
+        return item.stop <= step
+    return item.stop < step
+
+
+def _end_of_cycle(branch: Branch, trunk: tuple[Item, ...]) -> int:
+    """The step after which the cycle, or period, or generation, is over."""
+    ends = {i.cycle + 1: i.stop for i in trunk if isinstance(i, Event) and i.kind in CYCLE_ENDS}
+    if branch.cycle not in ends:
+        has = f"ends cycles 1 to {max(ends)}" if ends else "has no cycles that end before it does"
+        raise SpecError(
+            f"branch.at must be the end of a cycle of the trunk, which {has}, but got {branch.at}.",
+            "Name one of them, or a length of training such as 20ep.",
+        )
+    return ends[branch.cycle]
+
+
+def _no_state(branch: Branch, step: int, trunk: tuple[Item, ...]) -> SpecError:
+    stops = sorted({item.stop for item in trunk if isinstance(item, Segment)})
+    near = [
+        max((s for s in stops if s < step), default=None),
+        min((s for s in stops if s > step), default=None),
+    ]
+    return SpecError(
+        f"branch.at must be where a segment of the trunk ends, but {branch.at} is step {step}, within one or after its "
+        "last.",
+        f"The nearest are: {', '.join(f'{stop}it' for stop in near if stop is not None)}.",
+    )
+
+
+def _check_ends(spec: TrialSpec) -> None:
+    """Where a criterion ends a trial is known only when it is trained."""
+    for side in (spec.trunk, spec.after):
+        if isinstance(side.method.schedule, Phase) and side.method.schedule.until_distance is not None:
+            raise SpecError(
+                "A trial that a criterion may end has no branches, but method.until_distance = "
+                f"{side.method.schedule.until_distance}.",
+                "Leave method.until_distance out, so that it is trained to its total.",
+            )
+
+
+def _check_meets(spec: TrialSpec, before: tuple[Item, ...], already: tuple[Item, ...]) -> None:
+    """What is under way at the point must be what the changed trial is to go on with."""
+    assert spec.branch is not None
+    ours, theirs = _under_way(before), _under_way(already)
+    if ours != theirs:
+        left, wanted = (f"is in what a {kind} began" if kind else "is whole" for kind in (ours, theirs))
+        raise SpecError(
+            f"The network of the trunk {left} at {spec.branch.at}, but with branch.changes it {wanted} there.",
+            "Take a point between two cycles, such as cycle=1, or a schedule that has the same there.",
+        )
+    for place in ("drop", "gradient", "selection") if ours else ():
+        old, new = (getattr(side.method, place) for side in (spec.trunk, spec.after))
+        if old != new:
+            raise SpecError(
+                f"branch.changes cannot change method.{place} at {spec.branch.at}, where a {ours} has begun what only the "
+                "old one can go on with.",
+                "Take a point between two cycles, such as cycle=1.",
+            )
+
+
+def _under_way(items: tuple[Item, ...]) -> str:
+    """The kind of event whose effect lasts after these; empty where the network is whole."""
+    kinds = [i.kind for i in items if isinstance(i, Event) and i.kind in ("begin", "drop", "restore")]
+    return kinds[-1] if kinds and kinds[-1] != "restore" else ""
+
+
+# -- what happens -----------------------------------------------------------------------------------
+
+
 def events(spec: TrialSpec, steps_per_epoch: int) -> tuple[Event, ...]:
     """What the method's schedule lets happen, in its order, and what is done once after the last step."""
+    if spec.branch is not None:
+        return tuple(item for item in plan(spec, steps_per_epoch) if isinstance(item, Event))
     method, total = spec.method, spec.training.total.steps(steps_per_epoch)
     found: tuple[Event, ...] = ()
     if method.schedule is not None:
@@ -79,6 +219,9 @@ def events(spec: TrialSpec, steps_per_epoch: int) -> tuple[Event, ...]:
 def rungs(spec: TrialSpec, steps_per_epoch: int) -> tuple[int, ...]:
     """Steps at which the trial may be compared with others, and stopped: as its schedule has them. Without one,
     every tenth of the total, in whole segments."""
+    if (fork := find_fork(spec, steps_per_epoch)) is not None:
+        ours, theirs = (rungs(side, steps_per_epoch) for side in (spec.trunk, spec.after))
+        return (*(s for s in ours if s <= fork.step), *(s for s in theirs if s > fork.step))
     schedule, total = spec.method.schedule, spec.training.total.steps(steps_per_epoch)
     segment = max(1, spec.training.segment.steps(steps_per_epoch))
     if schedule is None:
@@ -94,6 +237,9 @@ def trial_rates(spec: TrialSpec, steps_per_epoch: int) -> NDArray[np.float64]:
     Raises:
         SpecError: a period is shorter than one step.
     """
+    if (fork := find_fork(spec, steps_per_epoch)) is not None:
+        ours, theirs = (trial_rates(side, steps_per_epoch) for side in (spec.trunk, spec.after))
+        return np.concatenate([ours[: fork.step], theirs[fork.step :]])
     rates = learning_rates(spec.training, steps_per_epoch, restarts(spec, steps_per_epoch))
     rules = spec.method.restore_rules
     if rules is None or rules.restore_lr != "scaled":

@@ -190,7 +190,7 @@ def _sub_network(
     model = built(spec.model, forms, (channels, height, width), facts["n_classes"], spec.seed)
     filters = find_filters(model, torch.zeros(1, channels, height, width))
     model.load_state_dict(weights)
-    network = SubNetwork(model, filters, {}, spec.method.dropped_as.filters)
+    network = SubNetwork(model, filters, {}, spec.after.method.dropped_as.filters)
     network.set_keep(keep)
     return network
 
