@@ -4,6 +4,7 @@ from __future__ import annotations
 
 STUDIES: dict[str, str] = {
     "repr-ablation": "studies.repr_ablation:STUDY",
+    "repr-components": "studies.repr_components:STUDY",
     "criteria": "studies.criteria:STUDY",
     "family": "studies.family:STUDY",
     "methods": "studies.methods_search:STUDY",

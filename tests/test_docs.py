@@ -42,7 +42,14 @@ LONG = (
     "parts.md",
     "networks.md",
 )  # by `make check-slow`; test_cli.py parses their commands always
-COMPARISONS = ("criteria", "family", "paper-c3", "paper-resnet20", "my_method.py")  # have no search
+COMPARISONS = (
+    "criteria",
+    "family",
+    "paper-c3",
+    "paper-resnet20",
+    "repr-components",
+    "my_method.py",
+)  # have no search
 NOTEBOOK = ROOT / "docs" / "notebook.md"  # its blocks are one program
 SEEN_ELSEWHERE = {  # only read here
     "ui": "stays until it is stopped; test_ui.py starts and stops it",

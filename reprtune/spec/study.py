@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.branch import FIELD, Branch, is_added
+from reprtune.spec.branch import FIELD, Branch
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
-from reprtune.spec.designs.arm import BASELINE, Arm
+from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import Factor
 from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
@@ -29,6 +29,7 @@ from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Section
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
+from reprtune.spec.standing_rules import standing_rules
 from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.trial import TrialSpec
 
@@ -186,30 +187,7 @@ class StudySpec:
         plain training of its cost where there are lengths of it; and every arm against those that it names, else `standard`, where that was not trained for less."""
         if self.rules or not self.arms:
             return self.rules
-        names = [arm.name for arm in self.arms]
-        standard = (BASELINE,) if BASELINE in names else ()
-        controls = (
-            [(*standard, *names)[0], *([PLAIN] if len(self.lengths) > 1 else [])] if self.search else []
-        )
-        found = [Rule(arm=LEADER, control=control) for control in controls]
-        for arm in self.arms:
-            if arm.name in self._trunks:
-                continue
-            others = arm.controls(
-                tuple(
-                    n
-                    for n in standard
-                    if n != arm.name and arm.name not in self.lengths and self._may_meet(arm.name, n)
-                )
-            )
-            found += [Rule(arm=arm.name, control=other) for other in others]
-        return tuple(found)
-
-    @functools.cached_property
-    def _trunks(self) -> frozenset[str]:
-        """Arms that are there to be branched: trials of the search, which were chosen by their results."""
-        added = (arm for one in self.comparisons if is_added(one.name) for arm in one.arms(self.base))
-        return frozenset(arm.name for arm in added if FIELD not in arm.changes)
+        return standing_rules(self.arms, self.lengths, self._may_meet, searched=self.search is not None)
 
     # -- sections -----------------------------------------------------------------------------------
 
