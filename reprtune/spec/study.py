@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.branch import FIELD, Branch, is_added
+from reprtune.spec.branch import FIELD, is_added
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -277,12 +277,6 @@ class StudySpec:
             for section in self.comparisons
             for arm, seed in section.cells(self.base)
         ]
-
-    def branches_of(self, trial: TrialSpec) -> tuple[Branch, ...]:
-        """The branches among its arms that leave this trial, or the trunk that it has in common with them."""
-        arms = [arm for arm in self.arms if FIELD in arm.changes]
-        others = (changed(self.base, {**arm.changes, "seed": trial.seed}) for arm in arms)
-        return tuple(one.branch for one in others if one.branch is not None and one.trunk == trial.trunk)
 
     # -- the search, where there is one -------------------------------------------------------------
 
