@@ -265,9 +265,8 @@ class StudySpec:
         if section.name in {one.name for one in self.sections}:
             sections = tuple(section if one.name == section.name else one for one in self.sections)
         else:  # a confirmation stays the last one
-            others = tuple(one for one in self.sections if one is not self.confirmation)
-            last = () if self.confirmation is None else (self.confirmation,)
-            sections = (*others, section, *last)
+            last = [one for one in self.sections if one is self.confirmation]
+            sections = (*(one for one in self.sections if one not in last), section, *last)
         return replace(self, sections=sections)
 
     def arm_cells(self) -> list[tuple[str, int, TrialSpec]]:
