@@ -284,7 +284,7 @@ def show(study: StudyRecord, n_trials: int = 10) -> str:
         ),
         f"Cost: {spec.cost}",
         table(rows, ("field", "value")),
-        table(sorted({**study.facts, "code": created_with(study)}.items()), ("found at create", "value")),
+        table(_facts(study), ("found at create", "value")),
         status(study),
         *outdated(study),
     ]
@@ -299,3 +299,9 @@ def _cell(trial: TrialRecord, name: str) -> str:
     if number is None:
         return UNKNOWN
     return percent(number) if objective.is_fraction else f"{number:{objective.cell}}"
+
+
+def _facts(study: StudyRecord) -> list[tuple[str, object]]:
+    """What was found at create; of code a few words."""
+    facts = {**study.facts, "code": created_with(study)}
+    return sorted((name, value) for name, value in facts.items() if name != "code_with_branches")

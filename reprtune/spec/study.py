@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.branch import FIELD, Branch
+from reprtune.spec.branch import FIELD, Branch, is_added
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -245,9 +245,8 @@ class StudySpec:
         if section.name in {one.name for one in self.sections}:
             sections = tuple(section if one.name == section.name else one for one in self.sections)
         else:  # a confirmation stays the last one
-            others = tuple(one for one in self.sections if one is not self.confirmation)
-            last = () if self.confirmation is None else (self.confirmation,)
-            sections = (*others, section, *last)
+            last = [one for one in self.sections if one is self.confirmation]
+            sections = (*(one for one in self.sections if one not in last), section, *last)
         return replace(self, sections=sections)
 
     def arm_cells(self) -> list[tuple[str, int, TrialSpec]]:
@@ -257,12 +256,6 @@ class StudySpec:
             for section in self.comparisons
             for arm, seed in section.cells(self.base)
         ]
-
-    def branches_of(self, trial: TrialSpec) -> tuple[Branch, ...]:
-        """The branches among its arms that leave this trial, or the trunk that it has in common with them."""
-        arms = [arm for arm in self.arms if FIELD in arm.changes]
-        others = (changed(self.base, {**arm.changes, "seed": trial.seed}) for arm in arms)
-        return tuple(one.branch for one in others if one.branch is not None and one.trunk == trial.trunk)
 
     # -- the search, where there is one -------------------------------------------------------------
 

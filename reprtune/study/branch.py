@@ -105,8 +105,10 @@ def branch_study(
     first = plan_branch(read_study(storage, study_name), slot, branch, name, seeds)
     if first.n_new is None:
         return first
-    _try(first.trial, settings)
     from reprtune.study.code import check_code, code_here  # loads torch, which all else here does without
+    from reprtune.study.foreseen import check_builds
+
+    check_builds(first.trial, settings)
 
     with database_lock(storage):
         study = read_study(storage, study_name)
@@ -117,15 +119,6 @@ def branch_study(
         write_code(storage, study_name, code_here(study.spec.with_section(plan.section)))
         add_section(storage, study, plan.section)
         return replace(plan, n_new=refill_locked(StudyView(storage, study_name)))
-
-
-def _try(trial: TrialSpec, settings: Settings) -> None:
-    """Build the networks of trunk and branch and make the plan; nothing is trained."""
-    import torch
-
-    from reprtune.training.chain.chain import Chain, LoadedData
-
-    Chain(trial, LoadedData(settings.data_dir, torch.device("cpu")))
 
 
 def _trunk(study: StudyRecord, slot: str) -> tuple[Arm, tuple[int, ...], bool]:

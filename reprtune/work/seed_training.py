@@ -9,6 +9,7 @@ from typing import Any
 
 from reprtune.record.pack import pack
 from reprtune.spec import objectives
+from reprtune.spec.branches import branches_of
 from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.stretches import Stretches
 from reprtune.training.chain.chain import Advance, Chain
@@ -47,7 +48,7 @@ class SeedTraining:
             keep="beginnings",
             shared_steps=self.context.shared_steps,
             should_stop=should_stop,
-            branches=self.context.spec.branches_of(self.spec),
+            branches=branches_of(self.context.spec, self.spec),
             eager=None if reason is None else f"a graph of it could not be captured: {reason}",
         )
         self._advances = iter(self.run)
