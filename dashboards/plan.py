@@ -82,7 +82,7 @@ def _left_out(one: SectionPlan) -> list[str]:
     if one.kept:
         lines += _wrapped(f"kept, because the study says so: {listed(one.kept)}")
     for factor, level, why in one.refused:
-        lines += _wrapped(f"cannot be left out: {factor} ({level} instead): {' '.join(why.split())}")
+        lines += _wrapped(f"cannot be left out: {factor} ({level} instead): {why.splitlines()[0]}")
     return lines
 
 
@@ -163,7 +163,7 @@ def _smallest(plan: Plan, rule: RulePlan, m: int) -> str:
     if m > 1:
         said += f", {_effect(plan, rule.corrected)} corrected for {m} rules"
     if rule.at_most is not None and rule.most > rule.n:
-        said += f"; {_effect(plan, rule.at_most)} with {rule.most} seeds"
+        said += f"; at best {_effect(plan, rule.at_most)} with {rule.most} seeds, for looking several times costs some"
     return said
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from reprtune.analysis.plan import Cost, Plan, SectionPlan, planned_rules
 from reprtune.errors import SpecError
 from reprtune.settings import Settings
+from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import BASELINE, Arm
 from reprtune.spec.designs.design import Design
 from reprtune.spec.designs.fractional import FractionalFactorial
@@ -190,11 +191,14 @@ def _of_design(spec: StudySpec, design: Design, arms: Sequence[Arm]) -> dict[str
     """What is left out, and what cannot be told apart."""
     if isinstance(design, FractionalFactorial):
         return {"resolution": design.achieved, "aliases": design.aliases}
-    if not isinstance(design, LeaveOneOut):
+    if not isinstance(design, (LeaveOneOut, AddOneIn)):
         return {"aliases": {}}
     found = nulls(design.arm, spec.base)
+    left_out = (
+        [pair for arm in arms for pair in arm.levels.items()] if isinstance(design, LeaveOneOut) else []
+    )
     return {
-        "left_out": tuple(pair for arm in arms for pair in arm.levels.items()),
+        "left_out": tuple(left_out),
         "kept": design.without,
         "refused": tuple((n.factor, n.level, n.refused) for n in found if n.refused),
         "aliases": {},
