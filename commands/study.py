@@ -31,6 +31,7 @@ from commands.options import (
     total_option,
     tracking_is_off,
 )
+from commands.plan import plan
 from commands.watch import watch
 from reprtune.settings import program
 
@@ -152,6 +153,7 @@ study.add_command(
         ),
     )
 )
+study.add_command(plan)
 study.add_command(confirm)
 study.add_command(extend)
 study.add_command(branch)

@@ -35,6 +35,12 @@ def smallest(difference: Difference | None, m: int = 1) -> float | None:
     return _effect(difference.n, m) * difference.sd
 
 
+def detectable(n: int, m: int = 1) -> float | None:
+    """The smallest true difference that `n` pairs show in four of five studies, in sds of the paired differences; None
+    without an interval."""
+    return _effect(n, m) if n >= MIN_PAIRS else None
+
+
 def needed(difference: Difference | None, m: int = 1) -> int | None:
     """How many pairs would decide, if the mean difference seen were the true one; `MOST` + 1 for more than that many,
     None without an interval."""

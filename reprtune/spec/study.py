@@ -15,6 +15,7 @@ from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import Factor
 from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
+from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms, named
 from reprtune.spec.draws import Draws
@@ -361,6 +362,7 @@ __all__ = [
     "DurationRange",
     "Factor",
     "FloatRange",
+    "FractionalFactorial",
     "FullFactorial",
     "IntRange",
     "LeaveOneOut",

@@ -12,6 +12,7 @@ from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import check_arms
 from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
+from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms
 from reprtune.spec.edit import changed
@@ -21,7 +22,7 @@ from reprtune.spec.sections.section import MAX_SEEDS, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
 # A further design joins this union.
-Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial
+Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial
 
 
 @dataclass(frozen=True, kw_only=True)
