@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from commands.compare import compare
 from commands.confirm import confirm
 from commands.extend import extend, repair
 from commands.launching import launch
@@ -151,6 +152,7 @@ study.add_command(
         ),
     )
 )
+study.add_command(compare)
 study.add_command(confirm)
 study.add_command(extend)
 study.add_command(repair)
