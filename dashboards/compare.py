@@ -31,8 +31,8 @@ def text(found: SideBySide) -> str:
         )
     parts += [f"{row.arm} is not compared: {reason(row.refused)}" for row in found.rows if row.refused]
     if found.effects:
-        header = ("arm minus control (points)", "in A", "in B")
-        parts.append(table([_effect(one) for one in found.effects], header))
+        of_effects = ("arm minus control (points)", "in A", "in B")
+        parts.append(table([_effect(one) for one in found.effects], of_effects))
         parts.append(
             "Each effect is of its own study. That one is shown and the other not does not say that they differ."
         )
@@ -94,15 +94,14 @@ def reason(refused: Refusal) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    shown = row.refused is None
-    how = (
-        f"{row.how}, {row.measured_on}" + (f", {row.n} pairs" if row.n else "") if shown else row.refused.kind
-    )  # type: ignore[union-attr]
-    return (
-        row.arm, _runs(row.a), _runs(row.b),
-        percent(row.a.mean) if shown else UNKNOWN, percent(row.b.mean) if shown else UNKNOWN,
-        _difference(row.difference, row.low, row.high, row.p_holm) if shown else "not compared", how,
-    )  # fmt: skip
+    if row.refused is not None:
+        a = b = UNKNOWN
+        difference, how = "not compared", row.refused.kind
+    else:
+        a, b = percent(row.a.mean), percent(row.b.mean)
+        difference = _difference(row.difference, row.low, row.high, row.p_holm)
+        how = f"{row.how}, {row.measured_on}" + (f", {row.n} pairs" if row.n else "")
+    return row.arm, _runs(row.a), _runs(row.b), a, b, difference, how
 
 
 def _runs(side: Side) -> str:
@@ -135,12 +134,12 @@ def csv_rows(found: SideBySide) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in found.rows:
-        a, b, shown = row.a, row.b, row.refused is None
+        a, b = row.a, row.b
         writer.writerow({
             "arm": row.arm, "n_a": a.n, "n_b": b.n, "diverged_a": a.n_diverged, "diverged_b": b.n_diverged,
             "missing_a": a.n_missing, "missing_b": b.n_missing, "mean_a": a.mean, "mean_b": b.mean,
             "steps_a": a.steps, "steps_b": b.steps, "measured_on": row.measured_on, "how": row.how, "pairs": row.n,
             "difference": row.difference, "low": row.low, "high": row.high, "p": row.p, "p_holm": row.p_holm,
-            "refused": "" if shown else row.refused.kind,  # type: ignore[union-attr]
+            "refused": row.refused.kind if row.refused else "",
         })  # fmt: skip
     return out.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,12 @@ from dashboards.compare import csv_rows, text
 from reprtune.analysis.compare import plain, side_by_side
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.edit import changed
+from reprtune.spec.study import Arm, Arms
+from tests.command import Command
 from tests.factories import make_study
 from tests.flat import with_attempts
+from tests.stored import new_study
+from tests.tiny_study import STUDY as TINY_STUDY
 
 A = {"standard": (0.10, 0.14, 0.11), "paper": (0.12, 0.13, 0.15)}
 B = {"standard": (0.09, 0.15, 0.08), "paper": (0.11, 0.10, 0.09)}
@@ -140,3 +145,20 @@ def test_rows_for_machines():
     lines = csv_rows(found).splitlines()
     assert len(lines) == 1 + len(found.rows) and lines[1].endswith(",data")
     assert plain(found)["rows"][0]["refused"]["kind"] == "data"
+
+
+def test_the_command_compares_stored_studies_and_refuses_what_has_nothing_in_common(command, tmp_path):
+    """Two stored studies, from two storages: a row for each arm, in words, JSON and CSV; without a common arm exit 1."""
+    other = Command(tmp_path / "other")
+    first, second = TINY_STUDY, replace(TINY_STUDY, name="second")
+    alone = replace(TINY_STUDY, name="alone", sections=(Arms(design=(Arm(name="mine"),), seeds=(0,)),))
+    for runs, spec in ((command, first), (other, second), (command, alone)):
+        runs.runs.mkdir(exist_ok=True)
+        new_study(runs.settings.storage_url, spec=spec)
+    where = ("--storage-b", other.settings.storage_url)
+    out = tmp_path / "rows.csv"
+    assert "standard is not compared" in command.quick("study", "compare", "tiny", "second", *where).output
+    said = command.quick("study", "compare", "tiny", "second", *where, "--json", "--csv", str(out)).output
+    assert [row["arm"] for row in json.loads(said)["rows"]] == ["standard", "base", "leader"]
+    assert len(out.read_text().splitlines()) == 4
+    assert "nothing to compare" in command.quick("study", "compare", "tiny", "alone", code=1).output
