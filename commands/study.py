@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands.branch import branch
+from commands.compare import compare
 from commands.confirm import confirm
 from commands.extend import extend, repair
 from commands.launching import launch
@@ -154,6 +155,7 @@ study.add_command(
     )
 )
 study.add_command(plan)
+study.add_command(compare)
 study.add_command(confirm)
 study.add_command(extend)
 study.add_command(branch)

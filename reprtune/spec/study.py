@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.branch import FIELD, Branch, is_added
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
