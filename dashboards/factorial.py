@@ -103,9 +103,9 @@ def words(info: FactorialInfo) -> Words:
             "cells with the factor's first level, paired by seed, in percentage points; left of 0 the level is better. "
             "Intervals are paired t intervals over seeds, given this split of the data, and not corrected. Below: mean "
             "errors of the two factors with the smallest p together; lines that are parallel mean that they only add up. "
-            "An effect is named where p of the analysis of variance, corrected by Holm's rule for its terms, is below 5 %. "
-            "It takes every seed as a block, and supposes that seeds do not change what a factor does; where interval and p "
-            "disagree, trust the interval. Not shown is not the same as no effect. A term with others in brackets "
+            "An effect is named where p of the analysis of variance, corrected by Holm's rule for its terms, is below 5 %, and "
+            "p of the paired differences, corrected alike, too: the first takes every seed as a block, and supposes that "
+            "seeds do not change what a factor does. Not shown is not the same as no effect. A term with others in brackets "
             "cannot be told from these in this design."
         ),
         table=_table(found),

@@ -12,6 +12,8 @@
     omega2     partial omega squared, df (F - 1) / (df (F - 1) + N), N runs: about 0, of either sign, without an effect
     effect     of a level: per seed, the mean over all cells with it minus that over all cells with the reference
                level; then paired over seeds (`reprtune.analysis.paired`), without correction
+    shown      p_holm of the term below 5 %, and, of what has paired differences, that of one of these too, corrected by
+               Holm's rule over all effects and together
     together   of two factors with two levels each: per seed, the effect of the first at the second's other level minus
                that at its reference level; paired over seeds
 
@@ -27,13 +29,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 
 from reprtune.analysis.level import ALPHA
-from reprtune.analysis.paired import Comparison, SeedValue, compared
+from reprtune.analysis.paired import Comparison, SeedValue, compared, corrected
 from reprtune.analysis.variance import Term, Why, anova, estimable
 from reprtune.errors import StudyError
 
@@ -66,7 +68,7 @@ class Effect:
     Attributes:
         mean, reference_mean: errors over all complete seeds and cells of either level.
         aliases: terms that this design cannot tell from it.
-        comparison: paired by seed; `p_holm` is left out, the terms of the analysis of variance have one.
+        comparison: paired by seed; `p_holm` over all effects, and all that act together.
     """
 
     factor: str
@@ -114,11 +116,14 @@ class Factorial:
     @property
     def shown(self) -> tuple[Term, ...]:
         """Terms with an effect, after correction, the largest share first."""
-        return tuple(
-            sorted(
-                (t for t in self.terms if t.p_holm is not None and t.p_holm < ALPHA), key=lambda t: -t.share
-            )
-        )
+        found = (t for t in self.terms if t.p_holm is not None and t.p_holm < ALPHA and self._holds(t))
+        return tuple(sorted(found, key=lambda t: -t.share))
+
+    def _holds(self, term: Term) -> bool:
+        """Is it there too when seeds may change what a factor does? A pair of more levels has only its F."""
+        paired = [one.comparison for one in self.effects if (one.factor,) == term.factors]
+        paired += [one.comparison for one in self.together if {one.first, one.second} == {*term.factors}]
+        return not paired or any(one.is_shown for one in paired)
 
 
 def factorial(
@@ -146,14 +151,17 @@ def factorial(
     of_runs = [tuple(run.levels[f] for f in factors) for run in runs]
     terms, why, df = anova([r.error for r in runs], [r.seed for r in runs], of_runs, factors, known)
     why_not = table.why_not()
+    effects = [] if why_not else _effects(table, known, measured_on)
+    together = [] if why_not else _together(table, known, measured_on)
+    family = iter(corrected([one.comparison for one in (*effects, *together)]))
     return Factorial(
         factors={f: tuple(levels) for f, levels in factors.items()},
         n_runs=len(runs),
         terms=terms,
         why=why,
         residual_df=df,
-        effects=() if why_not else tuple(_effects(table, known, measured_on)),
-        together=() if why_not else tuple(_together(table, known, measured_on)),
+        effects=tuple(replace(one, comparison=next(family)) for one in effects),
+        together=tuple(replace(one, comparison=next(family)) for one in together),
         why_not=why_not,
         cell_means=table.cell_means(),
         seeds=tuple(table.seeds),

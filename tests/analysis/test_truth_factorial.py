@@ -8,10 +8,10 @@ from benchmarks.truth.factorial import DESIGNS, Truth, held, study
 
 
 def test_a_planted_effect_is_found_and_covered() -> None:
-    """An effect of two standard deviations is named in nearly every study of five seeds; its interval covers it."""
+    """An effect of two standard deviations is named in most studies of five seeds, by both tests; its interval covers it."""
     rng = np.random.default_rng(5)
     found = [study(DESIGNS["2 x 2"], 5, Truth(main=2), rng) for _ in range(40)]
-    assert sum("A" in {t.name for t in one.shown} for one in found) >= 34
+    assert sum("A" in {t.name for t in one.shown} for one in found) >= 24
     hits = sum(held(one, 2.0)[0] for one in found)
     assert hits >= 68  # of 80; at 95 % fewer are seen less than once in 1,000
 
