@@ -30,6 +30,7 @@ from dashboards import (
     overlap,
     overview,
     pareto,
+    path,
     slices,
     slopes,
     timeline,
@@ -69,6 +70,7 @@ PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "decisions": _page("Decisions", decisions),
     "factors": _page("Factors", factorial),
+    "path": _page("Path", path),
     "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
@@ -88,13 +90,14 @@ PAGES: dict[str, Page] = {
 }
 
 
-OF_ARMS = ("overview", "decisions", "factors", "effects", "slopes", "arms_pareto", "controls")
+OF_ARMS = ("overview", "decisions", "factors", "path", "controls", "effects", "slopes", "arms_pareto")
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
+    kinds |= {"path" for section in record.spec.comparisons if section.design.kind == "path"}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

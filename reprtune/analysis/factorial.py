@@ -153,7 +153,7 @@ def factorial(
     why_not = table.why_not()
     effects = [] if why_not else _effects(table, known, measured_on)
     together = [] if why_not else _together(table, known, measured_on)
-    family = iter(corrected([one.comparison for one in (*effects, *together)]))
+    family = iter(corrected([e.comparison for e in effects] + [t.comparison for t in together]))
     return Factorial(
         factors={f: tuple(levels) for f, levels in factors.items()},
         n_runs=len(runs),

@@ -17,6 +17,7 @@ from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms, named
+from reprtune.spec.designs.path import Path
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -367,6 +368,7 @@ __all__ = [
     "LeaveOneOut",
     "NamedArms",
     "OneAtATime",
+    "Path",
     "Rule",
     "Search",
     "StopRule",

@@ -214,7 +214,7 @@ def test_wrong_search(change: dict[str, Any], message: str) -> None:
         ({"sections": [3]}, "sections[0].kind must be one of arms, search, confirmation, but got None."),
         ({"sections": [{"kind": "arms", "name": "a"}]}, "a needs the field design, which is absent."),
         ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "grid"}}]},
-         "a.design.kind must be one of named, leave-one-out, add-one-in, one-at-a-time, full-factorial, fractional-factorial, but got 'grid'."),
+         "a.design.kind must be one of named, leave-one-out, add-one-in, one-at-a-time, full-factorial, fractional-factorial, path, but got 'grid'."),
         ({"sections": [{"kind": "arms", "name": "a", "design": {"kind": "named", "list": [{"changes": {}}]}}]},
          "a.design.list[0] needs the field name, which is absent."),
         ({"sections": [{"kind": "arms", "design": {"kind": "named", "list": [{"name": "b", "changes": 3}]}}]},

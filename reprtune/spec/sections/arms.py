@@ -15,6 +15,7 @@ from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms
+from reprtune.spec.designs.path import Path
 from reprtune.spec.edit import changed
 from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least, at_most
@@ -22,7 +23,7 @@ from reprtune.spec.sections.section import MAX_SEEDS, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
 # A further design joins this union.
-Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial
+Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial | Path
 
 
 @dataclass(frozen=True, kw_only=True)
