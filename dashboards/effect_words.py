@@ -99,15 +99,17 @@ def _by(those: Sequence[Effect]) -> str:
 
 
 def _power(found: Sequence[Effect]) -> str:
-    """What those that are not shown could have been without being seen."""
+    """What those that are not shown could have been without being seen; beside diverged runs that is anything."""
     sizes = sorted(
-        one.smallest for one in found if one.verdict is Verdict.NOT_SHOWN and one.smallest is not None
+        one.smallest
+        for one in found
+        if one.verdict is Verdict.NOT_SHOWN and one.smallest is not None and not one.comparison.with_chance
     )
     if not sizes:
         return ""
     low, high = smallest_text(sizes[0]), smallest_text(sizes[-1])
     return (
-        "Not shown is not the same as no effect: what these seeds show in four of five studies are differences of "
+        "Not shown is not the same as no effect: what these seeds show in four of five studies are differences of at least "
         f"{low if low == high else f'{low} to {high}'} points."
     )
 
@@ -143,7 +145,9 @@ def reading(found: Sequence[Effect]) -> str:
         "Each row is the error of an arm minus that of what it is compared with, paired by seed: faint dots are seeds, bars 95 % "
         f"intervals over seeds, given this split of the data.{leave_out} Filled marks are shown: p of the paired t test{corrected} "
         "is below 5 %. Intervals are not corrected, so one that does not hold 0 may stand beside an open mark."
-        f"{_chance(found)}{images} What arms cost, alone and as it was really trained, effects.csv has."
+        f"{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
+        "deviation of the differences, and seen the smallest difference that these seeds show in four of five studies. What arms "
+        "cost, alone and as they were really trained, effects.csv has."
     )
 
 

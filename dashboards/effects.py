@@ -12,20 +12,26 @@ from dashboards.effect_words import findings, reading
 from dashboards.labels import wrapped
 from dashboards.page import Table, Words
 from dashboards.paired import around_zero, difference_text, p_cell
-from dashboards.rules import WORDS
-from dashboards.units import points
+from dashboards.units import count, points
 from reprtune.analysis.decisions import Verdict
 from reprtune.analysis.effects import Effect, effects
 from reprtune.record.schema import StudyRecord
 
 TITLE = "Effects"
 ABOUT = "arms"
-ROW = 32  # px
+SPACE, LINE = 18, 14  # px, of a row and of each line of its label
+ARROWS = ("\N{LEFTWARDS ARROW}", "\N{RIGHTWARDS ARROW}")
 LOOKS = {  # colour, symbol; filled where something is shown
     Verdict.HELPS: (theme.GREEN, "diamond"),
     Verdict.HARMS: (theme.VERMILLION, "square"),
     Verdict.NOT_SHOWN: (theme.GREY, "circle-open"),
     Verdict.OPEN: (theme.ORANGE, "x-thin-open"),
+}
+LONG = {
+    Verdict.HELPS: "shown to help",
+    Verdict.HARMS: "shown to harm",
+    Verdict.NOT_SHOWN: "not shown to do either",
+    Verdict.OPEN: "not decided yet",
 }
 SHORT = {
     Verdict.HELPS: "helps",
@@ -47,24 +53,44 @@ def info(record: StudyRecord) -> EffectsInfo:
 def figure(info: EffectsInfo) -> go.Figure:
     """A forest: a row for each comparison, its group above it in bold."""
     rows = _rows(info.effects)
-    shown = [(i, one) for i, one in enumerate(rows) if isinstance(one, Effect) and one.comparison.judged]
-    fig = theme.figure(110 + ROW * max(3, len(rows)))
+    labels = [_label(row) for row in rows]
+    heights = [SPACE + LINE * (1 + label.count("<br>")) for label in labels]
+    places = [sum(heights[:i]) + h / 2 for i, h in enumerate(heights)]
+    shown = [
+        (y, one)
+        for y, one in zip(places, rows, strict=True)
+        if isinstance(one, Effect) and one.comparison.judged
+    ]
+    fig = theme.figure(130 + max(100, sum(heights)))
     _add_seeds(fig, shown)
     for verdict in Verdict:
-        _add_means(fig, verdict, [(i, one) for i, one in shown if one.verdict is verdict])
+        _add_means(fig, verdict, [(y, one) for y, one in shown if one.verdict is verdict])
     fig.add_vline(x=0, line={"color": theme.GREY, "width": 1.5, "dash": "dot"})
     fig.update_xaxes(title_text="difference of error, points<br>(left of 0 the arm is better)")
-    if shown:
-        fig.update_xaxes(
-            range=around_zero([one.comparison.judged for _, one in shown if one.comparison.judged])
-        )
-    fig.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[_label(one) for one in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-    )
+    _set_range(fig, shown)
+    fig.update_yaxes(tickvals=places, ticktext=labels, range=[max(100, sum(heights)), 0], showgrid=False)
     return fig
+
+
+def _set_range(fig: go.Figure, shown: Sequence[tuple[float, Effect]]) -> None:
+    """One that holds every comparison of complete runs: chance error for one diverged run would squeeze all others into
+    a point. What lies outside is written at the edge."""
+    drawn = [d for _, one in shown if (d := one.comparison.difference or one.comparison.judged)]
+    if not drawn:
+        return
+    low, high = around_zero(drawn)
+    fig.update_xaxes(range=[low, high])
+    for y, one in shown:
+        mean = 100 * (one.size or 0.0)
+        if low <= mean <= high:
+            continue
+        right = mean > high
+        n = one.diverged.n + one.control_diverged.n
+        fig.add_annotation(
+            x=1 if right else 0, xref="x domain", y=y, showarrow=False, xanchor="right" if right else "left",
+            text=f"{'' if right else ARROWS[0] + ' '}{points(one.size or 0.0)}, {count(n, 'run')} diverged{' ' + ARROWS[1] if right else ''}",
+            font={"size": 11},
+        )  # fmt: skip
 
 
 def _rows(found: Sequence[Effect]) -> list[Effect | str]:
@@ -80,7 +106,7 @@ def _label(row: Effect | str) -> str:
     return wrapped(row.row) if isinstance(row, Effect) else f"<b>{wrapped(row)}</b>"
 
 
-def _add_seeds(fig: go.Figure, shown: Sequence[tuple[int, Effect]]) -> None:
+def _add_seeds(fig: go.Figure, shown: Sequence[tuple[float, Effect]]) -> None:
     pairs = [(i, one, p) for i, one in shown if one.comparison.judged for p in one.comparison.judged.pairs]
     fig.add_scatter(
         x=[100 * p.value for *_, p in pairs], y=[i for i, *_ in pairs], mode="markers", name="one seed",
@@ -90,19 +116,19 @@ def _add_seeds(fig: go.Figure, shown: Sequence[tuple[int, Effect]]) -> None:
     )  # fmt: skip
 
 
-def _add_means(fig: go.Figure, verdict: Verdict, shown: Sequence[tuple[int, Effect]]) -> None:
+def _add_means(fig: go.Figure, verdict: Verdict, shown: Sequence[tuple[float, Effect]]) -> None:
     if not shown:
         return
     colour, symbol = LOOKS[verdict]
     judged = [(i, one, d) for i, one in shown if (d := one.comparison.judged)]
     fig.add_scatter(
-        x=[100 * d.mean for *_, d in judged], y=[i for i, *_ in judged], mode="markers", name=WORDS[verdict].lower(),
+        x=[100 * d.mean for *_, d in judged], y=[i for i, *_ in judged], mode="markers", name=LONG[verdict],
         marker={"symbol": symbol, "size": 12, "color": colour, "line": {"width": 2, "color": colour}},
         error_x={
             "type": "data", "array": [100 * (d.high - d.mean) if d.high is not None else 0 for *_, d in judged],
             "color": colour, "thickness": 2, "width": 5,
         },
-        hovertext=[f"{_pair(one)}<br>{difference_text(d)}, {WORDS[one.verdict].lower()}" for _, one, d in judged],
+        hovertext=[f"{_pair(one)}<br>{difference_text(d)}, {LONG[one.verdict]}" for _, one, d in judged],
         hoverinfo="text",
     )  # fmt: skip
 
@@ -132,8 +158,10 @@ def words(info: EffectsInfo) -> Words:
 def table(found: Sequence[Effect]) -> Table:
     """What a paper needs of each comparison; effects.csv has the rest."""
     diverged = any(one.diverged.n or one.control_diverged.n for one in found)
+    parts = " or ".join(dict.fromkeys(one.comparison.measured_on for one in found if one.comparison.judged))
     return Table(
-        caption=_caption(found, diverged=diverged),
+        caption=f"Differences of {parts or 'test'} error in percentage points, paired by seed, with 95 % intervals over seeds",
+        note=_note(found, parts, diverged=diverged),
         header=(
             "arm", "against", "seeds", "difference, points", "p", "better", "d_z", "seen", "verdict",
             *(("without diverged", "diverged") if diverged else ()),
@@ -150,25 +178,23 @@ def table(found: Sequence[Effect]) -> Table:
     )  # fmt: skip
 
 
-def _caption(found: Sequence[Effect], *, diverged: bool) -> str:
-    parts = " or ".join(dict.fromkeys(one.comparison.measured_on for one in found if one.comparison.judged))
+def _note(found: Sequence[Effect], parts: str, *, diverged: bool) -> str:
     ms = sorted({one.m for one in found})
     corrected = f", corrected by Holm's rule for {' or '.join(map(str, ms))} comparisons" if ms != [1] else ""
     own = max((one.sampling for one in found if one.sampling is not None), default=None)
     images = (
-        ""
-        if own is None
-        else f" The {parts} images alone leave a standard error of up to {100 * own:.2f} points in one error."
+        f" The {parts} images alone leave a standard error of up to {100 * own:.2f} points in one error."
+        if own is not None
+        else ""
     )
     chance = (
-        " Diverged runs count with chance error; beside it without them, and the runs of both that diverged."
+        " Diverged runs count with chance error; then the difference without them, and how many of the runs of both diverged."
         if diverged
         else ""
     )
     return (
-        f"Differences of {parts or 'test'} error in percentage points, paired by seed, with 95 % intervals over seeds. p: of the paired "
-        f"t test{corrected}. Better: share of seeds with a lower error. d_z: mean over standard deviation of the differences. Seen: "
-        f"the smallest difference that these seeds show in four of five studies.{chance}{images}"
+        f"p: of the paired t test{corrected}. Better: share of seeds with a lower error. d_z: mean over standard deviation of the "
+        f"differences. Seen: the smallest difference that these seeds show in four of five studies.{chance}{images}"
     )
 
 

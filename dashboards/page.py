@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a caption, all as long as the header; `fits`: in a paper it has to fit the width of a page."""
+    """Rows of text under a caption, all as long as the header.
+
+    `note`: what a paper says below the caption; a page has it in its reading. `fits`: to the width of a page of paper.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
     fits: bool = False
 
 

@@ -1,6 +1,7 @@
 """A page's table as files: CSV for programs, Markdown for notes, LaTeX for papers.
 
-The LaTeX is plain ASCII and needs the packages booktabs and, from `LONG` rows on, longtable.
+The LaTeX is plain ASCII and needs the packages booktabs, from `LONG` rows on longtable, and array where a table is to fit the
+width of a page.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Sequence
 
+from dashboards.fitting import SMALL, fitted, pieces
 from dashboards.page import Table
 
 LONG = 40  # a longer tabular does not fit a page
@@ -72,23 +75,44 @@ def markdown(table: Table) -> str:
     rows = [[_markdown(cell) for cell in row] for row in (table.header, *table.rows)]
     rule = ["---:" if right else "---" for right in _right(table)]
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:])]
-    return f"{_markdown(table.caption)}\n\n" + "\n".join(lines) + "\n"
+    return f"{_markdown(_said(table))}\n\n" + "\n".join(lines) + "\n"
 
 
 def latex(table: Table, label: str) -> str:
     """A table to be input into a document; numbers to the right, everything a person wrote escaped."""
-    kinds = "".join("r" if right else "l" for right in _right(table))
-    header, *rows = [" & ".join(map(escaped, row)) + r" \\" for row in (table.header, *table.rows)]
-    caption = f"\\caption{{{escaped(table.caption)}}}\\label{{tab:{label}}}"
-    long = len(rows) > LONG
-    lines = [f"% \\usepackage{{booktabs}}{', longtable' if long else ''}"]
+    columns = fitted(table, _right(table)) if table.fits else []
+    wraps = [column.wraps for column in columns] or [False] * len(table.header)
+    kinds = "".join(c.kind for c in columns) or "".join("r" if right else "l" for right in _right(table))
+    header, *rows = [_row(row, wraps) for row in (table.header, *table.rows)]
+    caption = f"\\caption{{{escaped(_said(table))}}}\\label{{tab:{label}}}"
+    long = len(rows) > (LONG // 2 if any(wraps) else LONG)  # wrapped rows have two lines
+    used = ["booktabs", *(["longtable"] if long else []), *(["array"] if any(wraps) else [])]
+    lines = [f"% \\usepackage{{{used[0]}}}{''.join(f', {name}' for name in used[1:])}"]
+    if table.fits:
+        lines += [f"{{{SMALL}"]
     if long:
         lines += [f"\\begin{{longtable}}{{{kinds}}}", caption + r" \\", r"\toprule", header, r"\midrule"]
         lines += [r"\endhead", *rows, r"\bottomrule", r"\end{longtable}"]
     else:
         lines += [r"\begin{table}", r"\centering", caption, f"\\begin{{tabular}}{{{kinds}}}", r"\toprule"]
         lines += [header, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    if table.fits:
+        lines += ["}"]
     return "\n".join(lines) + "\n"
+
+
+def _said(table: Table) -> str:
+    return f"{table.caption}. {table.note}" if table.note else table.caption
+
+
+def _row(cells: Sequence[str], wraps: Sequence[bool]) -> str:
+    """A row; cells that wrap may be parted where their words and names are."""
+    parted = [_parted(cell) if wrap else escaped(cell) for cell, wrap in zip(cells, wraps, strict=True)]
+    return " & ".join(parted) + r" \\"
+
+
+def _parted(cell: str) -> str:
+    return " ".join(r"\allowbreak{}".join(map(escaped, pieces(word))) for word in cell.split())
 
 
 def escaped(text: str) -> str:

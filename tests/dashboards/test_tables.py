@@ -97,7 +97,7 @@ def test_a_real_latex_takes_them(tmp_path: Path) -> None:
         words = page.words(page.info(record))
         if words.table:
             texts.append(table_files(key, words.table)[f"tables/{key}.tex"])
-    packages = "\\documentclass{article}\\usepackage{booktabs,longtable}\\begin{document}\n"
+    packages = "\\documentclass{article}\\usepackage{array,booktabs,longtable}\\begin{document}\n"
     (tmp_path / "x.tex").write_text(packages + "\n".join(texts) + "\\end{document}\n", encoding="ascii")
     done = subprocess.run(
         [program, "-interaction=nonstopmode", "-halt-on-error", "x.tex"],
