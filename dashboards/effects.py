@@ -89,7 +89,7 @@ def _set_range(fig: go.Figure, shown: Sequence[tuple[float, Effect]]) -> None:
         fig.add_annotation(
             x=1 if right else 0, xref="x domain", y=y, showarrow=False, xanchor="right" if right else "left",
             text=f"{'' if right else ARROWS[0] + ' '}{points(one.size or 0.0)}, {count(n, 'run')} diverged{' ' + ARROWS[1] if right else ''}",
-            font={"size": 11},
+            font={"size": 11}, yshift=9,
         )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ class StudyProgress:
     def __call__(self, worker: int, what: Message) -> None:
         if what.kind == "end":
             self.done += 1
+            self.total = self.bar.total = max(self.total, self.done)  # designs may add runs as results come
             self.now.pop(worker, None)
             end = f": {what.error}" if what.error else f", validation error {percent(what.val_error)}"
             self.say(f"[{self.done}/{self.total}] {what.title}: {what.outcome}{end}")

@@ -119,7 +119,7 @@ def _budget(record: StudyRecord) -> str:
 
 def _plan(record: StudyRecord) -> str:
     spec, total = record.spec, record.spec.base.training.total
-    runs, arms = len(spec.arm_cells()), arm_words(spec)
+    runs, arms = sum(record.planned(one.name) for one in spec.comparisons), arm_words(spec)
     parts = [count(spec.slots, "trial")] if spec.search else []
     parts += (
         [count(runs, arms.one) if spec.search else f"{count(len(spec.arms), 'arm')}, {count(runs, 'run')}"]

@@ -34,7 +34,7 @@ def shares(record: StudyRecord) -> list[Share]:
         ),
         Share(
             done=done(record.controls),
-            planned=len(spec.arm_cells()),
+            planned=sum(record.planned(one.name) for one in spec.comparisons),
             what="control" if spec.search else "run",
             slots="controls" if spec.search else "runs of arms",
             where=arms.many,

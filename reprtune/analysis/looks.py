@@ -52,6 +52,7 @@ def looks(record: StudyRecord) -> dict[Pair, Looks]:
     """Every comparison that a rule makes between arms whose sections add seeds."""
     found = {pair: _first(section) for pair, section in _pairs(record).items()}
     attempts = deciding(record.controls)
+    others = len(record.spec.applied_rules) - len(found)  # rules of other arms: of the same family
     while ready := {
         pair: one
         for pair, one in found.items()
@@ -63,9 +64,9 @@ def looks(record: StudyRecord) -> dict[Pair, Looks]:
         ):
             break  # all that are open go on together
         found |= {pair: _looked(record, attempts, pair, one) for pair, one in ready.items()}
-        ps = holm([one.comparison.p for one in found.values()])
+        ps = holm([one.comparison.p for one in found.values()] + [None] * others)
         found = {
-            pair: _closed(record, pair, one, p) for (pair, one), p in zip(found.items(), ps, strict=True)
+            pair: _closed(record, pair, one, p) for (pair, one), p in zip(found.items(), ps, strict=False)
         }
     return found
 

@@ -70,6 +70,21 @@ def test_only_open_comparisons_go_on() -> None:
     assert len({*cells}) == len(cells)
 
 
+def test_all_rules_are_one_family() -> None:
+    """A rule of other arms counts too, as one that fails, so that nothing is closed that the rules would not decide: of
+    p = 0.03 twice that is no longer below 5 %."""
+    d = [-0.05, -0.056, -0.044]  # all looks together: p about 0.016
+    errors = {"standard": STANDARD[:3], "paper": added(d, 3), "random-drop": added(NOISE, 3)}
+    record = recorded(errors)
+    assert looks(record)["paper", "standard"].closed
+    more = Arms(
+        name="more", design=named(Arm(name="a"), Arm(name="b"), Arm(name="c"), Arm(name="d")), seeds=(0, 1, 2)
+    )
+    rules = (*record.spec.rules, *(Rule(arm=a, control="d") for a in "abc"))
+    spec = replace(record.spec, sections=(*record.spec.sections, more), rules=rules)
+    assert not looks(replace(record, spec=spec))["paper", "standard"].closed
+
+
 def test_seeds_end_at_the_most() -> None:
     """An effect that is nowhere is looked at to the end, and not shown."""
     record = recorded({"standard": STANDARD, "paper": added(CLEAR, 3), "random-drop": added(NOISE, 9)})
