@@ -44,8 +44,8 @@ STUDY = StudySpec(
     question="Which parts of RePr make its error lower, and is it lower than standard training's at all?",
     decision="A part that is not shown to help can be left out; one whose rule says harms should be.",
     cost=(
-        "78 trainings of 100 epochs, or of 40 to 80, on 8x8 images, with common beginnings trained once: about 8 minutes "
-        "on two CPU cores (estimated). On 10,000 images of CIFAR-10: --dataset cifar10 --total 30ep "
+        "84 trainings of 100 epochs, or of 40 to 80, on 8x8 images, with common beginnings trained once: 20 minutes "
+        "on one busy CPU core (measured). On 10,000 images of CIFAR-10: --dataset cifar10 --total 30ep "
         "--set base.task.train_images=10000 --set base.model.pool=true."
     ),
     base=TrialSpec(
