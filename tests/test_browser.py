@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from selenium.webdriver.common.by import By
 
-from dashboards.pages import PAGES
+from dashboards import pages
 from reprtune.spec.study import StudySpec
 from studies.load import load
 from tests.browser import (
@@ -27,6 +27,8 @@ from tests.browser import (
     way_out,
 )
 
+PAGES = {key: page for key, page in pages.PAGES.items() if page.about not in ("factorial", "path")}
+
 pytestmark = [needs_browser, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 STUDY: StudySpec = load("repr-smoke")
 RUNS = {
@@ -35,7 +37,7 @@ RUNS = {
     *(f"{arm}, seed {seed}" for arm, seed, _ in STUDY.arm_cells()),
 }
 # Pages for which a study of six slots has too few trials, or that wait for `study confirm`; and one of words alone.
-EMPTY = {"importance", "interactions", "confirmation", "decisions", "health"}
+EMPTY = {"importance", "interactions", "confirmation", "decisions", "health", "effects", "slopes"}
 # What MLflow's own page writes: it asks who is there, and its libraries have opinions.
 MLFLOW_SAYS = ("/mlflow/users/current", "AG Grid", "ResizeObserver loop")
 

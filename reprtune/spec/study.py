@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.branch import FIELD, is_added
 from reprtune.spec.codec import from_plain
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -188,7 +189,14 @@ class StudySpec:
         plain training of its cost where there are lengths of it; and every arm against those that it names, else `standard`, where that was not trained for less."""
         if self.rules or not self.arms:
             return self.rules
-        return standing_rules(self.arms, self.lengths, self._may_meet, searched=self.search is not None)
+        arms = tuple(arm for arm in self.arms if arm.name not in self._trunks)
+        return standing_rules(arms, self.lengths, self._may_meet, searched=self.search is not None)
+
+    @functools.cached_property
+    def _trunks(self) -> frozenset[str]:
+        """Arms that are there to be branched: trials of the search, which were chosen by their results."""
+        added = (arm for one in self.comparisons if is_added(one.name) for arm in one.arms(self.base))
+        return frozenset(arm.name for arm in added if FIELD not in arm.changes)
 
     # -- sections -----------------------------------------------------------------------------------
 

@@ -115,19 +115,19 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 def test_seeds_that_may_be_added(tmp_path: Path) -> None:
     """Fewest and most runs, and the cost of both; rules have the seeds that both arms have."""
     spec = study(
-        Arms(name="one", design=named(STANDARD), seeds=5),
-        Arms(name="two", design=named(LATER, L2), seeds=(1, 2, 3, 4), until=Until(most=6)),
+        Arms(name="one", design=named(STANDARD), seeds=4, until=Until(most=6)),
+        Arms(name="two", design=named(LATER, L2), seeds=4, until=Until(most=6)),
     )
     found = planned(spec, tmp_path)
-    assert [(one.fewest, one.most) for one in found.sections] == [(5, 5), (8, 12)]
-    assert (found.arms.runs, found.most.runs) == (13, 17)
+    assert [(one.fewest, one.most) for one in found.sections] == [(4, 6), (8, 12)]
+    assert (found.arms.runs, found.most.runs) == (12, 18)
     assert [(rule.pair, rule.n) for rule in found.rules] == [
         ("later against standard", 4),
         ("l2 against standard", 4),
     ]
-    assert [rule.most for rule in found.rules] == [4, 4]  # standard has no seeds 5 and 6
+    assert [rule.most for rule in found.rules] == [6, 6]
     assert "8 runs at least, 12 at most" in plan_text(found)
-    assert "if every seed is added that may be: 17 runs" in plan_text(found)
+    assert "if every seed is added that may be: 18 runs" in plan_text(found)
 
 
 def test_more_seeds_see_less(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from reprtune.spec.levels import level
 from reprtune.spec.space import Choice
 from reprtune.spec.study import Arm
 from reprtune.states.store import StateStore
-from reprtune.training.chain import chain, dropping, member
+from reprtune.training.chain import branching, dropping, member
 from reprtune.training.chain.chain import Chain
 from reprtune.training.chain.train_one import train_one
 from reprtune.training.descent import cuda_graph
@@ -79,7 +79,7 @@ def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of `random` fail: when their name is made, at a drop, for want of memory, in turn; the errors are
     kept by somebody. Of the others every second is hopeless."""
-    drop, name = dropping.drop_filters, chain.root_name
+    drop, name = dropping.drop_filters, branching.root_name
     errors = [ValueError("no name"), OutOfMemoryError("CUDA out of memory."), RuntimeError("no kernel")]
 
     def drop_filters(network: Any, trial: Any, *rest: Any) -> Any:
@@ -95,7 +95,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
         return name(trial, *rest)
 
     monkeypatch.setattr(dropping, "drop_filters", drop_filters)
-    monkeypatch.setattr(chain, "root_name", root_name)
+    monkeypatch.setattr(branching, "root_name", root_name)
 
     def is_hopeless(_queue: Any, trial: Any, *_: Any) -> bool:
         return bool(trial.user_attrs["slot"] % 2)

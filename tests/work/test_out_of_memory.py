@@ -26,11 +26,11 @@ def test_memory_that_runs_out_is_that_trials_outcome(
     RuntimeError: used up, with the first line as the reason; the other trials are complete."""
     real = getattr(TrialNetworks, method)
 
-    def fail(self: TrialNetworks, first: Any, *rest: Any) -> Any:
+    def fail(self: TrialNetworks, first: Any, *rest: Any, **more: Any) -> Any:
         spec = first if method == "__init__" else self.spec
         if level(spec, "method.criterion") == "random":
             raise RuntimeError(FULL)
-        return real(self, first, *rest)
+        return real(self, first, *rest, **more)
 
     monkeypatch.setattr(TrialNetworks, method, fail)
     space = {"method.criterion": Choice(options=("l2", "random"))}

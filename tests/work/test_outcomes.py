@@ -108,10 +108,10 @@ def test_a_network_that_cannot_be_built_is_that_trials_error(
     """It appears in the journal too, as failed."""
     original = TrialNetworks.__init__
 
-    def build(self: TrialNetworks, spec: Any, *args: Any) -> None:
+    def build(self: TrialNetworks, spec: Any, *args: Any, **more: Any) -> None:
         if level(spec, "method.criterion") == "random":
             raise ValueError("no such layer")
-        original(self, spec, *args)
+        original(self, spec, *args, **more)
 
     monkeypatch.setattr(TrialNetworks, "__init__", build)
     settings = create(tmp_path, slots=5, controls=(), space=CRITERIA)
