@@ -17,6 +17,7 @@ from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms, named
+from reprtune.spec.designs.path import Path
 from reprtune.spec.draws import Draws
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
@@ -94,6 +95,9 @@ class StudySpec:
         arms = [arm.name for arm in self.arms]
         if len(set(arms)) != len(arms):
             raise SpecError(f"Arms need different names, but got {arms}.")
+        searched = None if self.search is None else tuple(self.space)
+        for section in self.comparisons:
+            section.design.check_study(f"{section.name}.design", self.base, arms, searched)
 
     def _check_confirmation(self, confirmation: Confirmation) -> None:
         if self.sections[-1] is not confirmation:
@@ -367,6 +371,7 @@ __all__ = [
     "LeaveOneOut",
     "NamedArms",
     "OneAtATime",
+    "Path",
     "Rule",
     "Search",
     "StopRule",

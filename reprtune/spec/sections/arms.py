@@ -15,6 +15,7 @@ from reprtune.spec.designs.factorial import FullFactorial, OneAtATime
 from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms
+from reprtune.spec.designs.path import Path
 from reprtune.spec.edit import changed
 from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least, at_most
@@ -22,7 +23,7 @@ from reprtune.spec.sections.section import MAX_SEEDS, Section, check_seeds
 from reprtune.spec.trial import TrialSpec
 
 # A further design joins this union.
-Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial
+Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial | Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +93,19 @@ class Arms(Section, Tagged):
                 f"they are {self.until.most} and {len(self.seeds)}.",
                 "Begin with 3 seeds, and allow 9 or more.",
             )
+        if self.until is not None and self.design.is_adaptive:
+            raise SpecError(
+                f"{self.name}.until cannot be set with the design {self.design.kind}, whose results decide which arms there "
+                "are, with the same seeds for all.",
+                f"Leave {self.name}.until out, and give more seeds.",
+            )
 
     def check_in(self, base: TrialSpec) -> None:
         arms = self.arms(base)
         check_arms(f"{self.name}.design", arms)
         for arm in arms:
             changed(base, arm.changes)
+        self.design.check_in(f"{self.name}.design", base)
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; `until` only where it says something, as in studies of before there was such a field."""
