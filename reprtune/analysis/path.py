@@ -30,6 +30,8 @@ from reprtune.spec.designs.path import Path
 from reprtune.spec.designs.ways import Ways
 from reprtune.spec.sections.arms import Arms
 
+ROUNDED = 12  # digits: what differs by less is equal
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
@@ -209,7 +211,7 @@ def _stages(
 
 def _best(candidates: Sequence[Reached]) -> str | None:
     """None where no candidate has a seed in common with what was reached before."""
-    known = [(one.gain.mean, i) for i, one in enumerate(candidates) if one.gain is not None]
+    known = [(round(one.gain.mean, ROUNDED), i) for i, one in enumerate(candidates) if one.gain is not None]
     return candidates[min(known)[1]].arm if known else None
 
 
