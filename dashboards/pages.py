@@ -1,6 +1,6 @@
 """The pages of a report, in order.
 
-A page is about the whole study or about one kind of section (`ABOUT`): where a study has none of that kind, its
+A page is about the whole study or about one kind of section or design (`ABOUT`): where a study has none of that kind, its
 report has no such page.
 """
 
@@ -30,6 +30,7 @@ from dashboards import (
     overlap,
     overview,
     pareto,
+    path,
     slices,
     slopes,
     timeline,
@@ -43,7 +44,7 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, `factorial`, or the kind of the sections that it is about.
+    `about`: `study`, `factorial`, or the kind of the sections or of the designs that it is about.
     """
 
     title: str
@@ -69,6 +70,7 @@ PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "decisions": _page("Decisions", decisions),
     "factors": _page("Factors", factorial),
+    "path": _page("Path", path),
     "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
@@ -88,12 +90,13 @@ PAGES: dict[str, Page] = {
 }
 
 
-OF_ARMS = ("overview", "decisions", "factors", "effects", "slopes", "arms_pareto", "controls")
+OF_ARMS = ("overview", "decisions", "factors", "path", "effects", "slopes", "arms_pareto", "controls")
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
+    kinds |= {section.design.kind for section in record.spec.comparisons}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
