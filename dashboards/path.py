@@ -47,7 +47,7 @@ def figure(info: PathInfo) -> go.Figure:
     for path in info.paths:
         titles += [["changes, one after another"], ["change of the error, points"]]
         heights += [280, 40 * max(2, len(_gains(path)))]
-    fig = panels(titles or [[""]], heights or [200], gap=120)
+    fig = panels(titles or [["changes, one after another"]], heights or [200], gap=120)
     for i, path in enumerate(info.paths):
         _add_errors(fig, path, 2 * i + 1)
         if gains := _gains(path):
