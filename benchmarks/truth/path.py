@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from benchmarks.truth.fabricated import FACTS
 from benchmarks.truth.shares import share
 from reprtune.analysis.paired import Difference
 from reprtune.analysis.path import Walked, walk
+from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 from reprtune.spec.objectives import COST, ERROR
@@ -69,13 +71,14 @@ def walked(spec: StudySpec, errors: Errors) -> tuple[Walked, StudyRecord]:
 
 def _trial(number: int, arm: str, seed: int, settings: dict[str, object], errors: Errors) -> TrialRecord:
     found = errors(frozenset(settings), seed)
-    is_complete = not isinstance(found, str)
+    if isinstance(found, str):
+        end: dict[str, Any] = {"outcome": Outcome(found)}
+    else:
+        values = {ERROR: found[0], COST: 100.0}
+        end = {"outcome": Outcome.COMPLETE, "values": values, "result": {"test_error": found[1]}}
     return TrialRecord(
-        section="path", number=number, slot=number, arm=arm, seed=seed, settings=settings,
-        outcome="complete" if is_complete else found,  # type: ignore[arg-type] - its word is taken too
-        values={ERROR: found[0], COST: 100.0} if is_complete else None,
-        result={"test_error": found[1]} if is_complete else {},
-    )  # fmt: skip
+        section="path", number=number, slot=number, arm=arm, seed=seed, settings=settings, **end
+    )
 
 
 def noisy(truth: Truth, rng: np.random.Generator, n_seeds: int) -> Errors:
@@ -85,7 +88,8 @@ def noisy(truth: Truth, rng: np.random.Generator, n_seeds: int) -> Errors:
     def errors(taken: frozenset[str], seed: int) -> tuple[float, float]:
         if (taken, seed) not in known:
             level = LEVEL + NOISE * truth(taken) + blocks[seed]
-            known[taken, seed] = tuple(float(level + NOISE * rng.standard_normal()) for _ in range(2))  # type: ignore[assignment]
+            on_val, on_test = (level + NOISE * rng.standard_normal(2)).tolist()
+            known[taken, seed] = (on_val, on_test)
         return known[taken, seed]
 
     return errors
@@ -101,7 +105,7 @@ def main(studies: int) -> None:
                 found, _record = walked(study(n_seeds), noisy(truth, rng, n_seeds))
                 step = found.steps[0]
                 true = NOISE * truth(frozenset({paths[step.change]}))
-                whole = found.whole and found.whole.difference
+                whole = found.whole.difference if found.whole else None
                 assert step.gain is not None
                 assert step.test_gain is not None
                 assert whole is not None

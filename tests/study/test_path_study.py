@@ -13,14 +13,21 @@ from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.decisions import decisions
 from reprtune.analysis.path import Walked, walk
 from reprtune.analysis.tables import trial_rows
-from reprtune.errors import SpecError
+from reprtune.errors import SpecError, StudyError
 from reprtune.record import storage as stored
+from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot, trial_spec
+from reprtune.settings import Settings
+from reprtune.spec.branch import Branch
 from reprtune.spec.edit import changed
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.study import Arm, Arms, Path, Search, StudySpec
+from reprtune.study.branch import plan_branch
+from reprtune.study.export import slot_network
+from reprtune.study.recompute import recompute
 from reprtune.study.repair import repair_study
+from reprtune.tracking.journal import Journal
 from tests.stored import new_study
 from tests.study.two_databases import (
     KILLED,
@@ -33,7 +40,8 @@ from tests.study.two_databases import (
     url_of,
 )
 from tests.tiny_study import STUDY
-from tests.work.tiny_worker import create, make_worker, work, work_together
+from tests.work.queueing import end, take
+from tests.work.tiny_worker import create, make_worker, read, work, work_together
 
 START = Arm(name="start", changes={"method": "standard", "training.lr": 0.001})
 END = Arm(
@@ -63,9 +71,16 @@ def study_in(storage: RDBStorage) -> StudyRecord:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> StudyRecord:
-    """By one worker, undisturbed."""
-    return work(create(tmp_path_factory.mktemp("alone"), spec=tiny()))
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Of the runs folder in which one worker has trained it, undisturbed."""
+    settings = create(tmp_path_factory.mktemp("alone"), spec=tiny())
+    work(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def trained(settings: Settings) -> StudyRecord:
+    return read(settings)
 
 
 def test_a_worker_walks_the_path_to_its_end(trained: StudyRecord) -> None:
@@ -225,3 +240,36 @@ def test_steps_do_no_harm_elsewhere(trained: StudyRecord) -> None:
     step = next(t for t in trained.of("path") if t.arm == "start--lr")
     assert find_slot(trained, f"start--lr-s{step.seed}").seed == step.seed
     assert trial_spec(trained, step).training.lr == 0.05
+
+
+def test_a_step_is_trained_again_exported_and_shown_like_any_arm(
+    settings: Settings, trained: StudyRecord
+) -> None:
+    """By its name: the same curve and weights, a network with the step's width, a journal of its own; only branched it is
+    not, for it is no declared arm."""
+    again = recompute(settings, trained, "start--width-s1", lambda *_: None)
+    assert again.equal and {check.what for check in again.seeds[0].checks} >= {"weights", "test_error"}
+    network = slot_network(settings, trained, "start--width-s1")
+    assert network.spec.model.width == 4 and network.spec.training.lr == 0.001
+    assert "path-start--width-s1" in Journal(settings.journal_dir, "tiny").slots()
+    with pytest.raises(StudyError, match="it is a step of a path"):
+        plan_branch(trained, "start--width-s1", Branch(at="2ep", changes={"training.lr": 0.01}))
+
+
+def test_a_worker_waits_while_another_holds_up_a_stage(tmp_path: FilePath) -> None:
+    """Nothing is queued while the last run of a stage is trained; what follows from it is worth waiting for, however long it
+    takes, and once the path is at its end nothing is."""
+    settings = create(tmp_path, spec=tiny(seeds=(0,)))
+    storage = open_storage(settings.storage_url)
+    worker = make_worker(settings)
+    finish(queue_of(storage, "path"), 0.5)
+    held = take(queue_of(storage, "path"), "another")
+    assert worker._worth_waiting(1e6)
+    end(queue_of(storage, "path"), held, values=[0.1])
+    refill_once(storage)
+    finish(queue_of(storage, "path"), 0.4, 0.3, 0.2)
+    refill_once(storage)
+    finish(queue_of(storage, "path"), 0.3)
+    held = take(queue_of(storage, "path"), "another")
+    assert not worker._worth_waiting(1e6)  # the last runs there can be
+    worker.storage.engine.dispose()
