@@ -1,6 +1,6 @@
 """The pages of a report, in order.
 
-A page is about the whole study or about one kind of section (`ABOUT`): where a study has none of that kind, its
+A page is about the whole study or about one kind of section or design (`ABOUT`): where a study has none of that kind, its
 report has no such page.
 """
 
@@ -44,7 +44,7 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, `factorial`, or the kind of the sections that it is about.
+    `about`: `study`, `factorial`, or the kind of the sections or of the designs that it is about.
     """
 
     title: str
@@ -96,8 +96,8 @@ OF_ARMS = ("overview", "decisions", "factors", "path", "controls", "effects", "s
 def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
+    kinds |= {section.design.kind for section in record.spec.comparisons}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
-    kinds |= {"path" for section in record.spec.comparisons if section.design.kind == "path"}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

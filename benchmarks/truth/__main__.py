@@ -18,6 +18,7 @@ FIGURES: dict[
     "directions": "arrows at parameters",
     "interactions": "pairs of parameters that act together",
     "factorial": "how often a factorial design names a factor or a pair, and how well its intervals cover",
+    "path": "how often an ablation path takes the largest change first, and by how much its gains are flattered",
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "smoothing": "error of a rival between its points, by how plain training is smoothed; of recorded curves",
 }

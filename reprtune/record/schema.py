@@ -236,6 +236,13 @@ class StudyRecord:
             return 0
         return self.spec.planned(one)
 
+    def may_want_more(self, section: str) -> bool:
+        """Has it fewer slots queued than it may get, as where results decide how many there are?"""
+        one = self.spec.section(section)
+        if one == self.spec.confirmation:
+            return bool(self.pending(section)) and not self.of(section)
+        return len({t.slot for t in self.of(section)}) < self.spec.planned(one)
+
     def _confirms_nothing(self) -> bool:
         """There are no arms, and the search is finished without a trial that could be confirmed."""
         wanted = self.spec.confirmation

@@ -96,6 +96,9 @@ class StudySpec:
         arms = [arm.name for arm in self.arms]
         if len(set(arms)) != len(arms):
             raise SpecError(f"Arms need different names, but got {arms}.")
+        searched = None if self.search is None else tuple(self.space)
+        for section in self.comparisons:
+            section.design.check_study(f"{section.name}.design", self.base, arms, searched)
 
     def _check_confirmation(self, confirmation: Confirmation) -> None:
         if self.sections[-1] is not confirmation:

@@ -133,6 +133,11 @@ def _trunk(study: StudyRecord, slot: str) -> tuple[Arm, tuple[int, ...], bool]:
         arm = Arm(name=f"search-{trial.slot}", changes=spec.settings(trial.params))
         return arm, spec.trial_seeds(), arm.name not in {one.name for one in spec.arms}
     found = next((one for one in spec.arms if one.name == trial.arm), None)
+    if found is None and trial.section in {one.name for one in spec.comparisons}:
+        raise StudyError(
+            f"{slot!r} of {spec.name!r} cannot be branched: it is a step of a path, not an arm that was declared.",
+            "Create a study in which it is one.",
+        )
     if found is None:
         raise StudyError(
             f"{slot!r} of {spec.name!r} cannot be branched: it is a leader of the search in the confirmation.",

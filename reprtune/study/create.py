@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,8 @@ from reprtune.training.models.weights import content
 from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
+
+N_DRAWS = 20  # of a search, of whose best nothing is known yet
 
 
 def check_search_seeds(spec: StudySpec) -> None:
@@ -90,6 +93,8 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
             find_fork(trial, steps)
         except SpecError as error:
             raise SpecError(f"The arm {arm}: {error.message}", error.hint) from error
+    for section in spec.comparisons:
+        section.design.check_steps(f"{section.name}.design", spec.base, steps, some_draws(spec, steps))
     if spec.confirmation is not None and not len(task.test.y):
         raise SpecError(
             f"{spec.confirmation.name} measures the test part, but the data {spec.base.task.dataset} have no test "
@@ -122,6 +127,17 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
         "fitting_share": share,
         "objective_versions": versions(),
     }
+
+
+def some_draws(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+    """Some of what its search may draw and train, as changes of the base; none without one."""
+    rng, found = random.Random(0), list[dict[str, Any]]()
+    for _ in range(N_DRAWS if spec.space else 0):
+        params = spec.draw(lambda _, range_: rng.choice(list(range_.values() or range_.ends())))
+        with contextlib.suppress(SpecError):
+            spec.trial(params).check_fits(steps_per_epoch)
+            found.append(spec.settings(params))
+    return found
 
 
 def find_user_code(spec: StudySpec) -> dict[str, str]:

@@ -286,7 +286,7 @@ class Worker:
     def _worth_waiting(self, idle_seconds: float) -> bool:
         """With nothing to take, stay for one grace period while others still train: should one of
         them have died just now, its slot will be queued again by then. Where a section is still to be queued, as a
-        confirmation is when they have ended, stay for it."""
+        confirmation is when they have ended, or may ask for more then, stay for it."""
         if not self.tickets.take():
             return False
         self.tickets.give_back()
@@ -296,7 +296,7 @@ class Worker:
             return False  # as above
         left = [section.name for section in study.spec.sections if study.pending(section.name)]
         running = any(trial.outcome == Outcome.RUNNING for name in left for trial in study.of(name))
-        if running and not all(map(study.of, left)):
+        if running and any(study.may_want_more(section.name) for section in study.spec.sections):
             return True
         return bool(left) and idle_seconds < self.grace_seconds + 2 * REAP_BEATS * self.beat_seconds
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -60,10 +60,12 @@ class Design(abc.ABC):
 
     Attributes:
         kind: its kind in stored studies. line: what it is.
+        is_adaptive: do results decide which arms there are beside those that are declared?
     """
 
     kind: ClassVar[str]
     line: ClassVar[str]
+    is_adaptive: ClassVar[bool] = False
 
     @abc.abstractmethod
     def arms(self, base: TrialSpec) -> tuple[Arm, ...]:
@@ -75,6 +77,24 @@ class Design(abc.ABC):
 
     def check(self, where: str) -> None:  # noqa: B027 - most have nothing to check
         """Raise SpecError where a field breaks its rule, whatever the study around it; `where` it stands."""
+
+    def check_in(self, where: str, base: TrialSpec) -> None:  # noqa: B027 - as above
+        """Raise SpecError where it does not go with the trial that its study begins from."""
+
+    def check_study(  # noqa: B027 - as above
+        self, where: str, base: TrialSpec, names: Sequence[str], searched: Collection[str] | None
+    ) -> None:
+        """Raise SpecError where it does not go with the arms of its study, `names`, and with its search, which varies the
+        paths `searched`; None = there is none."""
+
+    def check_steps(  # noqa: B027 - as above
+        self, where: str, base: TrialSpec, steps: int, drawn: Collection[Mapping[str, Any]]
+    ) -> None:
+        """Raise SpecError where what it may train does not fit its total, with so many steps per epoch.
+
+        Args:
+            drawn: some of what the search may draw, as changes of the base.
+        """
 
     def planned(self, base: TrialSpec) -> int:
         """How many arms it will have at most."""

@@ -93,12 +93,19 @@ class Arms(Section, Tagged):
                 f"they are {self.until.most} and {len(self.seeds)}.",
                 "Begin with 3 seeds, and allow 9 or more.",
             )
+        if self.until is not None and self.design.is_adaptive:
+            raise SpecError(
+                f"{self.name}.until cannot be set with the design {self.design.kind}, whose results decide which arms there "
+                "are, with the same seeds for all.",
+                f"Leave {self.name}.until out, and give more seeds.",
+            )
 
     def check_in(self, base: TrialSpec) -> None:
         arms = self.arms(base)
         check_arms(f"{self.name}.design", arms)
         for arm in arms:
             changed(base, arm.changes)
+        self.design.check_in(f"{self.name}.design", base)
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; `until` only where it says something, as in studies of before there was such a field."""

@@ -1,4 +1,5 @@
-"""What arms have to do: every arm with every seed; further seeds where a comparison is open; the next stage of a path."""
+"""What arms have to do: every arm with every seed, and with further seeds where a comparison is still open; of a path
+the arms that its results ask for."""
 
 from __future__ import annotations
 
@@ -13,33 +14,17 @@ from reprtune.study.sections.cell import Cell
 
 
 def next_work(section: Arms, study: StudyRecord) -> Iterable[Cell]:
-    """All cells of the design, arm by arm; then what follows from those that are finished."""
-    cells = [
-        Cell(arm=arm.name, seed=seed, settings=arm.changes) for arm, seed in section.cells(study.spec.base)
-    ]
-    return cells + _of_path(section, study) + _added(section, study)
-
-
-def _of_path(section: Arms, study: StudyRecord) -> list[Cell]:
-    """Every change that is tried in the stages of a path so far; the last stage is its end, which is there."""
-    if not isinstance(section.design, Path):
-        return []
-    end = section.design.end.name
-    return [
-        Cell(arm=one.arm.name, seed=seed, settings=one.arm.changes)
-        for stage in walk(section, study).stages
-        for one in stage.candidates
-        for seed in section.seeds
-        if one.arm.name != end
-    ]
-
-
-def _added(section: Arms, study: StudyRecord) -> list[Cell]:
-    """The seeds of comparisons that are open, seed by seed."""
+    """All cells of the design, arm by arm; then those of the seeds that are added, seed by seed."""
+    if isinstance(section.design, Path):
+        arms = walk(section, study).cells
+        return [Cell(arm=arm.name, seed=seed, settings=arm.changes) for arm in arms for seed in section.seeds]
+    base = study.spec.base
+    cells = [Cell(arm=arm.name, seed=seed, settings=arm.changes) for arm, seed in section.cells(base)]
     seeds = wanted(section, study)
-    return [
+    added = [
         Cell(arm=arm.name, seed=seed, settings=arm.changes)
         for seed in section.all_seeds[len(section.seeds) :]
-        for arm in section.arms(study.spec.base)
+        for arm in section.arms(base)
         if seed in seeds[arm.name]
     ]
+    return cells + added
