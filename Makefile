@@ -34,11 +34,14 @@ demo: $(READY)  ## set everything up and run the study repr-ablation on embedded
 	@echo "  the report    $(RUNS)/reports/repr-ablation/report.html"
 	@echo "  every run     DO_NOT_TRACK=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db"
 
+# One more than there are cores, at most 4: tests of workers and of browsers wait much of their time.
+TEST_WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
+
 test: $(READY_DEV)  ## set everything up and pass the checks: ruff, mypy, pytest
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
 
 check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow --timeout=1800
