@@ -16,7 +16,18 @@ def findings(found: Sequence[Effect]) -> tuple[str, ...]:
     """For each group how many help, harm and are not shown; parts of a whole by themselves. Then what these seeds could
     have seen, and what is open."""
     said = [_group(members) for members in _groups(found)]
-    return tuple(text for text in (*said, _power(found), _open(found)) if text)
+    return tuple(text for text in (*said, _within(found), _power(found), _open(found)) if text)
+
+
+def _within(found: Sequence[Effect]) -> str:
+    """Which pairs are shown to be as good as equal, where the study says what that is."""
+    asked = [one for one in found if one.equivalence]
+    if not asked or asked[0].equivalence is None:
+        return ""
+    equal = [f"{one.arm} and {one.control}" for one in asked if one.equivalence and one.equivalence.is_shown]
+    margin = f"{100 * asked[0].equivalence.margin:g} points of each other"
+    which = f": {listed(equal[:NAMED])}{' and others' if len(equal) > NAMED else ''}" if equal else ""
+    return f"Shown to be within {margin}, the margin of this study: {len(equal) or 'none'} of {count(len(asked), 'pair')}{which}."
 
 
 def _groups(found: Sequence[Effect]) -> list[list[Effect]]:

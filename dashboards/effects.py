@@ -158,24 +158,30 @@ def words(info: EffectsInfo) -> Words:
 def table(found: Sequence[Effect]) -> Table:
     """What a paper needs of each comparison; effects.csv has the rest."""
     diverged = any(one.diverged.n or one.control_diverged.n for one in found)
+    equal = any(one.equivalence for one in found)
     parts = " or ".join(dict.fromkeys(one.comparison.measured_on for one in found if one.comparison.judged))
     return Table(
         caption=f"Differences of {parts or 'test'} error in percentage points, paired by seed, with 95 % intervals over seeds",
         note=_note(found, parts, diverged=diverged),
         header=(
             "arm", "against", "seeds", "difference, points", "p", "better", "d_z", "seen", "verdict",
-            *(("without diverged", "diverged") if diverged else ()),
+            *(("within margin",) if equal else ()), *(("without diverged", "diverged") if diverged else ()),
         ),
         rows=tuple(
             (
                 one.arm, one.control, str(one.n), difference_text(one.comparison.judged), p_cell(one.comparison.p_holm),
                 _number(one.comparison.better), _number(one.comparison.effect), _points(one.smallest), SHORT[one.verdict],
-                *((_without(one), _rates(one)) if diverged else ()),
+                *((_equal(one),) if equal else ()), *((_without(one), _rates(one)) if diverged else ()),
             )
             for one in found
         ),
         fits=True,
     )  # fmt: skip
+
+
+def _equal(one: Effect) -> str:
+    """Whether it is shown to be within the study's margin."""
+    return "" if one.equivalence is None else "shown" if one.equivalence.is_shown else "not shown"
 
 
 def _note(found: Sequence[Effect], parts: str, *, diverged: bool) -> str:

@@ -19,6 +19,7 @@ from reprtune.record.labels import trial_label
 from reprtune.record.ranking import best
 from reprtune.record.repeats import joined
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.edit import changed
 from reprtune.spec.levels import level
 from reprtune.spec.space import param_name
 
@@ -108,8 +109,7 @@ def _criterion(record: StudyRecord, trial: TrialRecord) -> str:
     """What ranked the filters of a run."""
     spec = record.spec
     if not trial.is_drawn:
-        cells = {(arm, seed): cell for arm, seed, cell in spec.arm_cells()}
-        found = cells.get((str(trial.arm), trial.seed), spec.base)
+        found = changed(spec.base, trial.settings or {})
     elif "method" in spec.space:
         found = spec.trial(trial.params)
     else:  # as above, thousands of times as fast

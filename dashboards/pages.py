@@ -36,7 +36,6 @@ from dashboards import (
     timeline,
 )
 from dashboards.page import Words
-from reprtune.analysis.factor_runs import FACTORIAL
 from reprtune.record.schema import StudyRecord
 
 
@@ -97,7 +96,7 @@ def pages_of(record: StudyRecord) -> dict[str, Page]:
     """The pages of this study's report; without a search its arms, which are its subject then, come first."""
     kinds = {"study", *(section.kind for section in record.spec.sections)}
     kinds |= {section.design.kind for section in record.spec.comparisons}
-    kinds |= {"factorial" for section in record.spec.comparisons if section.design.kind in FACTORIAL}
+    kinds |= {"factorial" for section in record.spec.comparisons if section.design.is_factorial}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

@@ -278,11 +278,12 @@ ARM_PARAMS: dict[str, dict[str, Any]] = {
 def _controls(
     spec: StudySpec, seeds: Sequence[int], diverged: set[tuple[str, int]], layers: dict[str, int] | None
 ) -> list[TrialRecord]:
-    cells = [(arm.name, seed) for arm in spec.arms for seed in seeds]
-    return [
+    cells = [(arm, seed) for arm in spec.arms for seed in seeds]
+    trials = [
         make_trial(
-            spec, number, "diverged" if (arm, seed) in diverged else "complete", arm=arm, seed=seed,
-            params=ARM_PARAMS.get(arm, {}), layers=layers, rng=random.Random(1000 + 10 * seed + number),
+            spec, number, "diverged" if (arm.name, seed) in diverged else "complete", arm=arm.name, seed=seed,
+            params=ARM_PARAMS.get(arm.name, {}), layers=layers, rng=random.Random(1000 + 10 * seed + number),
         )
         for number, (arm, seed) in enumerate(cells)
     ]  # fmt: skip
+    return [replace(t, settings=dict(arm.changes)) for t, (arm, _) in zip(trials, cells, strict=True)]

@@ -25,8 +25,10 @@ from dataclasses import dataclass, replace
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.controls import ArmSummary, arm_summaries
 from reprtune.analysis.decisions import Decided, Verdict, Why, decisions
+from reprtune.analysis.equivalence import Equivalence, equivalence
 from reprtune.analysis.level import ALPHA
-from reprtune.analysis.paired import MIN_PAIRS, Comparison
+from reprtune.analysis.looks import looks
+from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
 from reprtune.analysis.power import needed, smallest
 from reprtune.analysis.runs import mean_of, sampling_error
 from reprtune.record.outcomes import Outcome
@@ -72,6 +74,8 @@ class Effect:
         missing: seeds of both without a pair though nothing is left to train. left: runs of both that are.
         smallest, needed: see `power`, at the level that `m` leaves.
         sampling: see *Notations*, a fraction.
+        equivalence: to the margin of the study, p corrected by Holm's rule over all of the study's comparisons; None
+            without a margin, with fewer than `MIN_PAIRS` pairs, while runs are left, and where seeds are added by result.
     """
 
     comparison: Comparison
@@ -91,6 +95,7 @@ class Effect:
     smallest: float | None
     needed: int | None
     sampling: float | None
+    equivalence: Equivalence | None
 
     @property
     def arm(self) -> str:
@@ -123,6 +128,7 @@ def effects(record: StudyRecord) -> tuple[Effect, ...]:
         _effect(record, arm, arms[one.control], one, ruled.get((one.arm, one.control)), len(pairs), prices)
         for arm, one in pairs
     ]
+    found = _equivalences(record, found)
     order = list(dict.fromkeys(one.group for one in found))
     return tuple(
         sorted(found, key=lambda e: (order.index(e.group), e.size is None, 0.0 if e.size is None else e.size))
@@ -168,7 +174,28 @@ def _effect(
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
         sampling=_sampling(record, one, arm, control),
+        equivalence=None,
     )
+
+
+def _equivalences(record: StudyRecord, found: Sequence[Effect]) -> list[Effect]:
+    """With what is said of the study's margin."""
+    margin = record.spec.margin
+    if margin is None:
+        return list(found)
+    looked = looks(record)
+    single = [
+        equivalence([pair.value for pair in d.pairs], margin)
+        if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left
+        and (one.arm, one.control) not in looked
+        else None
+        for one in found
+    ]  # fmt: skip
+    ps = holm([each.p if each else None for each in single])
+    return [
+        replace(one, equivalence=each and replace(each, p=p))
+        for one, each, p in zip(found, single, ps, strict=True)
+    ]
 
 
 def _verdict(one: Comparison, n: int, left: int) -> tuple[Verdict, Why | None]:

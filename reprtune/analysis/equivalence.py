@@ -32,12 +32,6 @@ class Equivalence:
     def is_shown(self) -> bool:
         return self.p is not None and self.p < ALPHA
 
-    @property
-    def statement(self) -> str:
-        """In points of error."""
-        within = f"within +-{100 * self.margin:g} points"
-        return within if self.is_shown else f"not shown to be {within}"
-
 
 def equivalence(differences: Sequence[float] | np.ndarray, margin: float) -> Equivalence:
     """Two one-sided paired t tests of these differences.

@@ -1,18 +1,9 @@
-"""The runs of the factorial designs of a study, by their levels.
-
-*Notations*
-
-    alias   of two-level factors: two terms, a factor or a pair, whose columns of signs (first level -1, the other +1) are
-            equal over all cells, or opposite: no analysis of these cells tells them apart
-"""
+"""The runs of the factorial designs of a study, by their levels."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from reprtune.analysis.attempts import deciding
 from reprtune.analysis.factorial import Factors, Levels, Run
@@ -21,15 +12,13 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.sections.arms import Arms
 
-FACTORIAL = ("full-factorial", "fractional-factorial")
-
 
 @dataclass(frozen=True, kw_only=True)
 class FactorRuns:
     """Of one section.
 
     Attributes:
-        section: its name. cells: of the design. aliased: term -> terms that the cells cannot tell from it.
+        section: its name. cells: of the design. aliased: term -> terms that its arms cannot tell from it.
         measured_on: `test` where every complete run has a test error, else `validation`.
         n_diverged: runs that stand with chance error. left: runs that are not finished yet.
     """
@@ -51,7 +40,7 @@ def factor_runs(record: StudyRecord) -> tuple[FactorRuns, ...]:
             record, section, {f.name: tuple(f.levels) for f in getattr(section.design, "factors", ())}
         )
         for section in record.spec.comparisons
-        if section.design.kind in FACTORIAL
+        if section.design.is_factorial
     )
 
 
@@ -66,7 +55,7 @@ def _of_section(record: StudyRecord, section: Arms, factors: Factors) -> FactorR
         factors=factors,
         runs=tuple(_runs(trials, levels, chance_error(record), on_test=on_test)),
         cells=tuple(levels.values()),
-        aliased=aliases(factors, tuple(levels.values())),
+        aliased=section.design.aliases,
         measured_on="test" if on_test else "validation",
         n_diverged=sum(t.outcome == Outcome.DIVERGED for t in trials),
         left=record.pending(name),
@@ -83,22 +72,3 @@ def _runs(
         for arm, of_arm in levels.items()
         for v in read([t for t in trials if t.arm == arm], chance)
     ]
-
-
-def aliases(factors: Factors, cells: Sequence[Levels]) -> dict[str, tuple[str, ...]]:
-    """Term -> its aliases among factors and pairs; of terms that have any."""
-    signs = {
-        f: np.array([1 if cell[f] == levels[1] else -1 for cell in cells])
-        for f, levels in factors.items()
-        if len(levels) == 2
-    }
-    terms = signs | {f"{a}:{b}": signs[a] * signs[b] for a, b in itertools.combinations(signs, 2)}
-    found = {
-        term: tuple(
-            other
-            for other, theirs in terms.items()
-            if other != term and abs(int(ours @ theirs)) == len(cells)
-        )
-        for term, ours in terms.items()
-    }
-    return {term: others for term, others in found.items() if others}

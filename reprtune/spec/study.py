@@ -9,7 +9,7 @@ from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
 from reprtune.spec.branch import FIELD, is_added
-from reprtune.spec.codec import from_plain
+from reprtune.spec.codec import from_plain, later
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import Arm
@@ -25,6 +25,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
 from reprtune.spec.parts.schedules import Generations
+from reprtune.spec.rules import proper_share
 from reprtune.spec.sections.arms import Arms, Until, check_same_seeds
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
@@ -51,6 +52,7 @@ class StudySpec:
         sections: worked on in this order, the next begun while the last trials of the one before still run: arms,
             at most one search, at most one confirmation, which comes last. One alone needs no tuple.
         rules: what is decided, and by which comparison; see `reprtune.spec.decisions`.
+        margin: a difference of error that is none to whoever asks, such as 0.005; see `reprtune.analysis.equivalence`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class StudySpec:
     base: TrialSpec = field(default_factory=TrialSpec)
     sections: tuple[AnySection, ...]
     rules: tuple[Rule, ...] = ()
+    margin: float | None = later(None)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -71,6 +74,10 @@ class StudySpec:
         self._check_arms()
         self._check_against()
         object.__setattr__(self, "rules", tuple(self.rules))
+        if self.margin is not None:
+            proper_share(
+                "margin", self.margin, "It is a difference of error: 0.005 is half a percentage point."
+            )
         self._check_rules()
 
     def _check_sections(self) -> None:
@@ -188,8 +195,7 @@ class StudySpec:
 
     @property
     def applied_rules(self) -> tuple[Rule, ...]:
-        """Its rules. Where it names none: the best of the search against `standard`, else the first arm, and against
-        plain training of its cost where there are lengths of it; and every arm against those that it names, else `standard`, where that was not trained for less."""
+        """Its rules; where it names none, those that stand for them (`spec.standing_rules`)."""
         if self.rules or not self.arms:
             return self.rules
         arms = tuple(arm for arm in self.arms if arm.name not in self._trunks)

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
+from dashboards.effect_words import findings
 from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.decisions import Verdict, Why, decisions
 from reprtune.analysis.effect_rows import EFFECT_COLUMNS, effect_rows
 from reprtune.analysis.effects import Effect, Rate, effects
+from reprtune.errors import SpecError
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.decisions import Rule
 from reprtune.spec.designs.arm import Arm
@@ -144,3 +147,28 @@ def test_a_part_that_matters_is_found_and_others_are_not(seed: int) -> None:
     """Without it the error rises by 2 points, seven spreads of a difference."""
     found = effects(leave_one_out(6, gains={"restore-random": 0.02}, seed=seed))
     assert [one.row for one in found if one.verdict is Verdict.HELPS] == ["restore-random"]
+
+
+def test_what_is_within_the_margin() -> None:
+    """Two one-sided tests as statsmodels has them, corrected over all pairs; nothing without a margin, or while runs are
+    left."""
+    record = replace(study(), spec=replace(study().spec, margin=0.002))
+    d = {name: np.subtract(e, BASE) for name, e in (("good", BETTER), ("bad", WORSE), ("equal", SAME))}
+    ps = [ttost_paired(x, np.zeros(5), -0.002, 0.002)[0] for x in d.values()]
+    expected = dict(zip(d, multipletests(ps, method="holm")[1], strict=True))
+    found = {name: of(record, name).equivalence for name in d}
+    assert {name: one.p for name, one in found.items() if one} == pytest.approx(expected)
+    assert [name for name, one in found.items() if one and one.is_shown] == ["equal"]
+    assert of(study(), "equal").equivalence is None
+    said = " ".join(findings(effects(record)))
+    assert (
+        "Shown to be within 0.2 points of each other, the margin of this study: 1 of 3 pairs: equal and standard."
+        in said
+    )
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.01, 1.0])
+def test_a_margin_that_cannot_be(margin: float) -> None:
+    """It is a difference of errors."""
+    with pytest.raises(SpecError, match="margin must be above 0 and below 1"):
+        replace(study().spec, margin=margin)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dashboards import factorial as page
 from dashboards.pages import pages_of
-from reprtune.analysis.factor_runs import aliases, factor_runs
+from reprtune.analysis.factor_runs import factor_runs
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.designs.design import Factor
 from reprtune.spec.designs.factorial import FullFactorial
@@ -95,11 +95,3 @@ def test_a_study_without_a_factorial_design_says_so() -> None:
     assert page.words(info).missing == "The study has no factorial design."
     assert factor_runs(comparison()) == ()
     page.figure(info)
-
-
-def test_aliases_are_read_off_the_cells() -> None:
-    """In the half C = A B of 2 x 2 x 2 every factor has one pair as its alias (Montgomery 2017, chapter 8)."""
-    signs = [("-", "-", "+"), ("+", "-", "-"), ("-", "+", "-"), ("+", "+", "+")]
-    cells = [dict(zip("ABC", levels, strict=True)) for levels in signs]
-    found = aliases(dict.fromkeys("ABC", ("-", "+")), cells)
-    assert {f: found[f] for f in "ABC"} == {"A": ("B:C",), "B": ("A:C",), "C": ("A:B",)}

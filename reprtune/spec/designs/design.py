@@ -60,11 +60,13 @@ class Design(abc.ABC):
 
     Attributes:
         kind: its kind in stored studies. line: what it is.
+        is_factorial: are its arms cells of factors, so that a factor's effect is a mean over all others?
         is_adaptive: do results decide which arms there are beside those that are declared?
     """
 
     kind: ClassVar[str]
     line: ClassVar[str]
+    is_factorial: ClassVar[bool] = False
     is_adaptive: ClassVar[bool] = False
 
     @abc.abstractmethod
@@ -95,6 +97,11 @@ class Design(abc.ABC):
         Args:
             drawn: some of what the search may draw, as changes of the base.
         """
+
+    @property
+    def aliases(self) -> dict[str, tuple[str, ...]]:
+        """Term, a factor or an interaction of two, `criterion:restore` -> the others that its arms cannot tell from it."""
+        return {}
 
     def planned(self, base: TrialSpec) -> int:
         """How many arms it will have at most."""

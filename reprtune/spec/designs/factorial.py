@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from reprtune.errors import SpecError
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import Design, Factor, check_factors
+from reprtune.spec.names import LONGEST
 from reprtune.spec.trial import TrialSpec
 
 MOST_CELLS = 1024
@@ -52,6 +53,7 @@ class FullFactorial(Design):
 
     kind: ClassVar[str] = "full-factorial"
     line: ClassVar[str] = "every combination of the levels of all factors"
+    is_factorial: ClassVar[bool] = True
     factors: tuple[Factor, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,12 +83,12 @@ class FullFactorial(Design):
 def cells(
     factors: tuple[Factor, ...], changes: Mapping[str, Any], combinations: list[dict[str, str]]
 ) -> tuple[Arm, ...]:
-    """One arm for each combination of levels, named by them."""
+    """One arm for each combination of levels, named by them; by numbers where that would be too long a name."""
     whole = Arm(name="cell", changes=changes)
-    return tuple(
-        cell(".".join(f.cell(levels[f.name]) for f in factors)[:100].rstrip("."), whole, factors, levels)
-        for levels in combinations
-    )
+    names = [".".join(f.cell(levels[f.name]) for f in factors) for levels in combinations]
+    if max(map(len, names)) > LONGEST:
+        names = [f"cell-{i}" for i in range(len(names))]
+    return tuple(cell(name, whole, factors, levels) for name, levels in zip(names, combinations, strict=True))
 
 
 def cell(

@@ -28,14 +28,13 @@ from typing import Any, ClassVar
 from reprtune.errors import SpecError
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import Design, Factor, check_factors
-from reprtune.spec.designs.factorial import MOST_CELLS, cell
+from reprtune.spec.designs.factorial import MOST_CELLS, cells
 from reprtune.spec.rules import at_least, at_most
 from reprtune.spec.trial import TrialSpec
 
 MOST_FACTORS = 20  # as many as pyDOE3 takes
 # Columns that a search for the best fraction may look at: a second, or some where nothing else finds one.
 MOST_TRIED = {3: 2**17, 4: 2**17, 5: 2**19}
-LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +53,7 @@ class FractionalFactorial(Design):
     line: ClassVar[str] = (
         "a fraction of all combinations of two levels, in which some effects are not told apart"
     )
+    is_factorial: ClassVar[bool] = True
     factors: tuple[Factor, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
     resolution: int = 4
@@ -85,17 +85,11 @@ class FractionalFactorial(Design):
             )
 
     def arms(self, base: TrialSpec) -> tuple[Arm, ...]:  # noqa: ARG002 - all stands there
-        whole = Arm(name="cell", changes=self.changes)
         combinations = [
             {f.name: tuple(f.levels)[level > 0] for f, level in zip(self.factors, run, strict=True)}
             for run in runs(self.generator)
         ]
-        names = [".".join(f.cell(levels[f.name]) for f in self.factors) for levels in combinations]
-        if max(map(len, names)) > LONGEST_NAME:
-            names = [f"cell-{i}" for i in range(len(names))]
-        return tuple(
-            cell(name, whole, self.factors, levels) for name, levels in zip(names, combinations, strict=True)
-        )
+        return cells(self.factors, self.changes, combinations)
 
     @property
     def achieved(self) -> int:

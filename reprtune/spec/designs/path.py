@@ -24,11 +24,11 @@ from reprtune.spec.designs.design import Design
 from reprtune.spec.designs.differences import Changes, as_changes, check_together, differences, read_together
 from reprtune.spec.designs.ways import Ways
 from reprtune.spec.edit import changed
+from reprtune.spec.names import LONGEST
 from reprtune.spec.trial import TrialSpec
 
 MOST_CHANGES = 10  # 56 arms
 LONGEST_START = 60  # characters: names of arms hold it
-LONGEST_NAME = 100
 PART = "--"  # between the start's name and the changes in the name of an arm
 
 
@@ -118,9 +118,9 @@ class Path(Design, Tagged):
     def called(self, what: str) -> str:
         """The name of an arm between start and end."""
         name = f"{self.prefix}{what}"
-        if len(name) <= LONGEST_NAME:
+        if len(name) <= LONGEST:
             return name
-        return f"{name[: LONGEST_NAME - 17]}-{digest(what)[:16]}"
+        return f"{name[: LONGEST - 17]}-{digest(what)[:16]}"
 
     @property
     def prefix(self) -> str:
