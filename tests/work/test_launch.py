@@ -218,7 +218,7 @@ def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(command:
 
 def test_a_second_ctrl_c_kills(command: Command) -> None:
     """At once, a worker that cannot save too; its slot waits again with its parameters."""
-    create(command.runs, slots=12, space=FITTING)
+    create(command.runs, slots=100, space=FITTING)  # more than are over before one is held
     process = command.start("study", "run", "tiny")
     held, _ = hold_one_worker(command)
     process.send_signal(signal.SIGINT)
