@@ -39,6 +39,12 @@ class Slope:
         """Seeds with which the arm has the lower error."""
         return sum(a.value < b.value for a, b in zip(self.ours, self.theirs, strict=True))
 
+    @property
+    def all_alike(self) -> bool:
+        """Has one of the two the lower error with every seed? Equal errors are no lower ones."""
+        higher = sum(a.value > b.value for a, b in zip(self.ours, self.theirs, strict=True))
+        return len(self.ours) >= MIN_PAIRS and len(self.ours) in (self.lower, higher)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SlopesInfo:
@@ -132,7 +138,7 @@ def _lead(info: SlopesInfo) -> tuple[str, ...]:
         if info.n > len(shown)
         else ""
     )
-    same = [s for s in shown if len(s.ours) >= MIN_PAIRS and s.lower in (0, len(s.ours))]
+    same = [s for s in shown if s.all_alike]
     chance = _all_alike(shown)
     alike = f"In {len(same)} of {len(shown)} all seeds run the same way{chance}." if shown else ""
     return tuple(text for text in (drawn, alike) if text)

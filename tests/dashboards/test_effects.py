@@ -195,3 +195,19 @@ def test_labels_wrap_at_their_signs() -> None:
     assert wrapped("short") == "short"
     assert wrapped("criterion-ortho-dim-per-layer") == "criterion-ortho-<br>dim-per-layer"
     assert wrapped("x" * 40).count("<br>") == 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "alike"),
+    [
+        ((0.05, 0.05, 0.05), True),
+        ((0.07, 0.07, 0.07), True),
+        ((0.07, 0.07, 0.06), False),
+        ((0.05, 0.05, 0.06), False),
+    ],
+)
+def test_an_equal_seed_runs_neither_way(ours: tuple[float, ...], alike: bool) -> None:
+    """Every seed lower, or every seed higher; one that is equal is neither, whichever way the others run."""
+    arm = Arm(name="ours", changes={"method": "repr"})
+    record = designed(NamedArms(list=(STANDARD, arm)), {"standard": (0.06, 0.06, 0.06), "ours": ours})
+    assert [one.all_alike for one in slopes.info(record).slopes] == [alike]
