@@ -15,6 +15,7 @@ from commands.study import study
 from commands.train import train
 from commands.trial import trial
 from commands.ui import ui
+from reprtune.passwords import guard_output
 
 
 @click.group(cls=Translated, context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,4 +41,5 @@ for command in (list_, train, study, trial, ui, data, doctor, completion, refere
 
 
 if __name__ == "__main__":
+    guard_output()
     cli()

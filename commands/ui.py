@@ -151,11 +151,11 @@ def _report(
 
 def _addresses(servers: Sequence[Server], settings: Settings) -> list[tuple[str, str]]:
     """(title, address) of each, as soon as it answers; words about one that does not."""
-    from reprtune.tracking.mlflow.connection import shown
+    from reprtune.passwords import hide
 
     found = []
     if settings.mlflow_uri.startswith(SERVED):
-        found.append(("MLflow", f"{shown(settings.mlflow_uri)} (runs already)"))
+        found.append(("MLflow", f"{hide(settings.mlflow_uri)} (runs already)"))
     for server in servers:
         if server.wait_until_ready():
             found.append((server.plan.name, server.plan.address))

@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from reprtune.passwords import guard_output
+
 PACKAGE = Path(__file__).resolve().parent
 COMPLETE = "_CLI_PY_COMPLETE"  # variable in which a shell asks for completions, the same for both programs
 
@@ -22,6 +24,7 @@ def root() -> Path:
 
 def main() -> None:
     """Run the command line that the program was called with; ends the process."""
+    guard_output()
     sys.path.insert(0, str(root()))
     from cli import cli
 

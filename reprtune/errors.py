@@ -1,12 +1,15 @@
 """The errors a person may meet, each with the sentence that says how to mend it.
 
 `cli.py` turns them into one line on stderr; everything else is a defect and keeps its traceback.
+None of them holds a password.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+from reprtune.passwords import hide
 
 
 class ReprtuneError(Exception):
@@ -20,9 +23,9 @@ class ReprtuneError(Exception):
     exit_code: int = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = hide(message)
+        self.hint = None if hint is None else hide(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n  {self.hint}"

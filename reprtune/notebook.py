@@ -181,7 +181,7 @@ def read_study(name: str, *, runs: str | Path | None = None, **places: Place) ->
 
     if database.is_absent(url):
         raise StudyError(
-            f"There is no study {name!r}: the storage {database.hide_password(url)} is not there.",
+            f"There is no study {name!r}: the storage {url} is not there.",
             "Create the study first, or say with runs= or storage= where it is.",
         )
     return storage.read_study(database.open_storage(url), name)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprtune.errors import SpecError
+from reprtune.passwords import ENCODE, hide, is_well_read, learn
 
 DEVICES = ("auto", "cpu", "cuda")
 SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
 NO_TRACKING = "none"  # in place of a tracking URI
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # tracking stores without a server of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,14 @@ class Settings:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        self.learn_passwords()
+        for field in ("storage", "tracking_uri"):
+            if not is_well_read(address := getattr(self, field) or ""):
+                raise SpecError(
+                    f"{field} must be like dialect://user:password@host:port/database, but what follows the user in "
+                    f"{hide(address)!r} is neither a password and a host nor a port.",
+                    ENCODE,
+                )
         kind, _, index = self.device.partition(":")
         if kind not in DEVICES or (index and not (kind == "cuda" and index.isdigit())):
             raise SpecError(
@@ -70,6 +78,10 @@ class Settings:
             if field in values:
                 values[field] = Path(str(values[field])).expanduser()  # type: ignore[assignment]
         return cls(**values)  # type: ignore[arg-type]
+
+    def learn_passwords(self) -> None:
+        """Hide what is secret in them; to be called in every process that is given settings."""
+        learn(self.storage, self.tracking_uri)
 
     @property
     def storage_url(self) -> str:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from reprtune.passwords import hide
+
 VERDICTS = ("ok", "warning", "problem")
 SECONDS = 10.0  # for whatever asks a server, disk or GPU
 
@@ -56,7 +58,7 @@ class _Running:
         try:
             found = list(self.check())
         except Exception as error:  # noqa: BLE001 - whatever is broken here is what was asked for
-            text = (str(error).strip() or type(error).__name__).splitlines()[0]
+            text = (hide(str(error)).strip() or type(error).__name__).splitlines()[0]
             found = [Finding(self.name, "problem", f"{type(error).__name__}: {text}", "See the message.")]
         self.found = found
 

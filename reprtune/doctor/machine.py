@@ -9,6 +9,7 @@ from functools import cache
 
 from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError, StudyError
+from reprtune.passwords import hide
 from reprtune.record.database import is_absent, open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
@@ -151,4 +152,4 @@ def _read(settings: Settings, name: str) -> StudyRecord:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (hide(str(error)).strip() or type(error).__name__).splitlines()[0]

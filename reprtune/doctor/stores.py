@@ -18,11 +18,12 @@ from sqlalchemy.engine import Connection, make_url
 from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
-from reprtune.record.database import hide_password, is_absent
+from reprtune.passwords import DATABASES, hide
+from reprtune.record.database import is_absent
 from reprtune.record.locks import LOCK_KEY
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
-from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
+from reprtune.tracking.mlflow.connection import connect
 from reprtune.tracking.tracker import OFF
 
 WAIT_SECONDS = 5
@@ -62,14 +63,14 @@ def tracking(settings: Settings) -> Iterator[Finding]:
     else:
         mend = "Use a database (sqlite:///...) or a server (http://...)."
         yield Finding(
-            "mlflow", "warning", f"{shown(uri)} is no database and no server that is known here", mend
+            "mlflow", "warning", f"{hide(uri)} is no database and no server that is known here", mend
         )
 
 
 def _database(
     check: str, url: str, absent: bool, of: tuple[str, str, str, str], flag: str, variable: str
 ) -> Iterator[Finding]:
-    at = hide_password(url)
+    at = hide(url)
     if (path := _file(url)) is not None:
         yield from _on_network(check, path)
     if absent:
@@ -82,7 +83,7 @@ def _database(
             yield from _writing(check, connection)
     except Exception as error:  # noqa: BLE001 - drivers have their own
         text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        yield Finding(check, "problem", hide_password(f"{at} cannot be used: {text}"), mend)
+        yield Finding(check, "problem", hide(f"{at} cannot be used: {text}"), mend)
 
 
 @contextlib.contextmanager
@@ -211,20 +212,19 @@ def _server(uri: str) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001 - requests, urllib3 and MLflow each have their own
         yield _refused(uri, error)
         return
-    yield Finding("mlflow", "ok", f"{shown(uri)} answers and lets us in; MLflow {mlflow.__version__} here")
+    yield Finding("mlflow", "ok", f"{hide(uri)} answers and lets us in; MLflow {mlflow.__version__} here")
     for experiment in experiments:
         yield from _artifacts(experiment.artifact_location, server=True)
 
 
 def _refused(uri: str, error: Exception) -> Finding:
-    text = str(error).strip().splitlines()[0][:300]
-    text = text.replace(uri, shown(uri))
+    text = hide(str(error)).strip().splitlines()[0][:300]
     if any(code in text for code in ("401", "403", "Permission denied", "not authenticated")):
         mend = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
-        return Finding("mlflow", "problem", f"{shown(uri)} does not let us in: {text}", mend)
+        return Finding("mlflow", "problem", f"{hide(uri)} does not let us in: {text}", mend)
     mend = SERVER.format(flag="--tracking-uri", variable="MLFLOW_TRACKING_URI")
     return Finding(
-        "mlflow", "problem", f"{shown(uri)} cannot be used: {text}", f"{mend} Training goes on without it."
+        "mlflow", "problem", f"{hide(uri)} cannot be used: {text}", f"{mend} Training goes on without it."
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,16 +18,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from reprtune.errors import StorageError
+from reprtune.passwords import ENCODE, hide, hide_in, learn
 from reprtune.settings import lease_seconds
 
 CONNECT_SECONDS = 10
 Storage = RDBStorage  # for those who need its name and not Optuna
 T = TypeVar("T")
-
-
-def hide_password(url: str) -> str:
-    """The URL as it may be shown and logged."""
-    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
 
 
 def is_absent(url: str) -> bool:
@@ -66,10 +61,11 @@ def open_storage(url: str) -> RDBStorage:
             )
     except (NoSuchModuleError, ImportError) as error:
         raise StorageError(
-            f"The storage {hide_password(url)} needs a driver that is not installed: {_first_line(error)}",
+            f"The storage {hide(url)} needs a driver that is not installed: {_first_line(error)}",
             "For PostgreSQL, in the checkout: pip install -e '.[postgresql]' -c constraints.txt",
         ) from error
     except (SQLAlchemyError, OSError, RuntimeError, AssertionError) as error:
+        hide_in(error)
         raise _cannot_open(url, _first_line(error)) from error
     if path is not None:
         sqlalchemy.event.listen(storage.engine, "connect", _tune_sqlite)
@@ -79,11 +75,12 @@ def open_storage(url: str) -> RDBStorage:
 
 def _parsed(url: str) -> URL:
     try:
+        learn(url)
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StorageError(
-            f"The storage URL {hide_password(url)!r} is not of the form dialect://...",
-            "Write it like sqlite:///runs/reprtune.db or postgresql+psycopg://user@host/database.",
+            f"The storage URL {hide(url)!r} is not of the form dialect://...",
+            f"Write it like sqlite:///runs/reprtune.db or postgresql+psycopg://user@host/database. {ENCODE}",
         ) from None
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise StorageError(
@@ -108,9 +105,9 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
 
 def _cannot_open(url: str, why: str) -> StorageError:
     return StorageError(
-        f"Cannot open the storage {hide_password(url)}: {why}",
+        f"Cannot open the storage {hide(url)}: {why}",
         "Check that the database runs, that it exists, and your rights in it; name another with "
-        "--storage or REPRTUNE_STORAGE.",
+        "--storage or REPRTUNE_STORAGE." + (f" {ENCODE}" if "@" in url else ""),
     )
 
 
@@ -146,6 +143,7 @@ def retried(call: Callable[[], T], *, attempts: int = 6, wait: Callable[[float],
             return call()
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             if attempt == attempts - 1:
+                hide_in(error)
                 cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
                 raise StorageError(
                     f"The storage cannot be used: {_first_line(cause)}",

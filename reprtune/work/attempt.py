@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
+from reprtune.passwords import hide
 from reprtune.record.database import retried
 from reprtune.record.labels import label
 from reprtune.record.optuna_private.trials import trial_id
@@ -225,7 +226,7 @@ class Attempt:
                 raise self._must_leave("device", reason) from error
             full = is_out_of_memory(error)
             text = str(error).splitlines()[0] if full and str(error) else f"{type(error).__name__}: {error}"
-            self.error = text
+            self.error = hide(text)
             error.__traceback__ = None  # whoever keeps the error keeps no network by it
             self._finish("out-of-memory" if full else "error")
         if full:

@@ -17,6 +17,7 @@ from typing import Any
 
 from reprtune import signals
 from reprtune.errors import ReprtuneError
+from reprtune.passwords import guard_output
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
@@ -293,6 +294,8 @@ def work(
     accept_code: bool = False,
 ) -> None:
     """The body of a worker process."""
+    settings.learn_passwords()
+    guard_output()
     leaving = signals.StopRequest()
     leaving.listen()
     signals.let_through()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reprtune.errors import ReprtuneError
+from reprtune.passwords import hide
 
 SECONDS = 30.0  # it is killed after that, with everything it has started
 LONGEST = 10_000  # characters of a variable; systems refuse much longer ones. stdin has it all
@@ -84,7 +85,7 @@ def notifying(
 
 def _sentence(error: BaseException) -> str:
     text = error.message if isinstance(error, ReprtuneError) else f"{type(error).__name__}: {error}"
-    return text.splitlines()[0] if text.strip() else EVENTS["failed"]
+    return hide(text).splitlines()[0] if text.strip() else EVENTS["failed"]
 
 
 def send(command: str, notice: Notice, seconds: float = SECONDS) -> str | None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
+from reprtune.passwords import DATABASES, hide, hide_in, learn
 from reprtune.record.links import IDENTITY_TAG
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, to_plain
@@ -41,9 +41,6 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-
-
 NO_DRIVER = {"boto3": "'.[s3]'", "psycopg": "'.[postgresql]'"}
 
 
@@ -132,6 +129,7 @@ def connect(uri: str) -> MlflowClient:
     Raises:
         Exception: of whatever kind, when a database cannot be reached; a server is not asked yet.
     """
+    learn(uri)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for every retry
@@ -175,14 +173,6 @@ def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
 
 def _where(run_identity: str) -> str:
     return f"tags.`{IDENTITY_TAG}` = '{run_identity}'"
-
-
-def shown(uri: str) -> str:
-    """The URI without its password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@", 1)))
 
 
 def _describe(
@@ -246,6 +236,7 @@ def named_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        hide_in(error)
         raise in_words(error, uri) from error
 
 
@@ -257,34 +248,34 @@ def in_words(error: Exception, uri: str) -> TrackingError:
     by = f"the user {user!r}" if user else "anybody without a name"
     if "error code 401" in text:
         return TrackingError(
-            f"The MLflow server {shown(uri)} does not let {by} in (401).",
+            f"The MLflow server {hide(uri)} does not let {by} in (401).",
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for that server.",
         )
     if "error code 403" in text or getattr(error, "error_code", "") == "PERMISSION_DENIED":
         return TrackingError(
-            f"The MLflow server {shown(uri)} does not allow {by} to do that (403): {brief(error)}",
+            f"The MLflow server {hide(uri)} does not allow {by} to do that (403): {brief(error)}",
             "Ask its administrator for the permission EDIT on the experiment, or name another with --experiment.",
         )
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return TrackingError(
-            f"The certificate of the MLflow server {shown(uri)} is not trusted here.",
+            f"The certificate of the MLflow server {hide(uri)} is not trusted here.",
             "Set MLFLOW_TRACKING_SERVER_CERT_PATH to its certificate (or MLFLOW_TRACKING_INSECURE_TLS=true).",
         )
     driver = getattr(error, "name", None) if isinstance(error, ImportError) else None
     if driver in NO_DRIVER:
         return TrackingError(
-            f"The MLflow tracking store {shown(uri)} needs {driver}, which is not installed.",
+            f"The MLflow tracking store {hide(uri)} needs {driver}, which is not installed.",
             f"In the checkout: pip install -e {NO_DRIVER[driver]} -c constraints.txt",
         )
     return TrackingError(
-        f"The MLflow tracking store {shown(uri)} cannot be used: {brief(error)}",
+        f"The MLflow tracking store {hide(uri)} cannot be used: {brief(error)}",
         "Start it, correct --tracking-uri (or MLFLOW_TRACKING_URI), or leave that out to use SQLite in "
         "the runs folder.",
     )
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error, at most 300 characters."""
-    text = str(error).strip() or type(error).__name__
+    """The first line of an error, at most 300 characters, without passwords."""
+    text = hide(str(error)).strip() or type(error).__name__
     line = text.splitlines()[0]
     return line if len(line) <= 300 else line[:299] + "…"

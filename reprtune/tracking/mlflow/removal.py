@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reprtune.passwords import hide
 from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.tracking.events import STUDY_KEY, identity
-from reprtune.tracking.mlflow.connection import connect, named_errors, runs_of, shown
+from reprtune.tracking.mlflow.connection import connect, named_errors, runs_of
 from reprtune.tracking.mlflow.experiments import MADE_FOR
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class InMlflow:
 
     @property
     def words(self) -> str:
-        found = f"with {len(self.run_ids)} runs in MLflow at {shown(self.uri)}"
+        found = f"with {len(self.run_ids)} runs in MLflow at {hide(self.uri)}"
         if self.takes_experiment and self.experiment is not None:
             found += f" and their experiment {self.experiment.name!r}"
         return found

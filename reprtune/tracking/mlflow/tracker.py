@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
+from reprtune.passwords import hide
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
@@ -67,7 +68,7 @@ class MLflow:
 
     @property
     def address(self) -> str:
-        return connection.shown(self.settings.mlflow_uri)
+        return hide(self.settings.mlflow_uri)
 
     @property
     def web_address(self) -> str | None:
