@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dashboards import guard
 from reprtune.errors import SpecError
+from reprtune.record.database import for_optuna
 
 HOST = "127.0.0.1"
 START_SECONDS = 180.0
@@ -58,7 +59,7 @@ def optuna_plan(storage_url: str, port: int) -> Plan:
     """optuna-dashboard over the storage."""
     words = [sys.executable, "-c", DASHBOARD, "--host", HOST, "--port", str(port), "--quiet"]
     return Plan(
-        name="optuna-dashboard", port=port, words=words, environment={"REPRTUNE_SHOWN": storage_url},
+        name="optuna-dashboard", port=port, words=words, environment={"REPRTUNE_SHOWN": for_optuna(storage_url)},
         page="/api/meta",
     )  # fmt: skip
 

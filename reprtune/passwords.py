@@ -45,7 +45,7 @@ def hide(text: str) -> str:
         text = _any_of(frozenset(_known)).sub(HIDDEN, text)
     if "://" in text:
         text = _ADDRESS.sub(lambda found: _without_password(found[0]), text)
-    text = _OPTION.sub(lambda found: f"{found[1]}{found[2]}{HIDDEN}", text)
+    text = _OPTION.sub(_without_value, text)
     return _AWS_KEY.sub(HIDDEN, _HEADER.sub(rf"\1{HIDDEN}", text))
 
 
@@ -100,16 +100,16 @@ def _password(address: str) -> tuple[str, bool]:
     web = scheme in ("http", "https")
     if not web and scheme.partition("+")[0] not in DATABASES:
         return rest.rpartition("@")[0], True
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    authority = re.split(r"[/?#\\\s[\]]" if web else r"[/?]", rest, maxsplit=1)[0]
     if "@" not in rest:
         return ("", True) if not authority or re.match(r"\d+(?!\w)", authority) else (authority, False)
-    if web and "@" in authority:
-        return authority.rpartition("@")[0], True
-    password, _, place = rest.partition("@")
-    path, _, query = place.partition("?")
-    if web or re.search("[@#]", path) or not all("=" in part for part in query.split("&") if "@" in part):
-        return rest.rpartition("@")[0], False
-    return password, True
+    ended = "@" not in rest[len(authority) :] if web else rest.count("@") == 1
+    return rest.rpartition("@")[0], ended
+
+
+def _without_value(option: re.Match[str]) -> str:
+    quotes = option[3][0] if option[3][0] in "'\"" else ""
+    return f"{option[1]}{option[2]}{quotes}{HIDDEN}{quotes}"
 
 
 def _without_password(address: str) -> str:
@@ -121,18 +121,15 @@ def _secrets(text: str) -> Iterator[str]:
     """All that is secret in an address or a list of options, as it stands and as it is meant."""
     if "=" not in text and "://" not in text:
         return
-    for form in {text, unquote(text)}:
-        addresses = [form] if _ADDRESS.match(form) else []  # with spaces and quotes in its password too
-        found = [_password(address)[0] for address in (*addresses, *_ADDRESS.findall(form))]
-        found += [value.strip("'\"") for _, _, value in _OPTION.findall(form)]
-        found += [value for address in addresses for value in _QUERY.findall(address)]
-        for secret in filter(None, found):
-            said = re.sub(rf"(?<=[:='\"]){re.escape(secret)}(?=[@&;'\"\s]|$)", "", form).casefold()
-            for meant in {secret, unquote(secret), unquote_plus(secret)}:
-                if (
-                    len(meant) >= SHORTEST and meant.casefold() not in said
-                ):  # else its user or host hides nothing
-                    yield meant
+    addresses = [text] if _ADDRESS.match(text) else []  # with spaces and quotes in its password too
+    found = [_password(address)[0] for address in (*addresses, *_ADDRESS.findall(text))]
+    found += [value for address in addresses for value in _QUERY.findall(address)]
+    found += [value.strip("'\"") for form in (text, unquote(text)) for _, _, value in _OPTION.findall(form)]
+    for secret in filter(None, found):
+        said = re.sub(rf"(?<=[:='\"]){re.escape(secret)}(?=[@&;'\"\s]|$)", "", text).casefold()
+        for meant in {secret, unquote(secret), unquote_plus(secret)}:
+            if len(meant) >= SHORTEST and meant.casefold() not in said:  # else its user or host hides nothing
+                yield meant
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def open_storage(url: str) -> RDBStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
         with experimental_allowed():
             storage = RDBStorage(
-                url, engine_kwargs=_engine_arguments(parsed), heartbeat_interval=heartbeat, grace_period=grace
+                for_optuna(url), engine_kwargs=_engine_arguments(parsed), heartbeat_interval=heartbeat, grace_period=grace
             )
     except (NoSuchModuleError, ImportError) as error:
         raise StorageError(
@@ -71,6 +72,11 @@ def open_storage(url: str) -> RDBStorage:
         sqlalchemy.event.listen(storage.engine, "connect", _tune_sqlite)
         storage.engine.dispose()
     return storage
+
+
+def for_optuna(url: str) -> str:
+    """The URL as Optuna takes it, which reads one as a template: a brace in a password or path is doubled."""
+    return url.replace("{", "{{").replace("}", "}}")
 
 
 def _parsed(url: str) -> URL:
@@ -104,10 +110,11 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
 
 
 def _cannot_open(url: str, why: str) -> StorageError:
+    unread = ENCODE if re.search("password|host name|resolve", why) else ""
     return StorageError(
         f"Cannot open the storage {hide(url)}: {why}",
         "Check that the database runs, that it exists, and your rights in it; name another with "
-        "--storage or REPRTUNE_STORAGE." + (f" {ENCODE}" if "@" in url else ""),
+        f"--storage or REPRTUNE_STORAGE. {unread}".rstrip(),
     )
 
 
