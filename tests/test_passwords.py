@@ -41,7 +41,9 @@ def option(text: str) -> str:
 CARRIERS: dict[str, Callable[[str], str]] = {
     "database": lambda secret: DATABASE.format(encoded(secret)),
     "server": lambda secret: f"HTTPError at '{SERVER.format(encoded(secret))}/api': refused by db.example",
-    "query": lambda secret: f"postgresql://db.example/study?user=me&password={encoded(secret)}&connect_timeout=3",
+    "query": lambda secret: (
+        f"postgresql://db.example/study?user=me&password={encoded(secret)}&connect_timeout=3"
+    ),
     "key": lambda secret: f"postgresql://db.example/study?sslpassword={quote_plus(secret)}",
     "token": lambda secret: f"https://db.example/?x=1&access_token={encoded(secret)}",
     "options": lambda secret: f"host=db.example password={option(secret)} dbname=study",
@@ -87,7 +89,9 @@ def test_a_secret_that_came_in_is_known_wherever_it_turns_up(escape: str, secret
     assert shown.startswith("before ") and shown.endswith(" after") and "***" in shown
 
 
-@pytest.mark.parametrize("name", ["PGPASSWORD", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"])
+@pytest.mark.parametrize(
+    "name", ["PGPASSWORD", "MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"]
+)
 def test_secrets_of_the_environment_are_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is named like one, and an address with a password in any other."""
     monkeypatch.setenv(name, "http://me:marzipan-7@x:1" if name == "HTTPS_PROXY" else "marzipan-7")
@@ -116,7 +120,7 @@ def test_an_address_counts_as_read_where_libraries_read_what_was_meant(secret: S
         "http://127.0.0.1:5000: refused, (http://h:1), http://[::1]:5000/x?a=b",
         "postgresql+psycopg://me@db/reprtune and sqlite:////tmp/a:b@c/x.db",
         "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, for that server.",
-        "FATAL: password authentication failed for user \"me\"", "password: see docs", "{'method': 'token', 'n': 1}",
+        'FATAL: password authentication failed for user "me"', "password: see docs", "{'method': 'token', 'n': 1}",
         passwords.ENCODE,
     ],
 )  # fmt: skip
@@ -182,7 +186,9 @@ def test_nothing_leaves_by_the_standard_streams(tmp_path: object) -> None:
         file.write(PROGRAM)
     secret = draw(random.Random(3))
     environment = {**os.environ, "REPRTUNE_STORAGE": DATABASE.format(encoded(secret.text))}
-    done = subprocess.run([sys.executable, script, secret.text], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, script, secret.text], env=environment, capture_output=True, text=True, check=False
+    )
     said = done.stdout + done.stderr
     assert done.returncode == 1 and not secret.is_in(said), said
     assert said.count("me:***@db.example") >= 7

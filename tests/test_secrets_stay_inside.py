@@ -14,6 +14,7 @@ import psutil
 import pytest
 import sqlalchemy
 
+from reprtune.doctor import machine as doctor_machine
 from tests.command import TINY, Command
 from tests.postgres import Locked, PostgreSQL
 from tests.secret import HARD, Secret, draw
@@ -61,7 +62,10 @@ def wrong_places(rng: random.Random, locked: Locked) -> list[tuple[str, Secret, 
     here, made = f"{locked.user}:***@/{locked.database}", []
 
     def add(carrier: str, shown: str, environment: Mapping[str, str], secret: Secret) -> None:
-        values = {name: value.format(raw=secret.text, it=encoded(secret.text)) for name, value in environment.items()}
+        values = {
+            name: value.format(raw=secret.text, it=encoded(secret.text))
+            for name, value in environment.items()
+        }
         made.append((carrier, secret, values, shown))
 
     database = f"postgresql+psycopg://{locked.user}:{{it}}@/{locked.database}?host={locked.folder}"
@@ -69,16 +73,35 @@ def wrong_places(rng: random.Random, locked: Locked) -> list[tuple[str, Secret, 
     server, storage, tracking = f"http://me:{{it}}@{NOWHERE}", "REPRTUNE_STORAGE", "MLFLOW_TRACKING_URI"
     add("storage", here, {storage: database}, draw(rng))
     add("storage, in its query", f"user={locked.user}", {storage: query}, draw(rng))
-    add("storage, of no server", "me:***@127.0.0.1:9/x", {storage: f"postgresql+psycopg://me:{{it}}@{NOWHERE}/x"}, draw(rng))
+    add(
+        "storage, of no server",
+        "me:***@127.0.0.1:9/x",
+        {storage: f"postgresql+psycopg://me:{{it}}@{NOWHERE}/x"},
+        draw(rng),
+    )
     add("storage, as options", "host=db", {storage: "host=db user=me password='{it}' dbname=x"}, draw(rng))
     add("storage, no host", "me:***", {storage: "postgresql+psycopg://me:{it}"}, draw(rng))
     for letter in ("@", "/", "#", "?", *rng.sample(HARD, 3)):
-        add(f"storage, plain {letter}", ":***@", {storage: database.replace("{it}", "{raw}")}, draw(rng, letter))
-        add(f"server, plain {letter}", "me:***@", {tracking: server.replace("{it}", "{raw}")}, draw(rng, letter))
+        add(
+            f"storage, plain {letter}",
+            ":***@",
+            {storage: database.replace("{it}", "{raw}")},
+            draw(rng, letter),
+        )
+        add(
+            f"server, plain {letter}",
+            "me:***@",
+            {tracking: server.replace("{it}", "{raw}")},
+            draw(rng, letter),
+        )
     add("server", f"me:***@{NOWHERE}", {tracking: server}, draw(rng))
     add("server, in its query", NOWHERE, {tracking: f"http://{NOWHERE}/?token={{it}}"}, draw(rng))
     add("MLflow's database", here, {tracking: database}, draw(rng))
-    hidden = {"MLFLOW_TRACKING_USERNAME": "me", "MLFLOW_TRACKING_PASSWORD": "{raw}", "AWS_SECRET_ACCESS_KEY": "{raw}"}
+    hidden = {
+        "MLFLOW_TRACKING_USERNAME": "me",
+        "MLFLOW_TRACKING_PASSWORD": "{raw}",
+        "AWS_SECRET_ACCESS_KEY": "{raw}",
+    }
     add("login", NOWHERE, {tracking: f"http://{NOWHERE}", **hidden}, draw(rng))
     add("token", NOWHERE, {tracking: f"http://{NOWHERE}", "MLFLOW_TRACKING_TOKEN": "{it}"}, draw(rng))
     return made
@@ -103,9 +126,16 @@ def test_no_error_of_a_place_that_is_wrong_shows_its_password(postgresql: Postgr
             assert "percent-encoded" in result.output, said
 
 
-def test_a_study_with_passwords_holds_none_of_them(postgresql: PostgreSQL, tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # connections of ended commands
+def test_a_study_with_passwords_holds_none_of_them(
+    postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Created, trained by two workers, looked at and reported, with the right password of its database and that of an
     MLflow server that is not there: none in a command line of a worker, in what is printed, in a file, in a row."""
+    monkeypatch.setattr(doctor_machine, "_reachable", lambda _host: False)
     rng = random.Random(SEED + 1)
     of_database, of_server = draw(rng), draw(rng)
     url = postgresql.locked(of_database.text).url(encoded(of_database.text))
@@ -122,7 +152,13 @@ def test_a_study_with_passwords_holds_none_of_them(postgresql: PostgreSQL, tmp_p
     assert process.returncode == 0, err
     assert any("spawn_main" in line for line in lines) and f"me:***@{NOWHERE}" in err, err
     said += [out, err, *set(lines)]
-    for words in (("status", "tiny"), ("show", "tiny"), ("list", "--json"), ("report", "tiny"), ("sync", "tiny")):
+    for words in (
+        ("status", "tiny"),
+        ("show", "tiny"),
+        ("list", "--json"),
+        ("report", "tiny"),
+        ("sync", "tiny"),
+    ):
         said.append(command.quick("study", *words, code=None).output)
     said.append(json.dumps(command.quick("doctor", "--study", "tiny", code=None).output))
     everything = [*said, *files(command.runs), stored(url)]

@@ -58,7 +58,10 @@ def open_storage(url: str) -> RDBStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
         with experimental_allowed():
             storage = RDBStorage(
-                for_optuna(url), engine_kwargs=_engine_arguments(parsed), heartbeat_interval=heartbeat, grace_period=grace
+                for_optuna(url),
+                engine_kwargs=_engine_arguments(parsed),
+                heartbeat_interval=heartbeat,
+                grace_period=grace,
             )
     except (NoSuchModuleError, ImportError) as error:
         raise StorageError(

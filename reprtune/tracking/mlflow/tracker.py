@@ -75,7 +75,7 @@ class MLflow:
         parts = urlsplit(self.settings.mlflow_uri)
         if parts.scheme not in ("http", "https"):
             return None
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
     def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {"experiment": connection.prepare(self.settings, study, digest, facts)}
