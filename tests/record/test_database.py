@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy
 
 from reprtune.errors import SpecError, StorageError
-from reprtune.record.database import hide_password, is_absent, open_storage, retried
+from reprtune.passwords import hide
+from reprtune.record.database import is_absent, open_storage, retried
 from reprtune.settings import lease_seconds
 from tests.postgres import PostgreSQL
 
@@ -118,7 +119,7 @@ def test_postgresql_opens_as_a_real_one(postgresql: PostgreSQL) -> None:
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
     """Whatever characters they hold."""
-    assert hide_password(url) == shown
+    assert hide(url) == shown
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:

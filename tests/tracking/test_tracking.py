@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from reprtune.errors import TrackingError
+from reprtune.passwords import hide
 from reprtune.settings import Settings
-from reprtune.tracking.mlflow.connection import ENVIRONMENT, connect, open_study, prepare, shown
+from reprtune.tracking.mlflow.connection import ENVIRONMENT, connect, open_study, prepare
 from reprtune.tracking.mlflow.saved_view import view_state
 from tests.tracking.tracked import DIGEST, STUDY
 
@@ -102,7 +103,7 @@ def test_an_unusable_store_is_named_quickly_and_without_its_password(uri: str, t
     with pytest.raises(TrackingError, match="cannot be used") as raised:
         prepare(Settings(runs_dir=tmp_path, tracking_uri=uri), STUDY, DIGEST)
     assert time.monotonic() - began < 20
-    assert shown(uri) in raised.value.message and "secret" not in str(raised.value)
+    assert hide(uri) in raised.value.message and "secret" not in str(raised.value)
     assert "--tracking-uri" in str(raised.value.hint)
 
 
@@ -166,6 +167,6 @@ def test_a_failing_shipper_says_one_sentence(tmp_path: Path) -> None:
 
 def test_passwords_are_hidden() -> None:
     """Everything else of a URI is shown as it is."""
-    assert shown("postgresql+psycopg://me:pw@host:5/x?y=1") == "postgresql+psycopg://me:***@host:5/x?y=1"
-    assert shown("https://me:secret@host/path") == "https://me:***@host/path"
-    assert shown("sqlite:////tmp/x.db") == "sqlite:////tmp/x.db"
+    assert hide("postgresql+psycopg://me:pw@host:5/x?y=1") == "postgresql+psycopg://me:***@host:5/x?y=1"
+    assert hide("https://me:secret@host/path") == "https://me:***@host/path"
+    assert hide("sqlite:////tmp/x.db") == "sqlite:////tmp/x.db"
