@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy
 
 from reprtune.errors import SpecError, StorageError
-from reprtune.passwords import hide
 from reprtune.record.database import is_absent, open_storage, retried
 from reprtune.settings import lease_seconds
 from tests.postgres import PostgreSQL
@@ -106,20 +105,6 @@ def test_postgresql_opens_as_a_real_one(postgresql: PostgreSQL) -> None:
     storage = open_storage(url)
     assert storage.get_all_studies() == []
     storage.engine.dispose()
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql+psycopg://me:secret@host:5432/x", "postgresql+psycopg://me:***@host:5432/x"),
-        ("postgresql+psycopg://me:a@b@host/x", "postgresql+psycopg://me:***@host/x"),
-        ("postgresql://me@host/x", "postgresql://me@host/x"),
-        ("sqlite:////a/b.db", "sqlite:////a/b.db"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    """Whatever characters they hold."""
-    assert hide(url) == shown
 
 
 def failing(times: int, error: Exception) -> Callable[[], str]:

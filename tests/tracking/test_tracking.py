@@ -163,10 +163,3 @@ def test_a_failing_shipper_says_one_sentence(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     (line,) = done.stdout.splitlines()
     assert "127.0.0.1:9" in line and "4 events" in line
-
-
-def test_passwords_are_hidden() -> None:
-    """Everything else of a URI is shown as it is."""
-    assert hide("postgresql+psycopg://me:pw@host:5/x?y=1") == "postgresql+psycopg://me:***@host:5/x?y=1"
-    assert hide("https://me:secret@host/path") == "https://me:***@host/path"
-    assert hide("sqlite:////tmp/x.db") == "sqlite:////tmp/x.db"
