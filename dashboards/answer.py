@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dashboards import rules, verdict
+from dashboards import regimes, rules, verdict
 from dashboards.codes import mixed
 from dashboards.plain_curve import beside
 from dashboards.shares import shares
@@ -39,6 +39,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     sentences = [(_unfinished(record), work), (_cut_short(record), work), (mixed(record), work)]
     sentences += [(text, "") for text in outdated(record)]
     sentences += [(text, "decisions") for text in rules.sentences(decisions(record))]
+    sentences += [(text, "regimes") for text in regimes.sentences(regimes.info(record))]
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.search:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from studies.criteria import STUDY as CRITERIA
 
 from reprtune.spec.catalog import names
 from reprtune.spec.parts.criteria import L2
 from reprtune.spec.presets import STANDARD, compose
 from reprtune.spec.study import StudySpec
 from reprtune.spec.trial import TrialSpec
-from studies.criteria import STUDY as CRITERIA
 from studies.paper_c3 import STUDY as PAPER_C3
 from studies.paper_resnet20 import STUDY as PAPER_RESNET20
 from tests.command import Command

@@ -182,7 +182,9 @@ def full_assignments(spec: StudySpec, assignments: Mapping[str, Any]) -> dict[st
     """
     for_all = [path for path in assignments if spec.search is None and path.partition(".")[0] in FOR_ALL]
     found = {
-        f"sections.{section.name}.{path}": assignments[path] for path in for_all for section in spec.comparisons
+        f"sections.{section.name}.{path}": assignments[path]
+        for path in for_all
+        for section in spec.comparisons
     }
     own = {path: value for path, value in assignments.items() if path not in for_all}
     return found | {full_study_path(spec, path): value for path, value in own.items()}
