@@ -58,7 +58,9 @@ def test_a_planted_gain_is_named_where_it_is() -> None:
     assert "What method does depends on noise (p" in said[2] and "head" not in said[2]
     assert "repr does better than standard with noise 40 (\N{MINUS SIGN}" in said[3]
     assert "noise 0" not in said[3] and "random" not in said[3]
-    assert answer(study(gain=0.03))[0] == said[0]
+    answered = answer(study(gain=0.03))
+    assert answered[: len(said)] == tuple(said)
+    assert not any("held against no other" in text for text in answered)
 
 
 def test_nothing_is_named_where_nothing_is_or_runs_are_left() -> None:
