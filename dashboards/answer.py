@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dashboards import rules, verdict
+from dashboards import factorial, regimes, rules, verdict
 from dashboards.codes import mixed
 from dashboards.plain_curve import beside
 from dashboards.shares import shares
@@ -39,6 +39,7 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     sentences = [(_unfinished(record), work), (_cut_short(record), work), (mixed(record), work)]
     sentences += [(text, "") for text in outdated(record)]
     sentences += [(text, "decisions") for text in rules.sentences(decisions(record))]
+    sentences += _factors(record)
     sentences += [(text, "confirmation") for text in (verdict.sentences(confirmed) if confirmed else ())]
     if best is None and record.spec.search:
         sentences.append(("No trial of the search is complete, so the search has no answer yet.", "history"))
@@ -52,6 +53,13 @@ def sourced(record: StudyRecord) -> tuple[tuple[str, str], ...]:
     sentences += [(text, "controls") for text in _arms(record, arms)]
     sentences.append((_caveat(record, best, confirmed=confirmed is not None), "confirmation"))
     return tuple((text, page) for text, page in sentences if text)
+
+
+def _factors(record: StudyRecord) -> list[tuple[str, str]]:
+    """The finding of a factorial design: of the factor that it asks about, else of all."""
+    if found := regimes.sentences(regimes.info(record)):
+        return [(text, "regimes") for text in found]
+    return [(text, "factors") for text in factorial.words(factorial.info(record)).lead]
 
 
 def _is_yardstick(record: StudyRecord, arm: ArmSummary) -> bool:
@@ -179,9 +187,11 @@ def _settings(trials: list[TrialRecord]) -> str:
 
 
 def _arms(record: StudyRecord, arms: list[ArmSummary]) -> list[str]:
-    """What no rule says of them: which is held against no other, and what diverged."""
+    """What no rule says of them: which is held against no other, and what diverged. Cells of factors are told by these."""
+    designs = [section for section in record.spec.comparisons if section.design.is_factorial]
+    cells = {arm.name for section in designs for arm in section.arms(record.spec.base)}
     said = []
-    for arm in arms:
+    for arm in (one for one in arms if one.arm not in cells):
         above = arm.budget_factor is not None and arm.budget_factor > 1
         claims = not _is_yardstick(record, arm) and arm.arm not in _in_rules(record)
         if claims and not arm.against:

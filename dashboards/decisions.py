@@ -25,10 +25,15 @@ class DecisionsInfo:
 
     rules: tuple[Decided, ...]
     named: bool
+    by_factors: bool
 
 
 def info(record: StudyRecord) -> DecisionsInfo:
-    return DecisionsInfo(rules=decisions(record), named=bool(record.spec.rules))
+    return DecisionsInfo(
+        rules=decisions(record),
+        named=bool(record.spec.rules),
+        by_factors=any(section.design.is_factorial for section in record.spec.comparisons),
+    )
 
 
 def figure(info: DecisionsInfo) -> go.Figure:
@@ -50,6 +55,8 @@ def figure(info: DecisionsInfo) -> go.Figure:
 
 def words(info: DecisionsInfo) -> Words:
     m = len(info.rules)
+    if not m and info.by_factors:
+        return Words(missing="The study has no rule: what its factors do is told by the page of factors.")
     if not m:
         return Words(missing="The study has no arm to compare with, so there is no rule to apply.")
     drawn = any(one.comparison.judged for one in info.rules)

@@ -31,6 +31,7 @@ from dashboards import (
     overview,
     pareto,
     path,
+    regimes,
     slices,
     slopes,
     timeline,
@@ -43,7 +44,7 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, `factorial`, or the kind of the sections or of the designs that it is about.
+    `about`: `study`, `factorial`, `regimes` (a factorial that asks about one factor), or the kind of the sections or of the designs that it is about.
     """
 
     title: str
@@ -68,6 +69,7 @@ def _page(short: str, module: ModuleType) -> Page:
 PAGES: dict[str, Page] = {
     "overview": _page("Answer", overview),
     "decisions": _page("Decisions", decisions),
+    "regimes": _page("Regimes", regimes),
     "factors": _page("Factors", factorial),
     "path": _page("Path", path),
     "health": _page("Checks", health),
@@ -89,7 +91,9 @@ PAGES: dict[str, Page] = {
 }
 
 
-OF_ARMS = ("overview", "decisions", "factors", "path", "controls", "effects", "slopes", "arms_pareto")
+OF_ARMS = (
+    *("overview", "decisions", "regimes", "factors", "path", "controls", "effects", "slopes", "arms_pareto"),
+)
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
@@ -97,6 +101,7 @@ def pages_of(record: StudyRecord) -> dict[str, Page]:
     kinds = {"study", *(section.kind for section in record.spec.sections)}
     kinds |= {section.design.kind for section in record.spec.comparisons}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.is_factorial}
+    kinds |= {"regimes" for section in record.spec.comparisons if getattr(section.design, "asked", None)}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

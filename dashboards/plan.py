@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,18 +42,40 @@ def _section(one: SectionPlan) -> list[str]:
     what = f"{one.design}: {one.line}" if one.design else one.line
     lines = [f"{one.name} ({what})"]
     lines += _wrapped(_size(one))
-    if one.arms:
+    if one.factors:
+        lines += _factors(one)
+    elif one.arms:
         lines += _wrapped(f"arms: {', '.join(one.arms)}")
-    if others := {arm: factor for arm, factor in one.budgets.items() if round(factor, 2) != 1}:
-        said = ", ".join(f"{arm} {factor:.2f}" for arm, factor in others.items())
-        rest = "; all others 1" if len(others) < len(one.budgets) else ""
-        lines += _wrapped(f"budget factors: {said}{rest}")
+    lines += _budgets(one)
     lines += _left_out(one)
     if one.resolution is not None:
         lines += _fraction(one)
     if one.cost is not None:
         lines += _wrapped(f"alone: {_cost(one.cost)}" if one.arms else _upper(one.cost))
     return lines
+
+
+def _factors(one: SectionPlan) -> list[str]:
+    """What is varied, and in how many regimes the factor of the question is held against its other levels."""
+    lines = _wrapped(f"factors: {', '.join(f'{f} ({listed(levels)})' for f, levels in one.factors.items())}")
+    if one.asked is None:
+        return lines
+    first, *controls = one.factors[one.asked]
+    regimes = math.prod(len(levels) for factor, levels in one.factors.items() if factor != one.asked)
+    asks = f"asks about {one.asked}: {first} against {listed(controls)}, in {count(regimes, 'regime')}"
+    return lines + _wrapped(asks)
+
+
+def _budgets(one: SectionPlan) -> list[str]:
+    """Of the arms that are not trained for as long as standard; of many how many there are."""
+    others = {arm: f"{factor:.2f}" for arm, factor in one.budgets.items() if round(factor, 2) != 1}
+    if not others:
+        return []
+    said = [f"{arm} {factor}" for arm, factor in others.items()]
+    if one.factors:
+        said = [f"{factor} of {count(n, 'arm')}" for factor, n in Counter(others.values()).items()]
+    rest = "; all others 1" if len(others) < len(one.budgets) else ""
+    return _wrapped(f"budget factors: {', '.join(said)}{rest}")
 
 
 def _size(one: SectionPlan) -> str:
@@ -137,6 +161,8 @@ def _epochs(n: float) -> str:
 
 def _rules(plan: Plan) -> list[str]:
     """What decides, and the smallest effect that would be seen."""
+    if not plan.rules and any(one.factors for one in plan.sections):
+        return ["No rule: what each factor does is compared over all combinations of the others."]
     if not plan.rules:
         return ["No rule: nothing is compared with anything."]
     m = len(plan.rules)

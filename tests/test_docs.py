@@ -43,7 +43,9 @@ LONG = (
     "networks.md",
 )  # by `make check-slow`; test_cli.py parses their commands always
 COMPARISONS = (
-    "criteria",
+    "repr-criteria",
+    "repr-regimes",
+    "repr-vs-released",
     "family",
     "paper-c3",
     "paper-resnet20",

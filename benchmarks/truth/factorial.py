@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.truth.shares import share
-from reprtune.analysis.factorial import Factorial, Run, factorial
+from reprtune.analysis.cells import Run
+from reprtune.analysis.factorial import Factorial, factorial
 
 DESIGNS: dict[str, dict[str, tuple[str, ...]]] = {
     "2 x 2": {"A": ("0", "1"), "B": ("0", "1")},

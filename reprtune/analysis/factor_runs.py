@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.factorial import Factors, Levels, Run
+from reprtune.analysis.cells import Factors, Levels, Run
 from reprtune.analysis.runs import chance_error, errors_on_test, errors_on_validation
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord, TrialRecord
@@ -18,7 +18,8 @@ class FactorRuns:
     """Of one section.
 
     Attributes:
-        section: its name. cells: of the design. aliased: term -> terms that its arms cannot tell from it.
+        section: its name. cells: of the design. asked: the factor that the question
+            is about, if it is about one. aliased: term -> terms that its arms cannot tell from it.
         measured_on: `test` where every complete run has a test error, else `validation`.
         n_diverged: runs that stand with chance error. left: runs that are not finished yet.
     """
@@ -27,6 +28,7 @@ class FactorRuns:
     factors: Factors
     runs: tuple[Run, ...]
     cells: tuple[Levels, ...]
+    asked: str | None
     aliased: Mapping[str, tuple[str, ...]]
     measured_on: str
     n_diverged: int
@@ -55,6 +57,7 @@ def _of_section(record: StudyRecord, section: Arms, factors: Factors) -> FactorR
         factors=factors,
         runs=tuple(_runs(trials, levels, chance_error(record), on_test=on_test)),
         cells=tuple(levels.values()),
+        asked=getattr(section.design, "asked", None),
         aliased=section.design.aliases,
         measured_on="test" if on_test else "validation",
         n_diverged=sum(t.outcome == Outcome.DIVERGED for t in trials),

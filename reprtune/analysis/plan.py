@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reprtune.analysis.decisions import decisions
 from reprtune.analysis.power import detectable
@@ -50,6 +50,7 @@ class SectionPlan:
         fewest, most: runs.
         left_out: factor -> what stands there instead, of each arm that leaves something out.
         kept: what is not left out, because the study says so. refused: (factor, level, why) of what cannot be.
+        factors: of a factorial design, with their levels. asked: the one that the question is about, if it is about one.
         resolution, aliases: of a fraction; None and empty else.
         budgets: arm -> steps of all its networks, as a multiple of `standard`, else of the base.
         cost: of its runs, the fewest; None where it is not known before.
@@ -67,6 +68,8 @@ class SectionPlan:
     left_out: tuple[tuple[str, str], ...] = ()
     kept: tuple[str, ...] = ()
     refused: tuple[tuple[str, str, str], ...] = ()
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    asked: str | None = None
     resolution: int | None = None
     aliases: Mapping[str, tuple[str, ...]]
     budgets: Mapping[str, float]

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, exists, rank
 from reprtune.spec.parts.places import short_path
+from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.space import Choice, Range, param_names
 from reprtune.spec.trial import TrialSpec
 
@@ -176,3 +178,20 @@ class Draws:
         chosen = self._combinations(self._above("method.schedule."))
         params = ({self.names[path]: value for path, value in settings.items()} for settings in chosen)
         return [self.base, *(trial for one in params if (trial := self._trial(one)) is not None)]
+
+    def first_lengths(self) -> list[Duration]:
+        """After how long something may first happen in what is drawn, or in the base."""
+        lengths = [one for trial in self.schedules() for one in first_of(trial)]
+        for path in ("method.schedule.s1", "method.schedule.period"):
+            if path in self.space:
+                lengths += [Duration.parse(field) for field in self.fields(path)]
+        if (path := "method.schedule.generations") in self.space:
+            given = [Generations(generations=n) for n in self.fields(path)]
+            lengths += [schedule.first(self.base.training.total) for schedule in given]
+        return lengths
+
+
+def first_of(trial: TrialSpec) -> list[Duration]:
+    """After how long something first happens in a trial; nothing, without a schedule."""
+    schedule = trial.method.schedule
+    return [] if schedule is None else [schedule.first(trial.training.total)]

@@ -11,6 +11,7 @@ from reprtune.spec.codec import to_plain
 from reprtune.spec.edit import LISTS
 from reprtune.spec.objectives import OBJECTIVES
 from reprtune.spec.parts.places import NAMES, full_path, option_fields, short_path
+from reprtune.spec.sections.arms import FOR_ALL
 from reprtune.spec.sections.search import SAMPLERS
 from reprtune.spec.stop_rules import StopRule
 from reprtune.spec.study import StudySpec
@@ -27,7 +28,7 @@ def of_trial() -> list[str]:
 
 def of_study(spec: StudySpec) -> list[str]:
     """Every path of a study that is one value; those of its base without `base.`, as `--set` allows, those of its
-    search without `search.`, and options of parts without their place."""
+    search without `search.`, options of parts without their place, and what may be set for all arms at once."""
     paths = [path for path in leaves(to_plain(spec)) if not path.startswith(("sections", "base."))]
     for section in spec.sections:
         own = [path for path in leaves(to_plain(section)) if path not in ("kind", "name")]
@@ -35,7 +36,8 @@ def of_study(spec: StudySpec) -> list[str]:
         paths += [f"{above}{path}" for path in own if not path.startswith(("design", "stop."))]
     options = dict.fromkeys(name for rule in StopRule.kinds for name in rule.option_names())
     rules = ["stop", *(f"stop.{name}" for name in options)] if spec.search is not None else []
-    return [*of_trial(), *map(short_path, paths), *rules]
+    for_all = FOR_ALL if spec.search is None else ()
+    return [*of_trial(), *map(short_path, paths), *rules, *for_all]
 
 
 def leaves(plain: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, parse_assignment
 from reprtune.spec.parts.part import OWN
 from reprtune.spec.retime import Retime
+from reprtune.spec.sections.arms import FOR_ALL
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import DurationRange, Range
 from reprtune.spec.study import StudySpec
@@ -76,8 +77,7 @@ def scaled_study(
     spec = changed(base, named | _other_model("base.model", model))
     if total is not None:
         spec = rescaled(spec, Duration.parse(total, "total"))
-    pairs = dict(parse_assignment(text) for text in assignments)
-    spec = changed(spec, {full_study_path(spec, path): value for path, value in pairs.items()})
+    spec = changed(spec, full_assignments(spec, dict(parse_assignment(text) for text in assignments)))
     if spec != base and spec.cost == base.cost:
         spec = changed(spec, {"cost": f"Not estimated. Before {base.name} was changed: {base.cost}"})
     return changed(spec, {"name": name or _name(base.name, dataset, model, total)})
@@ -171,6 +171,23 @@ def _is_cycle_length(path: str) -> bool:
     above, _, word = path.rpartition(".")
     own = ("", "method.schedule", "method.losses", "training")
     return word in ("s1", "s2", "period", "lr_period", "srip_until") and above in own
+
+
+def full_assignments(spec: StudySpec, assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a study's fields by the full paths of these. Without a search `seeds` are those of all arms; a section
+    of its own keeps what it is given by its name.
+
+    Raises:
+        SpecError: as `full_study_path`.
+    """
+    for_all = [path for path in assignments if spec.search is None and path.partition(".")[0] in FOR_ALL]
+    found = {
+        f"sections.{section.name}.{path}": assignments[path]
+        for path in for_all
+        for section in spec.comparisons
+    }
+    own = {path: value for path, value in assignments.items() if path not in for_all}
+    return found | {full_study_path(spec, path): value for path, value in own.items()}
 
 
 def full_study_path(spec: StudySpec, path: str) -> str:

@@ -19,12 +19,11 @@ from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.named import NamedArms, named
 from reprtune.spec.designs.path import Path
-from reprtune.spec.draws import Draws
+from reprtune.spec.draws import Draws, first_of
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
-from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.rules import proper_share
 from reprtune.spec.sections.arms import Arms, Until, check_same_seeds
 from reprtune.spec.sections.confirmation import Confirmation
@@ -343,16 +342,14 @@ class StudySpec:
         return self.search.trial_seeds(self.base.seed) if self.search else ()
 
     def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
-        """Every step at which something may first happen in a trial of the study; up to there trials are alike."""
-        trials = [*self.draws.schedules(), *(trial for _, _, trial in self.arm_cells())]
-        lengths = [t.method.schedule.first(t.training.total) for t in trials if t.method.schedule is not None]
-        for path in ("method.schedule.s1", "method.schedule.period"):
-            if path in self.space:
-                lengths += [Duration.parse(field) for field in self.draws.fields(path)]
-        if (path := "method.schedule.generations") in self.space:
-            given = [Generations(generations=n) for n in self.draws.fields(path)]
-            lengths += [schedule.first(self.base.training.total) for schedule in given]
-        return frozenset(length.steps(steps_per_epoch) for length in lengths)
+        """Every step at which something may first happen in a trial of the study that has epochs of so many steps; up to
+        there trials are alike."""
+        return frozenset(length.steps(steps_per_epoch) for length in self._first_lengths)
+
+    @functools.cached_property
+    def _first_lengths(self) -> frozenset[Duration]:
+        arms = (changed(self.base, arm.changes) for arm in self.arms)
+        return frozenset([*self.draws.first_lengths(), *(one for arm in arms for one in first_of(arm))])
 
     def fitting_share(self, steps_per_epoch: int) -> float:
         """Share of uniform draws whose choices go together and whose schedule fits the total; 1 without a search."""

@@ -13,6 +13,7 @@ from reprtune.settings import Settings
 from reprtune.spec.designs.add_one_in import AddOneIn
 from reprtune.spec.designs.arm import BASELINE, Arm
 from reprtune.spec.designs.design import Design
+from reprtune.spec.designs.factorial import FullFactorial
 from reprtune.spec.designs.fractional import FractionalFactorial
 from reprtune.spec.designs.leave_one_out import LeaveOneOut
 from reprtune.spec.designs.nulls import nulls
@@ -86,18 +87,17 @@ def plan_study(
 
 def courses_of(spec: StudySpec, data: LoadedData) -> dict[str, Course]:
     """Arm -> what a run of it trains; seeds differ in the names alone, and not in what is shared."""
-    shared = spec.first_drops(data.batches(spec.base).steps_per_epoch)
     found = {}
     for arm in spec.arms:
         try:
-            found[arm.name] = _course(changed(spec.base, arm.changes), data, shared)
+            found[arm.name] = _course(changed(spec.base, arm.changes), data, spec)
         except SpecError as error:
             raise SpecError(f"The arm {arm.name}: {error.message}", error.hint) from error
     return found
 
 
-def _course(trial: TrialSpec, data: LoadedData, shared: frozenset[int]) -> Course:
-    chain = Chain(trial, data, keep="beginnings", shared_steps=shared)
+def _course(trial: TrialSpec, data: LoadedData, spec: StudySpec) -> Course:
+    chain = Chain(trial, data, keep="beginnings", shared_steps=spec.first_drops)
     return Course(
         names=tuple(chain.names),
         stops=(0, *(item.stop for item in chain.items)),
@@ -188,9 +188,14 @@ def _section(
 
 
 def _of_design(spec: StudySpec, design: Design, arms: Sequence[Arm]) -> dict[str, Any]:
-    """What is left out, and what cannot be told apart."""
-    if isinstance(design, FractionalFactorial):
-        return {"resolution": design.achieved, "aliases": design.aliases}
+    """Its factors, what is left out, and what cannot be told apart."""
+    if isinstance(design, (FullFactorial, FractionalFactorial)):
+        return {
+            "factors": {factor.name: tuple(factor.levels) for factor in design.factors},
+            "aliases": design.aliases,
+            "resolution": design.achieved if isinstance(design, FractionalFactorial) else None,
+            "asked": design.asked if isinstance(design, FullFactorial) else None,
+        }
     if not isinstance(design, (LeaveOneOut, AddOneIn)):
         return {"aliases": {}}
     found = nulls(design.arm, spec.base)

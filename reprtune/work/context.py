@@ -18,7 +18,6 @@ class WorkerContext:
 
     Attributes:
         digest: of the study. instance: of the stored study. steps_per_epoch: a fact of the study.
-        shared_steps: where a trial of the study may leave the common beginning.
         leaving: True once the worker is asked to stop. tags: of the machine and the checkout.
         budget: of the search.
         device: described for people and records. code: short digest of what the trials run. uncapturable: `network_key` -> why, see `process.Known`.
@@ -29,7 +28,6 @@ class WorkerContext:
     digest: str
     instance: str
     steps_per_epoch: int
-    shared_steps: frozenset[int]
     loaded_data: LoadedData
     store: StateStore
     journal: Journal

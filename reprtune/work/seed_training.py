@@ -46,7 +46,7 @@ class SeedTraining:
             self.context.loaded_data,
             self.context.store,
             keep="beginnings",
-            shared_steps=self.context.shared_steps,
+            shared_steps=self.context.spec.first_drops,
             should_stop=should_stop,
             branches=branches_of(self.context.spec, self.spec),
             eager=None if reason is None else f"a graph of it could not be captured: {reason}",

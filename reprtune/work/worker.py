@@ -85,7 +85,6 @@ class Worker:
             digest=study.digest,
             instance=study.instance,
             steps_per_epoch=study.facts["steps_per_epoch"],
-            shared_steps=study.spec.first_drops(study.facts["steps_per_epoch"]),
             loaded_data=loaded_data,
             store=StateStore(settings.states, self.worker),
             journal=journal_for(settings, name),

@@ -13,7 +13,8 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
-from reprtune.analysis.factorial import Factorial, Run, WhyNot, factorial
+from reprtune.analysis.cells import Run, WhyNot
+from reprtune.analysis.factorial import Factorial, factorial
 from reprtune.analysis.variance import Why
 from reprtune.errors import StudyError
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from reprtune.errors import SpecError
+from reprtune.spec import paths
 from reprtune.spec.codec import canonical_json, from_plain
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.named import named
 from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.scale import full_study_path, rescaled, scaled_study
-from reprtune.spec.sections.arms import Arms
+from reprtune.spec.sections.arms import Arms, Until
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.search import Search
 from reprtune.spec.space import Choice, FloatRange
@@ -289,6 +290,17 @@ def test_a_comparison_has_no_fields_of_a_search() -> None:
         "There is no field slots: it is one of a search, and the study 's' has none."
     )
     assert caught.value.hint == "Its sections are: arms."
+
+
+def test_without_a_search_seeds_are_those_of_all_arms() -> None:
+    """A section that is given its own by its name keeps these, whichever stands first; `until` goes the same way."""
+    two = study(ARMS, replace(ARMS, name="more", design=[Arm(name="c")]))
+    spec = scaled_study(two, assignments=["more.seeds=[7,8,9]", "seeds=5", 'until={"most": 9}'])
+    assert [section.seeds for section in spec.comparisons] == [(0, 1, 2, 3, 4), (7, 8, 9)]
+    assert [section.until for section in spec.comparisons] == [Until(most=9)] * 2
+    both = scaled_study(study(ARMS, SEARCH), assignments=["seeds=2"])
+    assert both.n_seeds == 2 and both.comparisons == (ARMS,)
+    assert {"seeds", "until"} < {*paths.of_study(two)}
 
 
 def test_assignments_reach_into_sections() -> None:

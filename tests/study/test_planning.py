@@ -61,10 +61,9 @@ def planned(spec: StudySpec, folder: Path, sd: float | None = None) -> Plan:
 def really_trained(spec: StudySpec, folder: Path) -> int:
     """Steps of all networks, every run of arms trained one after another with a store that they share."""
     data, store = LoadedData(folder, choose_device("cpu")), StateStore(folder / "states")
-    steps = data.batches(spec.base).steps_per_epoch
     spent = 0
     for _, _, trial in spec.arm_cells():
-        chain = Chain(trial, data, store, keep="beginnings", shared_steps=spec.first_drops(steps))
+        chain = Chain(trial, data, store, keep="beginnings", shared_steps=spec.first_drops)
         for _ in chain:
             pass
         spent += chain.steps_spent
@@ -104,6 +103,24 @@ def test_something_is_shared_here(tmp_path: Path) -> None:
     for name in ("named", "the same twice", "leave-one-out", "a fraction"):
         found = planned(STUDIES[name], tmp_path).arms
         assert found.shared_steps is not None and found.shared_steps < found.steps
+
+
+def test_arms_with_fewer_images_share_their_beginnings_too(tmp_path: Path) -> None:
+    """Their epochs are of fewer steps, so that they leave the common beginning at another step than the base."""
+    few = {"task.train_images": 64}
+    spec = study(
+        Arms(
+            design=named(
+                Arm(name="few", changes=few),
+                Arm(name="l2", changes={**few, "method.criterion": "l2"}),
+                Arm(name="none", changes={**few, "method": "standard"}),
+            ),
+            seeds=1,
+        )
+    )
+    found = planned(spec, tmp_path).arms
+    assert (found.steps, found.epochs) == (18, 18)  # six epochs of one step each
+    assert found.shared_steps == really_trained(spec, tmp_path) < 18
 
 
 def test_nothing_is_written(tmp_path: Path) -> None:

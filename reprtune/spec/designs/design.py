@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
+from reprtune.spec.codec import Tagged, read_fields, to_plain
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.edit import with_full_paths
 from reprtune.spec.names import check_name
@@ -16,7 +17,7 @@ from reprtune.spec.trial import TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Factor:
+class Factor(Tagged):
     """What is varied, and how: several fields may move together.
 
     Attributes:
@@ -38,6 +39,25 @@ class Factor:
             check_name(level)
         levels = {level: with_full_paths(changes) for level, changes in self.levels.items()}
         object.__setattr__(self, "levels", levels)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; `order` of the levels where it is not the one of a stored table, whose names are sorted."""
+        order = list(self.levels)
+        plain = {"name": self.name, "levels": to_plain(self.levels)}
+        return plain if order == sorted(order) else plain | {"order": order}
+
+    @classmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """A factor from what `plain` returned; levels that `order` does not name come last."""
+        if not isinstance(plain, Mapping) or "order" not in plain:
+            return read_fields(cls, plain, path)
+        order, levels = plain["order"], plain.get("levels")
+        if not isinstance(order, list) or not isinstance(levels, Mapping):
+            raise SpecError(f"{path}.order must be a list of names of levels, but got {order!r}.")
+        names = dict.fromkeys([*(name for name in order if name in levels), *levels])
+        ordered = {name: levels[name] for name in names}
+        rest = {name: value for name, value in plain.items() if name != "order"}
+        return read_fields(cls, {**rest, "levels": ordered}, path)
 
     @property
     def first(self) -> str:

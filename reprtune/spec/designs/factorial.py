@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from reprtune.errors import SpecError
+from reprtune.errors import SpecError, did_you_mean
+from reprtune.spec.codec import later
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.designs.design import Design, Factor, check_factors
 from reprtune.spec.names import LONGEST
@@ -49,6 +50,8 @@ class FullFactorial(Design):
 
     Attributes:
         factors: what is varied. changes: what all cells have in common.
+        asked: the factor that the question is about, if it is about one; its first level is held against the others in
+            every combination of the rest, the regimes.
     """
 
     kind: ClassVar[str] = "full-factorial"
@@ -56,9 +59,16 @@ class FullFactorial(Design):
     is_factorial: ClassVar[bool] = True
     factors: tuple[Factor, ...]
     changes: Mapping[str, Any] = field(default_factory=dict)
+    asked: str | None = later(None)
 
     def check(self, where: str) -> None:
         check_factors(where, self.factors, fewest=2)
+        names = [factor.name for factor in self.factors]
+        if self.asked is not None and self.asked not in names:
+            raise SpecError(
+                f"{where}.asked must name one of its factors, but got {self.asked!r}.",
+                did_you_mean(self.asked, names),
+            )
         n = 1
         for factor in self.factors:
             n *= len(factor.levels)

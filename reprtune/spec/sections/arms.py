@@ -24,6 +24,7 @@ from reprtune.spec.trial import TrialSpec
 
 # A further design joins this union.
 Design = NamedArms | LeaveOneOut | AddOneIn | OneAtATime | FullFactorial | FractionalFactorial | Path
+FOR_ALL = ("seeds", "until")  # fields that may be set for all arms of a study at once
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class Chain:
         spec: the trial. loaded_data: its data. store: None = keep no states.
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
-        shared_steps: the beginnings that others can begin from; None = all.
+        shared_steps: of the steps of an epoch, where others can leave the common beginning; None = anywhere.
         should_stop: asked before every step; True saves a state there and raises `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
@@ -78,16 +78,16 @@ class Chain:
         store: StateStore | None = None,
         *,
         keep: Keep = "last",
-        shared_steps: Collection[int] | None = None,
+        shared_steps: Callable[[int], Collection[int]] | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         eager: str | None = None,
         branches: Sequence[Branch] = (),
     ) -> None:
         self.spec, self.store, self.keep, self.should_stop = spec, store, keep, should_stop
-        self.shared_steps = shared_steps
         with threads(spec.training.threads):
             task, batches = loaded_data.task(spec.task), loaded_data.batches(spec)
             spe = batches.steps_per_epoch
+            self.shared_steps = None if shared_steps is None else shared_steps(spe)
             self.items: tuple[Item, ...] = plan(spec, spe)
             self.lrs = trial_rates(spec, spe)
             self.total_steps, self.rungs = len(self.lrs), rungs(spec, spe)
