@@ -43,7 +43,7 @@ def _add(fig: go.Figure, arms: list[ArmPoint], name: str, size: float, *, named:
     front = name == ON_FRONT
     fig.add_scatter(
         x=[one.cost / size for one in arms], y=[100 * (1 - one.error) for one in arms], name=name,
-        mode="markers+text" if named and front else "markers", text=[theme.text(one.arm) for one in arms],
+        mode="markers+text" if named and front else "markers", text=[theme.text(_name(one)) for one in arms],
         textposition="top center", textfont={"size": 11},
         marker={
             "symbol": "circle" if front else "circle-open", "size": 11, "color": theme.BLUE if front else theme.SKY,
@@ -61,7 +61,7 @@ def _bars(halves: list[float | None], by: float) -> dict[str, object]:
 
 def _hover(one: ArmPoint) -> str:
     mean = f"error {percent(one.error)}, mean of {count(one.n, 'seed')}"
-    return f"<b>{theme.text(one.arm)}</b><br>{mean}<br>{value(COST, one.cost)}"
+    return f"<b>{theme.text(_name(one))}</b><br>{mean}<br>{value(COST, one.cost)}"
 
 
 def words(info: ArmsByCost) -> Words:
@@ -82,9 +82,9 @@ def words(info: ArmsByCost) -> Words:
 def _lead(info: ArmsByCost) -> tuple[str, ...]:
     front = sorted((one for one in info.points if one.on_front), key=lambda one: one.cost)
     ends = (
-        f"{front[0].arm} ({_place(front[0])})"
+        f"{_name(front[0])} ({_place(front[0])})"
         if len(front) == 1
-        else f"from {front[0].arm} ({_place(front[0])}) to {front[-1].arm} ({_place(front[-1])})"
+        else f"from {_name(front[0])} ({_place(front[0])}) to {_name(front[-1])} ({_place(front[-1])})"
     )
     said = [
         (
@@ -101,6 +101,10 @@ def _lead(info: ArmsByCost) -> tuple[str, ...]:
     return tuple(text for text in said if text)
 
 
+def _name(one: ArmPoint) -> str:
+    return one.arm + ", explored" * one.explored
+
+
 def _place(one: ArmPoint) -> str:
     return f"{percent(one.error)} at {value(COST, one.cost)}"
 
@@ -109,7 +113,7 @@ def _beside(info: ArmsByCost) -> str:
     """Which arms lie below the curve, interval and all."""
     if info.curve is None:
         return ""
-    held = [one for one in info.points if one.against is not None]
+    held = [one for one in info.points if one.against is not None and not one.explored]
     if not held:
         return "No arm costs as much as some length of plain training, so none can be held against it."
     clear = [one for one in held if one.against and one.against.high is not None and one.against.high < 0]
@@ -145,7 +149,7 @@ def _table(info: ArmsByCost) -> Table:
         header=("arm", "seeds", "error, %", "±", OBJECTIVES[COST].title, "± %", "better in both", *curve),
         rows=tuple(
             (
-                one.arm, str(one.n), f"{100 * one.error:.2f}", _half(one.error_half, 100), value(COST, one.cost),
+                _name(one), str(one.n), f"{100 * one.error:.2f}", _half(one.error_half, 100), value(COST, one.cost),
                 _half(one.cost_half, 100 / one.cost), "none" if one.on_front else "some", *((difference_text(one.against),) if curve else ()),
             )
             for one in info.points

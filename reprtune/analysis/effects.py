@@ -6,6 +6,8 @@
                     counts with chance error in what is judged; the difference without it stands beside it
     m               comparisons that p is corrected for: the rules of the study where the pair is one of them and they go by
                     the seeds of the arms, else all comparisons of the study
+    explored        a comparison with a branch, which was added when there were results to see: told with its interval, but
+                    without p and verdict, and no other is corrected for it
     verdict         of the rule, where the pair is one; else by the same words: see `decisions`
     divergence      diverged runs of those that came to an end by themselves: complete or diverged
     alone, spent    steps and operations of a run of an arm from its first step on; and what was really trained for it, all
@@ -124,8 +126,9 @@ def effects(record: StudyRecord) -> tuple[Effect, ...]:
     ruled = _ruled(record)
     trials = deciding(record.controls)
     prices = {name: _price(record, [t for t in trials if t.arm == name]) for name in arms}
+    m = sum(not one.explored for _, one in pairs)
     found = [
-        _effect(record, arm, arms[one.control], one, ruled.get((one.arm, one.control)), len(pairs), prices)
+        _effect(record, arm, arms[one.control], one, ruled.get((one.arm, one.control)), m, prices)
         for arm, one in pairs
     ]
     found = _equivalences(record, found)
@@ -153,6 +156,8 @@ def _effect(
 ) -> Effect:
     if rule is not None:
         one, m = replace(one, p_holm=rule.comparison.p_holm), len(record.spec.applied_rules)
+    if one.explored:
+        m = 1
     n, left = (one.judged.n if one.judged else 0), arm.n_open + control.n_open
     verdict, why = (rule.verdict, rule.why) if rule else _verdict(one, n, left)
     is_whole = len(arm.against) >= MANY
@@ -186,20 +191,23 @@ def _equivalences(record: StudyRecord, found: Sequence[Effect]) -> list[Effect]:
     looked = looks(record)
     single = [
         equivalence([pair.value for pair in d.pairs], margin)
-        if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left
+        if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left and not one.comparison.explored
         and (one.arm, one.control) not in looked
         else None
         for one in found
     ]  # fmt: skip
-    ps = holm([each.p if each else None for each in single])
+    family = [i for i, one in enumerate(found) if not one.comparison.explored]
+    ps = dict(zip(family, holm([each.p if (each := single[i]) else None for i in family]), strict=True))
     return [
-        replace(one, equivalence=each and replace(each, p=p))
-        for one, each, p in zip(found, single, ps, strict=True)
+        replace(one, equivalence=each and replace(each, p=ps[i]))
+        for i, (one, each) in enumerate(zip(found, single, strict=True))
     ]
 
 
 def _verdict(one: Comparison, n: int, left: int) -> tuple[Verdict, Why | None]:
     """Of a pair that is no rule, in the words and by the conditions of rules."""
+    if one.explored:
+        return Verdict.EXPLORED, None
     reasons = {
         Why.UNFINISHED: left > 0,
         Why.NOT_MEASURED: one.measured_on != "test",
