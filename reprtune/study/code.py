@@ -28,7 +28,8 @@ from reprtune.training.chain.plan import plan
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.platform.sources import alone_digest, file_of
 
-ADDED = "code_with_branches"  # fact: all code of a study, as it was when its last branch was added
+ADDED = "code_with_branches"  # fact: all code of a study, as it was when its last branch was added, and what is the
+# person's own: `user_code` and `teachers`
 DIGITS = 16  # that are kept of a digest
 SHOWN = 6  # modules in an error message
 ACCEPT = "--accept-code"
