@@ -160,9 +160,22 @@ def reading(found: Sequence[Effect]) -> str:
         "Each row is the error of an arm minus that of what it is compared with, paired by seed: faint dots are seeds, bars 95 % "
         f"intervals over seeds, given this split of the data.{leave_out} Filled marks are shown: p of the paired t test{corrected} "
         "is below 5 %. Intervals are not corrected, so one that does not hold 0 may stand beside an open mark."
-        f"{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
+        f"{_looked(found)}{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
         "deviation of the differences, and seen the smallest difference that these seeds show in four of five studies. What arms "
         "cost, alone and as they were really trained, effects.csv has."
+    )
+
+
+def _looked(found: Sequence[Effect]) -> str:
+    """What p and interval stand for where seeds were added by results."""
+    those = [one for one in found if one.n_looks > 1]
+    if not those:
+        return ""
+    of = "" if len(those) == len(found) else f" of {len(those)} of them"
+    most = max(one.n_looks for one in those)
+    return (
+        f" Seeds were added by results: p and intervals{of} are those of up to {most} looks together, also where the seeds were "
+        "added for another comparison, so they are wider than those of a t test. A margin is not tested there."
     )
 
 

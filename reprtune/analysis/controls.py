@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.looks import Pair, looks
+from reprtune.analysis.looks import Pair, beside, looks
 from reprtune.analysis.paired import Comparison, SeedValue, corrected
 from reprtune.analysis.runs import (
     chance_error,
@@ -126,9 +126,16 @@ def _summary(
         budget_factor=ratio(steps[arm], steps.get(BASELINE)),
         against=tuple(
             replace(
-                looked.get((arm, name)) or compare(arm, name, trials, of_arm[name], chance),
+                looked.get((arm, name))
+                or _beside(record, (arm, name))
+                or compare(arm, name, trials, of_arm[name], chance),
                 explored=not explored.isdisjoint((arm, name)),
             )
             for name in controls
         ),
     )
+
+
+def _beside(record: StudyRecord, pair: Pair) -> Comparison | None:
+    found = beside(record, pair)
+    return None if found is None else found.comparison

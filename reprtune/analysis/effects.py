@@ -29,7 +29,7 @@ from reprtune.analysis.controls import ArmSummary, arm_summaries
 from reprtune.analysis.decisions import Decided, Verdict, Why, decisions
 from reprtune.analysis.equivalence import Equivalence, equivalence
 from reprtune.analysis.level import ALPHA
-from reprtune.analysis.looks import looks
+from reprtune.analysis.looks import looks_at
 from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
 from reprtune.analysis.power import needed, smallest
 from reprtune.analysis.runs import mean_of, sampling_error
@@ -76,6 +76,7 @@ class Effect:
         missing: seeds of both without a pair though nothing is left to train. left: runs of both that are.
         smallest, needed: see `power`, at the level that `m` leaves.
         sampling: see *Notations*, a fraction.
+        n_looks: at which seeds may be added by results; 1 where none are. p and interval hold for all together.
         equivalence: to the margin of the study, p corrected by Holm's rule over all of the study's comparisons; None
             without a margin, with fewer than `MIN_PAIRS` pairs, while runs are left, and where seeds are added by result.
     """
@@ -97,6 +98,7 @@ class Effect:
     smallest: float | None
     needed: int | None
     sampling: float | None
+    n_looks: int
     equivalence: Equivalence | None
 
     @property
@@ -160,6 +162,8 @@ def _effect(
         m = 1
     n, left = (one.judged.n if one.judged else 0), arm.n_open + control.n_open
     verdict, why = (rule.verdict, rule.why) if rule else _verdict(one, n, left)
+    if verdict is Verdict.OPEN:
+        one = replace(one, p_holm=None)  # read while runs are left, it would say when to stop
     is_whole = len(arm.against) >= MANY
     return Effect(
         comparison=one,
@@ -179,6 +183,7 @@ def _effect(
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
         sampling=_sampling(record, one, arm, control),
+        n_looks=max(1, len(looks_at(record, (one.arm, one.control)))),
         equivalence=None,
     )
 
@@ -188,11 +193,10 @@ def _equivalences(record: StudyRecord, found: Sequence[Effect]) -> list[Effect]:
     margin = record.spec.margin
     if margin is None:
         return list(found)
-    looked = looks(record)
     single = [
         equivalence([pair.value for pair in d.pairs], margin)
         if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left and not one.comparison.explored
-        and (one.arm, one.control) not in looked
+        and one.n_looks == 1
         else None
         for one in found
     ]  # fmt: skip
