@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
+from reprtune.spec.codec import Tagged, read_fields, shown, to_plain
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.edit import with_full_paths
 from reprtune.spec.names import check_name
@@ -16,8 +17,10 @@ from reprtune.spec.trial import TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Factor:
+class Factor(Tagged):
     """What is varied, and how: several fields may move together.
+
+    Stored tables are in the order of their names; which level comes first is kept beside them.
 
     Attributes:
         name: of the factor. levels: name of a level -> path of the trial specification -> plain value. The first is
@@ -38,6 +41,25 @@ class Factor:
             check_name(level)
         levels = {level: with_full_paths(changes) for level, changes in self.levels.items()}
         object.__setattr__(self, "levels", levels)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; `order` only where it is not that of the names of the levels."""
+        plain = {"name": self.name, "levels": to_plain(self.levels)}
+        order = list(self.levels)
+        return plain if order == sorted(order) else plain | {"order": order}
+
+    @classmethod
+    def read(cls, plain: Any, path: str) -> Any:
+        """A factor from what `plain` returned."""
+        if not isinstance(plain, Mapping) or "order" not in plain:
+            return read_fields(cls, plain, path)
+        levels, order = plain.get("levels"), plain["order"]
+        if not isinstance(levels, Mapping) or not isinstance(order, list) or {*map(str, order)} != {*levels}:
+            raise SpecError(
+                f"{path}.order must name every level once, the baseline's first, but got {shown(order)}."
+            )
+        rest = {name: value for name, value in plain.items() if name not in ("order", "levels")}
+        return read_fields(cls, rest | {"levels": {level: levels[level] for level in order}}, path)
 
     @property
     def first(self) -> str:
