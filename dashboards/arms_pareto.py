@@ -15,6 +15,7 @@ from reprtune.spec.objectives import COST, OBJECTIVES
 
 TITLE = f"Arms against {OBJECTIVES[COST].title}"
 ABOUT = "arms"
+ROOM = 0.06  # above and below, of the range; names stand above their marks
 NAMED = 12  # arms that are written beside their marks; more would cover each other
 ON_FRONT, BEATEN = "no other arm is better in both", "another arm is better in both"
 
@@ -33,8 +34,25 @@ def figure(info: ArmsByCost) -> go.Figure:
     for name, on_front in ((ON_FRONT, True), (BEATEN, False)):
         _add(fig, [one for one in drawn if one.on_front is on_front], name, size, named=len(drawn) <= NAMED)
     fig.update_xaxes(title_text=f"{OBJECTIVES[COST].title}, {unit}")
-    fig.update_yaxes(title_text=f"{info.measured_on} accuracy, %")
+    fig.update_yaxes(title_text=f"{info.measured_on} accuracy, %", range=_accuracies(info))
     return fig
+
+
+def _accuracies(info: ArmsByCost) -> list[float] | None:
+    """A range that holds all bars, but no accuracy that cannot be: t intervals know no bounds."""
+    lengths = info.curve.lengths if info.curve else ()
+    ends = [
+        100 * (1 - mean + sign * (half or 0))
+        for mean, half in (
+            *((one.error, one.error_half) for one in info.points),
+            *((one.mean, one.half) for one in lengths),
+        )
+        for sign in (-1, 1)
+    ]
+    if not ends:
+        return None
+    room = ROOM * (max(ends) - min(ends)) or 1.0
+    return [max(0.0, min(ends) - room), min(100.0, max(ends) + room)]
 
 
 def _add(fig: go.Figure, arms: list[ArmPoint], name: str, size: float, *, named: bool) -> None:
@@ -87,11 +105,11 @@ def _lead(info: ArmsByCost) -> tuple[str, ...]:
         else f"from {_name(front[0])} ({_place(front[0])}) to {_name(front[-1])} ({_place(front[-1])})"
     )
     said = [
+        _beside(info),
         (
             f"By their means, {len(front)} of {count(len(info.points), 'arm')} {'is' if len(front) == 1 else 'are'} beaten by no other in "
             f"both {info.measured_on} error and training cost: {ends}."
         ),
-        _beside(info),
     ]
     said += [
         f"{count(one.n_diverged, 'run')} of arm {one.arm} diverged and {'is' if one.n_diverged == 1 else 'are'} not in its mean."
