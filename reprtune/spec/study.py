@@ -203,8 +203,7 @@ class StudySpec:
 
     @functools.cached_property
     def explored(self) -> frozenset[str]:
-        """Arms that were added when there were results to see: branches, and trials of the search that they leave. They are
-        told, but no rule is made of them, for what is looked for after the fact is easily found."""
+        """Arms added when there were results to see, branches and what they leave of a search: told, but no rule is made."""
         added = (arm for one in self.comparisons if is_added(one.name) for arm in one.arms(self.base))
         return frozenset(arm.name for arm in added)
 
