@@ -102,4 +102,7 @@ def branch(
         click.echo(
             f"{name}: {done.arm} branches {done.trunk} at {at}; seeds {seeds_text}; {count(done.n_new, 'run')} queued now"
         )
+        hint(
+            "  it is added when there may be results to see: reports tell it as explored, with neither p nor verdict"
+        )
     hint(f"  next: {program()} study run {name}")

@@ -15,6 +15,7 @@ from reprtune.spec.objectives import COST, OBJECTIVES
 
 TITLE = f"Arms against {OBJECTIVES[COST].title}"
 ABOUT = "arms"
+ROOM = 0.06  # above and below, of the range; names stand above their marks
 NAMED = 12  # arms that are written beside their marks; more would cover each other
 ON_FRONT, BEATEN = "no other arm is better in both", "another arm is better in both"
 
@@ -33,8 +34,25 @@ def figure(info: ArmsByCost) -> go.Figure:
     for name, on_front in ((ON_FRONT, True), (BEATEN, False)):
         _add(fig, [one for one in drawn if one.on_front is on_front], name, size, named=len(drawn) <= NAMED)
     fig.update_xaxes(title_text=f"{OBJECTIVES[COST].title}, {unit}")
-    fig.update_yaxes(title_text=f"{info.measured_on} accuracy, %")
+    fig.update_yaxes(title_text=f"{info.measured_on} accuracy, %", range=_accuracies(info))
     return fig
+
+
+def _accuracies(info: ArmsByCost) -> list[float] | None:
+    """A range that holds all bars, but no accuracy that cannot be: t intervals know no bounds."""
+    lengths = info.curve.lengths if info.curve else ()
+    ends = [
+        100 * (1 - mean + sign * (half or 0))
+        for mean, half in (
+            *((one.error, one.error_half) for one in info.points),
+            *((one.mean, one.half) for one in lengths),
+        )
+        for sign in (-1, 1)
+    ]
+    if not ends:
+        return None
+    room = ROOM * (max(ends) - min(ends)) or 1.0
+    return [max(0.0, min(ends) - room), min(100.0, max(ends) + room)]
 
 
 def _add(fig: go.Figure, arms: list[ArmPoint], name: str, size: float, *, named: bool) -> None:
@@ -43,7 +61,7 @@ def _add(fig: go.Figure, arms: list[ArmPoint], name: str, size: float, *, named:
     front = name == ON_FRONT
     fig.add_scatter(
         x=[one.cost / size for one in arms], y=[100 * (1 - one.error) for one in arms], name=name,
-        mode="markers+text" if named and front else "markers", text=[theme.text(one.arm) for one in arms],
+        mode="markers+text" if named and front else "markers", text=[theme.text(_name(one)) for one in arms],
         textposition="top center", textfont={"size": 11},
         marker={
             "symbol": "circle" if front else "circle-open", "size": 11, "color": theme.BLUE if front else theme.SKY,
@@ -61,7 +79,7 @@ def _bars(halves: list[float | None], by: float) -> dict[str, object]:
 
 def _hover(one: ArmPoint) -> str:
     mean = f"error {percent(one.error)}, mean of {count(one.n, 'seed')}"
-    return f"<b>{theme.text(one.arm)}</b><br>{mean}<br>{value(COST, one.cost)}"
+    return f"<b>{theme.text(_name(one))}</b><br>{mean}<br>{value(COST, one.cost)}"
 
 
 def words(info: ArmsByCost) -> Words:
@@ -82,16 +100,16 @@ def words(info: ArmsByCost) -> Words:
 def _lead(info: ArmsByCost) -> tuple[str, ...]:
     front = sorted((one for one in info.points if one.on_front), key=lambda one: one.cost)
     ends = (
-        f"{front[0].arm} ({_place(front[0])})"
+        f"{_name(front[0])} ({_place(front[0])})"
         if len(front) == 1
-        else f"from {front[0].arm} ({_place(front[0])}) to {front[-1].arm} ({_place(front[-1])})"
+        else f"from {_name(front[0])} ({_place(front[0])}) to {_name(front[-1])} ({_place(front[-1])})"
     )
     said = [
+        _beside(info),
         (
             f"By their means, {len(front)} of {count(len(info.points), 'arm')} {'is' if len(front) == 1 else 'are'} beaten by no other in "
             f"both {info.measured_on} error and training cost: {ends}."
         ),
-        _beside(info),
     ]
     said += [
         f"{count(one.n_diverged, 'run')} of arm {one.arm} diverged and {'is' if one.n_diverged == 1 else 'are'} not in its mean."
@@ -99,6 +117,10 @@ def _lead(info: ArmsByCost) -> tuple[str, ...]:
         if one.n_diverged
     ]
     return tuple(text for text in said if text)
+
+
+def _name(one: ArmPoint) -> str:
+    return one.arm + ", explored" * one.explored
 
 
 def _place(one: ArmPoint) -> str:
@@ -109,7 +131,7 @@ def _beside(info: ArmsByCost) -> str:
     """Which arms lie below the curve, interval and all."""
     if info.curve is None:
         return ""
-    held = [one for one in info.points if one.against is not None]
+    held = [one for one in info.points if one.against is not None and not one.explored]
     if not held:
         return "No arm costs as much as some length of plain training, so none can be held against it."
     clear = [one for one in held if one.against and one.against.high is not None and one.against.high < 0]
@@ -145,7 +167,7 @@ def _table(info: ArmsByCost) -> Table:
         header=("arm", "seeds", "error, %", "±", OBJECTIVES[COST].title, "± %", "better in both", *curve),
         rows=tuple(
             (
-                one.arm, str(one.n), f"{100 * one.error:.2f}", _half(one.error_half, 100), value(COST, one.cost),
+                _name(one), str(one.n), f"{100 * one.error:.2f}", _half(one.error_half, 100), value(COST, one.cost),
                 _half(one.cost_half, 100 / one.cost), "none" if one.on_front else "some", *((difference_text(one.against),) if curve else ()),
             )
             for one in info.points

@@ -18,6 +18,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+NAMED = 4  # modules that differ
+
+
 def text(found: SideBySide) -> str:
     """All that is to be said of two studies."""
     parts = [f"A = {found.a}, B = {found.b}", *_notes(found)]
@@ -26,10 +29,10 @@ def text(found: SideBySide) -> str:
         parts.append(table([_cells(row) for row in found.rows], header))
     if any(row.refused is None for row in found.rows):
         parts.append(
-            "A and B are mean errors; below 0, B has the lower error. Intervals are 95 % and not corrected; p is corrected "
-            "for all that is compared (Holm)."
+            "A and B are mean errors, of the pairs where they are paired; below 0, B has the lower error. Intervals are 95 % and "
+            "not corrected; p is corrected for all that is compared (Holm)."
         )
-    parts += [f"{row.arm} is not compared: {reason(row.refused)}" for row in found.rows if row.refused]
+    parts += [*_kinds(found), *_refused(found)]
     if found.effects:
         of_effects = ("arm minus control (points)", "in A", "in B")
         parts.append(table([_effect(one) for one in found.effects], of_effects))
@@ -45,6 +48,32 @@ def text(found: SideBySide) -> str:
     return "\n\n".join(parts)
 
 
+def _kinds(found: SideBySide) -> list[str]:
+    """Of what has no p, why."""
+    said = []
+    if any(row.how == "identical" for row in found.rows):
+        said.append(
+            "Identical: the same settings, seeds and errors in both, so these are the same runs twice and nothing is tested."
+        )
+    if explored := [row.arm for row in found.rows if row.explored]:
+        said.append(
+            f"Explored: {listed(explored)}, added as a branch when there were results to see; there is no p of that."
+        )
+    return said
+
+
+def _refused(found: SideBySide) -> list[str]:
+    """Each reason once, with all that it keeps from being compared; of other images the beginning tells."""
+    reasons: dict[str, list[str]] = {}
+    for row in found.rows:
+        if row.refused and row.refused.kind != "data":
+            reasons.setdefault(reason(row.refused), []).append(row.arm)
+    return [
+        f"{listed(arms)} {'is' if len(arms) == 1 else 'are'} not compared: {why}"
+        for why, arms in reasons.items()
+    ]
+
+
 def _notes(found: SideBySide) -> list[str]:
     """What has to be known before numbers are read."""
     notes = [f"Their base trials differ in {fields(found.differing)}." if found.differing else
@@ -53,11 +82,20 @@ def _notes(found: SideBySide) -> list[str]:
         notes.append(
             f"They measured on other images ({fields(found.data)}): no errors are compared, only effects within each."
         )
-    if found.code:
-        a, b = (code or "unknown" for code in found.code)
+    if found.code is None:
         notes.append(
-            f"Warning: they were created with other code or other versions of packages (A {a}, B {b}): a difference may "
-            "come from that."
+            "Warning: not both say which code they were created with: a difference may come from that."
+        )
+    elif found.code:
+        more = [f"{len(found.code) - NAMED} more"] if len(found.code) > NAMED else []
+        notes.append(
+            "Warning: they were created with other code or other versions of packages "
+            f"({listed([*found.code[:NAMED], *more])}): a difference may come from that."
+        )
+    if found.by_results:
+        notes.append(
+            f"In {listed(list(found.by_results))} seeds were added by results: of those, only the ones that it was declared with "
+            "are compared."
         )
     for name, pending in zip("AB", found.pending, strict=True):
         if pending:
@@ -85,7 +123,6 @@ def reason(refused: Refusal) -> str:
     """Why something is not compared."""
     said = fields(refused.fields)
     return {
-        "data": f"the studies measured on other images ({said}).",
         "trial": f"what has this name is not the same in both, beyond what the bases differ in: {said}.",
         "budget": f"another budget, {said}: like is compared with like.",
         "open": "no run is complete on one of the sides.",
@@ -100,7 +137,11 @@ def _cells(row: Row) -> tuple[str, ...]:
     else:
         a, b = percent(row.a.mean), percent(row.b.mean)
         difference = _difference(row.difference, row.low, row.high, row.p_holm)
-        how = f"{row.how}, {row.measured_on}" + (f", {row.n} pairs" if row.n else "")
+        how = (
+            f"{row.how}, {row.measured_on}"
+            + (f", {row.n} pairs" if row.n else "")
+            + ", explored" * row.explored
+        )
     return row.arm, _runs(row.a), _runs(row.b), a, b, difference, how
 
 

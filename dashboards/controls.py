@@ -180,7 +180,7 @@ def _rows(arm: ArmSummary, *, sized: bool) -> list[tuple[str, ...]]:
     )  # fmt: skip
     found = [
         (
-            one.control, one.measured_on if one.difference else "", difference_text(one.difference),
+            one.control + " (explored)" * one.explored, one.measured_on if one.difference else "", difference_text(one.difference),
             smallest_text(smallest(one.judged)), needed_text(needed(one.judged)), difference_text(one.with_chance),
         )
         for one in arm.against

@@ -14,9 +14,10 @@ NAMED = 4  # that are named in a sentence, the largest first; of the others it s
 
 def findings(found: Sequence[Effect]) -> tuple[str, ...]:
     """For each group how many help, harm and are not shown; parts of a whole by themselves. Then what these seeds could
-    have seen, and what is open."""
+    have seen, what is open, and what was explored."""
     said = [_group(members) for members in _groups(found)]
-    return tuple(text for text in (*said, _within(found), _power(found), _open(found)) if text)
+    last = (_within(found), _power(found), _open(found), _explored(found))
+    return tuple(text for text in (*said, *last) if text)
 
 
 def _within(found: Sequence[Effect]) -> str:
@@ -34,7 +35,7 @@ def _groups(found: Sequence[Effect]) -> list[list[Effect]]:
     """Those that are decided. Parts of a whole first, for they are what such a study asks."""
     groups: dict[tuple[bool, str, bool], list[Effect]] = {}
     for one in found:
-        if one.verdict is not Verdict.OPEN:
+        if one.verdict not in (Verdict.OPEN, Verdict.EXPLORED):
             groups.setdefault((not one.idea, one.group, one.is_whole), []).append(one)
     return [groups[key] for key in sorted(groups, key=lambda key: key[0])]
 
@@ -134,12 +135,15 @@ def _open(found: Sequence[Effect]) -> str:
     return f"{which} not decided yet{f': {reasons}' if reasons else ''}."
 
 
+def corrections(found: Sequence[Effect]) -> str:
+    """For how many comparisons p is corrected, after a word; nothing where it is not."""
+    ms = sorted({one.m for one in found if not one.comparison.explored} - {1})
+    return f", corrected by Holm's rule for {' or '.join(map(str, ms))} comparisons" if ms else ""
+
+
 def reading(found: Sequence[Effect]) -> str:
     """How to read the picture and the table."""
-    ms = sorted({one.m for one in found})
-    corrected = (
-        f", corrected by Holm's rule for {' or '.join(map(str, ms))} comparisons," if ms != [1] else ""
-    )
+    corrected = f"{corrections(found)}," if corrections(found) else ""
     spread = max((one.sampling for one in found if one.sampling is not None), default=None)
     images = (
         f" The images alone leave a standard error of up to {100 * spread:.2f} points in one error, which no interval over seeds "
@@ -156,9 +160,22 @@ def reading(found: Sequence[Effect]) -> str:
         "Each row is the error of an arm minus that of what it is compared with, paired by seed: faint dots are seeds, bars 95 % "
         f"intervals over seeds, given this split of the data.{leave_out} Filled marks are shown: p of the paired t test{corrected} "
         "is below 5 %. Intervals are not corrected, so one that does not hold 0 may stand beside an open mark."
-        f"{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
+        f"{_looked(found)}{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
         "deviation of the differences, and seen the smallest difference that these seeds show in four of five studies. What arms "
         "cost, alone and as they were really trained, effects.csv has."
+    )
+
+
+def _looked(found: Sequence[Effect]) -> str:
+    """What p and interval stand for where seeds were added by results."""
+    those = [one for one in found if one.n_looks > 1]
+    if not those:
+        return ""
+    of = "" if len(those) == len(found) else f" of {len(those)} of them"
+    most = max(one.n_looks for one in those)
+    return (
+        f" Seeds were added by results: p and intervals{of} are those of up to {most} looks together, also where the seeds were "
+        "added for another comparison, so they are wider than those of a t test. A margin is not tested there."
     )
 
 
@@ -166,3 +183,22 @@ def _chance(found: Sequence[Effect]) -> str:
     if not any(one.comparison.with_chance for one in found):
         return ""
     return " A diverged run counts with chance error; the table has the difference without it, too."
+
+
+def _explored(found: Sequence[Effect]) -> str:
+    """What branches gave, named as what it is."""
+    those = [one for one in found if one.verdict is Verdict.EXPLORED]
+    if not those:
+        return ""
+    n = len(those)
+    was, its = ("was", "it has") if n == 1 else ("were", "they have")
+    told = [f"{one.arm} against {one.control}{_told_size(one)}" for one in those]
+    named = listed([*told[:NAMED], f"{n - NAMED} more"] if n > NAMED else told)
+    return (
+        f"Explored: {count(n, 'comparison')} of branches {was} added when there were results to see, so that {its} neither p nor verdict "
+        f"and no other is corrected for {'it' if n == 1 else 'them'}: {named}. What is found so is a question for a study of its own."
+    )
+
+
+def _told_size(one: Effect) -> str:
+    return "" if one.size is None else f" ({_size(one)} points)"

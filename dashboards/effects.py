@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from dashboards import theme
-from dashboards.effect_words import findings, reading
+from dashboards.effect_words import corrections, findings, reading
 from dashboards.labels import wrapped
 from dashboards.page import Table, Words
 from dashboards.paired import around_zero, difference_text, p_cell
@@ -26,18 +26,21 @@ LOOKS = {  # colour, symbol; filled where something is shown
     Verdict.HARMS: (theme.VERMILLION, "square"),
     Verdict.NOT_SHOWN: (theme.GREY, "circle-open"),
     Verdict.OPEN: (theme.ORANGE, "x-thin-open"),
+    Verdict.EXPLORED: (theme.SKY, "triangle-up-open"),
 }
 LONG = {
     Verdict.HELPS: "shown to help",
     Verdict.HARMS: "shown to harm",
     Verdict.NOT_SHOWN: "not shown to do either",
     Verdict.OPEN: "not decided yet",
+    Verdict.EXPLORED: "explored, no verdict",
 }
 SHORT = {
     Verdict.HELPS: "helps",
     Verdict.HARMS: "harms",
     Verdict.NOT_SHOWN: "not shown",
     Verdict.OPEN: "open",
+    Verdict.EXPLORED: "explored",
 }
 
 
@@ -185,8 +188,6 @@ def _equal(one: Effect) -> str:
 
 
 def _note(found: Sequence[Effect], parts: str, *, diverged: bool) -> str:
-    ms = sorted({one.m for one in found})
-    corrected = f", corrected by Holm's rule for {' or '.join(map(str, ms))} comparisons" if ms != [1] else ""
     own = max((one.sampling for one in found if one.sampling is not None), default=None)
     images = (
         f" The {parts} images alone leave a standard error of up to {100 * own:.2f} points in one error."
@@ -199,7 +200,7 @@ def _note(found: Sequence[Effect], parts: str, *, diverged: bool) -> str:
         else ""
     )
     return (
-        f"p: of the paired t test{corrected}. Better: share of seeds with a lower error. d_z: mean over standard deviation of the "
+        f"p: of the paired t test{corrections(found)}. Better: share of seeds with a lower error. d_z: mean over standard deviation of the "
         f"differences. Seen: the smallest difference that these seeds show in four of five studies.{chance}{images}"
     )
 

@@ -49,7 +49,10 @@ def figure(info: FactorialInfo) -> go.Figure:
         if (d := e.comparison.judged) is not None
     ]
     pair = strongest(found) if found and found.cell_means else None
-    titles, heights = [["effect on the error, points"]], [46 * max(2, len(shown))]
+    titles, heights = (
+        [["effect on the error, points<br>(left of 0 the level is better)"]],
+        [46 * max(2, len(shown))],
+    )
     if pair:
         titles.append([theme.text(pair.factors[0])])
         heights.append(260)

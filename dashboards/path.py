@@ -45,9 +45,9 @@ def figure(info: PathInfo) -> go.Figure:
     """For each path, above its error after each step, below what each step gained."""
     titles, heights = list[list[str]](), list[int]()
     for path in info.paths:
-        titles += [["changes, one after another"], ["change of the error, points"]]
+        titles += [["changes, in their order"], ["change of the error, points<br>(left of 0 it is better)"]]
         heights += [280, 40 * max(2, len(_gains(path)))]
-    fig = panels(titles or [["changes, one after another"]], heights or [200], gap=120)
+    fig = panels(titles or [["changes, in their order"]], heights or [200], gap=120)
     for i, path in enumerate(info.paths):
         _add_errors(fig, path, 2 * i + 1)
         if gains := _gains(path):

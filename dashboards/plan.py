@@ -12,6 +12,7 @@ from typing import Any
 from dashboards.paired import smallest_text
 from dashboards.units import count, listed, significant
 from reprtune.analysis.plan import Cost, Plan, RulePlan, SectionPlan
+from reprtune.analysis.plan_factors import EffectPlan
 
 WIDTH = 110
 
@@ -25,7 +26,7 @@ def plan_text(plan: Plan) -> str:
     """Everything, section by section, then what they cost together and what their seeds could see."""
     lines = [f"{plan.name}, before anything runs"]
     for section in plan.sections:
-        lines += ["", *_section(section)]
+        lines += ["", *_section(plan, section)]
     if plan.arms.runs:
         lines += ["", "all arms together"]
         lines += _wrapped(_cost(plan.arms))
@@ -38,7 +39,7 @@ def plan_text(plan: Plan) -> str:
 # -- sections ---------------------------------------------------------------------------------------
 
 
-def _section(one: SectionPlan) -> list[str]:
+def _section(plan: Plan, one: SectionPlan) -> list[str]:
     what = f"{one.design}: {one.line}" if one.design else one.line
     lines = [f"{one.name} ({what})"]
     lines += _wrapped(_size(one))
@@ -52,6 +53,27 @@ def _section(one: SectionPlan) -> list[str]:
         lines += _fraction(one)
     if one.cost is not None:
         lines += _wrapped(f"alone: {_cost(one.cost)}" if one.arms else _upper(one.cost))
+    return lines + _effects(plan, one)
+
+
+def _effects(plan: Plan, one: SectionPlan) -> list[str]:
+    """The smallest effects that a factorial design shows, those that are alike together."""
+    if not one.effects:
+        return []
+    if one.effects[0].one is None:
+        return _wrapped("factors: no interval for their effects, for that needs three seeds")
+    lines = _wrapped(
+        "the smallest effects that these seeds show in four of five studies, each a mean over all other factors, where seeds do not "
+        "change what a factor does:"
+    )
+    alike: dict[tuple[bool, float], list[EffectPlan]] = {}
+    for effect in one.effects:
+        alike.setdefault((effect.is_pair, round(effect.one or 0, 9)), []).append(effect)
+    for those in alike.values():
+        first = those[0]
+        said = f"{listed([each.name for each in those])}: {_effect(plan, first.one or 0.0)} for one"
+        said += f", {_effect(plan, first.corrected or 0.0)} corrected for {first.m}" if first.m > 1 else ""
+        lines += _wrapped(said, indent=4)
     return lines
 
 
@@ -164,6 +186,8 @@ def _rules(plan: Plan) -> list[str]:
     if not plan.rules and any(one.factors for one in plan.sections):
         return ["No rule: what each factor does is compared over all combinations of the others."]
     if not plan.rules:
+        if any(one.effects for one in plan.sections):
+            return ["No rule: what is asked are the effects of the factors above.", *_wrapped(_sd(plan))]
         return ["No rule: nothing is compared with anything."]
     m = len(plan.rules)
     lines = [f"decides, {count(m, 'rule')}", *(f"  {rule.pair}: {_n(rule)}" for rule in plan.rules)]
@@ -205,5 +229,8 @@ def _sd(plan: Plan) -> str:
     return f"{what}, {smallest_text(plan.sd)} points{' in the stored study of that name' if plan.measured else ', as given'}"
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+def _wrapped(text: str, indent: int = 2) -> list[str]:
+    before = " " * indent
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=before, subsequent_indent=f"{before}  ", break_on_hyphens=False
+    )

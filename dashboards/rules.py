@@ -18,6 +18,7 @@ WORDS = {
     Verdict.NOT_SHOWN: "Not shown to help",
     Verdict.HARMS: "Harms",
     Verdict.OPEN: "Not decided yet",
+    Verdict.EXPLORED: "Explored",
 }
 
 

@@ -106,6 +106,7 @@ def _draw(fig: go.Figure, slope: Slope, row: int, column: int) -> None:
         hovertext=[f"mean: {m:.2f} %" for m in means], hoverinfo="text", row=row, col=column,
     )  # fmt: skip
     title = f"{wrapped(slope.effect.control)} \N{RIGHTWARDS ARROW}<br>{wrapped(slope.effect.arm)}"
+    title += "<br>(explored)" * slope.effect.comparison.explored
     fig.update_xaxes(title_text=title, range=[-0.25, 1.25], type="category", row=row, col=column)
     fig.update_yaxes(title_text="error, %" if column == 1 else "", row=row, col=column)
 

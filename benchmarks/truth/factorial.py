@@ -3,7 +3,9 @@
 *Notations*
 
     2 x 2, 2 x 3 x 2   levels of the factors; sd of the noise 1, of seeds 2
-    named              a term's p, corrected by Holm's rule, is below 5 %
+    named              a term's p, corrected by Holm's rule, is below 5 %, and so is that of one of its paired differences
+    by F alone         the first of the two: what the second costs where seeds are additive, and what it saves where they
+                       are not
     coverage           share of intervals of main effects that hold the true difference; 95 % is what they promise
     own effects        every seed has an effect of its own of the first factor, normal with mean 0 and this sd
 """
@@ -18,6 +20,7 @@ import numpy as np
 from benchmarks.truth.shares import share
 from reprtune.analysis.cells import Run
 from reprtune.analysis.factorial import Factorial, factorial
+from reprtune.analysis.level import ALPHA
 
 DESIGNS: dict[str, dict[str, tuple[str, ...]]] = {
     "2 x 2": {"A": ("0", "1"), "B": ("0", "1")},
@@ -65,18 +68,21 @@ def main(studies: int) -> None:
     for name, factors in DESIGNS.items():
         for seeds in (3, 5):
             print(f"{name}, {seeds} seeds")
-            for truth in (Truth(), Truth(main=2), Truth(both=4), Truth(own=1)):
+            for truth in (Truth(), Truth(main=1), Truth(main=2), Truth(both=4), Truth(own=1)):
                 found = [study(factors, seeds, truth, rng) for _ in range(studies)]
                 _print(found, truth, len(factors["B"]))
 
 
 def _print(found: list[Factorial], truth: Truth, levels_of_b: int) -> None:
     shown = [{t.name for t in one.shown} for one in found]
+    by_f = sum(any(t.name == "A" and (t.p_holm or 1) < ALPHA for t in one.terms) for one in found)
     n = len(found)
     true_a = truth.main + truth.both / levels_of_b
     pairs = [held(one, true_a) for one in found] if not truth.both else []
     print(f"  {truth}")
     print(f"    any term {share(sum(map(bool, shown)), n)}")
-    print(f"    A {share(sum('A' in s for s in shown), n)}, A:B {share(sum('A:B' in s for s in shown), n)}")
+    print(
+        f"    A {share(sum('A' in s for s in shown), n)}, by F alone {share(by_f, n)}, A:B {share(sum('A:B' in s for s in shown), n)}"
+    )
     if pairs:
-        print(f"    coverage {share(sum(h for h, _ in pairs), sum(m for _, m in pairs))}")
+        print(f"    coverage {share(sum(h for h, _ in pairs), sum(m for _, m in pairs))}", flush=True)

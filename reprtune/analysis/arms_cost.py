@@ -33,7 +33,8 @@ from reprtune.stopping.dominance import ranks
 
 @dataclass(frozen=True, kw_only=True)
 class ArmPoint:
-    """One arm, see *Notations*. `is_plain`: a length of plain training, which is a point of the curve."""
+    """One arm, see *Notations*. `is_plain`: a length of plain training, which is a point of the curve. `explored`: it was
+    added when there were results to see."""
 
     arm: str
     n: int
@@ -43,6 +44,7 @@ class ArmPoint:
     cost: float
     cost_half: float | None
     is_plain: bool
+    explored: bool = False
     on_front: bool = False
     against: Difference | None = None
 
@@ -102,6 +104,7 @@ def _point(
         cost=statistics.fmean(costs.values()),
         cost_half=half([*costs.values()]),
         is_plain=is_plain and arm != BASELINE,
+        explored=arm in record.spec.explored,
         against=paired(errors, own),
     )
 

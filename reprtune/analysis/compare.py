@@ -7,8 +7,12 @@ data only effects stand side by side: an arm minus its control, each within its 
 
     difference  error in the second study minus error in the first
     paired      as in `paired`, where one study's seeds are all among the other's: the same seed gives the same batches
+    identical   paired, no field differs and no error does: the same runs twice, of which there is nothing to test
+    seeds       where they were added by results, those that the arm was declared with: how many there are in the end says
+                something of their errors
     unpaired    difference of means, with the interval and p of Welch's test for unequal variances, 3 runs or more each
-    p_holm      corrected over all arms that are compared, and the leader
+    explored    a branch in one of the studies, which was added when there were results to see; it has no p
+    p_holm      corrected over all arms that are compared, and the leader, but for what is identical or explored
 
 Reference: Welch 1947 (unequal variances).
 """
@@ -34,7 +38,7 @@ from reprtune.analysis.runs import (
     is_more,
     mean_steps,
 )
-from reprtune.record.codes import of_study
+from reprtune.record.codes import differing_code
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.measures import at_the_end
 from reprtune.record.outcomes import Outcome
@@ -76,7 +80,8 @@ class Side:
 
     Attributes:
         n: complete runs. n_diverged: counted with chance error. n_missing: waiting, running or failed.
-        mean: of its errors, diverged runs with chance error; None where errors may not be shown, or there are none.
+        mean: of its errors, of those that are paired where the row is; diverged runs with chance error. None where errors
+            may not be shown, or there are none.
         steps: mean, of all its networks.
     """
 
@@ -95,7 +100,8 @@ class Row:
         a, b: in the first study and in the second.
         differing: fields in which its trials differ.
         refused: why errors are not compared; None where they are.
-        how: `paired` or `unpaired`; empty where not compared. measured_on: `test` or `validation`.
+        how: `paired`, `identical` or `unpaired`; empty where not compared. measured_on: `test` or `validation`.
+        explored: see *Notations*.
         n: pairs; None unpaired. difference: second minus first. low, high: None with too few runs, or no spread.
     """
 
@@ -105,6 +111,7 @@ class Row:
     differing: tuple[Field, ...] = ()
     refused: Refusal | None = None
     how: str = ""
+    explored: bool = False
     measured_on: str = ""
     n: int | None = None
     difference: float | None = None
@@ -131,9 +138,10 @@ class SideBySide:
     Attributes:
         differing: fields in which their base trials differ.
         data: facts and fields by which they measured on other images; then no errors are compared.
-        code: short digests of what they were created with, where these differ or one is not known.
+        code: what both run and is not the same, see `differing_code`; None where that is not known.
         pending: slots that are not used up yet.
         searched: lowest validation error of each search, where both have one: the best of many, and so too good.
+        by_results: names of those in which seeds were added by results.
         only_a, only_b: arms that the other does not have.
     """
 
@@ -141,7 +149,8 @@ class SideBySide:
     b: str
     differing: tuple[Field, ...]
     data: tuple[Field, ...]
-    code: tuple[str | None, str | None] | None
+    code: tuple[str, ...] | None
+    by_results: tuple[str, ...]
     pending: tuple[int, int]
     rows: tuple[Row, ...]
     effects: tuple[Effect, ...]
@@ -163,17 +172,16 @@ def side_by_side(a: StudyRecord, b: StudyRecord) -> SideBySide:
     rows = [_arm_row(a, b, name, base, data) for name in ours if name in theirs]
     if a.spec.search is not None and b.spec.search is not None:
         rows.append(_leader_row(a, b, data))
-    p = holm([row.p for row in rows if row.refused is None])
-    family = iter(p)
-    rows = [row if row.refused is not None else replace(row, p_holm=next(family)) for row in rows]
+    family = iter(holm([row.p for row in rows if _is_tested(row)]))
+    rows = [replace(row, p_holm=next(family)) if _is_tested(row) else row for row in rows]
     same = {row.arm for row in rows if row.refused is None or row.refused.kind != "trial"}
-    codes = of_study(a), of_study(b)
     return SideBySide(
         a=a.spec.name,
         b=b.spec.name,
         differing=base,
         data=data,
-        code=codes if codes[0] != codes[1] or codes[0] is None else None,
+        code=differing_code(a, b),
+        by_results=tuple(r.spec.name for r in (a, b) if any(s.until for s in r.spec.comparisons)),
         pending=(a.pending(), b.pending()),
         rows=tuple(rows),
         effects=tuple(_effects(a, b, same)),
@@ -181,6 +189,10 @@ def side_by_side(a: StudyRecord, b: StudyRecord) -> SideBySide:
         only_a=tuple(name for name in ours if name not in theirs),
         only_b=tuple(name for name in theirs if name not in ours),
     )
+
+
+def _is_tested(row: Row) -> bool:
+    return row.refused is None and row.how != "identical" and not row.explored
 
 
 def _differing(a: TrialSpec, b: TrialSpec) -> tuple[Field, ...]:
@@ -198,8 +210,16 @@ def _data(a: StudyRecord, b: StudyRecord) -> tuple[Field, ...]:
 
 
 def _of_arm(record: StudyRecord, arm: str) -> tuple[TrialSpec, list[TrialRecord]]:
-    spec = next(changed(record.spec.base, one.changes) for one in record.spec.arms if one.name == arm)
-    return spec, [t for t in deciding(record.controls) if t.arm == arm]
+    section, changes = next(
+        (section, one.changes)
+        for section in record.spec.comparisons
+        for one in section.arms(record.spec.base)
+        if one.name == arm
+    )
+    trials = [t for t in deciding(record.controls) if t.arm == arm]
+    if section.until:
+        trials = [t for t in trials if t.seed in section.seeds]
+    return changed(record.spec.base, changes), trials
 
 
 def _arm_row(a: StudyRecord, b: StudyRecord, arm: str, base: Sequence[Field], data: tuple[Field, ...]) -> Row:
@@ -207,7 +227,9 @@ def _arm_row(a: StudyRecord, b: StudyRecord, arm: str, base: Sequence[Field], da
     differing = _differing(spec_a, spec_b)
     own = tuple(row for row in differing if row not in base)
     refused = Refusal(kind="trial", fields=own) if own else None
-    return _row(a, b, arm, (spec_a, spec_b), (ours, theirs), differing, refused, data)
+    explored = arm in a.spec.explored | b.spec.explored
+    row = _row(a, b, arm, (spec_a, spec_b), (ours, theirs), differing, refused, data)
+    return replace(row, explored=explored)
 
 
 def _leader_row(a: StudyRecord, b: StudyRecord, data: tuple[Field, ...]) -> Row:
@@ -254,7 +276,18 @@ def _row(
     )
     if refused is not None:
         return row
-    return replace(row, **_compared(trials, values, measured_on, chance_error(a)))
+    row = replace(row, **_compared(trials, values, measured_on, chance_error(a)))
+    if row.how != "paired":
+        return row
+    common = {v.seed for v in values[0]} & {v.seed for v in values[1]}
+    own, other = ([v.value for v in one if v.seed in common] for one in values)
+    if own == other and not differing:
+        row = replace(row, how="identical", p=None)
+    return replace(
+        row,
+        a=replace(row.a, mean=statistics.fmean(own)),
+        b=replace(row.b, mean=statistics.fmean(other)),
+    )
 
 
 def _is_on_test(trials: Sequence[TrialRecord]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reprtune.analysis.attempts import deciding
-from reprtune.analysis.looks import Pair, looks
+from reprtune.analysis.looks import Pair, beside, looks
 from reprtune.analysis.paired import Comparison, SeedValue, corrected
 from reprtune.analysis.runs import (
     chance_error,
@@ -44,7 +44,8 @@ class ArmSummary:
             began from), relative to the standard arm.
         sizes: of the networks that came out, by the names of objectives, means.
         against: beside every arm that it is compared with, the most telling first: those that it names, else
-            standard. Never one that was trained for less than it was. All of a study are one family.
+            standard. Never one that was trained for less than it was. All of a study are one family, but for what was
+            explored.
     """
 
     arm: str
@@ -108,7 +109,7 @@ def _summary(
     controls: Sequence[str],
     looked: Mapping[Pair, Comparison],
 ) -> ArmSummary:
-    trials, base = of_arm[arm], of_arm.get(BASELINE, [])
+    trials, base, explored = of_arm[arm], of_arm.get(BASELINE, []), record.spec.explored
     errors, test = errors_on_validation(trials), errors_on_test(trials)
     chance = chance_error(record)
     return ArmSummary(
@@ -124,6 +125,17 @@ def _summary(
         sizes={name: mean_of(trials, name) for name in SIZES},
         budget_factor=ratio(steps[arm], steps.get(BASELINE)),
         against=tuple(
-            looked.get((arm, name)) or compare(arm, name, trials, of_arm[name], chance) for name in controls
+            replace(
+                looked.get((arm, name))
+                or _beside(record, (arm, name))
+                or compare(arm, name, trials, of_arm[name], chance),
+                explored=not explored.isdisjoint((arm, name)),
+            )
+            for name in controls
         ),
     )
+
+
+def _beside(record: StudyRecord, pair: Pair) -> Comparison | None:
+    found = beside(record, pair)
+    return None if found is None else found.comparison

@@ -31,6 +31,7 @@ from reprtune.analysis.runs import chance_error, compare, is_more, mean_steps
 from reprtune.record.leaders import leader_arm, leaders
 from reprtune.record.ranking import order
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.spec.branch import is_added
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import ERROR
@@ -43,6 +44,7 @@ class Verdict(str, Enum):
     NOT_SHOWN = "not shown to help"
     HARMS = "harms"
     OPEN = "not decided yet"
+    EXPLORED = "explored"  # of a comparison that was added when there were results to see, never of a rule
 
 
 class Why(str, Enum):
@@ -156,10 +158,10 @@ def _attempts(record: StudyRecord) -> list[TrialRecord]:
 
 
 def _left(record: StudyRecord) -> int:
-    """How many runs rules have to wait for: all, for they are one family."""
+    """How many runs rules have to wait for: all but those of branches, for they are one family."""
     if record.spec.confirmation:
         return record.unconfirmed()
-    return sum(record.pending(section.name) for section in record.spec.comparisons)
+    return sum(record.pending(one.name) for one in record.spec.comparisons if not is_added(one.name))
 
 
 def _seeds(record: StudyRecord, rule: Rule) -> Collection[int]:

@@ -6,6 +6,8 @@
                     counts with chance error in what is judged; the difference without it stands beside it
     m               comparisons that p is corrected for: the rules of the study where the pair is one of them and they go by
                     the seeds of the arms, else all comparisons of the study
+    explored        a comparison with a branch, which was added when there were results to see: told with its interval, but
+                    without p and verdict, and no other is corrected for it
     verdict         of the rule, where the pair is one; else by the same words: see `decisions`
     divergence      diverged runs of those that came to an end by themselves: complete or diverged
     alone, spent    steps and operations of a run of an arm from its first step on; and what was really trained for it, all
@@ -27,7 +29,7 @@ from reprtune.analysis.controls import ArmSummary, arm_summaries
 from reprtune.analysis.decisions import Decided, Verdict, Why, decisions
 from reprtune.analysis.equivalence import Equivalence, equivalence
 from reprtune.analysis.level import ALPHA
-from reprtune.analysis.looks import looks
+from reprtune.analysis.looks import looks_at
 from reprtune.analysis.paired import MIN_PAIRS, Comparison, holm
 from reprtune.analysis.power import needed, smallest
 from reprtune.analysis.runs import mean_of, sampling_error
@@ -74,6 +76,7 @@ class Effect:
         missing: seeds of both without a pair though nothing is left to train. left: runs of both that are.
         smallest, needed: see `power`, at the level that `m` leaves.
         sampling: see *Notations*, a fraction.
+        n_looks: at which seeds may be added by results; 1 where none are. p and interval hold for all together.
         equivalence: to the margin of the study, p corrected by Holm's rule over all of the study's comparisons; None
             without a margin, with fewer than `MIN_PAIRS` pairs, while runs are left, and where seeds are added by result.
     """
@@ -95,6 +98,7 @@ class Effect:
     smallest: float | None
     needed: int | None
     sampling: float | None
+    n_looks: int
     equivalence: Equivalence | None
 
     @property
@@ -124,8 +128,9 @@ def effects(record: StudyRecord) -> tuple[Effect, ...]:
     ruled = _ruled(record)
     trials = deciding(record.controls)
     prices = {name: _price(record, [t for t in trials if t.arm == name]) for name in arms}
+    m = sum(not one.explored for _, one in pairs)
     found = [
-        _effect(record, arm, arms[one.control], one, ruled.get((one.arm, one.control)), len(pairs), prices)
+        _effect(record, arm, arms[one.control], one, ruled.get((one.arm, one.control)), m, prices)
         for arm, one in pairs
     ]
     found = _equivalences(record, found)
@@ -153,8 +158,12 @@ def _effect(
 ) -> Effect:
     if rule is not None:
         one, m = replace(one, p_holm=rule.comparison.p_holm), len(record.spec.applied_rules)
+    if one.explored:
+        m = 1
     n, left = (one.judged.n if one.judged else 0), arm.n_open + control.n_open
     verdict, why = (rule.verdict, rule.why) if rule else _verdict(one, n, left)
+    if verdict is Verdict.OPEN:
+        one = replace(one, p_holm=None)  # read while runs are left, it would say when to stop
     is_whole = len(arm.against) >= MANY
     return Effect(
         comparison=one,
@@ -174,6 +183,7 @@ def _effect(
         smallest=smallest(one.judged, m),
         needed=needed(one.judged, m),
         sampling=_sampling(record, one, arm, control),
+        n_looks=max(1, len(looks_at(record, (one.arm, one.control)))),
         equivalence=None,
     )
 
@@ -183,23 +193,25 @@ def _equivalences(record: StudyRecord, found: Sequence[Effect]) -> list[Effect]:
     margin = record.spec.margin
     if margin is None:
         return list(found)
-    looked = looks(record)
     single = [
         equivalence([pair.value for pair in d.pairs], margin)
-        if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left
-        and (one.arm, one.control) not in looked
+        if (d := one.comparison.judged) and d.n >= MIN_PAIRS and not one.left and not one.comparison.explored
+        and one.n_looks == 1
         else None
         for one in found
     ]  # fmt: skip
-    ps = holm([each.p if each else None for each in single])
+    family = [i for i, one in enumerate(found) if not one.comparison.explored]
+    ps = dict(zip(family, holm([each.p if (each := single[i]) else None for i in family]), strict=True))
     return [
-        replace(one, equivalence=each and replace(each, p=p))
-        for one, each, p in zip(found, single, ps, strict=True)
+        replace(one, equivalence=each and replace(each, p=ps[i]))
+        for i, (one, each) in enumerate(zip(found, single, strict=True))
     ]
 
 
 def _verdict(one: Comparison, n: int, left: int) -> tuple[Verdict, Why | None]:
     """Of a pair that is no rule, in the words and by the conditions of rules."""
+    if one.explored:
+        return Verdict.EXPLORED, None
     reasons = {
         Why.UNFINISHED: left > 0,
         Why.NOT_MEASURED: one.measured_on != "test",

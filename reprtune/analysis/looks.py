@@ -3,7 +3,8 @@
 All comparisons that a rule makes begin with the declared seeds. Once all runs of a look are finished, a comparison is closed
 that is decided (its p over all looks, corrected by Holm's rule over all rules, is below 5 %) or whose interval is narrow
 enough; the arms of the others get the next group of seeds, until they have as many as `Until` allows. A comparison that is
-closed is judged by what it had then, whatever its arms are trained for later beside others.
+closed is judged by what it had then, whatever its arms are trained for later beside others. A comparison that no rule makes adds
+no seeds; it gets those that others add, by their results, and so is judged as if it were looked at each time (`beside`).
 
 *Notations*
 
@@ -12,6 +13,7 @@ closed is judged by what it had then, whatever its arms are trained for later be
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -71,6 +73,32 @@ def looks(record: StudyRecord) -> dict[Pair, Looks]:
     return found
 
 
+def beside(record: StudyRecord, pair: Pair) -> Looks | None:
+    """A comparison that no rule makes, of arms whose seeds others add; None where neither's are added, or no look was made.
+
+    Its looks are the numbers of seeds that both may have together. Whenever its arms stop getting more, the smallest p so
+    far is judged by that of all, which is never too small (see `sequential`).
+    """
+    planned = looks_at(record, pair)
+    if len(planned) < 2:
+        return None
+    found = Looks(planned=planned, made=0, closed=False, comparison=Comparison(arm="", control=""))
+    attempts = deciding(record.controls)
+    while found.made < len(planned) and _finished(attempts, pair, planned[found.made]):
+        found = _looked(record, attempts, pair, found)
+    return found if found.made else None
+
+
+def looks_at(record: StudyRecord, pair: Pair) -> tuple[tuple[int, ...], ...]:
+    """Seeds that both may have together, fewest first; one number of them where none are added."""
+    common = {
+        len(both): both
+        for ours, theirs in itertools.product(*(_ends(record, arm) for arm in pair))
+        if len(both := tuple(seed for seed in ours if seed in theirs)) >= MIN_PAIRS
+    }
+    return tuple(common[n] for n in sorted(common))
+
+
 def wanted(section: Arms, record: StudyRecord) -> Mapping[str, Sequence[int]]:
     """Arm -> seeds that it is to be trained with so far."""
     seeds = {arm.name: section.seeds for arm in section.arms(record.spec.base)}
@@ -95,10 +123,20 @@ def _pairs(record: StudyRecord) -> dict[Pair, Arms]:
     }
 
 
-def _first(section: Arms) -> Looks:
+def _ends(record: StudyRecord, arm: str) -> tuple[tuple[int, ...], ...]:
+    """With which seeds the training of an arm may end."""
+    of = next(s for s in record.spec.comparisons if arm in {a.name for a in s.arms(record.spec.base)})
+    return _planned(of) if of.until else (of.seeds,)
+
+
+def _planned(section: Arms) -> tuple[tuple[int, ...], ...]:
+    """The seeds at each look."""
     assert section.until is not None
-    planned = tuple(section.all_seeds[:n] for n in section.until.looks(len(section.seeds)))
-    return Looks(planned=planned, made=0, closed=False, comparison=Comparison(arm="", control=""))
+    return tuple(section.all_seeds[:n] for n in section.until.looks(len(section.seeds)))
+
+
+def _first(section: Arms) -> Looks:
+    return Looks(planned=_planned(section), made=0, closed=False, comparison=Comparison(arm="", control=""))
 
 
 def _finished(attempts: Sequence[TrialRecord], pair: Pair, seeds: Sequence[int]) -> bool:

@@ -76,6 +76,8 @@ class Comparison:
         difference: complete pairs, None without one. with_chance: the same with chance error for diverged
             runs; None when none diverged.
         p, p_holm: None with fewer than `MIN_PAIRS` pairs, or when all differ by the same amount that is not 0.
+        explored: is one of the two an arm that was added when there were results to see? Then it belongs to no family, and
+            has no `p_holm`.
         effect, better, bca_low, bca_high, wilcoxon: see *Notations*; the p of Wilcoxon's signed-rank test
             only from `MIN_WILCOXON` pairs; not corrected.
     """
@@ -87,6 +89,7 @@ class Comparison:
     with_chance: Difference | None = None
     p: float | None = None
     p_holm: float | None = None
+    explored: bool = False
     effect: float | None = None
     better: float | None = None
     bca_low: float | None = None
@@ -177,9 +180,9 @@ def _statistics(d: Sequence[float]) -> dict[str, Any]:
 
 
 def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The comparisons of one family, with Holm's p."""
-    ps = holm([c.p for c in comparisons])
-    return tuple(replace(c, p_holm=p) for c, p in zip(comparisons, ps, strict=True))
+    """The comparisons of one family, with Holm's p; what was explored is not of it."""
+    ps = iter(holm([c.p for c in comparisons if not c.explored]))
+    return tuple(c if c.explored else replace(c, p_holm=next(ps)) for c in comparisons)
 
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:

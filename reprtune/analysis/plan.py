@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reprtune.analysis.decisions import decisions
+from reprtune.analysis.plan_factors import EffectPlan
 from reprtune.analysis.power import detectable
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.decisions import LEADER, Rule
@@ -52,6 +53,7 @@ class SectionPlan:
         kept: what is not left out, because the study says so. refused: (factor, level, why) of what cannot be.
         factors: of a factorial design, with their levels. asked: the one that the question is about, if it is about one.
         resolution, aliases: of a fraction; None and empty else.
+        effects: of a factorial design, what its seeds could see.
         budgets: arm -> steps of all its networks, as a multiple of `standard`, else of the base.
         cost: of its runs, the fewest; None where it is not known before.
     """
@@ -72,6 +74,7 @@ class SectionPlan:
     asked: str | None = None
     resolution: int | None = None
     aliases: Mapping[str, tuple[str, ...]]
+    effects: tuple[EffectPlan, ...] = ()
     budgets: Mapping[str, float]
     cost: Cost | None
 

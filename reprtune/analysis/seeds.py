@@ -91,7 +91,8 @@ def check_arms(record: StudyRecord) -> Check:
         return not_yet("arms-seeds", "The runs of the arms are not finished.")
     arms = arm_summaries(record)
     errors = {"test": {a.arm: a.test_mean for a in arms}, "validation": {a.arm: a.mean for a in arms}}
-    return _check("arms-seeds", [one for arm in arms for one in arm.against], errors)
+    declared = [one for arm in arms for one in arm.against if not one.explored]
+    return _check("arms-seeds", declared, errors)
 
 
 def check_confirmation(record: StudyRecord) -> Check:

@@ -15,7 +15,7 @@ from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.settings import Settings
 from reprtune.study.code import check_code
-from reprtune.study.sameness import check_data, check_networks, check_user_code
+from reprtune.study.sameness import check_data, check_networks, check_user_code, held
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.data.memory import free_ram
 from reprtune.training.platform import health, nvidia
@@ -112,10 +112,10 @@ def study(settings: Settings, name: str) -> Iterator[Finding]:
         yield Finding(check, "ok", f"{name} is stored, with {record.pending()} slots left")
         yield _code(record)
         check_user_code(record)
-        if codes := record.facts.get("user_code"):
+        if codes := held(record, "user_code"):
             yield Finding(check, "ok", f"your code is as it was: {', '.join(codes)}")
         check_networks(record)
-        if folders := [*record.facts.get("weights", ()), *record.facts.get("teachers", ())]:
+        if folders := [*record.facts.get("weights", ()), *held(record, "teachers")]:
             yield Finding(check, "ok", f"the networks that it needs are as they were: {', '.join(folders)}")
         dataset = record.spec.base.task.dataset
         if health.data_sets(settings.data_dir).get(dataset) == "absent":

@@ -8,6 +8,7 @@ from typing import Any
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.spec.codec import digest
 
+VALUES = "reprtune.spec"  # among the modules of a code: stands for the digest of the trials' values
 LENGTH = 12  # of a short digest, in hex digits
 
 
@@ -43,3 +44,19 @@ def other_code(study: StudyRecord) -> dict[str, list[TrialRecord]]:
     if own is None:
         return found if len(found) > 1 else {}
     return {code: trials for code, trials in found.items() if code != own}
+
+
+def differing_code(a: StudyRecord, b: StudyRecord) -> tuple[str, ...] | None:
+    """Modules, packages and a person's own code that two studies both run and that are not the same; None where one of them
+    has not written down what it runs. What only one of them runs, and their trials' values, tell no code apart."""
+    codes = a.facts.get("code"), b.facts.get("code")
+    if codes[0] is None or codes[1] is None:
+        return None
+    pairs = [(codes[0][kind], codes[1][kind]) for kind in ("modules", "versions")]
+    pairs.append((a.facts.get("user_code", {}), b.facts.get("user_code", {})))
+    return tuple(
+        name
+        for ours, theirs in pairs
+        for name in sorted({*ours} & {*theirs} - {VALUES})
+        if ours[name] != theirs[name]
+    )

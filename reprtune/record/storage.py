@@ -309,7 +309,9 @@ def _code(storage: RDBStorage, name: str) -> dict[str, Any]:
     """The fact that `write_code` has added; none where there are no branches."""
     found = _attributes(storage, name).get(CODE)
     if found is not None and not (
-        isinstance(found, Mapping) and all(isinstance(found.get(k), Mapping) for k in ("modules", "versions"))
+        isinstance(found, Mapping)
+        and all(isinstance(found.get(k), Mapping) for k in ("modules", "versions"))
+        and all(isinstance(found.get(k, {}), Mapping) for k in ("user_code", "teachers"))
     ):
         raise damaged(name, CODE, f"is not of its form: {shown(found)}")
     return {} if found is None else {"code_with_branches": dict(found)}

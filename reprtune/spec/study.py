@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reprtune.errors import SpecError, did_you_mean
-from reprtune.spec.branch import FIELD, is_added
+from reprtune.spec.branch import is_added
 from reprtune.spec.codec import from_plain, later
 from reprtune.spec.decisions import LEADER, PLAIN, Rule
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -197,14 +197,14 @@ class StudySpec:
         """Its rules; where it names none, those that stand for them (`spec.standing_rules`)."""
         if self.rules or not self.arms:
             return self.rules
-        arms = tuple(arm for arm in self.arms if arm.name not in self._trunks)
+        arms = tuple(arm for arm in self.arms if arm.name not in self.explored)
         return standing_rules(arms, self.lengths, self._may_meet, searched=self.search is not None)
 
     @functools.cached_property
-    def _trunks(self) -> frozenset[str]:
-        """Arms that are there to be branched: trials of the search, which were chosen by their results."""
+    def explored(self) -> frozenset[str]:
+        """Arms added when there were results to see, branches and what they leave of a search: told, but no rule is made."""
         added = (arm for one in self.comparisons if is_added(one.name) for arm in one.arms(self.base))
-        return frozenset(arm.name for arm in added if FIELD not in arm.changes)
+        return frozenset(arm.name for arm in added)
 
     # -- sections -----------------------------------------------------------------------------------
 

@@ -106,7 +106,9 @@ def branch_study(
     if first.n_new is None:
         return first
     from reprtune.study.code import check_code, code_here  # loads torch, which all else here does without
+    from reprtune.study.create import find_teachers, find_user_code
     from reprtune.study.foreseen import check_builds
+    from reprtune.study.sameness import check_networks, check_user_code
 
     check_builds(first.trial, settings)
 
@@ -116,7 +118,11 @@ def branch_study(
         if plan.n_new is None:
             return plan
         check_code(study, accept=accept_code)
-        write_code(storage, study_name, code_here(study.spec.with_section(plan.section)))
+        check_user_code(study, accept=accept_code)
+        check_networks(study)
+        spec = study.spec.with_section(plan.section)
+        own = {"user_code": find_user_code(spec), "teachers": find_teachers(spec)}
+        write_code(storage, study_name, {**code_here(spec), **own})
         add_section(storage, study, plan.section)
         return replace(plan, n_new=refill_locked(StudyView(storage, study_name)))
 

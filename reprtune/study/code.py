@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 from reprtune.errors import StudyError
+from reprtune.record.codes import VALUES
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.branch import is_added
 from reprtune.spec.codec import digest
@@ -28,11 +29,11 @@ from reprtune.training.chain.plan import plan
 from reprtune.training.parts.behaviour import module_of
 from reprtune.training.platform.sources import alone_digest, file_of
 
-ADDED = "code_with_branches"  # fact: all code of a study, as it was when its last branch was added
+ADDED = "code_with_branches"  # fact: all code of a study, as it was when its last branch was added, and what is the
+# person's own: `user_code` and `teachers`
 DIGITS = 16  # that are kept of a digest
 SHOWN = 6  # modules in an error message
 ACCEPT = "--accept-code"
-VALUES = "reprtune.spec"  # stands for the digest of the trials' values
 SPOKEN = {VALUES: "reprtune.spec (the values that its words and defaults stand for)"}
 
 # What enters a trial's numbers without being in the names of its states, or as a value only. By their sources:

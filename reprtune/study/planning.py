@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.analysis.plan import Cost, Plan, SectionPlan, planned_rules
+from reprtune.analysis.plan_factors import planned_effects
 from reprtune.errors import SpecError
 from reprtune.settings import Settings
 from reprtune.spec.designs.add_one_in import AddOneIn
@@ -183,6 +184,9 @@ def _section(
         most=most,
         budgets={arm.name: _budget(one) / per_budget for arm, one in zip(arms, of, strict=True)},
         cost=_sum([cost(of)] * len(section.seeds)),
+        effects=planned_effects([arm.levels for arm in arms], len(section.seeds))
+        if design.is_factorial
+        else (),
         **_of_design(spec, design, arms),
     )
 

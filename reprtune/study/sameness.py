@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reprtune.errors import DataError, SpecError, StudyError
 from reprtune.importing import PREFIX
 from reprtune.record.schema import StudyRecord
-from reprtune.study.code import ACCEPT
+from reprtune.study.code import ACCEPT, ADDED
 from reprtune.tracking.environment import packages_digest
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.models.weights import content
@@ -21,13 +21,19 @@ def same_packages(study: StudyRecord) -> bool:
     return study.facts.get("packages", packages_digest()) == packages_digest()
 
 
+def held(study: StudyRecord, fact: str) -> dict[str, str]:
+    """Name -> digest of what is of the person's own, `user_code` or `teachers`, with what only branches use."""
+    return {**study.facts.get(ADDED, {}).get(fact, {}), **study.facts.get(fact, {})}
+
+
 def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, str]:
     """The person's own networks, data sets and parts must be made by the code the study was created with, unless
-    another is accepted; their digests here."""
+    another is accepted; their digests here, and of what only branches use those that are others."""
     found = {}
-    for name, digest in study.facts.get("user_code", {}).items():
+    for name, digest in held(study, "user_code").items():
         here = user_code.load(name.removeprefix(PREFIX), StudyError)
-        found[name] = here.digest
+        if here.digest != digest or name in study.facts.get("user_code", {}):
+            found[name] = here.digest
         if here.digest != digest and not accept:
             files = ", ".join(map(str, here.files.values()))
             raise StudyError(
@@ -42,7 +48,7 @@ def check_networks(study: StudyRecord) -> None:
     """The networks that trials begin from, or imitate, must be here as they were when the study was created."""
     for folder, fact in study.facts.get("weights", {}).items():
         _check_network(study, folder, fact["digest"], lambda folder: content(folder)[0])
-    for folder, digest in study.facts.get("teachers", {}).items():
+    for folder, digest in held(study, "teachers").items():
         _check_network(study, folder, digest, teacher.content)
 
 

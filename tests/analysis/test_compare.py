@@ -12,7 +12,7 @@ from dashboards.compare import csv_rows, text
 from reprtune.analysis.compare import plain, side_by_side
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.edit import changed
-from reprtune.spec.study import Arm, Arms
+from reprtune.spec.study import Arm, Arms, Until
 from tests.command import Command
 from tests.factories import make_study
 from tests.flat import with_attempts
@@ -120,12 +120,22 @@ def test_another_budget_is_shown_and_not_compared():
 
 
 def test_other_code_is_said():
-    """Digests that differ, or are not known, are a warning; errors are compared."""
+    """Digests of what both run that differ, or are not known, are a warning; errors are compared. What only one of them
+    runs, and other values of trials, are none."""
     a = study(A)
-    b = replace(study(B), facts={**a.facts, "code": {"modules": {"m": "x"}, "versions": {}}})
-    found = side_by_side(a, b)
-    assert found.code is not None and found.rows[0].refused is None
-    assert "Warning" in text(found)
+
+    def with_code(modules: dict[str, str], torch: str = "2") -> StudyRecord:
+        return replace(
+            study(B), facts={**a.facts, "code": {"modules": modules, "versions": {"torch": torch}}}
+        )
+
+    ours = with_code({"m": "x", "reprtune.spec": "1", "own": "1"})
+    same = side_by_side(ours, with_code({"m": "x", "reprtune.spec": "2", "other": "1"}))
+    assert same.code == () and "Warning" not in text(same)
+    found = side_by_side(ours, with_code({"m": "y"}, "3"))
+    assert found.code == ("m", "torch") and found.rows[0].refused is None
+    assert "(m and torch)" in text(found)
+    assert side_by_side(a, ours).code is None and "Warning" in text(side_by_side(a, ours))
 
 
 def test_what_is_missing_is_said():
@@ -137,6 +147,65 @@ def test_what_is_missing_is_said():
     row = rows(study(A), b)["paper"]
     assert (row.b.n, row.b.n_missing, row.n) == (2, 1, 2)
     assert row.low is None
+
+
+def test_the_same_runs_twice_are_not_tested():
+    """Same settings, seeds and errors: no p, and the family is that of the others."""
+    a, b = study(A), study({**A, "paper": B["paper"]})
+    found = rows(a, b)
+    assert (found["standard"].how, found["standard"].p, found["standard"].n) == ("identical", None, 3)
+    assert found["paper"].p_holm == pytest.approx(stats.ttest_rel(B["paper"], A["paper"]).pvalue)
+    assert rows(a, study(A, {"training.lr": 0.05}))["standard"].how == "paired"
+
+
+def test_means_are_of_the_pairs():
+    """So that the difference is theirs, also where one study has more seeds."""
+    few = {arm: values[:2] for arm, values in B.items()}
+    row = rows(study(A), study(few, {"training.lr": 0.05}))["paper"]
+    assert (row.a.mean, row.b.mean) == pytest.approx((0.125, 0.105)) and row.a.n == 3
+    assert row.difference == pytest.approx(row.b.mean - row.a.mean)
+
+
+def test_seeds_that_were_added_by_results_are_left_out():
+    """Their number says something of the errors: only those that were declared count."""
+    a, b = study(A), study(B, {"training.lr": 0.05})
+    (section,) = a.spec.comparisons
+    declared = replace(section, seeds=(0, 1, 2), until=Until(most=9))
+    later = {arm: (*values, 0.5) for arm, values in A.items()}
+    a = replace(study(later), spec=a.spec.with_section(declared))
+    extra = [replace(t, seed=3, number=t.number + 500, slot=t.slot + 500) for t in a.controls if t.seed == 2]
+    a = with_attempts(a, controls=(*a.controls, *extra))
+    found = side_by_side(a, b)
+    assert [row.a.n for row in found.rows if row.arm in A] == [3, 3]
+    assert "added by results" in text(found) and found.by_results == (a.spec.name,)
+
+
+def test_a_branch_is_compared_without_p():
+    """It was added when there were results to see; others are not corrected for it."""
+
+    def branched(record: StudyRecord) -> StudyRecord:
+        (section,) = record.spec.comparisons
+        kept = tuple(arm for arm in section.design.list if arm.name != "paper")
+        moved = tuple(arm for arm in section.design.list if arm.name == "paper")
+        declared = replace(section, design=replace(section.design, list=kept))
+        added = replace(section, name="branches", design=replace(section.design, list=moved))
+        return replace(record, spec=record.spec.with_section(declared).with_section(added))
+
+    found = side_by_side(branched(study(A)), branched(study(B, {"training.lr": 0.05})))
+    row = {row.arm: row for row in found.rows}
+    assert row["paper"].explored and row["paper"].p_holm is None and row["paper"].difference is not None
+    assert row["standard"].p_holm == pytest.approx(row["standard"].p)
+    assert "Explored: paper" in text(found)
+
+
+def test_a_reason_is_given_once():
+    """With all that it is the reason for; other images are told at the beginning."""
+    a = study(A)
+    b = with_attempts(study(B), controls=())
+    said = text(side_by_side(a, b))
+    assert said.count("no run is complete") == 1 and "standard, paper" in said
+    other = text(side_by_side(a, study(B, {"task.split_seed": 1})))
+    assert other.count("task.split_seed (0 in A, 1 in B)") == 2
 
 
 def test_rows_for_machines():
@@ -157,7 +226,10 @@ def test_the_command_compares_stored_studies_and_refuses_what_has_nothing_in_com
         new_study(runs.settings.storage_url, spec=spec)
     where = ("--storage-b", other.settings.storage_url)
     out = tmp_path / "rows.csv"
-    assert "standard is not compared" in command.quick("study", "compare", "tiny", "second", *where).output
+    assert (
+        "standard and base are not compared"
+        in command.quick("study", "compare", "tiny", "second", *where).output
+    )
     said = command.quick("study", "compare", "tiny", "second", *where, "--json", "--csv", str(out)).output
     assert [row["arm"] for row in json.loads(said)["rows"]] == ["standard", "base", "leader"]
     assert len(out.read_text().splitlines()) == 4

@@ -137,6 +137,17 @@ def test_arms_by_cost() -> None:
         assert one.error == pytest.approx(mean[one.arm]) and one.on_front == (not beaten)
 
 
+def test_no_accuracy_that_cannot_be_is_drawn() -> None:
+    """The t intervals of few seeds near 0 and 1 reach beyond; the axis does not, and holds every other end."""
+    arms = (STANDARD, Arm(name="a", changes={"method": "repr"}))
+    near = designed(NamedArms(list=arms), {"standard": (0.0, 0.001, 0.02), "a": (0.97, 1.0, 0.9)})
+    assert tuple(arms_pareto.figure(arms_pareto.info(near)).layout.yaxis.range) == (0, 100)
+    far = designed(NamedArms(list=arms), {"standard": (0.3, 0.31, 0.32), "a": (0.4, 0.41, 0.42)})
+    low, high = arms_pareto.figure(arms_pareto.info(far)).layout.yaxis.range
+    half = 4.302653 * 1 / 3**0.5  # t of 2 degrees of freedom, sd 1 point
+    assert 0 < low < 59 - half < 69 + half < high < 100
+
+
 def test_what_is_missing_is_said() -> None:
     """One comparison, none, nothing trained."""
     arms = (STANDARD, Arm(name="a", changes={"method": "repr"}))

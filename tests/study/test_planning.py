@@ -19,6 +19,7 @@ from reprtune.spec.study import (
     Arms,
     Factor,
     FractionalFactorial,
+    FullFactorial,
     LeaveOneOut,
     Rule,
     StudySpec,
@@ -218,6 +219,21 @@ def test_a_fraction_in_words(tmp_path: Path) -> None:
     assert "8 arms, seed 0: 8 runs" in text and "resolution 4:" in text
     assert "not told apart: criterion:ratio = start:restore" in text
     assert text.count("not told apart: ") == 3
+
+
+def test_a_factorial_in_words(tmp_path: Path) -> None:
+    """Of 2 x 2 a main effect is a mean over two cells on either side, so that its sd is that of two runs over the root of
+    two; that of the interaction is twice as large."""
+    spec = study(Arms(design=FullFactorial(factors=FACTORS[:2]), seeds=5))
+    text = " ".join(plan_text(planned(spec, tmp_path, sd=0.01)).split())
+    one, three = (TTestPower().solve_power(nobs=5, alpha=0.05 / m, power=0.8) for m in (1, 3))
+    main = one / 2**0.5
+    assert f"criterion and start: {main:.2f} sd ({main:.2f} points) for one" in text
+    assert f"{three / 2**0.5:.2f} sd" in text and "corrected for 3" in text
+    assert f"criterion:start: {2 * main:.2f} sd" in text
+    assert "No rule: what is asked are the effects of the factors above." in text
+    few = study(Arms(design=FullFactorial(factors=FACTORS[:2]), seeds=2))
+    assert "that needs three seeds" in plan_text(planned(few, tmp_path))
 
 
 def test_budget_factors(tmp_path: Path) -> None:

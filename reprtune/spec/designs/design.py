@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from reprtune.errors import SpecError
-from reprtune.spec.codec import Tagged, read_fields, to_plain
+from reprtune.spec.codec import Tagged, read_fields, shown, to_plain
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.edit import with_full_paths
 from reprtune.spec.names import check_name
@@ -19,6 +19,8 @@ from reprtune.spec.trial import TrialSpec
 @dataclass(frozen=True, kw_only=True)
 class Factor(Tagged):
     """What is varied, and how: several fields may move together.
+
+    Stored tables are in the order of their names; which level comes first is kept beside them.
 
     Attributes:
         name: of the factor. levels: name of a level -> path of the trial specification -> plain value. The first is
@@ -41,23 +43,23 @@ class Factor(Tagged):
         object.__setattr__(self, "levels", levels)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values; `order` of the levels where it is not the one of a stored table, whose names are sorted."""
-        order = list(self.levels)
+        """As JSON values; `order` only where it is not that of the names of the levels."""
         plain = {"name": self.name, "levels": to_plain(self.levels)}
+        order = list(self.levels)
         return plain if order == sorted(order) else plain | {"order": order}
 
     @classmethod
     def read(cls, plain: Any, path: str) -> Any:
-        """A factor from what `plain` returned; levels that `order` does not name come last."""
+        """A factor from what `plain` returned."""
         if not isinstance(plain, Mapping) or "order" not in plain:
             return read_fields(cls, plain, path)
-        order, levels = plain["order"], plain.get("levels")
-        if not isinstance(order, list) or not isinstance(levels, Mapping):
-            raise SpecError(f"{path}.order must be a list of names of levels, but got {order!r}.")
-        names = dict.fromkeys([*(name for name in order if name in levels), *levels])
-        ordered = {name: levels[name] for name in names}
-        rest = {name: value for name, value in plain.items() if name != "order"}
-        return read_fields(cls, {**rest, "levels": ordered}, path)
+        levels, order = plain.get("levels"), plain["order"]
+        if not isinstance(levels, Mapping) or not isinstance(order, list) or {*map(str, order)} != {*levels}:
+            raise SpecError(
+                f"{path}.order must name every level once, the baseline's first, but got {shown(order)}."
+            )
+        rest = {name: value for name, value in plain.items() if name not in ("order", "levels")}
+        return read_fields(cls, rest | {"levels": {level: levels[level] for level in order}}, path)
 
     @property
     def first(self) -> str:

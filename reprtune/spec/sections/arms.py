@@ -100,6 +100,12 @@ class Arms(Section, Tagged):
                 "are, with the same seeds for all.",
                 f"Leave {self.name}.until out, and give more seeds.",
             )
+        if self.until is not None and self.design.is_factorial:
+            raise SpecError(
+                f"{self.name}.until cannot be set with the design {self.design.kind}, whose effects are means over all cells: "
+                "they need the same seeds for all.",
+                f"Leave {self.name}.until out, and give more seeds.",
+            )
 
     def check_in(self, base: TrialSpec) -> None:
         arms = self.arms(base)
