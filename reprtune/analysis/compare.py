@@ -198,7 +198,7 @@ def _data(a: StudyRecord, b: StudyRecord) -> tuple[Field, ...]:
 
 
 def _of_arm(record: StudyRecord, arm: str) -> tuple[TrialSpec, list[TrialRecord]]:
-    spec = next(changed(record.spec.base, one.changes) for one in record.spec.arms if one.name == arm)
+    spec = next(changed(record.spec.base, record.trained(one)) for one in record.spec.arms if one.name == arm)
     return spec, [t for t in deciding(record.controls) if t.arm == arm]
 
 

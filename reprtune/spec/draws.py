@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reprtune.errors import SpecError
+from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed, exists, rank
 from reprtune.spec.parts.places import short_path
+from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.space import Choice, Range, param_names
 from reprtune.spec.trial import TrialSpec
 
@@ -170,6 +172,19 @@ class Draws:
         with contextlib.suppress(SpecError):
             return changed(self.base, self.settings(params))
         return None
+
+    def first_lengths(self) -> list[Duration]:
+        """After which something may first happen, of those that the space varies."""
+        found = [
+            Duration.parse(field)
+            for path in ("method.schedule.s1", "method.schedule.period")
+            if path in self.space
+            for field in self.fields(path)
+        ]
+        if (path := "method.schedule.generations") in self.space:
+            given = [Generations(generations=n) for n in self.fields(path)]
+            found += [schedule.first(self.base.training.total) for schedule in given]
+        return found
 
     def schedules(self) -> list[TrialSpec]:
         """The base, and what it is with each method and schedule that the space may choose."""

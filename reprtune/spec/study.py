@@ -24,13 +24,13 @@ from reprtune.spec.duration import Duration
 from reprtune.spec.edit import changed
 from reprtune.spec.names import check_name
 from reprtune.spec.objectives import OF_ARMS, compared
-from reprtune.spec.parts.schedules import Generations
 from reprtune.spec.rules import proper_share
 from reprtune.spec.sections.arms import Arms, Until, check_same_seeds
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Section
+from reprtune.spec.sections.tune import Tune, next_seed
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.standing_rules import standing_rules
 from reprtune.spec.stop_rules import StopRule
@@ -112,8 +112,8 @@ class StudySpec:
             raise SpecError("The confirmation must be the last section: it confirms those before it.")
         if used := sorted({*confirmation.seeds} & {*self.used_seeds}):
             raise SpecError(
-                f"{confirmation.name}.seeds must be fresh, but {used} are seeds of the search or of arms.",
-                f"Begin at {max(self.used_seeds) + 1}.",
+                f"{confirmation.name}.seeds must be fresh, but {used} are seeds of the search or of arms, or of their tries.",
+                f"Begin at {next_seed(self.used_seeds)}.",
             )
 
     def _check_against(self) -> None:
@@ -267,12 +267,12 @@ class StudySpec:
             sections = (*(one for one in self.sections if one not in last), section, *last)
         return replace(self, sections=sections)
 
-    def arm_cells(self) -> list[tuple[str, int, TrialSpec]]:
-        """(arm, seed, trial) of every arm with each of its seeds."""
+    def arm_cells(self, steps: int | None = None) -> list[tuple[str, int, TrialSpec]]:
+        """(arm, seed, trial) of every arm with each of its seeds; given the `steps` per epoch, of every try too."""
         return [
             (arm.name, seed, changed(self.base, {**arm.changes, "seed": seed}))
             for section in self.comparisons
-            for arm, seed in section.cells(self.base)
+            for arm, seed in (*section.cells(self.base), *(section.tries(self.base, steps) if steps else ()))
         ]
 
     # -- the search, where there is one -------------------------------------------------------------
@@ -344,15 +344,9 @@ class StudySpec:
 
     def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
         """Every step at which something may first happen in a trial of the study; up to there trials are alike."""
-        trials = [*self.draws.schedules(), *(trial for _, _, trial in self.arm_cells())]
+        trials = [*self.draws.schedules(), *(trial for _, _, trial in self.arm_cells(steps_per_epoch))]
         lengths = [t.method.schedule.first(t.training.total) for t in trials if t.method.schedule is not None]
-        for path in ("method.schedule.s1", "method.schedule.period"):
-            if path in self.space:
-                lengths += [Duration.parse(field) for field in self.draws.fields(path)]
-        if (path := "method.schedule.generations") in self.space:
-            given = [Generations(generations=n) for n in self.draws.fields(path)]
-            lengths += [schedule.first(self.base.training.total) for schedule in given]
-        return frozenset(length.steps(steps_per_epoch) for length in lengths)
+        return frozenset(length.steps(steps_per_epoch) for length in (*lengths, *self.draws.first_lengths()))
 
     def fitting_share(self, steps_per_epoch: int) -> float:
         """Share of uniform draws whose choices go together and whose schedule fits the total; 1 without a search."""
@@ -391,6 +385,7 @@ __all__ = [
     "StopRule",
     "StudySpec",
     "TrialSpec",
+    "Tune",
     "Until",
     "check_name",
     "named",
