@@ -34,6 +34,7 @@ from dashboards import (
     slices,
     slopes,
     timeline,
+    tuning,
 )
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
@@ -43,7 +44,7 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, `factorial`, or the kind of the sections or of the designs that it is about.
+    `about`: `study`, `factorial`, `tuned`, or the kind of the sections or of the designs that it is about.
     """
 
     title: str
@@ -70,6 +71,7 @@ PAGES: dict[str, Page] = {
     "decisions": _page("Decisions", decisions),
     "factors": _page("Factors", factorial),
     "path": _page("Path", path),
+    "tuning": _page("Tuning", tuning),
     "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
@@ -89,7 +91,17 @@ PAGES: dict[str, Page] = {
 }
 
 
-OF_ARMS = ("overview", "decisions", "factors", "path", "controls", "effects", "slopes", "arms_pareto")
+OF_ARMS = (
+    "overview",
+    "decisions",
+    "factors",
+    "path",
+    "controls",
+    "effects",
+    "slopes",
+    "arms_pareto",
+    "tuning",
+)
 
 
 def pages_of(record: StudyRecord) -> dict[str, Page]:
@@ -97,6 +109,7 @@ def pages_of(record: StudyRecord) -> dict[str, Page]:
     kinds = {"study", *(section.kind for section in record.spec.sections)}
     kinds |= {section.design.kind for section in record.spec.comparisons}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.is_factorial}
+    kinds |= {"tuned" for section in record.spec.comparisons if section.tune is not None}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

@@ -10,6 +10,7 @@ from typing import Any
 from dashboards.paired import smallest_text
 from dashboards.units import count, listed, significant
 from reprtune.analysis.plan import Cost, Plan, RulePlan, SectionPlan
+from reprtune.spec.parts.places import short_path
 
 WIDTH = 110
 
@@ -51,7 +52,19 @@ def _section(one: SectionPlan) -> list[str]:
         lines += _fraction(one)
     if one.cost is not None:
         lines += _wrapped(f"alone: {_cost(one.cost)}" if one.arms else _upper(one.cost))
-    return lines
+    return lines + _tuning(one)
+
+
+def _tuning(one: SectionPlan) -> list[str]:
+    """How its arms are tuned; nothing where they are not."""
+    if one.tuning is None:
+        return []
+    seeds = "" if one.try_seeds == 1 else f" with {count(one.try_seeds, 'seed')}"
+    fields = listed([short_path(path) for path in one.tuned])
+    return [
+        *_wrapped(f"tuned first: each arm by {count(one.tries, 'try', 'tries')}{seeds} of {fields}, on seeds of their own; the best on the validation part is trained with the seeds above"),
+        *_wrapped(f"tuning: {_cost(one.tuning)}"),
+    ]  # fmt: skip
 
 
 def _size(one: SectionPlan) -> str:

@@ -8,7 +8,7 @@
                try has an error: then the arm stays as it is declared
     settings   of the best try, of all runs of the arm. Once one of these is queued they stay, although a try that was
                repaired has become better since
-    spent      what was really trained for the tries of an arm, all attempts together
+    spent      what was really trained for a try, all attempts together: less than its length where beginnings are shared
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Try:
 
     Attributes:
         drawn: path -> plain value, of what the space varies. error: see *Notations*. left: runs that are not finished.
-        n_diverged, n_failed: of those that are.
+        n_diverged, n_failed: of those that are. steps, gflops, seconds: spent.
     """
 
     n: int
@@ -46,6 +46,9 @@ class Try:
     left: int
     n_diverged: int
     n_failed: int
+    steps: float
+    gflops: float
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,7 @@ class Tuned:
     Attributes:
         tries: in their order. best: number of the best one. settings: changes of the base that the arm is trained
             with; None until they are chosen.
-        steps, gflops, seconds: spent.
+        fresh: validation errors of its runs, on seeds that no try has had: nothing was chosen by them.
     """
 
     section: str
@@ -63,9 +66,12 @@ class Tuned:
     tries: tuple[Try, ...]
     best: int | None
     settings: Mapping[str, Any] | None
-    steps: float
-    gflops: float
-    seconds: float
+    fresh: tuple[float, ...]
+
+    @property
+    def chosen(self) -> Try | None:
+        """The best try."""
+        return None if self.best is None else self.tries[self.best]
 
     @property
     def left(self) -> int:
@@ -99,9 +105,10 @@ def all_tuned(study: StudyRecord) -> tuple[Tuned, ...]:
 def _of_arm(
     section: Arms, tune: Tune, study: StudyRecord, arm: Arm, attempts: Mapping[str, Sequence[TrialRecord]]
 ) -> Tuned:
-    chance = chance_error(study)
+    known = chance_error(study)
+    chance = WORST if known is None else known
     of = [attempts.get(try_name(arm.name, n), ()) for n in range(tune.tries)]
-    tries = tuple(_try(n, tune, trials, WORST if chance is None else chance) for n, trials in enumerate(of))
+    tries = tuple(_try(n, tune, trials, chance) for n, trials in enumerate(of))
     trained = next((t.settings for t in attempts.get(arm.name, ()) if t.settings is not None), None)
     if trained is not None:
         best = next((n for n, trials in enumerate(of) if trials and trials[0].settings == trained), None)
@@ -109,16 +116,13 @@ def _of_arm(
         best = min(((one.error, one.n) for one in tries if one.error is not None), default=(0.0, None))[1]
     if trained is None and not any(one.left for one in tries):
         trained = arm.changes if best is None else of[best][0].settings
-    spent = [t.result for trials in of for t in trials]
     return Tuned(
         section=section.name,
         arm=arm.name,
         tries=tries,
         best=best if trained is not None else None,
         settings=trained,
-        steps=_sum(spent, "steps_spent"),
-        gflops=_sum(spent, "gflops_spent"),
-        seconds=_sum(spent, "seconds_spent"),
+        fresh=tuple(v.value for v in errors_on_validation(deciding(attempts.get(arm.name, ())), chance)),
     )
 
 
@@ -134,8 +138,11 @@ def _try(n: int, tune: Tune, trials: Sequence[TrialRecord], chance: float) -> Tr
         left=tune.seeds - len({t.seed for t in ended}),
         n_diverged=sum(t.outcome == Outcome.DIVERGED for t in ended),
         n_failed=sum(t.outcome.is_failure for t in ended),
+        steps=_sum(trials, "steps_spent"),
+        gflops=_sum(trials, "gflops_spent"),
+        seconds=_sum(trials, "seconds_spent"),
     )
 
 
-def _sum(results: Sequence[Mapping[str, Any]], field: str) -> float:
-    return math.fsum(float(result.get(field) or 0) for result in results)
+def _sum(trials: Sequence[TrialRecord], field: str) -> float:
+    return math.fsum(float(t.result.get(field) or 0) for t in trials)
