@@ -152,7 +152,10 @@ def _luck(arms: Sequence[Tuned]) -> str:
 def _failed(arms: Sequence[Tuned]) -> str:
     diverged = sum(one.n_diverged for arm in arms for one in arm.tries)
     failed = sum(one.n_failed for arm in arms for one in arm.tries)
-    parts = [f"{count(diverged, 'run')} of tries diverged, and count with chance error"] if diverged else []
+    counts = "counts" if diverged == 1 else "count"
+    parts = (
+        [f"{count(diverged, 'run')} of tries diverged, and {counts} with chance error"] if diverged else []
+    )
     parts += (
         [f"{count(failed, 'run')} of tries failed, so that these tries were passed over"] if failed else []
     )

@@ -112,7 +112,7 @@ def reused(spec: StudySpec, errors: Errors) -> set[Verdict]:
 
 
 def _best(tries: Sequence[Sequence[float]]) -> tuple[SeedValue, ...]:
-    best = min(tries, key=lambda of: sum(of))
+    best = min(tries, key=sum)
     return tuple(SeedValue(seed=seed, value=value) for seed, value in enumerate(best))
 
 
