@@ -19,6 +19,7 @@ from dashboards.pages import pages_of
 from dashboards.report import report_files
 from dashboards.shares import shares
 from dashboards.terminal import status, status_numbers
+from reprtune.analysis.compare import side_by_side
 from reprtune.analysis.controls import arm_summaries
 from reprtune.analysis.tables import trial_rows
 from reprtune.record.outcomes import Outcome
@@ -137,6 +138,20 @@ def test_status_says_what_was_chosen_and_what_is_left() -> None:
     assert (numbers["best"], numbers["settings"]["training.lr"]) == (best, IN_ORDER[0])
     assert json.dumps(status_numbers(cut(WHOLE, 0))) and page.words(page.info(cut(WHOLE, 0))).missing
     assert progress(cut(WHOLE, 0)).state == "Not begun"
+
+
+def test_studies_are_compared_by_what_their_arms_were_tuned_to() -> None:
+    """Another choice is another trial, which is refused with its field; the same one is compared."""
+
+    def turned(settings: Mapping[str, Any], seed: int) -> tuple[float, float]:
+        return by_lr(
+            {**settings, "training.lr": IN_ORDER[-1 - IN_ORDER.index(settings["training.lr"])]}, seed
+        )
+
+    other = {row.arm: row for row in side_by_side(WHOLE, finished(SPEC, turned)).rows}
+    assert other["arm-1"].refused is not None
+    assert other["arm-1"].refused.fields == (("training.lr", IN_ORDER[0], IN_ORDER[-1]),)
+    assert all(row.refused is None for row in side_by_side(WHOLE, WHOLE).rows)
 
 
 def test_failed_and_diverged_tries_are_told() -> None:
