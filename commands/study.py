@@ -72,6 +72,7 @@ def create(
         load_study(question), dataset=dataset, model=model, total=total, name=name, assignments=assignments
     )
     from dashboards.lengths import lengths
+    from dashboards.tuned_words import budget
     from reprtune.study.create import create_study
     from reprtune.study.foreseen import foreseen_in
 
@@ -82,6 +83,9 @@ def create(
     if spec.search is not None:
         sizes.append(f"{facts['fitting_share']:.0%} of the draws fit the total")
     click.echo(f"  {', '.join(sizes)}")
+    for section in spec.comparisons:
+        if section.tune is not None:
+            click.echo(f"  tunes each arm of {section.name} first: {budget(section.tune)}")
     for rule in spec.applied_rules:
         click.echo(f"  decides: {rule.pair}")
     for line in foreseen_in(spec, facts["steps_per_epoch"]):
@@ -282,7 +286,7 @@ def delete(name: str, yes: bool, with_mlflow: bool, **where: Any) -> None:
     there = tracker_for(settings).find(record) if with_mlflow else None
     if with_mlflow and not settings.tracks:
         click.echo(tracking_is_off(), err=True)
-    n = len(record.trials) + len(record.controls) + len(record.confirmation)
+    n = len(record.everything)
     what = f"{name} and its {n} trials"
     if there is not None and there.words:
         what += f", {there.words}"

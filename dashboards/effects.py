@@ -12,6 +12,7 @@ from dashboards.effect_words import corrections, findings, reading
 from dashboards.labels import wrapped
 from dashboards.page import Table, Words
 from dashboards.paired import around_zero, difference_text, p_cell
+from dashboards.tuned_words import how
 from dashboards.units import count, points
 from reprtune.analysis.decisions import Verdict
 from reprtune.analysis.effects import Effect, effects
@@ -46,11 +47,14 @@ SHORT = {
 
 @dataclass(frozen=True, kw_only=True)
 class EffectsInfo:
+    """`tuned`: how the arms were tuned before, a sentence for each section."""
+
     effects: tuple[Effect, ...]
+    tuned: tuple[str, ...] = ()
 
 
 def info(record: StudyRecord) -> EffectsInfo:
-    return EffectsInfo(effects=effects(record))
+    return EffectsInfo(effects=effects(record), tuned=how(record))
 
 
 def figure(info: EffectsInfo) -> go.Figure:
@@ -150,7 +154,7 @@ def words(info: EffectsInfo) -> Words:
     elif not any(one.comparison.judged for one in info.effects):
         missing = "No two runs with the same seed are complete yet."
     return Words(
-        lead=findings(info.effects),
+        lead=(*findings(info.effects), *info.tuned),
         missing=missing,
         reading=reading(info.effects) if missing is None else "",
         table=table(info.effects) if n else None,

@@ -36,7 +36,7 @@ def progress(record: StudyRecord) -> Progress:
         return Progress(state=_unfinished(parts) if unfinished else _finished(record), step=step)
     if unfinished:
         left = count(sum(part.planned - part.done for part in parts), "slot")
-        if not any(t.started for t in (*record.trials, *record.controls)):
+        if not any(t.started for t in (*record.trials, *record.tries, *record.controls)):
             return Progress(
                 state="Not begun",
                 step=f"train the {left} of the {' and the '.join(part.where for part in parts)}.",

@@ -75,8 +75,8 @@ class OverviewInfo:
 
 def info(record: StudyRecord) -> OverviewInfo:
     spec, found = record.spec, sourced(record)
-    everything = (*record.trials, *record.controls)
-    own = record.trials if spec.search else record.controls
+    everything = (*record.trials, *record.tries, *record.controls)
+    own = record.trials if spec.search else (*record.tries, *record.controls)
     return OverviewInfo(
         name=spec.name,
         question=spec.question,
@@ -101,7 +101,7 @@ def info(record: StudyRecord) -> OverviewInfo:
         repaired=_counts([t for t in own if t.repaired]),
         of="the search" if spec.search else "the arms",
         seconds_spent=seconds_spent(everything),
-        seconds_alone=seconds_alone(record.trials) + seconds_alone(record.controls),
+        seconds_alone=sum(map(seconds_alone, (record.trials, record.tries, record.controls))),
         created=record.created,
         version=record.version,
         digest=record.digest,

@@ -35,6 +35,7 @@ from dashboards import (
     slices,
     slopes,
     timeline,
+    tuning,
 )
 from dashboards.page import Words
 from reprtune.record.schema import StudyRecord
@@ -44,7 +45,8 @@ from reprtune.record.schema import StudyRecord
 class Page:
     """A page's three pure steps: record -> info, info -> figure, info -> words.
 
-    `about`: `study`, `factorial`, `regimes` (a factorial that asks about one factor), or the kind of the sections or of the designs that it is about.
+    `about`: `study`, `factorial`, `regimes` (a factorial that asks about one factor), `tuned`, or the kind of the sections
+    or of the designs that it is about.
     """
 
     title: str
@@ -72,6 +74,7 @@ PAGES: dict[str, Page] = {
     "regimes": _page("Regimes", regimes),
     "factors": _page("Factors", factorial),
     "path": _page("Path", path),
+    "tuning": _page("Tuning", tuning),
     "health": _page("Checks", health),
     "confirmation": _page("Confirmation", confirmation),
     "importance": _page("Importance", importance),
@@ -92,7 +95,18 @@ PAGES: dict[str, Page] = {
 
 
 OF_ARMS = (
-    *("overview", "decisions", "regimes", "factors", "path", "controls", "effects", "slopes", "arms_pareto"),
+    *(
+        "overview",
+        "decisions",
+        "regimes",
+        "factors",
+        "path",
+        "controls",
+        "effects",
+        "slopes",
+        "arms_pareto",
+        "tuning",
+    ),
 )
 
 
@@ -102,6 +116,7 @@ def pages_of(record: StudyRecord) -> dict[str, Page]:
     kinds |= {section.design.kind for section in record.spec.comparisons}
     kinds |= {"factorial" for section in record.spec.comparisons if section.design.is_factorial}
     kinds |= {"regimes" for section in record.spec.comparisons if getattr(section.design, "asked", None)}
+    kinds |= {"tuned" for section in record.spec.comparisons if section.tune is not None}
     first = () if record.spec.search else OF_ARMS
     keys = dict.fromkeys((*first, *PAGES))
     return {key: PAGES[key] for key in keys if PAGES[key].about in kinds}

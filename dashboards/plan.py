@@ -13,6 +13,7 @@ from dashboards.paired import smallest_text
 from dashboards.units import count, listed, significant
 from reprtune.analysis.plan import Cost, Plan, RulePlan, SectionPlan
 from reprtune.analysis.plan_factors import EffectPlan
+from reprtune.spec.parts.places import short_path
 
 WIDTH = 110
 
@@ -53,7 +54,7 @@ def _section(plan: Plan, one: SectionPlan) -> list[str]:
         lines += _fraction(one)
     if one.cost is not None:
         lines += _wrapped(f"alone: {_cost(one.cost)}" if one.arms else _upper(one.cost))
-    return lines + _effects(plan, one)
+    return lines + _effects(plan, one) + _tuning(one)
 
 
 def _effects(plan: Plan, one: SectionPlan) -> list[str]:
@@ -75,6 +76,18 @@ def _effects(plan: Plan, one: SectionPlan) -> list[str]:
         said += f", {_effect(plan, first.corrected or 0.0)} corrected for {first.m}" if first.m > 1 else ""
         lines += _wrapped(said, indent=4)
     return lines
+
+
+def _tuning(one: SectionPlan) -> list[str]:
+    """How its arms are tuned; nothing where they are not."""
+    if one.tuning is None:
+        return []
+    seeds = "" if one.try_seeds == 1 else f" with {count(one.try_seeds, 'seed')}"
+    fields = listed([short_path(path) for path in one.tuned])
+    return [
+        *_wrapped(f"tuned first: each arm by {count(one.tries, 'try', 'tries')}{seeds} of {fields}, on seeds of their own; the best on the validation part is trained with the seeds above"),
+        *_wrapped(f"tuning: {_cost(one.tuning)}"),
+    ]  # fmt: skip
 
 
 def _factors(one: SectionPlan) -> list[str]:

@@ -38,6 +38,7 @@ from reprtune.analysis.tables import (
     trial_columns,
     trial_rows,
 )
+from reprtune.analysis.try_rows import try_columns, try_rows
 from reprtune.errors import StudyError
 from reprtune.record.schema import StudyRecord
 from reprtune.spec.codec import to_plain
@@ -48,6 +49,7 @@ TABLES = (
     ("decisions.csv", "decisions (CSV)"),
     ("controls.csv", "{arms} (CSV)"),
     ("effects.csv", "effects of {arms} (CSV)"),
+    ("tuning.csv", "tries of {arms} (CSV)"),
     ("confirmation.csv", "confirmation (CSV)"),
     ("comparisons.csv", "comparisons of the confirmation (CSV)"),
 )
@@ -87,6 +89,8 @@ def report_files(record: StudyRecord, now: float, mlflow: str | None = None) -> 
     texts["decisions.csv"] = csv_text(DECISION_COLUMNS, decision_rows(record))
     texts["controls.csv"] = csv_text(CONTROL_COLUMNS, control_rows(record))
     texts["effects.csv"] = csv_text(EFFECT_COLUMNS, effect_rows(record))
+    if record.tries:
+        texts["tuning.csv"] = csv_text(try_columns(record), try_rows(record))
     texts["confirmation.csv"] = csv_text(CONFIRMATION_COLUMNS, confirmation_rows(record))
     texts["comparisons.csv"] = csv_text(COMPARISON_COLUMNS, comparison_rows(record))
     files = {name: text.encode() for name, text in texts.items()}
@@ -102,7 +106,8 @@ def _html(
     mlflow: str | None,
 ) -> str:
     arms = arm_words(record.spec)
-    tables = tuple((file, text.format(arms=arms.many)) for file, text in TABLES)
+    offered = [(file, text) for file, text in TABLES if record.tries or file != "tuning.csv"]
+    tables = tuple((file, text.format(arms=arms.many)) for file, text in offered)
     sections = [
         Section(
             key=key,
@@ -115,7 +120,11 @@ def _html(
         )
         for key, page in pages.items()
     ]
-    parts = [(record.trials, "of the search"), (record.controls, f"of the {arms.many}")]
+    parts = [
+        (record.trials, "of the search"),
+        (record.tries, "of tries"),
+        (record.controls, f"of the {arms.many}"),
+    ]
     said = listed([f"{count(len(trials), 'attempt')} {what}" for trials, what in parts if trials])
     subtitle = f"Study report of {moment(now)}: {said or 'no attempt yet'}."
     footer = (
@@ -141,6 +150,7 @@ def _manifest(record: StudyRecord, files: Mapping[str, bytes], now: float) -> di
         },
         "attempts": record.counts(),
         "controls": len(record.controls),
+        **({"tries": len(record.tries)} if record.tries else {}),
         "files": {
             name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for name, content in files.items()

@@ -33,7 +33,7 @@ def shares(record: StudyRecord) -> list[Share]:
             where="search",
         ),
         Share(
-            done=done(record.controls),
+            done=done((*record.tries, *record.controls)),
             planned=sum(record.planned(one.name) for one in spec.comparisons),
             what="control" if spec.search else "run",
             slots="controls" if spec.search else "runs of arms",

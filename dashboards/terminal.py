@@ -95,6 +95,7 @@ def status(study: StudyRecord) -> str:
                      f"{setting(found)}); {_how_sure(study, found)}")  # fmt: skip
     if study.confirmation:
         lines.append(confirmed(study))
+    lines += [f"  tuned:    {line}" for line in _tuned(study)]
     lines += [f"  rule:     {line}" for line in _decided(study)]
     checks = [check(study) for check in QUICK]
     lines += [f"  warning:  {sentence(check, spec.name)}" for check in checks if check.fails]
@@ -109,6 +110,16 @@ def _decided(study: StudyRecord) -> tuple[str, ...]:
     from reprtune.analysis.decisions import decisions
 
     return sentences(decisions(study)) if any(t.is_final for t in study.everything) else ()
+
+
+def _tuned(study: StudyRecord) -> list[str]:
+    """What each arm was tuned to, where arms are tuned."""
+    if not study.tries:
+        return []
+    from dashboards.tuned_words import chosen  # with scipy, as above
+    from reprtune.analysis.tuned import all_tuned
+
+    return [f"{one.arm}: {chosen(one)}" for one in all_tuned(study)]
 
 
 def _named(trial: TrialRecord) -> str:
@@ -163,12 +174,26 @@ def status_numbers(study: StudyRecord) -> dict[str, Any]:
         "slots": study.spec.slots,
         "search": study.counts(),
         "controls": dict(Counter(trial.outcome for trial in study.controls)),
+        **_tuned_numbers(study),
         "pending": study.pending(),
         "confirmation": dict(Counter(trial.outcome for trial in study.confirmation)),
         "unconfirmed": study.unconfirmed(),
         "code": of_study(study),
         "other_code": {code: len(trials) for code, trials in other_code(study).items()},
     }
+
+
+def _tuned_numbers(study: StudyRecord) -> dict[str, Any]:
+    """Attempts at tries by outcome, and what each arm was tuned to; nothing where none is."""
+    if not study.tries:
+        return {}
+    from reprtune.analysis.tuned import all_tuned
+
+    arms = {
+        one.arm: {"best": one.best, "settings": to_plain(one.settings), "left": one.left}
+        for one in all_tuned(study)
+    }
+    return {"tries": dict(Counter(trial.outcome for trial in study.tries)), "tuned": arms}
 
 
 def listed(studies: Mapping[str, StudyRecord], damaged: Mapping[str, Exception]) -> str:

@@ -27,7 +27,7 @@ from tests.browser import (
     way_out,
 )
 
-PAGES = {key: page for key, page in pages.PAGES.items() if page.about not in ("factorial", "path")}
+PAGES = {key: page for key, page in pages.PAGES.items() if page.about not in ("factorial", "path", "tuned")}
 
 pytestmark = [needs_browser, pytest.mark.timeout(300)]  # servers start slowly on a busy machine
 STUDY: StudySpec = load("repr-smoke")

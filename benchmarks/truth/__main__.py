@@ -19,6 +19,7 @@ FIGURES: dict[
     "interactions": "pairs of parameters that act together",
     "factorial": "how often a factorial design names a factor or a pair, and how well its intervals cover",
     "path": "how often an ablation path takes the largest change first, and by how much its gains are flattered",
+    "tuned": "how often something is said of arms that were tuned and do not differ, on fresh seeds and on those of their tries",
     "stopping": "share of equal trials that a stop rule stops, by cycle lengths",
     "smoothing": "error of a rival between its points, by how plain training is smoothed; of recorded curves",
 }

@@ -210,8 +210,8 @@ def _data(a: StudyRecord, b: StudyRecord) -> tuple[Field, ...]:
 
 
 def _of_arm(record: StudyRecord, arm: str) -> tuple[TrialSpec, list[TrialRecord]]:
-    section, changes = next(
-        (section, one.changes)
+    section, one = next(
+        (section, one)
         for section in record.spec.comparisons
         for one in section.arms(record.spec.base)
         if one.name == arm
@@ -219,7 +219,7 @@ def _of_arm(record: StudyRecord, arm: str) -> tuple[TrialSpec, list[TrialRecord]
     trials = [t for t in deciding(record.controls) if t.arm == arm]
     if section.until:
         trials = [t for t in trials if t.seed in section.seeds]
-    return changed(record.spec.base, changes), trials
+    return changed(record.spec.base, record.trained(one)), trials
 
 
 def _arm_row(a: StudyRecord, b: StudyRecord, arm: str, base: Sequence[Field], data: tuple[Field, ...]) -> Row:

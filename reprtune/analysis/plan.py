@@ -55,7 +55,9 @@ class SectionPlan:
         resolution, aliases: of a fraction; None and empty else.
         effects: of a factorial design, what its seeds could see.
         budgets: arm -> steps of all its networks, as a multiple of `standard`, else of the base.
-        cost: of its runs, the fewest; None where it is not known before.
+        cost: of its runs, the fewest, without tries; None where it is not known before.
+        tries, try_seeds: by which each arm is tuned, and seeds of each; 0 where none is. tuned: what is. tuning: cost of
+            all tries.
     """
 
     name: str
@@ -77,6 +79,10 @@ class SectionPlan:
     effects: tuple[EffectPlan, ...] = ()
     budgets: Mapping[str, float]
     cost: Cost | None
+    tries: int = 0
+    try_seeds: int = 0
+    tuned: tuple[str, ...] = ()
+    tuning: Cost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

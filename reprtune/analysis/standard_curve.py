@@ -26,6 +26,8 @@ def is_usable(spec: StudySpec) -> bool:
     arm = next((arm for arm in spec.arms if arm.name == BASELINE), None)
     if arm is None or not _varies_method_alone(spec):
         return False
+    if any(one.tune is not None and arm in one.arms(spec.base) for one in spec.comparisons):
+        return False  # its learning rate is found by results
     plain, base = changed(spec.base, arm.changes), spec.base
     if plain.method != MethodSpec():
         return False

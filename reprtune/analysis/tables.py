@@ -79,7 +79,7 @@ def trial_columns(record: StudyRecord) -> tuple[str, ...]:
 
 
 def trial_rows(record: StudyRecord) -> list[Row]:
-    """Every attempt, search first, then arms; `section` says which, and only those of the search have no `arm`, nor
+    """Every attempt, search first, then arms with their tries; `section` says which, and only those of the search have no `arm`, nor
     test errors.
 
     `slot` is the logical trial, counted within its section; `optuna_trial` is Optuna's number of the attempt.
@@ -89,9 +89,10 @@ def trial_rows(record: StudyRecord) -> list[Row]:
     and the row of the other one `repeats` that slot.
     """
     ranked = front_ranks(joined(record.trials), record.spec.compared)
-    deciders = {id(t) for t in deciding((*record.trials, *record.controls))}
+    of_arms = (*record.tries, *record.controls)
+    deciders = {id(t) for t in deciding((*record.trials, *of_arms))}
     rows = [_row(record, t, ranked.get(t.number), id(t) in deciders) for t in record.trials]
-    return rows + [_row(record, t, None, id(t) in deciders) for t in record.controls]
+    return rows + [_row(record, t, None, id(t) in deciders) for t in of_arms]
 
 
 def _row(record: StudyRecord, trial: TrialRecord, rank: int | None, decides: bool) -> Row:

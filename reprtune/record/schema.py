@@ -9,6 +9,8 @@ from typing import Any
 from reprtune.history import CURVES, History, Point
 from reprtune.record.outcomes import Outcome, counted
 from reprtune.spec import objectives
+from reprtune.spec.designs.arm import Arm
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.study import StudySpec
 
 
@@ -189,8 +191,9 @@ class StudyRecord:
 
     @property
     def everything(self) -> tuple[TrialRecord, ...]:
-        """The attempts of all sections: the search first, then the arms, then the confirmation."""
-        return (*self.trials, *self.controls, *self.confirmation)
+        """The attempts of all sections: the search first, then the arms with what they were tuned by, then the
+        confirmation."""
+        return (*self.trials, *self.tries, *self.controls, *self.confirmation)
 
     @property
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -200,7 +203,17 @@ class StudyRecord:
     @property
     def controls(self) -> tuple[TrialRecord, ...]:
         """The attempts of all arms, on the seeds of their sections."""
-        return tuple(trial for section in self.spec.comparisons for trial in self.of(section.name))
+        return tuple(t for one in self.spec.comparisons for t in self.of(one.name) if not one.is_try(t.arm))
+
+    @property
+    def tries(self) -> tuple[TrialRecord, ...]:
+        """The attempts by which arms are tuned; they are compared with nothing."""
+        return tuple(t for one in self.spec.comparisons for t in self.of(one.name) if one.is_try(t.arm))
+
+    def trained(self, arm: Arm) -> Mapping[str, Any]:
+        """What an arm is trained with, as changes of the base: where it was tuned what was chosen, else what it declares.
+        What its first run was queued with stays it for all of them."""
+        return next((t.settings for t in self.controls if t.arm == arm.name and t.settings), arm.changes)
 
     @property
     def confirmation(self) -> tuple[TrialRecord, ...]:
@@ -230,7 +243,7 @@ class StudyRecord:
         if section is None:
             return sum(self.planned(one.name) for one in self.spec.sections)
         if queued := len({t.slot for t in self.of(section)}):
-            return queued
+            return queued + self._untuned(section)
         one = self.spec.section(section)
         if one == self.spec.confirmation and self._confirms_nothing():
             return 0
@@ -242,6 +255,14 @@ class StudyRecord:
         if one == self.spec.confirmation:
             return bool(self.pending(section)) and not self.of(section)
         return len({t.slot for t in self.of(section)}) < self.spec.planned(one)
+
+    def _untuned(self, section: str) -> int:
+        """Slots of arms that wait for their tries."""
+        one = self.spec.section(section)
+        if not isinstance(one, Arms) or one.tune is None:
+            return 0
+        begun = {t.arm for t in self.of(section)}
+        return sum(arm.name not in begun for arm in one.arms(self.spec.base)) * len(one.seeds)
 
     def _confirms_nothing(self) -> bool:
         """There are no arms, and the search is finished without a trial that could be confirmed."""

@@ -30,6 +30,7 @@ from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.sections.lengths import lengths_of, plain_lengths
 from reprtune.spec.sections.search import Search
 from reprtune.spec.sections.section import Section
+from reprtune.spec.sections.tune import Tune, next_seed
 from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange, Range
 from reprtune.spec.standing_rules import standing_rules
 from reprtune.spec.stop_rules import StopRule
@@ -111,8 +112,8 @@ class StudySpec:
             raise SpecError("The confirmation must be the last section: it confirms those before it.")
         if used := sorted({*confirmation.seeds} & {*self.used_seeds}):
             raise SpecError(
-                f"{confirmation.name}.seeds must be fresh, but {used} are seeds of the search or of arms.",
-                f"Begin at {max(self.used_seeds) + 1}.",
+                f"{confirmation.name}.seeds must be fresh, but {used} are seeds of the search or of arms, or of their tries.",
+                f"Begin at {next_seed(self.used_seeds)}.",
             )
 
     def _check_against(self) -> None:
@@ -266,12 +267,12 @@ class StudySpec:
             sections = (*(one for one in self.sections if one not in last), section, *last)
         return replace(self, sections=sections)
 
-    def arm_cells(self) -> list[tuple[str, int, TrialSpec]]:
-        """(arm, seed, trial) of every arm with each of its seeds."""
+    def arm_cells(self, steps: int | None = None) -> list[tuple[str, int, TrialSpec]]:
+        """(arm, seed, trial) of every arm with each of its seeds; given the `steps` per epoch, of every try too."""
         return [
             (arm.name, seed, changed(self.base, {**arm.changes, "seed": seed}))
             for section in self.comparisons
-            for arm, seed in section.cells(self.base)
+            for arm, seed in (*section.cells(self.base), *(section.tries(self.base, steps) if steps else ()))
         ]
 
     # -- the search, where there is one -------------------------------------------------------------
@@ -342,9 +343,10 @@ class StudySpec:
         return self.search.trial_seeds(self.base.seed) if self.search else ()
 
     def first_drops(self, steps_per_epoch: int) -> frozenset[int]:
-        """Every step at which something may first happen in a trial of the study that has epochs of so many steps; up to
-        there trials are alike."""
-        return frozenset(length.steps(steps_per_epoch) for length in self._first_lengths)
+        """The steps at which something may first happen in a trial of the study; up to there trials are alike."""
+        tries = (one for section in self.comparisons for one, _ in section.tries(self.base, steps_per_epoch))
+        of_tries = (one for arm in tries for one in first_of(changed(self.base, arm.changes)))
+        return frozenset(length.steps(steps_per_epoch) for length in (*self._first_lengths, *of_tries))
 
     @functools.cached_property
     def _first_lengths(self) -> frozenset[Duration]:
@@ -388,6 +390,7 @@ __all__ = [
     "StopRule",
     "StudySpec",
     "TrialSpec",
+    "Tune",
     "Until",
     "check_name",
     "named",

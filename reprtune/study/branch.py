@@ -139,6 +139,11 @@ def _trunk(study: StudyRecord, slot: str) -> tuple[Arm, tuple[int, ...], bool]:
         arm = Arm(name=f"search-{trial.slot}", changes=spec.settings(trial.params))
         return arm, spec.trial_seeds(), arm.name not in {one.name for one in spec.arms}
     found = next((one for one in spec.arms if one.name == trial.arm), None)
+    if spec.section(trial.section).is_try(trial.arm):
+        raise StudyError(
+            f"{slot!r} of {spec.name!r} cannot be branched: it is a try, by which an arm was tuned.",
+            f"Name a run of that arm: {str(trial.arm).rpartition('.')[0]}-sN.",
+        )
     if found is None and trial.section in {one.name for one in spec.comparisons}:
         raise StudyError(
             f"{slot!r} of {spec.name!r} cannot be branched: it is a step of a path, not an arm that was declared.",
@@ -154,7 +159,8 @@ def _trunk(study: StudyRecord, slot: str) -> tuple[Arm, tuple[int, ...], bool]:
             f"{slot!r} of {spec.name!r} cannot be branched: it is a branch itself.",
             "Branch its trunk, with all that is to change from the point on.",
         )
-    return found, tuple(sorted({one.seed for one in study.controls if one.arm == found.name})), False
+    trunk = replace(found, changes=study.trained(found))
+    return trunk, tuple(sorted({one.seed for one in study.controls if one.arm == found.name})), False
 
 
 def _section(study: StudyRecord, seeds: Sequence[int]) -> Arms | None:

@@ -25,6 +25,7 @@ from reprtune.record.view import StudyView
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.sections.confirmation import Confirmation
+from reprtune.spec.sections.tune import next_seed
 from reprtune.study.queueing import refill_locked
 from reprtune.study.sections.confirmation import confirmed_arms
 
@@ -98,9 +99,9 @@ def plan_confirmation(
 
 
 def fresh_seeds(study: StudyRecord, n: int) -> tuple[int, ...]:
-    """The `n` seeds after the largest one that anything in the study has."""
+    """The `n` seeds after the largest one that anything in the study has, but for tries."""
     confirmed = study.spec.confirmation.seeds if study.spec.confirmation else ()
-    first = 1 + max((*study.spec.used_seeds, *confirmed))
+    first = next_seed((*study.spec.used_seeds, *confirmed))
     return tuple(range(first, first + max(0, n)))
 
 

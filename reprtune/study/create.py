@@ -87,7 +87,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
     """
     task = loaded_data.task(spec.base.task)
     steps = loaded_data.batches(spec.base).steps_per_epoch
-    for arm, _, trial in spec.arm_cells():
+    for arm, _, trial in spec.arm_cells(steps):
         try:
             trial.check_fits(steps)
             find_fork(trial, steps)
@@ -95,12 +95,7 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
             raise SpecError(f"The arm {arm}: {error.message}", error.hint) from error
     for section in spec.comparisons:
         section.design.check_steps(f"{section.name}.design", spec.base, steps, some_draws(spec, steps))
-    if spec.confirmation is not None and not len(task.test.y):
-        raise SpecError(
-            f"{spec.confirmation.name} measures the test part, but the data {spec.base.task.dataset} have no test "
-            "images.",
-            "Leave it out of sections, or take data that have a test part.",
-        )
+    _check_test_part(spec, len(task.test.y))
     share = spec.fitting_share(steps)
     if share < MIN_FITTING_SHARE:
         raise SpecError(
@@ -127,6 +122,25 @@ def find_facts(spec: StudySpec, loaded_data: LoadedData) -> dict[str, Any]:
         "fitting_share": share,
         "objective_versions": versions(),
     }
+
+
+def _check_test_part(spec: StudySpec, n_test: int) -> None:
+    """Raise SpecError where the data have none though what was chosen on the validation part is to be compared."""
+    if n_test:
+        return
+    data = f"the data {spec.base.task.dataset} have no test images."
+    if spec.confirmation is not None:
+        raise SpecError(
+            f"{spec.confirmation.name} measures the test part, but {data}",
+            "Leave it out of sections, or take data that have a test part.",
+        )
+    for section in spec.comparisons:
+        if section.tune is not None:
+            raise SpecError(
+                f"{section.name}.tune chooses on the validation part, so that arms are compared on the test part, but "
+                f"{data}",
+                f"Leave {section.name}.tune out, or take data that have a test part.",
+            )
 
 
 def some_draws(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:

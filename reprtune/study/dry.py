@@ -17,7 +17,7 @@ DRY = {"training.total": "6it", "training.segment": "2it"}
 
 def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
     """What is tried before anything is written: one cycle, two steps a side, for every choice, both
-    ends of every range, and every arm. Name -> trial, each different one once."""
+    ends of every range, and every arm and its first try. Name -> trial, each different one once."""
     trials = {"the base": spec.base}
     for path, range_ in spec.space.items():
         for above, value in itertools.product(spec.draws.holders(path), range_.ends()):
@@ -30,6 +30,12 @@ def dry_trials(spec: StudySpec) -> dict[str, TrialSpec]:
         trials[f"arm {arm.name}"] = trial.trunk
         if trial.branch is not None:
             trials[f"arm {arm.name}, after its branch"] = trial.after
+    for section in spec.comparisons:
+        if (tune := section.tune) is not None:
+            arms = section.arms(spec.base)
+            tried = {f"arm {one.name}": one.changes for arm in arms for one in tune.tried(arm, spec.base)[:1]}
+            tried |= tune.ends(arms, spec.base)
+            trials |= {name: changed(spec.base, changes) for name, changes in tried.items()}
     seen: dict[str, tuple[str, TrialSpec]] = {}
     for name, trial in trials.items():
         short = changed(trial, DRY | _dry_schedule(trial.method.schedule))

@@ -69,9 +69,9 @@ def plan_study(
     """
     data = LoadedData(settings.data_dir, choose_device("cpu"))
     courses = courses_of(spec, data)
-    first, most = (_cost_of_arms(spec, courses, most=most) for most in (False, True))
-    standard = courses.get(BASELINE)
     epoch = data.batches(spec.base).steps_per_epoch
+    first, most = (_cost_of_arms(spec, courses, epoch, most=most) for most in (False, True))
+    standard = courses.get(BASELINE)
     per_budget = _budget(standard) if standard else spec.base.training.total.steps(epoch)
     sections = tuple(_section(spec, one, courses, per_budget, epoch) for one in spec.sections)
     return Plan(
@@ -87,9 +87,11 @@ def plan_study(
 
 
 def courses_of(spec: StudySpec, data: LoadedData) -> dict[str, Course]:
-    """Arm -> what a run of it trains; seeds differ in the names alone, and not in what is shared."""
-    found = {}
-    for arm in spec.arms:
+    """Arm, or try -> what a run of it trains; seeds differ in the names alone, and not in what is shared."""
+    steps = data.batches(spec.base).steps_per_epoch
+    tries = [one for section in spec.comparisons for one, _ in section.tries(spec.base, steps)]
+    found = dict[str, Course]()
+    for arm in (*spec.arms, *{one.name: one for one in tries}.values()):
         try:
             found[arm.name] = _course(changed(spec.base, arm.changes), data, spec)
         except SpecError as error:
@@ -116,10 +118,12 @@ def _budget(course: Course) -> int:
 # -- cost -------------------------------------------------------------------------------------------
 
 
-def _cost_of_arms(spec: StudySpec, courses: dict[str, Course], *, most: bool) -> Cost:
-    """Of all sections of arms together, for a run of one may go on from a state of another."""
+def _cost_of_arms(spec: StudySpec, courses: dict[str, Course], epoch: int, *, most: bool) -> Cost:
+    """Of all sections of arms together, with their tries, for a run of one may go on from a state of another."""
     by_seed: dict[int, list[str]] = {}
     for section in spec.comparisons:
+        for one, seed in section.tries(spec.base, epoch):
+            by_seed.setdefault(seed, []).append(one.name)
         for arm in section.arms(spec.base):
             for seed in section.all_seeds if most else section.seeds:
                 by_seed.setdefault(seed, []).append(arm.name)
@@ -180,15 +184,30 @@ def _section(
         arms=tuple(arm.name for arm in arms),
         most_arms=design.planned(spec.base),
         seeds=section.seeds,
-        fewest=len(arms) * len(section.seeds),
+        fewest=len(arms) * (len(section.seeds) + (section.tune.runs if section.tune else 0)),
         most=most,
         budgets={arm.name: _budget(one) / per_budget for arm, one in zip(arms, of, strict=True)},
         cost=_sum([cost(of)] * len(section.seeds)),
         effects=planned_effects([arm.levels for arm in arms], len(section.seeds))
         if design.is_factorial
         else (),
+        **_of_tune(spec, section, courses, epoch),
         **_of_design(spec, design, arms),
     )
+
+
+def _of_tune(spec: StudySpec, section: Arms, courses: dict[str, Course], epoch: int) -> dict[str, Any]:
+    """How its arms are tuned, and what that costs."""
+    tune = section.tune
+    if tune is None:
+        return {}
+    tries = [courses[one.name] for one, seed in section.tries(spec.base, epoch) if seed == tune.all_seeds[0]]
+    return {
+        "tries": tune.tries,
+        "try_seeds": tune.seeds,
+        "tuned": tuple(tune.space),
+        "tuning": _sum([cost(tries)] * tune.seeds),
+    }
 
 
 def _of_design(spec: StudySpec, design: Design, arms: Sequence[Arm]) -> dict[str, Any]:

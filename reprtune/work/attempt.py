@@ -273,7 +273,7 @@ class Attempt:
     def _finish_seed(self) -> None:
         """Go on with the next seed, or end after the last one."""
         if not self._left:
-            if self.section.measures_test:
+            if self.section.measures_test and not self.section.is_try(self.arm):
                 self._guarded(self.now.measure_test)
             if self.outcome is None:
                 self._finish("complete")

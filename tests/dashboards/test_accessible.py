@@ -18,7 +18,11 @@ from tests.accessible import themed, violations
 from tests.browser import needs_browser, opened, resized, running_browser
 from tests.factories import make_study
 
-PAGES = {key: page for key, page in pages.PAGES.items() if page.about not in ("factorial", "regimes", "path")}
+PAGES = {
+    key: page
+    for key, page in pages.PAGES.items()
+    if page.about not in ("factorial", "regimes", "path", "tuned")
+}
 
 COLOURS = {
     name: getattr(theme, name) for name in ("BLUE", "ORANGE", "GREEN", "PURPLE", "SKY", "VERMILLION", "GREY")

@@ -12,7 +12,11 @@ from dashboards.trial_page import trial_html
 from tests.browser import needs_browser, opened, resized, running_browser, undrawn
 from tests.factories import make_study
 
-PAGES = {key: page for key, page in pages.PAGES.items() if page.about not in ("factorial", "regimes", "path")}
+PAGES = {
+    key: page
+    for key, page in pages.PAGES.items()
+    if page.about not in ("factorial", "regimes", "path", "tuned")
+}
 
 pytestmark = needs_browser
 

@@ -36,7 +36,8 @@ def test_a_comparison_has_no_page_about_searching() -> None:
     """Neither on the page nor among the files; what is decided comes second, its arms third."""
     files = report_files(comparison(), 0.0)
     shown = list(pages_of(comparison()))
-    assert set(PAGES) - set(shown) == {*ABOUT_SEARCHING, "regimes", "factors", "path"} and shown[:3] == [
+    none = {"regimes", "factors", "path", "tuning"}
+    assert set(PAGES) - set(shown) == {*ABOUT_SEARCHING, *none} and shown[:3] == [
         "overview",
         "decisions",
         "controls",
@@ -49,7 +50,7 @@ def test_a_comparison_has_no_page_about_searching() -> None:
 def test_a_search_has_every_page(record: StudyRecord) -> None:
     """Also where it has nothing to be held against, which the page of the controls says; but none about arms then, nor
     about designs that it has not."""
-    none = {"regimes", "factors", "path"} | (
+    none = {"regimes", "factors", "path", "tuning"} | (
         set() if record.spec.arms else {"effects", "slopes", "arms_pareto"}
     )
     assert list(pages_of(record)) == [key for key in PAGES if key not in none]

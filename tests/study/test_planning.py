@@ -18,11 +18,13 @@ from reprtune.spec.study import (
     Arm,
     Arms,
     Factor,
+    FloatRange,
     FractionalFactorial,
     FullFactorial,
     LeaveOneOut,
     Rule,
     StudySpec,
+    Tune,
     Until,
     named,
     plain_lengths,
@@ -63,7 +65,8 @@ def really_trained(spec: StudySpec, folder: Path) -> int:
     """Steps of all networks, every run of arms trained one after another with a store that they share."""
     data, store = LoadedData(folder, choose_device("cpu")), StateStore(folder / "states")
     spent = 0
-    for _, _, trial in spec.arm_cells():
+    steps = data.batches(spec.base).steps_per_epoch
+    for _, _, trial in spec.arm_cells(steps):
         chain = Chain(trial, data, store, keep="beginnings", shared_steps=spec.first_drops)
         for _ in chain:
             pass
@@ -81,6 +84,13 @@ STUDIES = {
     "lengths": study(Arms(design=named(*plain_lengths("6ep"), STANDARD), seeds=1)),
     "leave-one-out": study(Arms(design=LeaveOneOut(arm=Arm(name="whole")), seeds=1)),
     "a fraction": study(Arms(design=FractionalFactorial(factors=FACTORS), seeds=1)),
+    "tuned": study(
+        Arms(
+            design=named(STANDARD, Arm(name="base")),
+            seeds=2,
+            tune=Tune(space={"method.prune_ratio": FloatRange(low=0.3, high=0.6)}, tries=3, seeds=2),
+        )
+    ),
     "several networks": study(
         Arms(design=named(STANDARD, Arm(name="grafting", changes={"method": "grafting"})), seeds=1)
     ),
@@ -92,11 +102,11 @@ def test_the_cost_is_what_is_really_trained(name: str, tmp_path: Path) -> None:
     """Alone every run is as long as it is, and with what they share as long as a store leaves to be trained."""
     spec = STUDIES[name]
     found = planned(spec, tmp_path).arms
-    totals = [trial.training.total.steps(2) * trial.method.n_members for _, _, trial in spec.arm_cells()]
+    totals = [trial.training.total.steps(2) * trial.method.n_members for _, _, trial in spec.arm_cells(2)]
     assert (found.runs, found.steps) == (len(totals), sum(totals))
     assert found.epochs == pytest.approx(sum(totals) / 2)  # two steps per epoch
     assert found.shared_steps == really_trained(spec, tmp_path)
-    assert found.trainings == sum(trial.method.n_members for _, _, trial in spec.arm_cells())
+    assert found.trainings == sum(trial.method.n_members for _, _, trial in spec.arm_cells(2))
 
 
 def test_something_is_shared_here(tmp_path: Path) -> None:
@@ -242,3 +252,14 @@ def test_budget_factors(tmp_path: Path) -> None:
     assert budgets == {"standard": 1, "grafting": 2}
     shorter = planned(STUDIES["lengths"], tmp_path).sections[0].budgets
     assert shorter["standard"] == 1 and min(shorter.values()) < 1
+
+
+def test_tuning_in_words(tmp_path: Path) -> None:
+    """Two arms: 2 seeds and 3 tries with 2 seeds each; tries have a cost of their own, and are in that of all arms."""
+    text = " ".join(plan_text(planned(STUDIES["tuned"], tmp_path)).split())
+    assert "2 arms, seeds 0 and 1: 16 runs" in text
+    assert (
+        "tuned first: each arm by 3 tries with 2 seeds of method.prune_ratio, on seeds of their own" in text
+    )
+    assert "tuning: 12 runs, 72 epochs (144 steps)" in text
+    assert "all arms together 16 runs, 96 epochs (192 steps)" in text

@@ -20,6 +20,7 @@ from reprtune.spec.edit import changed
 from reprtune.spec.retime import Retime
 from reprtune.spec.rules import at_least, at_most
 from reprtune.spec.sections.section import MAX_SEEDS, Section, check_seeds
+from reprtune.spec.sections.tune import FIRST_SEED, Tune, is_try
 from reprtune.spec.trial import TrialSpec
 
 # A further design joins this union.
@@ -65,6 +66,7 @@ class Arms(Section, Tagged):
         seeds: every arm is trained with each; also how many, from 0 on. All arms have the same ones, so that
             differences are paired.
         until: when more seeds are added; None = never.
+        tune: how each arm is tuned before it is trained with the seeds; None = it stays as it is declared.
     """
 
     kind: ClassVar[str] = "arms"
@@ -76,6 +78,7 @@ class Arms(Section, Tagged):
     design: Design
     seeds: tuple[int, ...] = (0, 1, 2)
     until: Until | None = None
+    tune: Tune | None = None
 
     def __post_init__(self) -> None:
         given: Any = self.seeds
@@ -106,6 +109,22 @@ class Arms(Section, Tagged):
                 "they need the same seeds for all.",
                 f"Leave {self.name}.until out, and give more seeds.",
             )
+        if self.tune is not None:
+            self._check_tune(self.tune)
+
+    def _check_tune(self, tune: Tune) -> None:
+        tune.check(f"{self.name}.tune")
+        if self.design.is_adaptive:
+            raise SpecError(
+                f"{self.name}.tune cannot be set with the design {self.design.kind}, whose results decide which arms there "
+                "are.",
+                f"Leave {self.name}.tune out, or name the arms.",
+            )
+        if max(self.all_seeds) >= FIRST_SEED:
+            raise SpecError(
+                f"{self.name}.seeds must be below {FIRST_SEED} where arms are tuned, but got {max(self.all_seeds)}.",
+                "Those from there on are for tries.",
+            )
 
     def check_in(self, base: TrialSpec) -> None:
         arms = self.arms(base)
@@ -113,16 +132,20 @@ class Arms(Section, Tagged):
         for arm in arms:
             changed(base, arm.changes)
         self.design.check_in(f"{self.name}.design", base)
+        if self.tune is not None:
+            self.tune.check_in(f"{self.name}.tune", arms, base)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values; `until` only where it says something, as in studies of before there was such a field."""
+        """As JSON values; `until` and `tune` only where they say something, as in studies of before there were such
+        fields."""
         plain = {
             "kind": self.kind,
             "name": self.name,
             "design": to_plain(self.design),
             "seeds": list(self.seeds),
         }
-        return plain if self.until is None else plain | {"until": to_plain(self.until)}
+        more = {"until": self.until, "tune": self.tune}
+        return plain | {name: to_plain(value) for name, value in more.items() if value is not None}
 
     @classmethod
     def read(cls, plain: Any, path: str) -> Any:
@@ -142,6 +165,17 @@ class Arms(Section, Tagged):
         """Every arm with every seed, arm by arm: seeds differ from the first step, arms later."""
         return [(arm, seed) for arm in self.arms(base) for seed in self.seeds]
 
+    def tries(self, base: TrialSpec, steps: int | None = None) -> list[tuple[Arm, int]]:
+        """Every try with each of its seeds, by which arms are tuned: the first of all arms, then the second. `steps` per
+        epoch, where they are known."""
+        if self.tune is None:
+            return []
+        tried = zip(*(self.tune.tried(arm, base, steps) for arm in self.arms(base)), strict=True)
+        return [(one, seed) for of_all in tried for seed in self.tune.all_seeds for one in of_all]
+
+    def is_try(self, arm: str | None) -> bool:
+        return self.tune is not None and arm is not None and is_try(arm)
+
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """Its seeds, and those that may be added, in their order: the next free ones."""
@@ -151,17 +185,20 @@ class Arms(Section, Tagged):
         return (*self.seeds, *range(first, first + n))
 
     def planned(self, base: TrialSpec, n_arms: int) -> int:  # noqa: ARG002 - only a confirmation trains the arms of others
-        return self.design.planned(base) * len(self.all_seeds)
+        tries = 0 if self.tune is None else self.tune.runs
+        return self.design.planned(base) * (len(self.all_seeds) + tries)
 
     def extended(self, seeds: Sequence[int]) -> Any:
         until = self.until and replace(self.until, most=self.until.most + len(seeds))
         return replace(self, seeds=(*self.seeds, *seeds), until=until)
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
-        return self.all_seeds
+        return self.all_seeds if self.tune is None else (*self.all_seeds, *self.tune.all_seeds)
 
     def retimed(self, plain: dict[str, Any], retime: Retime) -> None:
         self.design.retimed(plain["design"], retime)
+        if self.tune is not None:
+            retime.space(plain["tune"]["space"], self.tune.space)
 
 
 def _counted(where: str, n: int) -> tuple[int, ...]:

@@ -110,7 +110,7 @@ class Search(Section):
             )
         for path, range_ in self.space.items():
             for value in range_.ends():
-                _check_value(base, draws, path, value)
+                check_value(base, draws, path, value)
 
     @property
     def stops_early(self) -> bool:
@@ -140,7 +140,7 @@ class Search(Section):
         retime.space(plain["space"], self.space)
 
 
-def _check_value(base: TrialSpec, draws: Draws, path: str, value: Any) -> None:
+def check_value(base: TrialSpec, draws: Draws, path: str, value: Any) -> None:
     """Raise SpecError where a value of the space goes with none of the methods that may hold it."""
     if (path, value) == ("method.schedule.cycles", 0):
         raise SpecError(

@@ -68,6 +68,10 @@ class Section(abc.ABC):
         """Does a rule judge its trials at their rungs?"""
         return False
 
+    def is_try(self, arm: str | None) -> bool:  # noqa: ARG002 - most have none
+        """Is a trial of that arm there to tune another one by? Then its test part is not measured."""
+        return False
+
     def trial_seeds(self, first: int) -> tuple[int, ...]:
         """The seeds of one of its trials whose first seed is `first`."""
         return (first,)

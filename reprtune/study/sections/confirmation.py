@@ -25,7 +25,7 @@ def next_work(section: Confirmation, study: StudyRecord) -> Iterable[Cell]:
 
 def confirmed_arms(section: Confirmation, study: StudyRecord) -> dict[str, Mapping[str, Any]]:
     """Arm -> what differs from the base: the arms of the study first, then leaders by their slots."""
-    arms: dict[str, Mapping[str, Any]] = {arm.name: arm.changes for arm in study.spec.arms}
+    arms: dict[str, Mapping[str, Any]] = {arm.name: study.trained(arm) for arm in study.spec.arms}
     arms |= {str(t.arm): t.settings or {} for t in study.of(section.name) if t.arm not in arms}
     slots = {trial.slot: trial for trial in study.complete()}
     chosen = [*leaders(study, section.top), *(slots[slot] for slot in section.slots if slot in slots)]
