@@ -54,8 +54,8 @@ def test_only_another_order_is_written() -> None:
     assert to_plain(FACTORS[0])["order"] == ["with", "none"] and "order" not in to_plain(FACTORS[1])
 
 
-@pytest.mark.parametrize("order", [["with"], ["with", "other"], "with", [1, 2], None])
+@pytest.mark.parametrize("order", ["with", {"with": 0}, None])
 def test_an_order_that_cannot_be(order: Any) -> None:
     """Named by its field."""
-    with pytest.raises(SpecError, match=r"factor\.order must name every level once"):
+    with pytest.raises(SpecError, match=r"factor\.order must list the names of levels"):
         from_plain(Factor, {"name": "decay", "levels": DECAY, "order": order}, "factor")

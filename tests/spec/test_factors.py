@@ -45,7 +45,7 @@ def test_a_level_that_is_added_comes_last() -> None:
     """`order` names those that it knows; what is no list is refused."""
     plain = {"name": "f", "levels": {**SORTED, "c": {}}, "order": ["b", "gone"]}
     assert list(from_plain(Factor, plain).levels) == ["b", "a", "c"]
-    with pytest.raises(SpecError, match="order must be a list of names of levels"):
+    with pytest.raises(SpecError, match="order must list the names of levels"):
         from_plain(Factor, plain | {"order": "b"})
 
 

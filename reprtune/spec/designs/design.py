@@ -50,16 +50,17 @@ class Factor(Tagged):
 
     @classmethod
     def read(cls, plain: Any, path: str) -> Any:
-        """A factor from what `plain` returned."""
+        """A factor from what `plain` returned; a level that `order` does not name was added, and comes last."""
         if not isinstance(plain, Mapping) or "order" not in plain:
             return read_fields(cls, plain, path)
         levels, order = plain.get("levels"), plain["order"]
-        if not isinstance(levels, Mapping) or not isinstance(order, list) or {*map(str, order)} != {*levels}:
+        if not isinstance(levels, Mapping) or not isinstance(order, list):
             raise SpecError(
-                f"{path}.order must name every level once, the baseline's first, but got {shown(order)}."
+                f"{path}.order must list the names of levels, the baseline's first, but got {shown(order)}."
             )
-        rest = {name: value for name, value in plain.items() if name not in ("order", "levels")}
-        return read_fields(cls, rest | {"levels": {level: levels[level] for level in order}}, path)
+        names = dict.fromkeys([*(name for name in order if name in levels), *levels])
+        rest = {name: value for name, value in plain.items() if name != "order"}
+        return read_fields(cls, rest | {"levels": {name: levels[name] for name in names}}, path)
 
     @property
     def first(self) -> str:
