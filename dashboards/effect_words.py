@@ -161,7 +161,7 @@ def reading(found: Sequence[Effect]) -> str:
         f"intervals over seeds, given this split of the data.{leave_out} Filled marks are shown: p of the paired t test{corrected} "
         "is below 5 %. Intervals are not corrected, so one that does not hold 0 may stand beside an open mark."
         f"{_looked(found)}{_chance(found)}{images} In the table, better is the share of seeds with a lower error, d_z the mean over the standard "
-        "deviation of the differences, and seen the smallest difference that these seeds show in four of five studies. What arms "
+        "deviation of the differences, and least the smallest difference that these seeds show in four of five studies. What arms "
         "cost, alone and as they were really trained, effects.csv has."
     )
 

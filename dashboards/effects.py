@@ -171,7 +171,7 @@ def table(found: Sequence[Effect]) -> Table:
         caption=f"Differences of {parts or 'test'} error in percentage points, paired by seed, with 95 % intervals over seeds",
         note=_note(found, parts, diverged=diverged),
         header=(
-            "arm", "against", "seeds", "difference, points", "p", "better", "d_z", "seen", "verdict",
+            "arm", "against", "seeds", "difference, points", "p", "better", "d_z", "least", "verdict",
             *(("within margin",) if equal else ()), *(("without diverged", "diverged") if diverged else ()),
         ),
         rows=tuple(
@@ -205,7 +205,7 @@ def _note(found: Sequence[Effect], parts: str, *, diverged: bool) -> str:
     )
     return (
         f"p: of the paired t test{corrections(found)}. Better: share of seeds with a lower error. d_z: mean over standard deviation of the "
-        f"differences. Seen: the smallest difference that these seeds show in four of five studies.{chance}{images}"
+        f"differences. Least: the smallest difference that these seeds show in four of five studies.{chance}{images}"
     )
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 
 from dashboards.effect_words import reading
 from reprtune.analysis.effects import Effect, effects
+from reprtune.analysis.looks import looks, wanted
 from reprtune.analysis.sequential import nominal_level
 from reprtune.errors import SpecError
 from reprtune.record.schema import StudyRecord
@@ -95,3 +96,17 @@ def test_cells_of_a_factorial_get_the_same_seeds() -> None:
     factor = Factor(name="restore", levels={"orthogonal": {}, "random": {"method.restore": "random"}})
     with pytest.raises(SpecError, match=r"until cannot be set with the design full-factorial"):
         Arms(design=FullFactorial(factors=(factor, replace(factor, name="b"))), seeds=3, until=Until(most=9))
+
+
+def test_more_seeds_by_hand_are_further_looks() -> None:
+    """What was looked at stays looked at: an extended section has the same first looks, and p is that of more."""
+    found = record()
+    (section,) = found.spec.comparisons
+    more = section.extended((9, 10))
+    assert (more.seeds, more.all_seeds) == ((0, 1, 2), tuple(range(11)))
+    extended = replace(found, spec=found.spec.with_section(more))
+    pair = ("random-drop", "standard")
+    assert [len(seeds) for seeds in looks(extended)[pair].planned] == [3, 5, 7, 9, 11]
+    assert wanted(more, extended)["random-drop"] == tuple(range(11))
+    before, after = looks(found)[pair].comparison.p, looks(extended)[pair].comparison.p
+    assert before is not None and after is not None and after >= before

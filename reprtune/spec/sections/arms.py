@@ -189,8 +189,9 @@ class Arms(Section, Tagged):
         return self.design.planned(base) * (len(self.all_seeds) + tries)
 
     def extended(self, seeds: Sequence[int]) -> Any:
-        until = self.until and replace(self.until, most=self.until.most + len(seeds))
-        return replace(self, seeds=(*self.seeds, *seeds), until=until)
+        if self.until is not None:  # further looks: the first ones stay as they were
+            return replace(self, until=replace(self.until, most=self.until.most + len(seeds)))
+        return replace(self, seeds=(*self.seeds, *seeds))
 
     def declared_seeds(self, base: TrialSpec) -> Sequence[int]:  # noqa: ARG002 - it names them itself
         return self.all_seeds if self.tune is None else (*self.all_seeds, *self.tune.all_seeds)
