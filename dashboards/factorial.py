@@ -50,7 +50,7 @@ def figure(info: FactorialInfo) -> go.Figure:
     ]
     pair = strongest(found) if found and found.cell_means else None
     titles, heights = (
-        [["effect on the error, points<br>(left of 0 the level is better)"]],
+        [["effect, points"]],
         [46 * max(2, len(shown))],
     )
     if pair:

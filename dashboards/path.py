@@ -45,7 +45,7 @@ def figure(info: PathInfo) -> go.Figure:
     """For each path, above its error after each step, below what each step gained."""
     titles, heights = list[list[str]](), list[int]()
     for path in info.paths:
-        titles += [["changes, in their order"], ["change of the error, points<br>(left of 0 it is better)"]]
+        titles += [["changes, in their order"], ["change of the error, points"]]
         heights += [280, 40 * max(2, len(_gains(path)))]
     fig = panels(titles or [["changes, in their order"]], heights or [200], gap=120)
     for i, path in enumerate(info.paths):

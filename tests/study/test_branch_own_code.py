@@ -30,7 +30,7 @@ def test_a_part_that_only_a_branch_uses_is_held_to(folder: Folder, tmp_path: Pat
     """Its digest is stored with the branch, beside the facts of the study, which stay; other code is refused before a
     slot is taken, and told of attempts where it is accepted."""
     folder.write("mine.py", SCORE)
-    settings = create(tmp_path, slots=1)
+    settings = create(tmp_path, slots=1, control_seeds=(0,))
     branch = Branch(at="cycle=1", changes={"method.criterion": NAME, "training.lr": 0.02})
     branch_study(open_storage(settings.storage_url), "tiny", settings, "base-s0", branch, "own")
     record = read(settings)
