@@ -196,11 +196,10 @@ def _epochs(n: float) -> str:
 
 def _rules(plan: Plan) -> list[str]:
     """What decides, and the smallest effect that would be seen."""
-    if not plan.rules and any(one.factors for one in plan.sections):
-        return ["No rule: what each factor does is compared over all combinations of the others."]
     if not plan.rules:
-        if any(one.effects for one in plan.sections):
-            return ["No rule: what is asked are the effects of the factors above.", *_wrapped(_sd(plan))]
+        if any(one.factors for one in plan.sections):
+            said = "No rule: what each factor does is compared over all combinations of the others."
+            return [said, *(_wrapped(_sd(plan)) if any(one.effects for one in plan.sections) else ())]
         return ["No rule: nothing is compared with anything."]
     m = len(plan.rules)
     lines = [f"decides, {count(m, 'rule')}", *(f"  {rule.pair}: {_n(rule)}" for rule in plan.rules)]

@@ -6,11 +6,12 @@ from typing import Any
 
 from reprtune.analysis.tuned import all_tuned
 from reprtune.record.schema import StudyRecord
+from reprtune.spec.objectives import ERROR
 from reprtune.spec.parts.places import short_path
 
 TRY_COLUMNS = {  # name -> field of a try
     "try": "n",
-    "val_error": "error",
+    ERROR: "error",
     "n_left": "left",
     "n_diverged": "n_diverged",
     "n_failed": "n_failed",

@@ -213,7 +213,8 @@ class StudyRecord:
     def trained(self, arm: Arm) -> Mapping[str, Any]:
         """What an arm is trained with, as changes of the base: where it was tuned what was chosen, else what it declares.
         What its first run was queued with stays it for all of them."""
-        return next((t.settings for t in self.controls if t.arm == arm.name and t.settings), arm.changes)
+        tuned = [t for one in self.spec.comparisons if one.tune is not None for t in self.of(one.name)]
+        return next((t.settings for t in tuned if t.arm == arm.name and t.settings), arm.changes)
 
     @property
     def confirmation(self) -> tuple[TrialRecord, ...]:

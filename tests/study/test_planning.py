@@ -241,7 +241,7 @@ def test_a_factorial_in_words(tmp_path: Path) -> None:
     assert f"criterion and start: {main:.2f} sd ({main:.2f} points) for one" in text
     assert f"{three / 2**0.5:.2f} sd" in text and "corrected for 3" in text
     assert f"criterion:start: {2 * main:.2f} sd" in text
-    assert "No rule: what is asked are the effects of the factors above." in text
+    assert "No rule: what each factor does is compared over all combinations of the others." in text
     few = study(Arms(design=FullFactorial(factors=FACTORS[:2]), seeds=2))
     assert "that needs three seeds" in plan_text(planned(few, tmp_path))
 
