@@ -95,7 +95,7 @@ RESULT: dict[str, Rule] = {
     **dict.fromkeys(OBJECTIVES, measured),
 }
 PROGRESS: dict[str, Rule] = {
-    **dict.fromkeys(("step", "total", "seed", "steps"), whole),
+    **dict.fromkeys(("step", "total", "seed", "steps", "stored"), whole),
     **dict.fromkeys(("seconds", "time"), number),
     ERROR: measured,
 }

@@ -65,9 +65,9 @@ class TrialRecord:
             `state` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
             of arms and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`, and the `code` there.
-        progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
-            and `steps` trained in them by this worker (to tell its speed), the error last measured or None,
-            and `time` (since 1970, of the worker's clock).
+        progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `stored` (steps of all members
+            up to the last state), `seconds` of training and `steps` trained in them by this worker (to tell its
+            speed), the error last measured or None, and `time` (since 1970, of the worker's clock).
         started, ended: seconds since 1970, or None.
     """
 

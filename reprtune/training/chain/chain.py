@@ -107,6 +107,7 @@ class Chain:
         self._bound = schedule.until_distance if isinstance(schedule, Phase) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
+        self.steps_stored = 0  # of all members, up to the last state from which it can go on
         self.pause_name = digest([self.names[-1], "pause"])
         drops = (i for i, item in enumerate(self.items) if isinstance(item, Event))
         self._n_beginnings = next(drops, len(self.items))
@@ -162,6 +163,8 @@ class Chain:
 
     def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:
         step = self.networks.step_done
+        if kind == "found":
+            self.steps_stored = self.networks.steps_trained
         is_whole = self.networks.network.is_full or not self._comes_back
         rung = kind in ("segment", "found") and step in self.rungs and is_whole
         last = self.items[self.done - 1] if self.done > 0 else None
@@ -340,6 +343,7 @@ class Chain:
     def _save_pause(self) -> None:
         if self.store is not None and self.networks.steps_trained > 0:
             self.store.put(self.pause_name, self.networks.save(pause_after=self.done), replace=True)
+            self.steps_stored = self.networks.steps_trained
 
     def _keep(self) -> None:
         """Store the state just reached, where it is worth it.
@@ -360,7 +364,7 @@ class Chain:
         if not self.store.put(name, payload) and self._load(name) is None:
             self.store.put(name, payload)  # another worker was first, but its file was damaged
         before, self._stored = self._stored, self.done
-        self._last_store = time.monotonic()
+        self._last_store, self.steps_stored = time.monotonic(), self.networks.steps_trained
         if not self._is_shared(before) and not self._is_anothers_end:
             self.store.delete([self.names[before]])
         self._is_anothers_end = False
