@@ -126,6 +126,22 @@ def program() -> str:
     return "reprtune" if Path(sys.argv[0]).stem == "reprtune" else "python cli.py"
 
 
+def hang_seconds() -> float:
+    """After so long without any progress a training stands still, as far as its worker knows: 600, unless
+    `REPRTUNE_HANG_SECONDS` says otherwise; 0 = it is waited for as long as it takes.
+
+    Raises:
+        SpecError: it is no whole number.
+    """
+    text = os.environ.get("REPRTUNE_HANG_SECONDS") or "600"
+    if not text.isdecimal():
+        raise SpecError(
+            f"REPRTUNE_HANG_SECONDS must be a whole number of seconds, or 0 for never, but is {text!r}.",
+            "Leave it out for 600.",
+        )
+    return float(text)
+
+
 def lease_seconds() -> tuple[int, int]:
     """(heartbeat, grace): how often a worker says that it lives, and how long after its last word its slots
     are given to others.

@@ -27,40 +27,17 @@ from reprtune.study.queueing import refill
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
-from reprtune.work.process import (
-    EXIT_CODES,
-    Known,
-    Left,
-    MustLeave,
-    WorkerMessage,
-    worker_name,
-)
+from reprtune.work.endings import how_it_ended, unfinished
+from reprtune.work.outbox import LONGEST, Outbox
+from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, WorkerMessage, worker_name
 from reprtune.work.queue import queues
+from reprtune.work.reaper import Reaper
+from reprtune.work.tickets import Tickets
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
+LAST_WORD_SECONDS = 10.0  # that a worker waits for its launcher to read what it said at the end
 Observer = Callable[[int, Any], None]
-
-
-class Tickets:
-    """How many slots may still be begun, counted over the workers of one machine; None = no limit."""
-
-    def __init__(self, context: Any, n: int | None) -> None:
-        self._left = None if n is None else context.Value("l", n)
-
-    def take(self) -> bool:
-        if self._left is None:
-            return True
-        with self._left.get_lock():
-            if self._left.value <= 0:
-                return False
-            self._left.value -= 1
-            return True
-
-    def give_back(self) -> None:
-        if self._left is not None:
-            with self._left.get_lock():
-                self._left.value += 1
 
 
 @dataclass
@@ -72,6 +49,11 @@ class _Child:
     left: Left | None = None
     device: str | None = None
     busy: int | None = None  # id of the trial that it trains
+    crash: str = ""  # the error of its own whose traceback it printed
+
+    @property
+    def ended(self) -> str:
+        return how_it_ended(self.process.exitcode, self.crash)
 
 
 @dataclass(frozen=True)
@@ -105,7 +87,7 @@ class Launcher:
     accept_code: bool = False
     _children: list[_Child] = field(default_factory=list)
     _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
-    _crashes: int = 0
+    _crashes: list[str] = field(default_factory=list)  # how workers ended that were not to end
     _missing: list[_Child] = field(default_factory=list)  # ended before the work was done, and not replaced
     _uncapturable: dict[str, str] = field(default_factory=dict)
     _signals: int = 0
@@ -120,12 +102,8 @@ class Launcher:
         """
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
-        store = StateStore(self.settings.states)
         view = StudyView(storage, self.name)
-        for queue in queues(view, study):
-            for worker in retried(queue.reap):
-                store.release(worker)
-        retried(partial(refill, view))
+        Reaper(storage, self.name, StateStore(self.settings.states)).look()  # of a run before
         left = _pending(view)
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
@@ -146,22 +124,8 @@ class Launcher:
         if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
-            raise self._unfinished(pending)
+            raise unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)
         return Summary(study, pending, self._signals > 0, shipped)
-
-    def _unfinished(self, pending: int) -> ReprtuneError:
-        lost = {left.device: left.reason for child in self._missing if (left := child.left) is not None}
-        if not lost:
-            return ReprtuneError(
-                f"{self._crashes} workers ended with an error of their own; {pending} slots are left.",
-                "What they printed above says why. The same command goes on with what is left.",
-            )
-        said = ", ".join(f"{device} ({reason})" for device, reason in lost.items())
-        return ReprtuneError(
-            f"Nothing can be computed any more on {said}; {pending} slots are left.",
-            "Look for its errors with nvidia-smi and dmesg, then reset it or restart the machine, or name another "
-            "with --device; the same command goes on with what is left.",
-        )
 
     def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
         known = Known(device, dict(self._uncapturable))
@@ -206,6 +170,8 @@ class Launcher:
             child.fatal = message
         elif message.kind == "busy":
             child.busy, child.device = message.trial_id, message.device
+        elif message.kind == "crash":
+            child.crash = message.error
         else:
             self.observe(child.index, message)
 
@@ -234,8 +200,14 @@ class Launcher:
     def _replace(self, child: _Child, context: Any, tickets: Tickets) -> None:
         """Start another in its place, unless it has ended too often with nothing that bounds how often."""
         left, index = child.left, child.index
-        ended = f"Worker {index} ended with code {child.process.exitcode}"
-        if left is not None and left.why == "capture":
+        ended = f"Worker {index} ended {child.ended}"
+        if left is not None and left.why == "failing":
+            self._missing.append(child)
+            self.say(f"{ended}: {left.reason}. No other takes its place.")
+            return
+        if left is not None and left.why == "hung":  # the slot counts how often
+            self.say(f"{ended}: {left.reason}; its slot is queued again, and another worker takes its place.")
+        elif left is not None and left.why == "capture":
             self._uncapturable[left.network] = left.reason
             self.say(
                 f"{ended}: a step could not be captured as a CUDA graph ({left.reason}); another worker takes "
@@ -247,7 +219,7 @@ class Launcher:
                 "its slot is queued again, and another worker takes its place."
             )
         else:
-            self._crashes += 1
+            self._crashes.append(child.ended)
             why = "; its slot is queued again"
             if left is not None:
                 why = f": nothing can be computed on {left.device} ({left.reason})"
@@ -298,9 +270,11 @@ def work(
     signals.let_through()
     parent = os.getppid()
 
+    outbox = Outbox(pipe)
+
     def report(what: WorkerMessage | Left | ReprtuneError) -> None:
         try:
-            pipe.send(what)
+            outbox.send(what)
         except OSError:
             leaving.asked = True
         if os.getppid() != parent:
@@ -308,19 +282,30 @@ def work(
 
     from reprtune.work.worker import Worker  # loads torch, which the launcher itself does without
 
+    def abandon(left: Left) -> None:
+        report(left)
+        with contextlib.suppress(OSError):
+            outbox.flush(LAST_WORD_SECONDS)
+        sys.stderr.flush()
+        os._exit(EXIT_CODES[left.why])  # Python's own end would call the device again, and may abort
+
     try:
         worker = Worker(
             settings, name, index, tickets, report, leaving,
-            known=known, accept_code=accept_code,
+            known=known, accept_code=accept_code, abandon=abandon,
         )  # fmt: skip
         worker.run()
     except MustLeave as leave:
-        report(leave.left)
-        sys.stderr.flush()
-        os._exit(EXIT_CODES[leave.left.why])  # Python's own end would call the device again, and may abort
+        abandon(leave.left)
     except ReprtuneError as error:
         report(ReprtuneError(error.message, error.hint))
         raise SystemExit(1) from None
+    except Exception as error:  # multiprocessing prints its traceback
+        report(WorkerMessage("crash", error=f"{type(error).__name__}: {error}"[:LONGEST]))
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            outbox.flush(LAST_WORD_SECONDS)
 
 
 def _pending(view: StudyView) -> int:

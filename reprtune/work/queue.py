@@ -191,6 +191,26 @@ class Queue:
         """The curve of plain training, by which a stop rule compares: see `StandardRuns`."""
         return self._standard.curve()
 
+    def tell(self, trial: optuna.Trial, outcome_now: str, values: Sequence[float] | None) -> None:
+        """End a trial; nothing happens where it has ended so.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended otherwise: somebody else has its slot.
+        """
+        try:
+            self.study().tell(trial, values, state=TrialState[Outcome(outcome_now).state])
+        except ValueError as error:  # finished: by somebody else, unless we were told so too late
+            found = self.storage.get_trial(trial_id(trial))
+            if not found.state.is_finished():
+                raise
+            if outcome(found) != outcome_now:
+                raise optuna.exceptions.UpdateFinishedTrialError from error
+
+    def constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
+        """Say how far a trial is from being feasible; 0 or less = it is."""
+        if name not in self.storage.get_trial(trial_id(trial)).constraints:
+            trial.set_constraint(name, value)
+
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so
         that the sampler sees the trials in the order in which they were drawn; a copy keeps the attempt.
