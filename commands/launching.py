@@ -10,9 +10,32 @@ import click
 from commands.options import is_quiet, run_event
 from reprtune.settings import program
 
+NAMED = 5  # slots that failed
 if TYPE_CHECKING:
+    from reprtune.record.schema import StudyRecord
     from reprtune.settings import Settings
     from reprtune.work.launch import Summary
+
+
+def raise_for_failed(study: StudyRecord) -> None:
+    """A run is no success while slots have ended in errors, whoever worked on them.
+
+    Raises:
+        ReprtuneError: naming them, the last error, and the way out.
+    """
+    from reprtune.errors import ReprtuneError
+    from reprtune.record.slots import slot_name
+    from reprtune.study.repair import failed
+
+    broken = failed(study)
+    if not broken:
+        return
+    names = ", ".join(slot_name(trial) for trial in broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
+    last = broken[-1].result.get("error", broken[-1].outcome.words)
+    raise ReprtuneError(
+        f"{len(broken)} of {study.planned()} slots of {study.spec.name!r} ended in errors: {names}; the last: {last}",
+        f"Mend the cause, then queue them again with: {program()} study repair {study.spec.name}",
+    )
 
 
 def launch(

@@ -132,6 +132,8 @@ def run_event(summary: Any) -> str:
     """How a run (`work.launch.Summary`) ended, as `--notify` says it."""
     if summary.interrupted:
         return "interrupted"
+    if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
+        return "failed"
     return "paused" if summary.pending else "finished"
 
 

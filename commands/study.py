@@ -10,7 +10,7 @@ from commands.branch import branch
 from commands.compare import compare
 from commands.confirm import confirm
 from commands.extend import extend, repair
-from commands.launching import launch
+from commands.launching import launch, raise_for_failed
 from commands.options import (
     Seconds,
     accept_option,
@@ -133,11 +133,11 @@ def run(
         raise click.exceptions.Exit(130)
     if summary.pending:
         hint(f"  next: {program()} study resume {name}")
+        raise_for_failed(summary.study)
         return
     hint(f"  next: {program()} study report {name}")
-    if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
-        hint(f"  then: {program()} study repair {name}, for what failed, once its cause is mended")
-    elif summary.study.spec.confirmation is None and (change := to_change(summary.study)):
+    raise_for_failed(summary.study)
+    if summary.study.spec.confirmation is None and (change := to_change(summary.study)):
         hint(f"  then: {change}")
     elif summary.study.spec.confirmation is None:
         hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")

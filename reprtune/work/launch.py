@@ -124,8 +124,11 @@ class Launcher:
         if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
-            raise unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)
+            raise self._unfinished(pending)
         return Summary(study, pending, self._signals > 0, shipped)
+
+    def _unfinished(self, pending: int) -> ReprtuneError:
+        return unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)
 
     def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
         known = Known(device, dict(self._uncapturable))
