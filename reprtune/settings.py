@@ -147,7 +147,8 @@ def lease_seconds() -> tuple[int, int]:
     are given to others.
 
     5 and 30, unless `REPRTUNE_HEARTBEAT_SECONDS` and `REPRTUNE_GRACE_SECONDS` say otherwise: shorter for
-    tests, longer where workers are often suspended. The same for all workers of a study.
+    tests, longer where workers are often suspended. They are stored with a study that is created, whose workers keep
+    to them wherever they run.
 
     Raises:
         SpecError: they are not whole numbers, 1 <= heartbeat < grace.

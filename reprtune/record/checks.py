@@ -124,6 +124,9 @@ FACTS: dict[str, Rule] = {
     **dict.fromkeys(("steps_per_epoch", "total_steps"), count_above_0),
     **dict.fromkeys(("n_train", "n_score", "n_val", "n_test", "n_classes"), whole),
     "data_digest": text,
+    "lease": of(
+        dict.fromkeys(("beat_seconds", "grace_seconds"), count_above_0), "beat_seconds", "grace_seconds"
+    ),
     "fitting_share": number,
     "user_code": texts,
     "code": of({"modules": texts, "versions": texts, "commit": text}, "modules", "versions"),

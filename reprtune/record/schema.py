@@ -8,6 +8,7 @@ from typing import Any
 
 from reprtune.history import CURVES, History, Point
 from reprtune.record.outcomes import Outcome, counted
+from reprtune.settings import lease_seconds
 from reprtune.spec import objectives
 from reprtune.spec.study import StudySpec
 
@@ -152,7 +153,7 @@ class StudyRecord:
         spec: the canonical specification, with the sections that were added since. digest: of what was created.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
-            `name` and `id`), `objective_versions`, `user_code` (name -> digest), `weights` (folder ->
+            `name` and `id`), `lease` (`beat_seconds` and `grace_seconds`), `objective_versions`, `user_code` (name -> digest), `weights` (folder ->
             `digest` and `steps`, of networks that trials begin from) and `code` (`modules` and `versions`
             of all that its trials can run, and the `commit`; see `study.code`).
         created: seconds since 1970. version: of reprtune.
@@ -172,6 +173,13 @@ class StudyRecord:
     def instance(self) -> str:
         """Tells this stored study from an equal one that was created, and deleted, before it."""
         return f"{self.digest}@{self.created:.3f}"
+
+    @property
+    def lease(self) -> tuple[int, int]:
+        """Seconds between two beats of its workers, and of grace after the last one: everywhere those of the machine on
+        which it was created. Of studies of before they were stored, those of this machine."""
+        stored = self.facts.get("lease")
+        return (stored["beat_seconds"], stored["grace_seconds"]) if stored else lease_seconds()
 
     @property
     def other_versions(self) -> dict[str, int]:

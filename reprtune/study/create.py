@@ -17,7 +17,7 @@ from reprtune.record.database import Storage, is_absent, open_storage
 from reprtune.record.locks import database_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
-from reprtune.settings import Settings
+from reprtune.settings import Settings, lease_seconds
 from reprtune.spec.branch import SECTION, is_added
 from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.objectives import versions
@@ -192,7 +192,11 @@ def create_study(
     check_search_seeds(spec)
     check_names(spec)
     loaded_data = LoadedData(settings.data_dir, open_device(settings))
-    facts = find_facts(spec, loaded_data) | {"packages": environment.packages_digest()}
+    beat, grace = lease_seconds()
+    facts = find_facts(spec, loaded_data) | {
+        "packages": environment.packages_digest(),
+        "lease": {"beat_seconds": beat, "grace_seconds": grace},
+    }
     dry_run(spec, loaded_data, progress)
     new = StudyRecord(
         spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__

@@ -12,16 +12,18 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.analysis.standard_curve import steps_per_epoch_of
 from reprtune.record.database import experimental_allowed
 from reprtune.record.locks import database_lock
-from reprtune.record.optuna_private.trials import suggest, trial_id
+from reprtune.record.optuna_private.drawing import DrawnAtOnce
+from reprtune.record.optuna_private.trials import stale_trial_ids, suggest, trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
@@ -67,6 +69,10 @@ class Queue:
         return steps_per_epoch_of(self.view.header())
 
     @cached_property
+    def _grace_seconds(self) -> int:
+        return self.view.header().lease[1]
+
+    @cached_property
     def _rivals(self) -> RivalCurves:
         return RivalCurves(self.spec, self.section, self._steps_per_epoch)
 
@@ -86,11 +92,11 @@ class Queue:
         spec = self.spec.trial(trial.params)
         return changed(spec, {"seed": attrs[FIRST_SEED]}) if FIRST_SEED in attrs else spec
 
-    def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
+    def study(self, sampler: BaseSampler | None = None, storage: BaseStorage | None = None) -> optuna.Study:
         """As Optuna's samplers see it, without histories."""
         return optuna.load_study(
             study_name=self.name,
-            storage=self.view.cached,
+            storage=storage or self.view.cached,
             sampler=sampler,
             pruner=optuna.pruners.NopPruner(),
         )
@@ -132,10 +138,14 @@ class Queue:
         if not self.section.is_drawn:
             return optuna.Trial(self.study(), taken_id)
         redraws = sum(t.user_attrs["slot"] == slot and outcome(t).is_redrawn for t in trials)
+        drawn = DrawnAtOnce(self.view.cached)
         with experimental_allowed():
-            trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), taken_id)
+            trial = optuna.Trial(
+                self.study(make_sampler(self.spec, slot, redraws), cast(BaseStorage, drawn)), taken_id
+            )
             self.spec.draw(lambda name, range_: suggest(trial, name, distribution(range_)))
-        return trial
+        drawn.write(trial)
+        return optuna.Trial(self.study(), taken_id)
 
     # -- settings that were drawn before ------------------------------------------------------------
 
@@ -266,8 +276,11 @@ class Queue:
                 self.storage.record_heartbeat(trial_id(trial))
         if not running:
             return set()
-        with experimental_allowed():
-            optuna.storages.fail_stale_trials(self.study())
+        for stale in stale_trial_ids(
+            self.storage, self.storage.get_study_id_from_name(self.name), self._grace_seconds
+        ):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another one
+                self.storage.set_trial_state_values(stale, state=TrialState.FAIL)
         numbers = {t.number for t in running}
         lost = [t for t in self.trials() if t.number in numbers and outcome(t) == "lost"]
         return {t.user_attrs["lease"]["worker"] for t in lost if "lease" in t.user_attrs}

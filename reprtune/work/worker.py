@@ -22,7 +22,7 @@ from reprtune.record.database import open_storage, retried
 from reprtune.record.outcomes import Outcome
 from reprtune.record.storage import read_header
 from reprtune.record.view import StudyView
-from reprtune.settings import Settings, hang_seconds, lease_seconds
+from reprtune.settings import Settings, hang_seconds
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
 from reprtune.study.queueing import refill
@@ -113,7 +113,7 @@ class Worker:
         self.queues = queues(self.view, study)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
         self.lease["code"] = self.context.code
-        self.beat_seconds, self.grace_seconds = lease_seconds()
+        self.beat_seconds, self.grace_seconds = study.lease
         self.reaper = Reaper(self.storage, name, self.context.store, REAP_BEATS * self.beat_seconds)
         self._closing = False
         self._failed: list[str] = []  # errors of the last slots, as many as failed in a row
