@@ -65,7 +65,7 @@ class SeedTraining:
     def pulse(self) -> tuple[int, ...]:
         """Another one whenever it has got on, for any thread."""
         run = self.run
-        return () if run is None else (run.done, run.networks.steps_trained, len(run.networks.points))
+        return () if run is None else (run.done, run.ticks, len(run.networks.points))
 
     def epoch_seconds(self) -> float:
         """Of an epoch at the speed so far; 0 before the first step."""
