@@ -31,8 +31,10 @@ from commands.options import (
     to_json,
     total_option,
     tracking_is_off,
+    trials_option,
 )
 from commands.plan import plan
+from commands.until import until_option
 from commands.watch import watch
 from reprtune.settings import program
 
@@ -97,21 +99,24 @@ def create(
     epilog=examples(
         "study run repr-ablation --workers 2",
         "study run repr-ablation --trials 5",
+        "study run repr-ablation --workers 2 --until 08:00",
         """study run repr-ablation --notify 'curl -d "$REPRTUNE_MESSAGE" ntfy.sh/my-topic'""",
     )
 )
 @study_argument
-@click.option("--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all).")
+@trials_option
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@until_option
 @accept_option
 @notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def run(
-    name: str, trials: int | None, workers: int, accept_code: bool, notify: str | None, **where: Any
-) -> None:
+    name: str, trials: int | None, workers: int, until: float | None, accept_code: bool, notify: str | None,
+    **where: Any,
+) -> None:  # fmt: skip
     """Run what is left of a study, here; start it on as many machines as you like."""
     from dashboards.next_step import to_change
 
@@ -127,6 +132,7 @@ def run(
         total,
         trials=trials,
         accept_code=accept_code,
+        until=until,
     )
     if summary.interrupted:
         hint(f"  next: {program()} study resume {name}", err=True)

@@ -55,7 +55,7 @@ def test_these_are_the_commands() -> None:
     assert {" ".join(words) for words in LEAVES} == {
         "list", "train", "study create", "study plan", "study branch", "study compare", "study run", "study resume", "study status", "study list",
         "study show", "study confirm", "study extend", "study repair", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
-        "ui", "reference",
+        "ui", "reference", "worker",
     }  # fmt: skip
 
 
