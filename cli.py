@@ -7,6 +7,7 @@ import click
 
 from commands.completion import completion
 from commands.data import data
+from commands.db import db
 from commands.doctor import doctor
 from commands.listing import list_
 from commands.options import QUIET, Translated
@@ -36,7 +37,7 @@ def cli(context: click.Context, quiet: bool) -> None:
     context.meta[QUIET] = quiet
 
 
-for command in (list_, train, study, worker, trial, ui, data, doctor, completion, reference_):
+for command in (list_, train, study, worker, trial, ui, data, db, doctor, completion, reference_):
     cli.add_command(command)
 
 
