@@ -11,7 +11,7 @@ import click
 from commands.options import examples, hint, json_option, make_settings, places, to_json
 
 if TYPE_CHECKING:
-    from reprtune.postgres import PrivateServer, Running
+    from reprtune.postgres.server import PrivateServer, Running
 
 dir_option = click.option(
     "--dir", "folder", metavar="FOLDER", help="Folder of the database (default: postgresql in --runs)."
@@ -81,7 +81,7 @@ def status(folder: str | None, as_json: bool, runs_dir: str | None) -> None:
 
 
 def _server(folder: str | None, runs_dir: str | None) -> PrivateServer:
-    from reprtune.postgres import PrivateServer
+    from reprtune.postgres.server import PrivateServer
 
     return PrivateServer(Path(folder) if folder else make_settings(runs_dir=runs_dir).runs_dir / "postgresql")
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from reprtune.errors import StorageError
-from reprtune.postgres import PrivateServer
+from reprtune.postgres.server import PrivateServer
 from tests.command import Command
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_named(db: Database) -> None:
 def test_a_server_of_another_machine_is_left_alone(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two servers on one shared folder would destroy the data, and PostgreSQL itself looks on its own machine only."""
     monkeypatch.setattr(PrivateServer, "_is_up", lambda _: False)
-    monkeypatch.setattr("reprtune.postgres.platform.node", lambda: "elsewhere")
+    monkeypatch.setattr("reprtune.postgres.server.platform.node", lambda: "elsewhere")
     for words in (("start",), ("stop",), ("status",)):
         said = db(*words, code=1)
         assert "was started on" in said and "Give the command there" in said

