@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from commands.branch import branch
+from commands.cluster import launch as launch_on_cluster
 from commands.compare import compare
 from commands.confirm import confirm
 from commands.extend import extend, repair
@@ -160,6 +161,7 @@ study.add_command(
         ),
     )
 )
+study.add_command(launch_on_cluster)
 study.add_command(plan)
 study.add_command(compare)
 study.add_command(confirm)

@@ -53,7 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
-        "list", "train", "study create", "study plan", "study branch", "study compare", "study run", "study resume", "study status", "study list",
+        "list", "train", "study create", "study plan", "study branch", "study compare", "study run", "study launch", "study resume", "study status", "study list",
         "study show", "study confirm", "study extend", "study repair", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
         "ui", "reference", "worker", "db start", "db stop", "db status",
     }  # fmt: skip

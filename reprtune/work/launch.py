@@ -272,9 +272,10 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signal_handlers(self) -> Iterator[None]:
-        def handle(_number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+        def handle(number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
             self._signals += 1
-            self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
+            is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+            self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
         with signals.handled(handle):
             try:
@@ -290,7 +291,7 @@ class Launcher:
     def _tell_of_signal(self) -> None:
         if self._signals and not self._told:
             self._told = True
-            self.say("Stopping: the workers save where they stand. Once more to kill them.")
+            self.say("Stopping: the workers save where they stand. Ctrl-C once more to kill them.")
 
 
 def work(
