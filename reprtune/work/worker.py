@@ -36,6 +36,7 @@ from reprtune.work.budget import Budget
 from reprtune.work.context import WorkerContext
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
+from reprtune.work.presence import Presence
 from reprtune.work.process import Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 
@@ -127,12 +128,14 @@ class Worker:
             raise MustLeave(left) from error
 
     def run(self) -> None:
-        heartbeat = Heartbeat(self.held, self.beat_seconds)
+        presence = retried(lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"]))
+        heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
         monitor = Monitor(self.context.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
             gc.freeze()  # what was imported stays; it need not be looked through before every network
             at_the_end.callback(gc.unfreeze)
             at_the_end.callback(monitor.close)
+            at_the_end.callback(presence.close)
             at_the_end.callback(heartbeat.close)
             try:
                 with self._faults_end_it():
