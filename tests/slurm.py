@@ -88,14 +88,14 @@ class Cluster:
             for row in rows
         }
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, seconds: float = 400) -> Any:
         end = time.monotonic() + seconds
         while not (found := condition()):
             assert time.monotonic() < end, f"{what}: it never came\n{self('scontrol', 'show', 'job')}"
             time.sleep(0.3)
         return found
 
-    def wait_for(self, job: str, state: str, seconds: float = 180) -> dict[str, str]:
+    def wait_for(self, job: str, state: str, seconds: float = 400) -> dict[str, str]:
         """Until it is in that state; what is said of it then."""
         self.wait(lambda: self.jobs()[job]["JobState"] == state, f"{job} {state}", seconds)
         return self.jobs()[job]
