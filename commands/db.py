@@ -41,13 +41,16 @@ def start(folder: str | None, port: int | None, host: str | None, runs_dir: str 
 
     It goes on when you log out; after the machine was restarted, give the same command: data, password and port stay.
     """
+    from reprtune.postgres.server import MLFLOW, STUDIES
+
     server = _server(folder, runs_dir)
     began, running = server.start(port, host)
     click.echo(f"{'Started' if began else 'Runs already'}: {_facts(running)}")
     _urls(running)
-    url = running.elsewhere or running.here
     hint("  next: on every machine, and then the commands as ever:")
-    hint(f"    export REPRTUNE_STORAGE={shlex.quote(url)}")
+    for variable, database in (("REPRTUNE_STORAGE", STUDIES), ("MLFLOW_TRACKING_URI", MLFLOW)):
+        url = running.elsewhere(database) or running.url(database)
+        hint(f"    export {variable}={shlex.quote(url)}")
 
 
 @db.command(epilog=examples("db stop", "db stop --dir /data/studies-db"))
@@ -64,11 +67,14 @@ def stop(folder: str | None, runs_dir: str | None) -> None:
 @places("runs_dir")
 def status(folder: str | None, as_json: bool, runs_dir: str | None) -> None:
     """Does it run, and under which URL? Exit code 1 where it does not."""
+    from reprtune.postgres.server import MLFLOW, STUDIES
+
     running = _server(folder, runs_dir).status()
     if as_json:
         facts: dict[str, object] = {"running": running is not None}
         if running is not None:
-            facts |= {"url": running.here, "url_elsewhere": running.elsewhere,
+            facts |= {"url": running.url(STUDIES), "url_elsewhere": running.elsewhere(STUDIES),
+                      "mlflow": running.url(MLFLOW), "mlflow_elsewhere": running.elsewhere(MLFLOW),
                       "connections": running.used, "max_connections": running.most}  # fmt: skip
         click.echo(to_json(facts))
     elif running is None:
@@ -91,6 +97,8 @@ def _facts(running: Running) -> str:
 
 
 def _urls(running: Running) -> None:
-    click.echo(f"  this machine:    {running.here}")
-    if running.elsewhere is not None:
-        click.echo(f"  other machines:  {running.elsewhere}")
+    from reprtune.postgres.server import STUDIES
+
+    click.echo(f"  this machine:    {running.url(STUDIES)}")
+    if (url := running.elsewhere(STUDIES)) is not None:
+        click.echo(f"  other machines:  {url}")

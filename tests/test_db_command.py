@@ -16,8 +16,10 @@ import psutil
 import psycopg
 import pytest
 
+from reprtune.doctor import stores as doctor_stores
 from reprtune.errors import StorageError
 from reprtune.postgres.server import PrivateServer
+from reprtune.settings import Settings
 from tests.command import Command
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
@@ -70,6 +72,9 @@ def test_the_password_is_made_once_for_its_owner_and_nobody_gets_in_without(db: 
     for wrong in ("wrong", ""):
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(db.url.replace(password, wrong), passfile=os.devnull)
+    url = db.url.replace("postgresql:", "postgresql+psycopg:").replace(password, "wrong")
+    [found] = doctor_stores.storage(Settings(storage=url))
+    assert found.verdict == "problem" and "%40" in found.mend and "wrong" not in found.text
 
 
 def test_data_password_and_port_outlive_a_stop_and_a_crash(db: Database) -> None:

