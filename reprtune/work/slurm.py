@@ -159,8 +159,8 @@ class Element:
         import submitit
 
         self._process.terminate()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._process.pid, 0)
+        with contextlib.suppress(ChildProcessError):  # not by Popen, in whose lock the signal may have come
+            self._process.returncode = os.waitstatus_to_exitcode(os.waitpid(self._process.pid, 0)[1])
         return submitit.helpers.DelayedSubmission(Element(self.words, self.folder))
 
 

@@ -53,7 +53,7 @@ def submit(user: Command, cluster: Cluster, way: str, n: int) -> list[str]:
     words = ("study", "launch", "tiny", "--slurm", "--nodes", str(n), "--time", "1h")
     if way == "submitit":
         said = user(*words).stdout
-        return re.findall(r"\d+_\d+", said)
+        return re.findall(r"\d+(?:_\d+)?", said.splitlines()[0])
     path = user.runs / "job.sh"
     path.write_text(user(*words, "--print").stdout)
     said = cluster("sbatch", "--chdir", str(user.runs), str(path), environment=user._environment())
