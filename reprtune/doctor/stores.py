@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection, make_url
 
 from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
+from reprtune.doctor.shared import connections, way_out
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import LOCK_KEY
@@ -82,7 +83,7 @@ def _database(
             yield from _writing(check, connection)
     except Exception as error:  # noqa: BLE001 - drivers have their own
         text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        yield Finding(check, "problem", hide_password(f"{at} cannot be used: {text}"), mend)
+        yield Finding(check, "problem", hide_password(f"{at} cannot be used: {text}"), way_out(text, mend))
 
 
 @contextlib.contextmanager
@@ -146,6 +147,7 @@ def _writing(check: str, connection: Connection) -> Iterator[Finding]:
         yield _lock_sqlite(check, connection)
     elif backend == "postgresql":
         yield from _ask_postgresql(check, connection)
+        yield from connections(check, connection)
 
 
 def _lock_sqlite(check: str, connection: Connection) -> Finding:
@@ -189,9 +191,9 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
 def _on_network(check: str, path: Path) -> Iterator[Finding]:
     above = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
     if (kind := doctor_places.file_system(above)) in doctor_places.NETWORK:
-        mend = "Put it on a local disk, or use PostgreSQL where several machines work on a study."
+        mend = "Put it on a local disk; where several machines work on a study, use PostgreSQL: `python cli.py db start`."
         text = f"SQLite on a network file system ({kind}): its locks may fail there and damage it"
-        yield Finding(check, "warning", text, mend)
+        yield Finding(check, "problem", text, mend)
 
 
 def _file(url: str) -> Path | None:

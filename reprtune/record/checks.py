@@ -96,7 +96,7 @@ RESULT: dict[str, Rule] = {
 }
 PROGRESS: dict[str, Rule] = {
     **dict.fromkeys(("step", "total", "seed", "steps", "stored"), whole),
-    **dict.fromkeys(("seconds", "time"), number),
+    **dict.fromkeys(("seconds", "time", "moved"), number),
     ERROR: measured,
 }
 SEED: dict[str, Rule] = {

@@ -68,7 +68,8 @@ class TrialRecord:
         lease: who holds it: `worker`, `host`, `device`, and the `code` there.
         progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `stored` (steps of all members
             up to the last state), `seconds` of training and `steps` trained in them by this worker (to tell its
-            speed), the error last measured or None, and `time` (since 1970, of the worker's clock).
+            speed), the error last measured or None, `time` (since 1970, of the worker's clock), and `moved`: the time
+            at which `step` was new.
         started, ended: seconds since 1970, or None.
     """
 
@@ -159,6 +160,7 @@ class StudyRecord:
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         attempts: name of a section -> its attempts, by number.
+        workers: who was there when it was read -> what they said last, see `record.workers`.
     """
 
     spec: StudySpec
@@ -168,6 +170,7 @@ class StudyRecord:
     version: str
     spent: tuple[float, float] = (0.0, 0.0)
     attempts: Mapping[str, tuple[TrialRecord, ...]] = field(default_factory=dict)
+    workers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def instance(self) -> str:

@@ -24,6 +24,7 @@ from reprtune.record.leaders import leader_slot
 from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.trials import to_records
+from reprtune.record.workers import read_workers
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.objectives import OBJECTIVES, OF_ARMS
 from reprtune.spec.older import as_today
@@ -250,6 +251,7 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
     return replace(
         study,
         spent=_sum(read_spent(storage, name).values()),
+        workers=read_workers(storage, name),
         attempts={
             section.name: read_trials(storage, study, section, histories) for section in study.spec.sections
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -13,6 +14,7 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.optuna_private.trials import stale_trial_ids, trial_id
 from reprtune.record.schema import StudyRecord
+from reprtune.record.workers import read_workers
 from reprtune.settings import Settings
 from reprtune.spec.study import check_name
 from reprtune.states.store import StateStore
@@ -35,7 +37,8 @@ def check_idle(settings: Settings, study: StudyRecord) -> None:
 
 
 def _workers(storage: RDBStorage, name: str, grace_seconds: int) -> list[str]:
-    """Who trains it, and was heard of within the grace period."""
+    """Who trains it, or is there between two trials, as while it writes what one has come to, and was heard of within
+    the grace period."""
     found: set[str] = set()
     for part in (name, *stored.sections_of(storage, name)):
         with contextlib.suppress(KeyError):  # not every study has all parts
@@ -44,7 +47,9 @@ def _workers(storage: RDBStorage, name: str, grace_seconds: int) -> list[str]:
             running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
             alive = [t.user_attrs for t in running if trial_id(t) not in stale]
             found |= {str(attrs["lease"]["worker"]) for attrs in alive if "lease" in attrs}
-    return sorted(found)
+    there = read_workers(storage, name)
+    now = time.time()
+    return sorted(found | {worker for worker, fact in there.items() if now - fact["time"] <= grace_seconds})
 
 
 def delete_study(settings: Settings, study: StudyRecord) -> None:

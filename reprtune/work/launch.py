@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.record.view import StudyView
+from reprtune.record.workers import forget_worker
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.study.queueing import refill
@@ -75,6 +77,7 @@ class Launcher:
         draw: makes a trial's page from what its worker wrote, where it is sent from; see `Shipper`.
         observe: called with (worker, what it reports). say: one sentence for a person.
         accept_code: go on although the code here is not the study's.
+        until: when the workers are to leave, in seconds since 1970; None = when nothing is left.
     """
 
     settings: Settings
@@ -85,6 +88,7 @@ class Launcher:
     observe: Observer
     say: Callable[[str], None]
     accept_code: bool = False
+    until: float | None = None
     _children: list[_Child] = field(default_factory=list)
     _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
     _crashes: list[str] = field(default_factory=list)  # how workers ended that were not to end
@@ -92,6 +96,7 @@ class Launcher:
     _uncapturable: dict[str, str] = field(default_factory=dict)
     _signals: int = 0
     _told: bool = False
+    _is_over: bool = False  # is it the time at which they leave?
     _fatal: ReprtuneError | None = None
 
     def run(self) -> Summary:
@@ -154,7 +159,8 @@ class Launcher:
     def _watch(self, context: Any, tickets: Tickets, view: StudyView) -> None:
         while self._children:
             self._tell_of_signal()
-            if self._signals == 1:
+            self._look_at_the_clock()
+            if self._signals == 1 or (self._is_over and not self._signals):
                 self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
             for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
                 child = next(c for c in self._children if c.pipe is pipe)
@@ -186,7 +192,7 @@ class Launcher:
             self._stop(signal.SIGTERM)
         elif child.left is not None or child.process.exitcode != 0:
             self._inherit(child, tickets, view)
-            if self._signals == 0 and self._fatal is None:
+            if self._signals == 0 and self._fatal is None and not self._is_over:
                 self._replace(child, context, tickets)
 
     def _inherit(self, child: _Child, tickets: Tickets, view: StudyView) -> None:
@@ -195,6 +201,7 @@ class Launcher:
         if busy is not None and retried(partial(view.storage.get_trial, busy)).state.is_finished():
             busy = None  # it died between two trials
         StateStore(self.settings.states).release(worker)
+        retried(partial(forget_worker, view.storage, self.name, worker))
         for queue in retried(partial(queues, view)):
             for _ in range(retried(partial(queue.release_worker, worker, busy))):
                 tickets.give_back()
@@ -242,9 +249,10 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signal_handlers(self) -> Iterator[None]:
-        def handle(_number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+        def handle(number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
             self._signals += 1
-            self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
+            is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+            self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
         with signals.handled(handle):
             try:
@@ -252,10 +260,15 @@ class Launcher:
             finally:
                 self._tell_of_signal()
 
+    def _look_at_the_clock(self) -> None:
+        if self.until is not None and not self._is_over and time.time() >= self.until:
+            self._is_over = True
+            self.say("The time is up: the workers save where they stand, give their slots back and leave.")
+
     def _tell_of_signal(self) -> None:
         if self._signals and not self._told:
             self._told = True
-            self.say("Stopping: the workers save where they stand. Once more to kill them.")
+            self.say("Stopping: the workers save where they stand. Ctrl-C once more to kill them.")
 
 
 def work(

@@ -38,6 +38,7 @@ from reprtune.work.context import WorkerContext
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
 from reprtune.work.outbox import LONGEST
+from reprtune.work.presence import Presence
 from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 from reprtune.work.reaper import REAP_BEATS, Reaper
@@ -136,15 +137,17 @@ class Worker:
             raise MustLeave(left) from error
 
     def run(self) -> None:
+        presence = retried(lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"]))
         self.reaper.look()
         self.reaper.start()
-        heartbeat = Heartbeat(self.held, self.beat_seconds)
+        heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
         watchdog = Watchdog(self.held, hang_seconds(), self._hung)
         monitor = Monitor(self.context.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
             gc.freeze()  # what was imported stays; it need not be looked through before every network
             at_the_end.callback(gc.unfreeze)
             at_the_end.callback(monitor.close)
+            at_the_end.callback(presence.close)
             at_the_end.callback(self.reaper.close)
             at_the_end.callback(heartbeat.close)
             at_the_end.callback(watchdog.close)
