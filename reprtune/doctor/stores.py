@@ -19,7 +19,7 @@ from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import hide_password, is_absent
-from reprtune.record.locks import LOCK_KEY
+from reprtune.record.locks import lock_key
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
@@ -176,8 +176,9 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
         )
     else:
         yield Finding(check, "ok", "it can be written")
-    if one(f"SELECT pg_try_advisory_lock({LOCK_KEY})"):
-        one(f"SELECT pg_advisory_unlock({LOCK_KEY})")
+    key = lock_key("doctor")
+    if one(f"SELECT pg_try_advisory_lock({key})"):
+        one(f"SELECT pg_advisory_unlock({key})")
         yield Finding(check, "ok", "its lock works")
     else:
         yield Finding(check, "ok", "its lock is held by a worker just now")
