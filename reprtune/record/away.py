@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import optuna
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 
 from reprtune.errors import StorageError
 
 OF_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+AWAY = (OperationalError, InterfaceError, TimeoutError, PendingRollbackError)
 CROWDED = ("too many clients", "remaining connection slots", "too many connections", "QueuePool limit")
 GO_ON = "Nothing is lost: when it is back, the same command goes on."
 FEWER = "Raise max_connections on the server, or run fewer workers: a run takes one connection and one for each worker."
@@ -22,7 +30,8 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, StorageAway):
         return True
     cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-    return isinstance(cause, OperationalError | InterfaceError | TimeoutError)
+    closed = isinstance(cause, DBAPIError) and cause.connection_invalidated  # by the server, for instance
+    return closed or isinstance(cause, AWAY)
 
 
 def is_crowded(error: BaseException) -> bool:

@@ -236,7 +236,8 @@ def retried(
     Raises:
         StorageError: it stayed out of reach, or refuses.
     """
-    until = clock() + (storage_wait_seconds() if seconds is None else seconds)
+    limit = storage_wait_seconds() if seconds is None else seconds
+    until = clock() + limit
     for attempt in itertools.count():
         try:
             found = call()
@@ -245,7 +246,7 @@ def retried(
             if not worth(error) or clock() + pause > until:
                 raise said from error
             if attempt == PAUSES_UNSAID:
-                LOG.warning("%s Waiting for it, for at most %.0f s.", said.message, until - clock())
+                LOG.warning("%s Waiting for it, for at most %.0f s.", said.message, limit)
             wait(pause)
         else:
             if attempt > PAUSES_UNSAID:

@@ -36,6 +36,7 @@ from reprtune.work.process import (
     worker_name,
 )
 from reprtune.work.queue import queues
+from reprtune.work.said import Once, repeated
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
@@ -112,12 +113,19 @@ class Launcher:
     _told: bool = False
     _fatal: ReprtuneError | None = None
 
+    def __post_init__(self) -> None:
+        self._repeat = Once(self.say)
+
     def run(self) -> Summary:
         """Work until the study has nothing left to take.
 
         Raises:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
+        with repeated(self._repeat):
+            return self._run()
+
+    def _run(self) -> Summary:
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
         store = StateStore(self.settings.states)
@@ -142,7 +150,7 @@ class Launcher:
         state = "running" if pending else "complete"
         journal_for(self.settings, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
-        study = read_study(storage, self.name)
+        study = retried(partial(read_study, storage, self.name))
         if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
@@ -204,6 +212,8 @@ class Launcher:
             child.left, child.device = message, message.device
         elif isinstance(message, ReprtuneError):
             child.fatal = message
+        elif message.kind == "said":
+            self._repeat(message.title)
         elif message.kind == "busy":
             child.busy, child.device = message.trial_id, message.device
         else:
@@ -309,11 +319,12 @@ def work(
     from reprtune.work.worker import Worker  # loads torch, which the launcher itself does without
 
     try:
-        worker = Worker(
-            settings, name, index, tickets, report, leaving,
-            known=known, accept_code=accept_code,
-        )  # fmt: skip
-        worker.run()
+        with repeated(lambda text: report(WorkerMessage("said", text))):
+            worker = Worker(
+                settings, name, index, tickets, report, leaving,
+                known=known, accept_code=accept_code,
+            )  # fmt: skip
+            worker.run()
     except MustLeave as leave:
         report(leave.left)
         sys.stderr.flush()

@@ -21,7 +21,7 @@ class Tickets(Protocol):
 @dataclass(frozen=True)
 class WorkerMessage:
     """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`, or `busy`: it turns to a
-    trial that it holds, `trial_id`, on its `device`."""
+    trial that it holds, `trial_id`, on its `device`; `said`: its `title` is for the person who started it."""
 
     kind: str
     title: str = ""

@@ -72,8 +72,8 @@ class Worker:
     ) -> None:
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
-        self.storage = open_storage(settings.storage_url)
-        study = read_header(self.storage, name)
+        self.storage = retried(partial(open_storage, settings.storage_url))
+        study = retried(partial(read_header, self.storage, name))
         code = check_code(study, accept=accept_code)
         self.held: list[Attempt] = []
         self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
