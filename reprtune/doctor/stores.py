@@ -20,6 +20,7 @@ from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import lock_key
+from reprtune.record import places
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
@@ -189,7 +190,7 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
 
 def _on_network(check: str, path: Path) -> Iterator[Finding]:
     above = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
-    if (kind := doctor_places.file_system(above)) in doctor_places.NETWORK:
+    if (kind := places.file_system(above)) in doctor_places.NETWORK:
         mend = "Put it on a local disk, or use PostgreSQL where several machines work on a study."
         text = f"SQLite on a network file system ({kind}): its locks may fail there and damage it"
         yield Finding(check, "warning", text, mend)

@@ -15,6 +15,7 @@ from reprtune.errors import ReprtuneError, SpecError, StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import Storage, is_absent, open_storage
 from reprtune.record.locks import study_lock
+from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings
@@ -183,6 +184,7 @@ def create_study(
         StudyError: another study has this name; the differences are listed.
         SpecError, DataError, StorageError, TrackingError, ReprtuneError: before anything is written.
     """
+    check_place(settings.storage_url)
     database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
     if database is not None:
         with study_lock(database, spec.name):  # else a study that somebody has half made looks like a stranger's

@@ -18,6 +18,7 @@ from typing import Any
 from reprtune import signals
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
+from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.record.view import StudyView
@@ -126,6 +127,7 @@ class Launcher:
             return self._run()
 
     def _run(self) -> Summary:
+        check_place(self.settings.storage_url)
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
         store = StateStore(self.settings.states)
