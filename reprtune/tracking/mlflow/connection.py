@@ -137,10 +137,9 @@ def connect(uri: str) -> MlflowClient:
     scheme = uri.partition(":")[0].partition("+")[0]
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri)
     if scheme in DATABASES:
-        _open_database(client, uri, scheme)
-    return client
+        _open_database(uri, scheme)
+    return MlflowClient(tracking_uri=uri)
 
 
 def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run | None:
@@ -222,10 +221,11 @@ def _note(study: StudySpec) -> str:
     return "\n\n".join(filter(None, (study.question, study.decision, decided, f"Cost: {study.cost}")))
 
 
-def _open_database(client: MlflowClient, uri: str, scheme: str) -> None:
+def _open_database(uri: str, scheme: str) -> None:
     """One attempt with a deadline, where MLflow's own would try for minutes; and its tables, where there are none:
     one process at a time, for its own making of them breaks when several begin at once."""
     import sqlalchemy
+    from mlflow.tracking import MlflowClient
 
     url = sqlalchemy.make_url(uri)
     if scheme == "sqlite" and url.database:
@@ -239,7 +239,7 @@ def _open_database(client: MlflowClient, uri: str, scheme: str) -> None:
         return
     with tables_lock(url, engine):
         if not _has_tables(engine):
-            client.search_experiments(max_results=1)
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
 def _has_tables(engine: Engine) -> bool:
