@@ -36,7 +36,13 @@ LEASE = {"worker": "w", "host": "h", "device": "cpu"}
 
 def create(url: str, name: str, n: int) -> None:
     spec = replace(spec_of(n), name=name)
-    study = StudyRecord(spec=spec, digest=digest(spec), facts={"steps_per_epoch": 50, "total_steps": 5000}, created=1.0, version="0")
+    study = StudyRecord(
+        spec=spec,
+        digest=digest(spec),
+        facts={"steps_per_epoch": 50, "total_steps": 5000},
+        created=1.0,
+        version="0",
+    )
     storage = open_storage(url)
     view = StudyView(storage, name)
     stored.create(storage, study, lambda: fill_new(view, study))

@@ -18,9 +18,9 @@ from sqlalchemy.engine import Connection, make_url
 from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
 from reprtune.errors import ReprtuneError
+from reprtune.record import places
 from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import lock_key
-from reprtune.record import places
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown

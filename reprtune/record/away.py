@@ -9,13 +9,13 @@ from sqlalchemy.exc import (
     OperationalError,
     PendingRollbackError,
     SQLAlchemyError,
-    TimeoutError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from reprtune.errors import StorageError
 
 OF_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
-AWAY = (OperationalError, InterfaceError, TimeoutError, PendingRollbackError)
+AWAY = (OperationalError, InterfaceError, PoolTimeout, PendingRollbackError)
 CROWDED = ("too many clients", "remaining connection slots", "too many connections", "QueuePool limit")
 GO_ON = "Nothing is lost: when it is back, the same command goes on."
 FEWER = "Raise max_connections on the server, or run fewer workers: a run takes one connection and one for each worker."

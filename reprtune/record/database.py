@@ -85,7 +85,9 @@ def _open(url: str) -> RDBStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
         _make_tables(parsed, arguments)
         pool = ONE_CONNECTION if parsed.get_backend_name() == "postgresql" else {}
-        storage = _storage(parsed, {**arguments, **pool}, skip_table_creation=True, skip_compatibility_check=True)
+        storage = _storage(
+            parsed, {**arguments, **pool}, skip_table_creation=True, skip_compatibility_check=True
+        )
         _check_version(storage, url)
     except (NoSuchModuleError, ImportError) as error:
         raise StorageError(

@@ -27,7 +27,9 @@ from sqlalchemy.engine import URL, Engine
 from reprtune.record.away import OF_DATABASE, StorageAway, in_words, is_away
 from reprtune.settings import lease_seconds
 
-PREPARING_SECONDS = 300  # for what is done once: a study with its place in a tracker, the tables of a database
+PREPARING_SECONDS = (
+    300  # for what is done once: a study with its place in a tracker, the tables of a database
+)
 LOCK_TIMEOUT = "55P03"  # PostgreSQL's code of it
 TABLES = ".tables"  # in place of a study's name
 HOLDER = """
@@ -154,8 +156,10 @@ def _held_in_postgresql(connection: Connection, name: str) -> tuple[str, str]:
     program, address, pid, state = found
     return (
         f"The lock of {name!r} is held by {program or 'a process'} on {address or 'this machine'} ({state}).",
-        f"Look at that process; or end its connection in the database: SELECT pg_terminate_backend({pid}). The "
-        "same command goes on.",
+        (
+            f"Look at that process; or end its connection in the database: SELECT pg_terminate_backend({pid}). The "
+            "same command goes on."
+        ),
     )
 
 
@@ -187,7 +191,9 @@ def _held_in_file(holder: Path, name: str) -> tuple[str, str]:
                 state = f", which is {psutil.Process(int(pid)).status()}"
         return (
             f"The lock of {name!r} is held by process {pid} on {host}{state}.",
-            f"Let it go on (kill -CONT {pid}) or end it (kill -9 {pid}), then the same command goes on. With "
-            "PostgreSQL a stopped process holds nobody up.",
+            (
+                f"Let it go on (kill -CONT {pid}) or end it (kill -9 {pid}), then the same command goes on. With "
+                "PostgreSQL a stopped process holds nobody up."
+            ),
         )
     return f"The lock of {name!r} was always held by others.", "Try again, or run fewer workers on it."

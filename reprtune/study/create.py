@@ -187,7 +187,9 @@ def create_study(
     check_place(settings.storage_url)
     database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
     if database is not None:
-        with study_lock(database, spec.name):  # else a study that somebody has half made looks like a stranger's
+        with study_lock(
+            database, spec.name
+        ):  # else a study that somebody has half made looks like a stranger's
             facts = existing(database, spec)
         if facts is not None:
             return False, facts

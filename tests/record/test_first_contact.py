@@ -60,7 +60,9 @@ def fill(url: str) -> list[sqlalchemy.Connection]:
             return held
 
 
-def test_a_full_server_is_waited_for_and_named(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_is_waited_for_and_named(
+    postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no free connection: who opens waits for one; if none comes, it is said what to change."""
     url = postgresql.new()
     open_storage(url).engine.dispose()

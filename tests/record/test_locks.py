@@ -124,13 +124,18 @@ def test_a_holder_in_postgresql_is_named(postgresql: PostgreSQL) -> None:
     assert "pg_terminate_backend" in str(error.hint)
 
 
+def fail_under_lock(storage: RDBStorage) -> None:
+    with study_lock(storage, "one"):
+        storage.create_new_study(MINIMIZE, "s")
+        raise ZeroDivisionError
+
+
 def test_what_fails_under_the_lock_has_not_been(postgresql: PostgreSQL) -> None:
     """In PostgreSQL all that is done under a lock is one transaction."""
     url = postgresql.new()
     with opened(url) as storage:
-        with pytest.raises(ZeroDivisionError), study_lock(storage, "one"):
-            storage.create_new_study(MINIMIZE, "s")
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            fail_under_lock(storage)
         assert studies(url) == set()
         with study_lock(storage, "one"):
             storage.create_new_study(MINIMIZE, "s")

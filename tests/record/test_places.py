@@ -33,7 +33,11 @@ def test_sqlite_on_a_network_file_system_is_refused(
         check_place(url, mounts)
     assert "db start" in str(raised.value.hint) and ACCEPT in str(raised.value.hint)
     assert not (tmp_path / "home" / "me").exists()
-    for fine in ("sqlite:////tmp/x.db", f"sqlite:///{tmp_path}/home/local/x.db", "postgresql+psycopg://me@db/x"):
+    for fine in (
+        "sqlite:////tmp/x.db",
+        f"sqlite:///{tmp_path}/home/local/x.db",
+        "postgresql+psycopg://me@db/x",
+    ):
         check_place(fine, mounts)
     monkeypatch.setenv(ACCEPT, "accept")
     check_place(url, mounts)

@@ -54,7 +54,9 @@ def test_a_database_that_comes_back_finds_all_workers_waiting(
         time.sleep(seconds)
         server.start()
         said = finish(process, 0)
-        assert said.count("Waiting for it, for at most 900 s") == 1 == said.count("The storage answers again"), said
+        assert (
+            said.count("Waiting for it, for at most 900 s") == 1 == said.count("The storage answers again")
+        ), said
         check_every_slot_once(machine, SLOTS)
 
 
