@@ -90,7 +90,7 @@ def _cells(connection: Connection, table: Any, chosen: Chosen) -> Iterator[Any]:
     """The rows of a table that belong to the chosen trials, in the order in which they were written."""
     query = select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id)
     query = query.where(chosen).order_by(table.primary_key.columns[0])
-    yield from connection.execution_options(yield_per=500).execute(query)
+    yield from connection.execute(query.execution_options(yield_per=500))
 
 
 def _attributes(connection: Connection, table: Any, chosen: Chosen, histories: bool) -> Cells:
