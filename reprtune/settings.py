@@ -165,3 +165,19 @@ def lease_seconds() -> tuple[int, int]:
             "Leave them out for 5 and 30.",
         )
     return heartbeat, grace
+
+
+def storage_wait_seconds() -> float:
+    """How long a worker waits for a database that was there and is gone: half an hour, unless
+    `REPRTUNE_STORAGE_WAIT_SECONDS` says otherwise.
+
+    Raises:
+        SpecError: it is no whole number.
+    """
+    text = os.environ.get("REPRTUNE_STORAGE_WAIT_SECONDS") or "1800"
+    if not text.isdecimal():
+        raise SpecError(
+            f"REPRTUNE_STORAGE_WAIT_SECONDS must be a whole number, but is {text!r}.",
+            "Leave it out for 1800: half an hour.",
+        )
+    return float(text)

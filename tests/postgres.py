@@ -22,6 +22,14 @@ class PostgreSQL:
         uri = self._server.get_uri(database=name)  # type: ignore[attr-defined]
         return uri.replace("postgresql://", "postgresql+psycopg://", 1)
 
+    def stop(self) -> None:
+        """All its connections end."""
+        self._server.stop()  # type: ignore[attr-defined]
+
+    def start(self) -> None:
+        """Again, with what it held."""
+        self._server.ensure_postgres_running()  # type: ignore[attr-defined]
+
 
 @contextmanager
 def running_server() -> Iterator[PostgreSQL]:

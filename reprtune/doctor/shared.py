@@ -9,7 +9,8 @@ import sqlalchemy
 from sqlalchemy.engine import Connection, make_url
 
 from reprtune.doctor.findings import Finding
-from reprtune.doctor.places import NETWORK, file_system
+from reprtune.doctor.places import NETWORK
+from reprtune.record.places import file_system
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.states.store import state_path

@@ -19,8 +19,9 @@ from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
 from reprtune.doctor.shared import connections, way_out
 from reprtune.errors import ReprtuneError
+from reprtune.record import places
 from reprtune.record.database import hide_password, is_absent
-from reprtune.record.locks import LOCK_KEY
+from reprtune.record.locks import lock_key
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
@@ -178,8 +179,9 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
         )
     else:
         yield Finding(check, "ok", "it can be written")
-    if one(f"SELECT pg_try_advisory_lock({LOCK_KEY})"):
-        one(f"SELECT pg_advisory_unlock({LOCK_KEY})")
+    key = lock_key("doctor")
+    if one(f"SELECT pg_try_advisory_lock({key})"):
+        one(f"SELECT pg_advisory_unlock({key})")
         yield Finding(check, "ok", "its lock works")
     else:
         yield Finding(check, "ok", "its lock is held by a worker just now")
@@ -190,7 +192,7 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
 
 def _on_network(check: str, path: Path) -> Iterator[Finding]:
     above = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
-    if (kind := doctor_places.file_system(above)) in doctor_places.NETWORK:
+    if (kind := places.file_system(above)) in doctor_places.NETWORK:
         mend = "Put it on a local disk; where several machines work on a study, use PostgreSQL: `python cli.py db start`."
         text = f"SQLite on a network file system ({kind}): its locks may fail there and damage it"
         yield Finding(check, "problem", text, mend)

@@ -116,7 +116,7 @@ def _made(storage: RDBStorage, name: str, metrics: Sequence[str]) -> optuna.Stud
 
 def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) -> None:
     """Store a section that a study did not have, or its new value; and make its Optuna study where that is
-    absent. To be called under the database's lock.
+    absent. To be called under the study's lock.
 
     Raises:
         SpecError: the study cannot have that section. StudyError: another study has its name.
@@ -145,12 +145,12 @@ def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) ->
 
 
 def write_code(storage: RDBStorage, name: str, code: Mapping[str, Any]) -> None:
-    """All code that a study can run, with the branches that were added. To be called under the database's lock."""
+    """All code that a study can run, with the branches that were added. To be called under the study's lock."""
     storage.set_study_user_attr(storage.get_study_id_from_name(name), CODE, dict(code))
 
 
 def mark_repaired(storage: RDBStorage, name: str, section: str, numbers: Iterable[int]) -> None:
-    """Attempts of a section that are to count no more. To be called under the database's lock."""
+    """Attempts of a section that are to count no more. To be called under the study's lock."""
     study_id = storage.get_study_id_from_name(name)
     before = repaired(storage, name)
     both = {*before.get(section, ()), *numbers}

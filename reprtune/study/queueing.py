@@ -2,7 +2,7 @@
 
 Every section is asked what it has to do; a cell of which no attempt counts is queued: one that was never queued, one
 whose worker has vanished or had to leave, one that failed and is to be repaired. A slot whose parameters were
-drawn keeps them, and so goes on from its last state. All of it happens under the database's lock, and may be done at
+drawn keeps them, and so goes on from its last state. All of it happens under the study's lock, and may be done at
 any time, by anybody, any number of times.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.queueing import FIXED, Queued, drawn_params, enqueue
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
@@ -47,7 +46,7 @@ def refill(view: StudyView) -> int:
     Raises:
         StudyError: the study is gone, or damaged.
     """
-    with database_lock(view.storage):
+    with view.lock():
         return refill_locked(view)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from reprtune import signals
 from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
+from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.record.view import StudyView
@@ -34,6 +35,7 @@ from reprtune.work.outbox import LONGEST, Outbox
 from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 from reprtune.work.reaper import Reaper
+from reprtune.work.said import Once, repeated
 from reprtune.work.tickets import Tickets
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
@@ -99,12 +101,20 @@ class Launcher:
     _is_over: bool = False  # is it the time at which they leave?
     _fatal: ReprtuneError | None = None
 
+    def __post_init__(self) -> None:
+        self._repeat = Once(self.say)
+
     def run(self) -> Summary:
         """Work until the study has nothing left to take.
 
         Raises:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
+        with repeated(self._repeat):
+            return self._run()
+
+    def _run(self) -> Summary:
+        check_place(self.settings.storage_url)
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
         view = StudyView(storage, self.name)
@@ -125,7 +135,7 @@ class Launcher:
         state = "running" if pending else "complete"
         journal_for(self.settings, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
-        study = read_study(storage, self.name)
+        study = retried(partial(read_study, storage, self.name))
         if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
@@ -177,6 +187,8 @@ class Launcher:
             child.left, child.device = message, message.device
         elif isinstance(message, ReprtuneError):
             child.fatal = message
+        elif message.kind == "said":
+            self._repeat(message.title)
         elif message.kind == "busy":
             child.busy, child.device = message.trial_id, message.device
         elif message.kind == "crash":
@@ -306,11 +318,12 @@ def work(
         os._exit(EXIT_CODES[left.why])  # Python's own end would call the device again, and may abort
 
     try:
-        worker = Worker(
-            settings, name, index, tickets, report, leaving,
-            known=known, accept_code=accept_code, abandon=abandon,
-        )  # fmt: skip
-        worker.run()
+        with repeated(lambda text: report(WorkerMessage("said", text))):
+            worker = Worker(
+                settings, name, index, tickets, report, leaving,
+                known=known, accept_code=accept_code, abandon=abandon,
+            )  # fmt: skip
+            worker.run()
     except MustLeave as leave:
         abandon(leave.left)
     except ReprtuneError as error:

@@ -26,7 +26,8 @@ class Tickets(Protocol):
 @dataclass(frozen=True)
 class WorkerMessage:
     """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`; `busy`: it turns to a trial that
-    it holds, `trial_id`, on its `device`; or `crash`: it ends with an `error`, whose traceback it has printed."""
+    it holds, `trial_id`, on its `device`; `said`: its `title` is for the person who started it; or `crash`: it ends
+    with an `error`, whose traceback it has printed."""
 
     kind: str
     title: str = ""

@@ -2,7 +2,7 @@
 
 Every slot is queued in Optuna (`study.queueing`). Here a slot is taken (`take`), the slots of vanished workers are
 noticed (`reap`), and a worker that has to leave gives its slot back (`give_back`). All of it happens under one lock
-per database, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
+per study, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
 number of times.
 """
 
@@ -21,7 +21,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.analysis.standard_curve import steps_per_epoch_of
 from reprtune.record.database import experimental_allowed
-from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.drawing import DrawnAtOnce
 from reprtune.record.optuna_private.trials import stale_trial_ids, suggest, trial_id
 from reprtune.record.outcomes import Outcome
@@ -114,7 +113,7 @@ class Queue:
 
         Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
         """
-        with database_lock(self.storage):
+        with self.view.lock():
             trials = self.trials()
             waiting = [t for t in trials if t.state == TrialState.WAITING]
             if not waiting:
@@ -155,7 +154,7 @@ class Queue:
         if not self.section.is_drawn or SETTING in trial.user_attrs:
             return True
         own, slot = digest(self.spec.trial(trial.params)), trial.user_attrs["slot"]
-        with database_lock(self.storage):
+        with self.view.lock():
             trials = self.trials()
             same = sorted(
                 {
@@ -228,7 +227,7 @@ class Queue:
         Raises:
             UpdateFinishedTrialError: the slot was given to somebody else already.
         """
-        with database_lock(self.storage):
+        with self.view.lock():
             now = self.storage.get_trial(trial_id(trial))
             self.storage.check_trial_is_updatable(trial_id(trial), now.state)
             attempt = optuna.trial.create_trial(
@@ -247,7 +246,7 @@ class Queue:
         interrupted stays. Returns how many. Others may do the same at the same time."""
         n = 0
         while waiting := [t for t in self.trials() if t.state == TrialState.WAITING][:END_AT_ONCE]:
-            with database_lock(self.storage):
+            with self.view.lock():
                 for trial in waiting:
                     n += self._end(trial_id(trial), outcome)
         return n

@@ -20,6 +20,7 @@ from reprtune.errors import ReprtuneError, StorageError, StudyError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
 from reprtune.record.outcomes import Outcome
+from reprtune.record.places import check_place
 from reprtune.record.storage import read_header
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings, hang_seconds
@@ -80,8 +81,9 @@ class Worker:
         self.abandon = abandon
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
-        self.storage = open_storage(settings.storage_url)
-        study = read_header(self.storage, name)
+        check_place(settings.storage_url)
+        self.storage = retried(partial(open_storage, settings.storage_url))
+        study = retried(partial(read_header, self.storage, name))
         code = check_code(study, accept=accept_code)
         self.held: list[Attempt] = []
         self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last

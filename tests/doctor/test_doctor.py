@@ -18,6 +18,7 @@ from reprtune.doctor import machine as doctor_machine
 from reprtune.doctor import places as doctor_places
 from reprtune.doctor import stores as doctor_stores
 from reprtune.doctor.findings import Finding, examine
+from reprtune.record import places
 from reprtune.settings import Settings
 from tests.command import Command
 from tests.postgres import PostgreSQL
@@ -170,12 +171,12 @@ def test_sqlite_on_a_network_file_system_is_a_problem(
     """Also before it is made; states may lie there."""
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path} {kind} rw 0 0\n")
-    monkeypatch.setattr(doctor_places, "MOUNTS", mounts)
+    monkeypatch.setattr(places, "MOUNTS", mounts)
     found = list(doctor_stores.storage(Settings(runs_dir=tmp_path / "runs")))
     assert found[0].verdict == "problem" and kind in found[0].text and "db start" in found[0].mend
     states = list(doctor_places.folder("states", tmp_path, flag="--states"))
     assert states[0].verdict == "ok" and kind in states[0].text
-    assert doctor_places.file_system(Path("/")) == "ext4"
+    assert places.file_system(Path("/")) == "ext4"
 
 
 def test_a_silent_server_is_answered_for(tmp_path: Path) -> None:

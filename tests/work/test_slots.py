@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed, open_storage
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.trials import SEED_PREFIX, outcome
 from reprtune.record.view import StudyView
 from reprtune.study.queueing import MAX_LOST, refill
@@ -346,6 +346,6 @@ def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path, postgresql: Pos
 
 
 def hold_lock(url: str, pipe: Any) -> None:
-    with database_lock(open_storage(url)):
+    with study_lock(open_storage(url), "tiny"):
         pipe.send("held")
         time.sleep(60)
