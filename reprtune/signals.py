@@ -62,12 +62,12 @@ def like_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def held_back(numbers: tuple[signal.Signals, ...] = STOPPING) -> Iterator[None]:
     """In the block, the signals that stop wait, here and in processes that are started, until these `let_through`.
 
     Held back, not ignored: none is lost.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:

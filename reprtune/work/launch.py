@@ -114,6 +114,7 @@ class Launcher:
             return self._run()
 
     def _run(self) -> Summary:
+        _start_tracker()
         check_place(self.settings.storage_url)
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
@@ -359,11 +360,18 @@ def _shipping(shipper: Shipper) -> Iterator[None]:
         thread.join()
 
 
+def _start_tracker() -> None:
+    """Start Python's process that counts semaphores. It is deaf to SIGINT and SIGTERM; a scheduler may send SIGUSR1 to
+    all processes of a job."""
+    with signals.held_back((signal.SIGUSR1,)):
+        resource_tracker.ensure_running()
+
+
 @contextlib.contextmanager
 def _child_environment() -> Iterator[None]:
     """Children start with the signals that stop them held back until they can answer (see `work`), and with
     one thread for libraries that ask the environment."""
-    resource_tracker.ensure_running()  # its own start would let the signals through
+    _start_tracker()  # its own start would let the signals through
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update({name: before[name] or "1" for name in names})

@@ -28,8 +28,15 @@ def command(tmp_path: Path) -> Iterator[Command]:
         yield command
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to the run", "to all its processes"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        (signal.SIGTERM, False),
+        (signal.SIGUSR1, True),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),  # no other rule
+        pytest.param(signal.SIGUSR1, False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_leaves_in_time_and_loses_nothing(
     command: Command, number: signal.Signals, to_all: bool
 ) -> None:
