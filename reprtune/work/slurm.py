@@ -37,19 +37,18 @@ SCRIPT = """\
 {exports}
 cd {folder} || exit 1
 
-leave() {{  # the time is nearly up, or the node is wanted: save, give the slots back, and wait for another turn
-    trap '' TERM
-    kill -TERM "$worker"
-    wait "$worker"
-    if scontrol show job -o "$SLURM_JOB_ID" | grep -q 'JobState=RUNNING'; then  # not where it was cancelled
+# Nearly out of time, or its node is wanted for others: SLURM sends SIGTERM, to this script or to the step below. The
+# worker saves, gives its slots back and ends with {asked}; then this element waits for another turn.
+trap 'kill -TERM "$worker"' TERM
+srun --ntasks=1 {command} &
+worker=$!
+while wait "$worker"; code=$?; kill -0 "$worker" 2> /dev/null; do :; done
+if [ "$code" = {asked} ] || [ "$code" = 143 ]; then
+    if scontrol show job -o "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then  # not where it was cancelled
         scontrol requeue "$SLURM_JOB_ID"
     fi
-    exit 0
-}}
-trap leave TERM
-{command} &
-worker=$!
-wait "$worker"
+fi
+exit "$code"
 """
 
 
@@ -100,6 +99,7 @@ def script(job: Job, settings: Settings) -> str:
         exports="\n".join(f"export {name}={shlex.quote(path)}" for name, path in _places(settings).items()),
         folder=shlex.quote(str(job.folder)),
         command=shlex.join(job.words),
+        asked=ASKED,
     )
 
 

@@ -8,11 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from reprtune.errors import StorageError
 from reprtune.record.database import open_storage
 from reprtune.record.storage import read_study
 from reprtune.record.workers import FORGOTTEN_SECONDS, present, read_workers, write_worker
 from reprtune.work.lease import Lease
 from reprtune.work.presence import Presence
+from tests.postgres import PostgreSQL
 from tests.stored import new_study
 from tests.work.queueing import search_queue, take
 from tests.work.tiny_worker import create, make_worker
@@ -61,3 +65,25 @@ def test_a_beat_without_progress_keeps_the_time_of_the_last_step(tmp_path: Path)
     assert [moved(0, 4, 1000.0), moved(0, 4, 4600.0), moved(0, 5, 4601.0), moved(1, 5, 4602.0)] == [
         1000.0, 1000.0, 4601.0, 4602.0,
     ]  # fmt: skip
+
+
+def test_an_sqlite_file_is_for_one_machine(tmp_path: Path) -> None:
+    """A worker does not begin beside one of another machine; after that has fallen silent it does."""
+    storage, _ = new_study(tmp_path / "x.db")
+    fact = {"host": "elsewhere", "device": "cpu", "since": 0.0}
+    write_worker(storage, "tiny", "elsewhere:1:0", {**fact, "time": time.time()})
+    with pytest.raises(StorageError, match="elsewhere:1:0 works on this study on another machine") as raised:
+        Presence(storage, "tiny", "here:1:0", "cpu")
+    assert "db start" in str(raised.value.hint)
+    write_worker(storage, "tiny", "elsewhere:1:0", {**fact, "time": time.time() - 60})
+    Presence(storage, "tiny", "here:1:0", "cpu").close()
+
+
+def test_postgresql_is_for_many(postgresql: PostgreSQL) -> None:
+    """There they work beside each other."""
+    storage, _ = new_study(postgresql.new())
+    fact = {"host": "elsewhere", "device": "cpu", "since": 0.0, "time": time.time()}
+    write_worker(storage, "tiny", "elsewhere:1:0", fact)
+    Presence(storage, "tiny", "here:1:0", "cpu").close()
+    assert set(read_workers(storage, "tiny")) == {"elsewhere:1:0"}
+    storage.engine.dispose()

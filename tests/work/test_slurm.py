@@ -33,7 +33,7 @@ def test_the_script_asks_for_what_was_said(command: Command, tmp_path: Path) -> 
     assert {"array=0-3", "nodes=1", "gpus-per-node=2", "time=1-02:30:00", "partition=gpu", "requeue",
             "open-mode=append", "signal=B:TERM@120"} <= asked  # fmt: skip
     assert f"export REPRTUNE_STATES='{tmp_path / 'with space'}'" in script
-    assert f"{sys.executable} {ROOT / 'cli.py'} study run tiny --workers 2 &" in script
+    assert f"srun --ntasks=1 {sys.executable} {ROOT / 'cli.py'} study run tiny --workers 2 &" in script
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
 

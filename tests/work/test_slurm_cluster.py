@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing()),
 ]
 FITTING = {**STUDY.space, "method.cycles": IntRange(low=1, high=1)}
-LONG = changed(STUDY.base, {"training.total": "400ep"})  # 800 steps, each epoch of two evaluated
+LONG = changed(STUDY.base, {"training.total": "800ep"})  # 1600 steps, each epoch of two evaluated
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def user(tmp_path: Path, cluster: Cluster, postgresql: PostgreSQL) -> Iterator[Command]:
     """Who types the commands; the study is stored, with two long slots."""
-    shared = {**cluster.environment, "REPRTUNE_STORAGE": postgresql.new(), "MLFLOW_TRACKING_URI": "none",
+    shared: dict[str, str] = {**cluster.environment, "REPRTUNE_STORAGE": postgresql.new(), "MLFLOW_TRACKING_URI": "none",
               "REPRTUNE_HEARTBEAT_SECONDS": "1", "REPRTUNE_GRACE_SECONDS": "60"}  # fmt: skip
     with closing(Command(tmp_path / "runs", shared)) as command:
         command.runs.mkdir()
@@ -103,7 +103,7 @@ def test_a_trial_begun_on_one_node_ends_on_the_other(user: Command, cluster: Clu
     assert {first, node(ended)} == {"n1", "n2"} and ended["Restarts"] == "1", logs(user)
     done = check_nothing_lost(user)
     assert [t for t in done if t.user_attrs.get("attempt")], "no trial was handed over"
-    assert all(t.user_attrs["result"]["steps_alone"] == 800 for t in done)
+    assert all(t.user_attrs["result"]["steps_alone"] == 1600 for t in done)
 
 
 @pytest.mark.parametrize("way", ["sbatch", "submitit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -19,6 +20,7 @@ from reprtune.work.launch import Launcher
 from tests.command import Command, used_up
 from tests.postgres import PostgreSQL
 from tests.tiny_study import STUDY
+from tests.work.test_launch import finish, wait_for
 from tests.work.tiny_worker import create
 
 NOTHING_TRACKED = {"MLFLOW_TRACKING_URI": "none"}
@@ -94,3 +96,19 @@ def test_a_worker_needs_the_urls_and_the_states_alone(machines: list[Command]) -
     create(one.runs, storage=one.settings.storage, slots=2, controls=())
     said = two("worker", "tiny", "--trials", "1").stdout
     assert len(used_up(two.trials("tiny"))) == 1 and "1 slots are left" in said
+
+
+def test_a_scheduler_may_repeat_itself(command: Command) -> None:
+    """SIGTERM again and again is still a request: the worker saves, gives its slot back, and ends with 130."""
+    command.environment = NOTHING_TRACKED
+    create(command.runs, slots=1, controls=(), base=changed(STUDY.base, {"training.total": "4000ep"}))
+    process = command.start("worker", "tiny")
+    wait_for(lambda: any((command.runs / "states").rglob("*.state")))
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    said = finish(process, 130)
+    assert "Stopping: the workers save where they stand" in said
+    assert sorted(outcome(t) for t in command.trials("tiny") if outcome(t) != "infeasible") == [
+        "interrupted", "waiting",
+    ]  # fmt: skip
