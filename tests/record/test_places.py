@@ -15,10 +15,10 @@ from tests.tiny_study import STUDY
 
 @pytest.fixture
 def mounts(tmp_path: Path) -> Path:
-    (tmp_path / "home" / "local").mkdir(parents=True)
+    (tmp_path / "far" / "local").mkdir(parents=True)
     path = tmp_path / "mounts"
     path.write_text(
-        f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/home nfs4 rw 0 0\n/dev/sdb {tmp_path}/home/local xfs rw 0 0\n"
+        f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/far nfs4 rw 0 0\n/dev/sdb {tmp_path}/far/local xfs rw 0 0\n"
     )
     return path
 
@@ -28,14 +28,14 @@ def test_sqlite_on_a_network_file_system_is_refused(
 ) -> None:
     """Also where nothing is there yet; who accepts the risk may have it. The innermost mount is the one that counts."""
     monkeypatch.delenv(ACCEPT, raising=False)
-    url = f"sqlite:///{tmp_path}/home/me/runs/x.db"
+    url = f"sqlite:///{tmp_path}/far/me/runs/x.db"
     with pytest.raises(StorageError, match="nfs4") as raised:
         check_place(url, mounts)
     assert "db start" in str(raised.value.hint) and ACCEPT in str(raised.value.hint)
-    assert not (tmp_path / "home" / "me").exists()
+    assert not (tmp_path / "far" / "me").exists()
     for fine in (
         "sqlite:////tmp/x.db",
-        f"sqlite:///{tmp_path}/home/local/x.db",
+        f"sqlite:///{tmp_path}/far/local/x.db",
         "postgresql+psycopg://me@db/x",
     ):
         check_place(fine, mounts)

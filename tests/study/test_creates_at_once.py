@@ -14,7 +14,7 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.settings import Settings
 from reprtune.study import create as creating
-from reprtune.tracking.mlflow.connection import connect, runs_of
+from reprtune.tracking.mlflow.connection import connect
 from tests.study.two_databases import where  # noqa: F401 - a fixture
 from tests.tiny_study import STUDY
 
@@ -55,4 +55,4 @@ def test_one_makes_it_and_the_others_find_it(
     assert len(study.trials) == 4 and len(study.controls) == 4
     client = connect(settings.mlflow_uri)
     experiment = client.get_experiment_by_name("tiny")
-    assert len(runs_of(client, experiment.experiment_id, study.digest)) == 1
+    assert len(client.search_runs([experiment.experiment_id])) == 1
