@@ -2,7 +2,7 @@
 # The environment lives in .venv; stamp files make a second call cost seconds.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-slow bench docs gpu-check gpu-probe gpu-bench clean
+.PHONY: help setup demo test check-slow check-slurm bench docs gpu-check gpu-probe gpu-bench clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -45,6 +45,9 @@ test: $(READY_DEV)  ## set everything up and pass the checks: ruff, mypy, pytest
 
 check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow --timeout=1800
+
+check-slurm: $(READY_DEV)  ## try a study on a real SLURM of two virtual nodes here; skipped where none is installed
+	$(BIN)/python -m pytest -m slow --timeout=1800 tests/work/test_slurm_cluster.py
 
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed

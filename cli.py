@@ -7,6 +7,7 @@ import click
 
 from commands.completion import completion
 from commands.data import data
+from commands.db import db
 from commands.doctor import doctor
 from commands.listing import list_
 from commands.options import QUIET, Translated
@@ -15,6 +16,7 @@ from commands.study import study
 from commands.train import train
 from commands.trial import trial
 from commands.ui import ui
+from commands.worker import worker
 from reprtune.passwords import guard_output
 
 
@@ -36,7 +38,7 @@ def cli(context: click.Context, quiet: bool) -> None:
     context.meta[QUIET] = quiet
 
 
-for command in (list_, train, study, trial, ui, data, doctor, completion, reference_):
+for command in (list_, train, study, worker, trial, ui, data, db, doctor, completion, reference_):
     cli.add_command(command)
 
 

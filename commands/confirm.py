@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.launching import launch
+from commands.launching import launch, raise_for_failed
 from commands.options import (
     accept_option,
     completing,
@@ -92,3 +92,4 @@ def confirm(
         hint(f"  next: {program()} study confirm {name}", err=True)
         raise click.exceptions.Exit(130)
     hint(f"  next: {program()} study {'confirm' if summary.pending else 'report'} {name}")
+    raise_for_failed(summary.study)

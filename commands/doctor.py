@@ -27,7 +27,14 @@ WIDTH = 10
 MARKS = {"ok": "ok", "warning": "WARNING", "problem": "PROBLEM"}
 
 
-@click.command(epilog=examples("doctor", "doctor repr-ablation --json", "doctor --device cuda"))
+@click.command(
+    epilog=examples(
+        "doctor",
+        "doctor repr-ablation --json",
+        "doctor --device cuda",
+        "doctor --storage postgresql+psycopg://me@db/reprtune --states /shared/states",
+    )
+)
 @click.argument("name", required=False, shell_complete=completing(stored_names))
 @json_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
@@ -60,6 +67,7 @@ def checks(settings: Settings, name: str | None) -> dict[str, Check]:
     from reprtune.doctor import gpu as doctor_gpu
     from reprtune.doctor import machine as doctor_machine
     from reprtune.doctor import places as doctor_places
+    from reprtune.doctor import shared as doctor_shared
     from reprtune.doctor import stores as doctor_stores
 
     folder = doctor_places.folder
@@ -72,6 +80,7 @@ def checks(settings: Settings, name: str | None) -> dict[str, Check]:
         "packages": doctor_places.packages,
         "runs": partial(folder, "runs", settings.runs_dir, flag="--runs"),
         "states": partial(folder, "states", settings.states, flag="--states"),
+        "sharing": partial(doctor_shared.states, settings),
         "storage": partial(doctor_stores.storage, settings),
         "mlflow": partial(doctor_stores.tracking, settings),
         "data": partial(doctor_machine.data, settings),

@@ -132,6 +132,8 @@ def run_event(summary: Any) -> str:
     """How a run (`work.launch.Summary`) ended, as `--notify` says it."""
     if summary.interrupted:
         return "interrupted"
+    if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
+        return "failed"
     return "paused" if summary.pending else "finished"
 
 
@@ -232,6 +234,9 @@ notify_option = click.option(
     envvar="REPRTUNE_NOTIFY",
     help="Run by your shell at the end, on failure and on interruption, with REPRTUNE_EVENT, REPRTUNE_STUDY, "
     "REPRTUNE_MESSAGE and more in its environment and JSON on its stdin. [REPRTUNE_NOTIFY]",
+)
+trials_option = click.option(
+    "--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all)."
 )
 study_argument = click.argument("name", shell_complete=completing(stored_names))
 

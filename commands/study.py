@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from commands.branch import branch
+from commands.cluster import launch as launch_on_cluster
 from commands.compare import compare
 from commands.confirm import confirm
 from commands.extend import extend, repair
-from commands.launching import launch
+from commands.launching import launch, raise_for_failed
 from commands.options import (
     Seconds,
     accept_option,
@@ -31,8 +32,10 @@ from commands.options import (
     to_json,
     total_option,
     tracking_is_off,
+    trials_option,
 )
 from commands.plan import plan
+from commands.until import until_option
 from commands.watch import watch
 from reprtune.settings import program
 
@@ -101,21 +104,24 @@ def create(
     epilog=examples(
         "study run repr-ablation --workers 2",
         "study run repr-ablation --trials 5",
+        "study run repr-ablation --workers 2 --until 08:00",
         """study run repr-ablation --notify 'curl -d "$REPRTUNE_MESSAGE" ntfy.sh/my-topic'""",
     )
 )
 @study_argument
-@click.option("--trials", type=click.IntRange(min=1), help="Begin at most so many slots now (default: all).")
+@trials_option
 @click.option(
     "--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this machine."
 )
+@until_option
 @accept_option
 @notify_option
 @deterministic_option
 @places("runs_dir", "storage", "tracking_uri", "data_dir", "states_dir", "device")
 def run(
-    name: str, trials: int | None, workers: int, accept_code: bool, notify: str | None, **where: Any
-) -> None:
+    name: str, trials: int | None, workers: int, until: float | None, accept_code: bool, notify: str | None,
+    **where: Any,
+) -> None:  # fmt: skip
     """Run what is left of a study, here; start it on as many machines as you like."""
     from dashboards.next_step import to_change
 
@@ -131,17 +137,18 @@ def run(
         total,
         trials=trials,
         accept_code=accept_code,
+        until=until,
     )
     if summary.interrupted:
         hint(f"  next: {program()} study resume {name}", err=True)
         raise click.exceptions.Exit(130)
     if summary.pending:
         hint(f"  next: {program()} study resume {name}")
+        raise_for_failed(summary.study)
         return
     hint(f"  next: {program()} study report {name}")
-    if any(trial.is_final and trial.outcome.is_broken for trial in summary.study.everything):
-        hint(f"  then: {program()} study repair {name}, for what failed, once its cause is mended")
-    elif summary.study.spec.confirmation is None and (change := to_change(summary.study)):
+    raise_for_failed(summary.study)
+    if summary.study.spec.confirmation is None and (change := to_change(summary.study)):
         hint(f"  then: {change}")
     elif summary.study.spec.confirmation is None:
         hint(f"  then: {program()} study confirm {name}, for an answer on fresh seeds and test images")
@@ -158,6 +165,7 @@ study.add_command(
         ),
     )
 )
+study.add_command(launch_on_cluster)
 study.add_command(plan)
 study.add_command(compare)
 study.add_command(confirm)

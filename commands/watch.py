@@ -46,7 +46,7 @@ def moments(name: str, where: dict[str, Any], interval: float) -> Iterator[dict[
     away = False
     while True:
         try:
-            study = database.retried(lambda: storage.read_study(reader, name, histories=False), attempts=1)
+            study = database.retried(lambda: storage.read_study(reader, name, histories=False), seconds=0)
             away = False
         except StorageError as error:
             if not away:

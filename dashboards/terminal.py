@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -25,6 +26,7 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, best_first, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
+from reprtune.record.workers import present
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
@@ -86,6 +88,12 @@ def status(study: StudyRecord) -> str:
         f"  running:  {_named(t)} on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
         for t in running
     ]
+    busy = {t.lease.get("worker") for t in running}
+    lines += [
+        f"  waiting:  {worker}, between two trials"
+        for worker in present(study.workers, time.time())
+        if worker not in busy
+    ]
     failed = [t for t in everything if t.result.get("error") and not t.repaired]
     if (more := len(failed) - SHOWN_ERRORS) > 0:
         lines.append(f"  errors:   {more} before these")
@@ -128,8 +136,9 @@ def _named(trial: TrialRecord) -> str:
 
 
 def next_step(study: StudyRecord) -> str:
-    """The command that brings it one step on, as a line; nothing while somebody works on it."""
-    if any(t.outcome == "running" for t in study.everything):
+    """The command that brings it one step on, as a line; nothing while somebody works on it, or is between two
+    trials."""
+    if any(t.outcome == "running" for t in study.everything) or present(study.workers, time.time()):
         return ""
     command = progress(study).command
     return f"  next: {command}" if command else ""

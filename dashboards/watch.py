@@ -14,11 +14,12 @@ from reprtune.record.outcomes import counted
 from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
+from reprtune.record.workers import SILENT_SECONDS, present
 from reprtune.settings import program
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 BAR = 30
-SILENT_SECONDS = 30.0  # a worker that has said nothing for so long is named
+SHOWN_FAILURES = 3  # the last ones
 MOVING = ("time", "pace")  # facts that change by themselves
 
 
@@ -30,16 +31,28 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
     """
     pace = find_pace(study)
     found = best(study)
-    failed = [t for t in attempts(study) if t.result.get("error")]
+    failed = [t for t in attempts(study) if t.result.get("error") and not t.repaired]
+    running = _running(study)
+    busy = {str(t.lease.get("worker")) for t in running}
     return {
         "name": study.spec.name,
         "time": round(now, 3),
         "finished": pace.finished,
         "slots": pace.total,
         "attempts": counted(trial.outcome for trial in attempts(study)),
-        "running": [_worker_facts(trial, study.spec.n_seeds, now) for trial in _running(study)],
+        "running": [_worker_facts(trial, study.spec.n_seeds, now) for trial in running],
+        "between_trials": [
+            {
+                "worker": worker,
+                "device": study.workers[worker]["device"],
+                "heard": study.workers[worker]["time"],
+            }
+            for worker in present(study.workers, now)
+            if worker not in busy
+        ],
         "best": None if found is None else _best_facts(study, found),
-        "last_error": None if not failed else f"slot {slot_name(failed[-1])}: {failed[-1].result['error']}",
+        "failed": len(failed),
+        "failures": [f"slot {slot_name(t)}: {t.result['error']}" for t in failed[-SHOWN_FAILURES:]],
         "mlflow_waiting": waiting_events,
         "next": f"study {'resume' if study.unsettled() else 'confirm'} {study.spec.name}",
         "pace": {name: getattr(pace, name) for name in ("per_hour", "left", "low", "high")},
@@ -64,6 +77,8 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
         "share": round(share_done(trial, n_seeds), 4),
         "steps_per_second": speed(trial),
         ERROR: trial.progress.get(ERROR),
+        "heard": heard,
+        "moved": trial.progress.get("moved"),
         "silent": heard is not None and now - heard > SILENT_SECONDS,
     }
 
@@ -85,12 +100,15 @@ def is_over(facts: Mapping[str, Any]) -> bool:
 
 def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts without those that change by themselves: a change in these is news."""
-    return {key: value for key, value in facts.items() if key not in MOVING}
+    kept = {key: value for key, value in facts.items() if key not in MOVING}
+    running = [{key: value for key, value in row.items() if key != "heard"} for row in facts["running"]]
+    return kept | {"running": running, "between_trials": [row["worker"] for row in facts["between_trials"]]}
 
 
 def milestones(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The same without the steps in between, for a log."""
-    kept = {key: value for key, value in lasting(facts).items() if key not in ("running", "mlflow_waiting")}
+    left_out = ("running", "between_trials", "mlflow_waiting")
+    kept = {key: value for key, value in lasting(facts).items() if key not in left_out}
     return {**kept, "running": sorted(row["slot"] for row in facts["running"])}
 
 
@@ -99,14 +117,31 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
     lines = [_bar(facts), *(f"  {text}" for text in (_counts(facts), _pace(facts), _best(facts)) if text)]
     if facts["mlflow_waiting"]:
         lines.append(f"  tracking: {facts['mlflow_waiting']} events wait here")
-    if facts["last_error"]:
-        lines.append(f"  last error: {facts['last_error']}")
-    rows = [_row(worker) for worker in facts["running"]]
+    if (more := facts["failed"] - len(facts["failures"])) > 0:
+        lines.append(f"  failed: {more} before these")
+    lines += [f"  failed: {failure}" for failure in facts["failures"]]
+    now = facts["time"]
+    rows = [_row(worker, now) for worker in facts["running"]]
+    rows += [
+        ("", one["worker"], one["device"], "between two trials", "", "", _age(one["heard"], now), "", "")
+        for one in facts["between_trials"]
+    ]
     if rows:
         lines += [
             "",
             *table(
-                rows, ("slot", "worker", "device", "step", "", "steps/s", OBJECTIVES[ERROR].column)
+                rows,
+                (
+                    "slot",
+                    "worker",
+                    "device",
+                    "step",
+                    "",
+                    "steps/s",
+                    "heard",
+                    "moved",
+                    OBJECTIVES[ERROR].column,
+                ),
             ).splitlines(),
         ]
     elif not is_over(facts):
@@ -152,7 +187,12 @@ def _best(facts: Mapping[str, Any]) -> str:
     return f"best: {best_value(known, '')}, slot {known['slot']} ({known['setting']})"
 
 
-def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
+def _age(moment: float | None, now: float) -> str:
+    """How long ago; whose clock is ahead of ours is heard of now."""
+    return "" if moment is None else duration(max(0.0, now - moment))
+
+
+def _row(worker: Mapping[str, Any], now: float) -> tuple[str, ...]:
     step = "beginning" if worker["step"] is None else f"{worker['step']}/{worker['total']}"
     if worker["seeds"] > 1 and worker["step"] is not None:
         step += f" of seed {worker['seed']}"
@@ -166,5 +206,7 @@ def _row(worker: Mapping[str, Any]) -> tuple[str, ...]:
         step,
         share,
         rate,
+        _age(worker["heard"], now),
+        _age(worker["moved"], now),
         error,
     )

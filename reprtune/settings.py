@@ -138,12 +138,29 @@ def program() -> str:
     return "reprtune" if Path(sys.argv[0]).stem == "reprtune" else "python cli.py"
 
 
+def hang_seconds() -> float:
+    """After so long without any progress a training stands still, as far as its worker knows: 600, unless
+    `REPRTUNE_HANG_SECONDS` says otherwise; 0 = it is waited for as long as it takes.
+
+    Raises:
+        SpecError: it is no whole number.
+    """
+    text = os.environ.get("REPRTUNE_HANG_SECONDS") or "600"
+    if not text.isdecimal():
+        raise SpecError(
+            f"REPRTUNE_HANG_SECONDS must be a whole number of seconds, or 0 for never, but is {text!r}.",
+            "Leave it out for 600.",
+        )
+    return float(text)
+
+
 def lease_seconds() -> tuple[int, int]:
     """(heartbeat, grace): how often a worker says that it lives, and how long after its last word its slots
     are given to others.
 
     5 and 30, unless `REPRTUNE_HEARTBEAT_SECONDS` and `REPRTUNE_GRACE_SECONDS` say otherwise: shorter for
-    tests, longer where workers are often suspended. The same for all workers of a study.
+    tests, longer where workers are often suspended. They are stored with a study that is created, whose workers keep
+    to them wherever they run.
 
     Raises:
         SpecError: they are not whole numbers, 1 <= heartbeat < grace.
@@ -160,3 +177,19 @@ def lease_seconds() -> tuple[int, int]:
             "Leave them out for 5 and 30.",
         )
     return heartbeat, grace
+
+
+def storage_wait_seconds() -> float:
+    """How long a worker waits for a database that was there and is gone: half an hour, unless
+    `REPRTUNE_STORAGE_WAIT_SECONDS` says otherwise.
+
+    Raises:
+        SpecError: it is no whole number.
+    """
+    text = os.environ.get("REPRTUNE_STORAGE_WAIT_SECONDS") or "1800"
+    if not text.isdecimal():
+        raise SpecError(
+            f"REPRTUNE_STORAGE_WAIT_SECONDS must be a whole number, but is {text!r}.",
+            "Leave it out for 1800: half an hour.",
+        )
+    return float(text)

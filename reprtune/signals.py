@@ -1,4 +1,5 @@
-"""What a process does when it is asked to end: by Ctrl-C (SIGINT), by `kill` (SIGTERM), by a closed terminal (SIGHUP).
+"""What a process does when it is asked to end: by Ctrl-C (SIGINT), by `kill` (SIGTERM), by a scheduler that is about to
+take the machine away (SIGUSR1, as in `sbatch --signal=USR1@60`), by a closed terminal (SIGHUP).
 
 Handlers are set for the main thread, and put back where a block ends.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 Handler = Callable[[int, FrameType | None], Any]
 
 
@@ -29,7 +30,7 @@ class StopRequest:
         self.asked = True
 
     def listen(self) -> None:
-        """Let SIGINT and SIGTERM ask, for the rest of this process."""
+        """Let the signals that stop ask, for the rest of this process."""
         for number in STOPPING:
             signal.signal(number, self.ask)
 
@@ -47,7 +48,7 @@ def handled(handler: Handler, numbers: tuple[signal.Signals, ...] = STOPPING) ->
 
 @contextlib.contextmanager
 def remembered() -> Iterator[StopRequest]:
-    """In the block, SIGINT and SIGTERM end nothing; whether one came is asked of what this gives."""
+    """In the block, the signals that stop end nothing; whether one came is asked of what this gives."""
     request = StopRequest()
     with handled(request.ask):
         yield request
@@ -61,12 +62,12 @@ def like_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """In the block, SIGINT and SIGTERM wait, here and in processes that are started, until these `let_through`.
+def held_back(numbers: tuple[signal.Signals, ...] = STOPPING) -> Iterator[None]:
+    """In the block, the signals that stop wait, here and in processes that are started, until these `let_through`.
 
     Held back, not ignored: none is lost.
     """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
@@ -79,6 +80,6 @@ def let_through() -> None:
 
 
 def ignore() -> None:
-    """Let SIGINT and SIGTERM pass, for the rest of this process: another one decides when it ends."""
+    """Let the signals that stop pass, for the rest of this process: another one decides when it ends."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)

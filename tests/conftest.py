@@ -53,6 +53,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "GRAPH",
         "HEARTBEAT_SECONDS",
         "GRACE_SECONDS",
+        "HANG_SECONDS",
         "RESIDENT_BYTES",
         "LOADERS",
     ):

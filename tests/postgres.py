@@ -55,6 +55,14 @@ class PostgreSQL:
             connection.execute("SELECT pg_reload_conf()")
         return place
 
+    def stop(self) -> None:
+        """All its connections end."""
+        self._server.stop()  # type: ignore[attr-defined]
+
+    def start(self) -> None:
+        """Again, with what it held."""
+        self._server.ensure_postgres_running()  # type: ignore[attr-defined]
+
 
 @contextmanager
 def running_server() -> Iterator[PostgreSQL]:

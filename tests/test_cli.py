@@ -53,13 +53,13 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_these_are_the_commands() -> None:
     """A new one joins the tests below by itself."""
     assert {" ".join(words) for words in LEAVES} == {
-        "list", "train", "study create", "study plan", "study branch", "study compare", "study run", "study resume", "study status", "study list",
+        "list", "train", "study create", "study plan", "study branch", "study compare", "study run", "study launch", "study resume", "study status", "study list",
         "study show", "study confirm", "study extend", "study repair", "study report", "study sync", "study delete", "trial export", "trial run", "data prepare", "completion show", "completion install", "doctor",
-        "ui", "reference",
+        "ui", "reference", "worker", "db start", "db stop", "db status",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", [(), ("study",), ("trial",), ("data",), ("completion",), *LEAVES])
+@pytest.mark.parametrize("words", [(), ("study",), ("trial",), ("data",), ("db",), ("completion",), *LEAVES])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_explains_itself(command: Command, words: tuple[str, ...], flag: str) -> None:
     """What it does, every option with its words, and, for what can be run, an example."""

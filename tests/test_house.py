@@ -42,7 +42,8 @@ ARROWS: dict[str, set[str]] = {
     "notebook": {"console", "work", "study", *STUDYING, "dashboards"},  # offers what all of them can
     "cli": {"commands"},
     "console": {"cli"},
-    "commands": {"doctor", "work", "study", *STUDYING, "dashboards", "studies"},
+    "postgres": set(),
+    "commands": {"doctor", "postgres", "work", "study", *STUDYING, "dashboards", "studies"},
     "benchmarks": {"work", "study", *STUDYING, "studies", "dashboards"},
 }
 # Library -> the rooms that may import it.

@@ -12,7 +12,7 @@ import pytest
 from reprtune import signals
 from tests.conftest import ROOT
 
-BOTH = (signal.SIGINT, signal.SIGTERM)
+BOTH = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def send(number: signal.Signals) -> None:

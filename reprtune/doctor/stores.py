@@ -17,10 +17,12 @@ from sqlalchemy.engine import Connection, make_url
 
 from reprtune.doctor import places as doctor_places
 from reprtune.doctor.findings import Finding
+from reprtune.doctor.shared import connections, way_out
 from reprtune.errors import ReprtuneError
 from reprtune.passwords import DATABASES, hide
+from reprtune.record import places
 from reprtune.record.database import is_absent
-from reprtune.record.locks import LOCK_KEY
+from reprtune.record.locks import lock_key
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
 from reprtune.tracking.mlflow.connection import connect
@@ -83,7 +85,7 @@ def _database(
             yield from _writing(check, connection)
     except Exception as error:  # noqa: BLE001 - drivers have their own
         text = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        yield Finding(check, "problem", hide(f"{at} cannot be used: {text}"), mend)
+        yield Finding(check, "problem", hide(f"{at} cannot be used: {text}"), way_out(text, mend))
 
 
 @contextlib.contextmanager
@@ -147,6 +149,7 @@ def _writing(check: str, connection: Connection) -> Iterator[Finding]:
         yield _lock_sqlite(check, connection)
     elif backend == "postgresql":
         yield from _ask_postgresql(check, connection)
+        yield from connections(check, connection)
 
 
 def _lock_sqlite(check: str, connection: Connection) -> Finding:
@@ -177,8 +180,9 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
         )
     else:
         yield Finding(check, "ok", "it can be written")
-    if one(f"SELECT pg_try_advisory_lock({LOCK_KEY})"):
-        one(f"SELECT pg_advisory_unlock({LOCK_KEY})")
+    key = lock_key("doctor")
+    if one(f"SELECT pg_try_advisory_lock({key})"):
+        one(f"SELECT pg_advisory_unlock({key})")
         yield Finding(check, "ok", "its lock works")
     else:
         yield Finding(check, "ok", "its lock is held by a worker just now")
@@ -189,10 +193,10 @@ def _ask_postgresql(check: str, connection: Connection) -> Iterator[Finding]:
 
 def _on_network(check: str, path: Path) -> Iterator[Finding]:
     above = next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
-    if (kind := doctor_places.file_system(above)) in doctor_places.NETWORK:
-        mend = "Put it on a local disk, or use PostgreSQL where several machines work on a study."
+    if (kind := places.file_system(above)) in doctor_places.NETWORK:
+        mend = "Put it on a local disk; where several machines work on a study, use PostgreSQL: `python cli.py db start`."
         text = f"SQLite on a network file system ({kind}): its locks may fail there and damage it"
-        yield Finding(check, "warning", text, mend)
+        yield Finding(check, "problem", text, mend)
 
 
 def _file(url: str) -> Path | None:

@@ -95,8 +95,8 @@ RESULT: dict[str, Rule] = {
     **dict.fromkeys(OBJECTIVES, measured),
 }
 PROGRESS: dict[str, Rule] = {
-    **dict.fromkeys(("step", "total", "seed", "steps"), whole),
-    **dict.fromkeys(("seconds", "time"), number),
+    **dict.fromkeys(("step", "total", "seed", "steps", "stored"), whole),
+    **dict.fromkeys(("seconds", "time", "moved"), number),
     ERROR: measured,
 }
 SEED: dict[str, Rule] = {
@@ -124,6 +124,9 @@ FACTS: dict[str, Rule] = {
     **dict.fromkeys(("steps_per_epoch", "total_steps"), count_above_0),
     **dict.fromkeys(("n_train", "n_score", "n_val", "n_test", "n_classes"), whole),
     "data_digest": text,
+    "lease": of(
+        dict.fromkeys(("beat_seconds", "grace_seconds"), count_above_0), "beat_seconds", "grace_seconds"
+    ),
     "fitting_share": number,
     "user_code": texts,
     "code": of({"modules": texts, "versions": texts, "commit": text}, "modules", "versions"),

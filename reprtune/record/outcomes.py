@@ -117,6 +117,10 @@ class Outcome(str, Enum):
         state="FAIL", status="KILLED", words="its worker vanished; its slot is queued again", colour="grey",
         pattern="x", is_failure=True,
     )  # fmt: skip
+    HUNG = "hung", Facts(
+        state="FAIL", status="KILLED", words="stood still and was ended; its slot is queued again", colour="purple",
+        pattern="-", is_failure=True,
+    )  # fmt: skip
     DUPLICATE = "duplicate", Facts(
         state="FAIL", status="KILLED", colour="grey", pattern=".", is_trained=False, is_failure=True,
         words="a second attempt at a slot that was already taken; never trained",

@@ -8,6 +8,7 @@ from typing import Any
 
 from reprtune.history import CURVES, History, Point
 from reprtune.record.outcomes import Outcome, counted
+from reprtune.settings import lease_seconds
 from reprtune.spec import objectives
 from reprtune.spec.designs.arm import Arm
 from reprtune.spec.sections.arms import Arms
@@ -67,9 +68,10 @@ class TrialRecord:
             `state` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
             of arms and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`, and the `code` there.
-        progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `seconds` of training
-            and `steps` trained in them by this worker (to tell its speed), the error last measured or None,
-            and `time` (since 1970, of the worker's clock).
+        progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `stored` (steps of all members
+            up to the last state), `seconds` of training and `steps` trained in them by this worker (to tell its
+            speed), the error last measured or None, `time` (since 1970, of the worker's clock), and `moved`: the time
+            at which `step` was new.
         started, ended: seconds since 1970, or None.
     """
 
@@ -154,12 +156,13 @@ class StudyRecord:
         spec: the canonical specification, with the sections that were added since. digest: of what was created.
         facts: found at create: `steps_per_epoch`, `total_steps`, `n_train`, `n_val`, `n_test`,
             `data_digest`, `n_classes`, `input_shape`, `fitting_share`, `experiment` (of MLflow:
-            `name` and `id`), `objective_versions`, `user_code` (name -> digest), `weights` (folder ->
+            `name` and `id`), `lease` (`beat_seconds` and `grace_seconds`), `objective_versions`, `user_code` (name -> digest), `weights` (folder ->
             `digest` and `steps`, of networks that trials begin from) and `code` (`modules` and `versions`
             of all that its trials can run, and the `commit`; see `study.code`).
         created: seconds since 1970. version: of reprtune.
         spent: seconds and GFLOPs that the search has spent, where it has a budget; else 0.
         attempts: name of a section -> its attempts, by number.
+        workers: who was there when it was read -> what they said last, see `record.workers`.
     """
 
     spec: StudySpec
@@ -169,11 +172,19 @@ class StudyRecord:
     version: str
     spent: tuple[float, float] = (0.0, 0.0)
     attempts: Mapping[str, tuple[TrialRecord, ...]] = field(default_factory=dict)
+    workers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def instance(self) -> str:
         """Tells this stored study from an equal one that was created, and deleted, before it."""
         return f"{self.digest}@{self.created:.3f}"
+
+    @property
+    def lease(self) -> tuple[int, int]:
+        """Seconds between two beats of its workers, and of grace after the last one: everywhere those of the machine on
+        which it was created. Of studies of before they were stored, those of this machine."""
+        stored = self.facts.get("lease")
+        return (stored["beat_seconds"], stored["grace_seconds"]) if stored else lease_seconds()
 
     @property
     def other_versions(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ from reprtune.record.leaders import leader_slot
 from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.trials import to_records
+from reprtune.record.workers import read_workers
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
 from reprtune.spec.objectives import OBJECTIVES, OF_ARMS
 from reprtune.spec.older import as_today
@@ -115,7 +116,7 @@ def _made(storage: RDBStorage, name: str, metrics: Sequence[str]) -> optuna.Stud
 
 def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) -> None:
     """Store a section that a study did not have, or its new value; and make its Optuna study where that is
-    absent. To be called under the database's lock.
+    absent. To be called under the study's lock.
 
     Raises:
         SpecError: the study cannot have that section. StudyError: another study has its name.
@@ -144,12 +145,12 @@ def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) ->
 
 
 def write_code(storage: RDBStorage, name: str, code: Mapping[str, Any]) -> None:
-    """All code that a study can run, with the branches that were added. To be called under the database's lock."""
+    """All code that a study can run, with the branches that were added. To be called under the study's lock."""
     storage.set_study_user_attr(storage.get_study_id_from_name(name), CODE, dict(code))
 
 
 def mark_repaired(storage: RDBStorage, name: str, section: str, numbers: Iterable[int]) -> None:
-    """Attempts of a section that are to count no more. To be called under the database's lock."""
+    """Attempts of a section that are to count no more. To be called under the study's lock."""
     study_id = storage.get_study_id_from_name(name)
     before = repaired(storage, name)
     both = {*before.get(section, ()), *numbers}
@@ -250,6 +251,7 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
     return replace(
         study,
         spent=_sum(read_spent(storage, name).values()),
+        workers=read_workers(storage, name),
         attempts={
             section.name: read_trials(storage, study, section, histories) for section in study.spec.sections
         },

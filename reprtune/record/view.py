@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from reprtune.errors import StudyError
+from reprtune.record.locks import study_lock
 from reprtune.record.optuna_private.cached import TrialCache
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.storage import names, read_header, repaired, section_study
@@ -30,6 +32,16 @@ class StudyView:
         self.storage, self.name = storage, name
         self.cached = TrialCache(storage)
         self._records: dict[tuple[str, int], tuple[FrozenTrial, bool, TrialRecord]] = {}
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study's lock (see `study_lock`)."""
+        try:
+            with study_lock(self.storage, self.name):
+                yield
+        except BaseException:
+            self.cached = TrialCache(self.storage)  # what it has read may never have come about
+            raise
 
     def header(self) -> StudyRecord:
         """The study without its attempts, with the sections that it has now."""

@@ -50,6 +50,11 @@ class Claim:
                 self.path.unlink()
 
 
+def state_path(folder: Path, name: str) -> Path:
+    """Where a folder has a state, if it has it."""
+    return folder / name[:2] / f"{name}.state"
+
+
 class StateStore:
     """The states of one folder, read and written by name.
 
@@ -72,7 +77,7 @@ class StateStore:
             self._remove_leftovers()
 
     def path(self, name: str) -> Path:
-        return self.folder / name[:2] / f"{name}.state"
+        return state_path(self.folder, name)
 
     def has(self, name: str) -> bool:
         return self.path(name).exists()

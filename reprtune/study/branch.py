@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from optuna.storages import RDBStorage
 
 from reprtune.errors import StudyError
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot
 from reprtune.record.storage import add_section, read_study, write_code
@@ -112,7 +112,7 @@ def branch_study(
 
     check_builds(first.trial, settings)
 
-    with database_lock(storage):
+    with study_lock(storage, study_name):
         study = read_study(storage, study_name)
         plan = plan_branch(study, slot, branch, name, seeds)  # others may have added one meanwhile
         if plan.n_new is None:

@@ -17,7 +17,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.storage import add_section, read_study
@@ -122,7 +122,7 @@ def prepare_confirmation(
     Raises:
         SpecError, StudyError: as it does, or the code here is not the study's; nothing is queued then.
     """
-    with database_lock(storage):
+    with study_lock(storage, name):
         study = read_study(storage, name)
         plan = plan_confirmation(study, top, n_seeds, slots)
         there = {(trial.arm, trial.seed) for trial in study.confirmation}

@@ -14,10 +14,11 @@ import reprtune
 from reprtune.errors import ReprtuneError, SpecError, StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import Storage, is_absent, open_storage
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
+from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.view import StudyView
-from reprtune.settings import Settings
+from reprtune.settings import Settings, lease_seconds
 from reprtune.spec.branch import SECTION, is_added
 from reprtune.spec.codec import canonical_json, differences, digest, from_plain, to_plain
 from reprtune.spec.objectives import versions
@@ -197,28 +198,35 @@ def create_study(
         StudyError: another study has this name; the differences are listed.
         SpecError, DataError, StorageError, TrackingError, ReprtuneError: before anything is written.
     """
+    check_place(settings.storage_url)
     database = None if is_absent(settings.storage_url) else open_storage(settings.storage_url)
     if database is not None:
-        with database_lock(database):  # else a study that somebody has half made looks like a stranger's
+        with study_lock(
+            database, spec.name
+        ):  # else a study that somebody has half made looks like a stranger's
             facts = existing(database, spec)
         if facts is not None:
             return False, facts
     check_search_seeds(spec)
     check_names(spec)
     loaded_data = LoadedData(settings.data_dir, open_device(settings))
-    facts = find_facts(spec, loaded_data) | {"packages": environment.packages_digest()}
+    beat, grace = lease_seconds()
+    facts = find_facts(spec, loaded_data) | {
+        "packages": environment.packages_digest(),
+        "lease": {"beat_seconds": beat, "grace_seconds": grace},
+    }
     dry_run(spec, loaded_data, progress)
     new = StudyRecord(
         spec=spec, digest=digest(spec), facts=facts, created=time.time(), version=reprtune.__version__
     )
     tracker = tracker_for(settings)
     progress(f"the tracker ({tracker.name})")
-    new = replace(new, facts={**facts, **tracker.prepare(spec, new.instance, facts)})
-    progress("the study")
     database = database or open_storage(settings.storage_url)
-    with database_lock(database):
-        if (facts := existing(database, spec)) is not None:
-            return False, facts  # made by somebody else meanwhile
+    with study_lock(database, spec.name, preparing=True):
+        if (there := existing(database, spec)) is not None:
+            return False, there  # made by somebody else meanwhile
+        new = replace(new, facts={**facts, **tracker.prepare(spec, new.instance, facts)})
+        progress("the study")
         view = StudyView(database, spec.name)
         stored.create(database, new, lambda: fill_new(view, new))
     _say_with_what(settings, new)

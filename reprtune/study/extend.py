@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from optuna.storages import RDBStorage
 
 from reprtune.errors import SpecError, StudyError
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import add_section, read_study
 from reprtune.record.view import StudyView
@@ -40,7 +40,7 @@ def extend_study(
     """
     if n_seeds < 1:
         raise SpecError(f"seeds must be at least 1, but got {n_seeds}.", "It counts the further ones.")
-    with database_lock(storage):
+    with study_lock(storage, name):
         study = read_study(storage, name, histories=False)
         old = _chosen(study, section)
         from reprtune.study.code import check_code  # loads torch

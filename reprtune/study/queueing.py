@@ -2,19 +2,19 @@
 
 Every section is asked what it has to do; a cell of which no attempt counts is queued: one that was never queued, one
 whose worker has vanished or had to leave, one that failed and is to be repaired. A slot whose parameters were
-drawn keeps them, and so goes on from its last state. All of it happens under the database's lock, and may be done at
+drawn keeps them, and so goes on from its last state. All of it happens under the study's lock, and may be done at
 any time, by anybody, any number of times.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from reprtune.record.locks import database_lock
 from reprtune.record.optuna_private.queueing import FIXED, Queued, drawn_params, enqueue
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
@@ -26,7 +26,8 @@ from reprtune.spec.study import AnySection
 from reprtune.study.sections.cell import Cell, Key, key
 from reprtune.study.sections.next_work import next_work
 
-MAX_LOST = 5  # a slot whose worker vanished so often is left alone
+MAX_LOST = 5  # a slot whose worker vanished so often, and it got no further meanwhile, is left alone
+MAX_HUNG = 3  # the same of one that stood still
 OF_SLOT = (
     "slot",
     "arm",
@@ -45,7 +46,7 @@ def refill(view: StudyView) -> int:
     Raises:
         StudyError: the study is gone, or damaged.
     """
-    with database_lock(view.storage):
+    with view.lock():
         return refill_locked(view)
 
 
@@ -96,8 +97,8 @@ def _fill(view: StudyView, study: StudyRecord, section: AnySection, cells: Seque
             continue
         last = view.storage.get_trial(trial_id(tried[-1]))  # with the histories of the seeds it has finished
         before = max((t.number for t in tried if t.number in gone), default=-1)
-        if sum(t.number > before and outcome(t) == "lost" for t in tried) >= MAX_LOST:
-            view.storage.create_new_trial(study_id, template_trial=_given_up(last))
+        if why := _in_vain([t for t in tried if t.number > before], last):
+            view.storage.create_new_trial(study_id, template_trial=_given_up(last, why))
         else:
             queued.append(_again(last, len(tried)))
     enqueue(view.storage, study_id, queued)
@@ -117,10 +118,30 @@ def _of_slot(last: FrozenTrial, *, keep_seeds: bool = True) -> dict[str, Any]:
     return {k: v for k, v in attrs.items() if k in OF_SLOT or (keep_seeds and k.startswith(SEED_PREFIX))}
 
 
-def _given_up(last: FrozenTrial) -> FrozenTrial:
+def _in_vain(tried: Sequence[FrozenTrial], last: FrozenTrial) -> str:
+    """Why another attempt would end like those before; empty where it may not. A state later than any before begins
+    the count anew: workers that are preempted vanish as often as they like."""
+    ends, furthest = Counter[Outcome](), (0, 0)
+    for trial in tried:
+        if (reached := _reached(trial)) > furthest:
+            ends, furthest = Counter(), reached
+        ends[outcome(trial)] += 1
+    if ends[Outcome.HUNG] >= MAX_HUNG:
+        return f"it stood still {MAX_HUNG} times ({last.user_attrs.get('result', {}).get('error', 'no word why')})"
+    if ends[Outcome.LOST] >= MAX_LOST:
+        return f"its worker vanished {MAX_LOST} times ({last.user_attrs.get(FAULT, 'killed for memory?')})"
+    return ""
+
+
+def _reached(trial: FrozenTrial) -> tuple[int, int]:
+    """The seeds an attempt has finished, and the steps of the next one up to its last state."""
+    seeds = sum(name.startswith(SEED_PREFIX) for name in trial.user_attrs)
+    return seeds, trial.user_attrs.get("progress", {}).get("stored", 0)
+
+
+def _given_up(last: FrozenTrial, why: str) -> FrozenTrial:
     """An attempt that says why there will be no other."""
-    why = last.user_attrs.get(FAULT, "killed for memory?")
-    error = f"given up: its worker vanished {MAX_LOST} times ({why})"
+    error = f"given up: {why}"
     return optuna.trial.create_trial(
         state=TrialState.FAIL,
         params=last.params,

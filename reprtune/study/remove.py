@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
@@ -13,7 +14,8 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.optuna_private.trials import stale_trial_ids, trial_id
 from reprtune.record.schema import StudyRecord
-from reprtune.settings import Settings, lease_seconds
+from reprtune.record.workers import read_workers
+from reprtune.settings import Settings
 from reprtune.spec.study import check_name
 from reprtune.states.store import StateStore
 from reprtune.tracking.journal import Journal
@@ -25,25 +27,29 @@ def check_idle(settings: Settings, study: StudyRecord) -> None:
     Raises:
         StudyError: a worker was heard of within the grace period.
     """
-    if workers := _workers(open_storage(settings.storage_url), study.spec.name):
+    grace = study.lease[1]
+    if workers := _workers(open_storage(settings.storage_url), study.spec.name, grace):
         raise StudyError(
             f"{study.spec.name!r} is being trained by {', '.join(workers)}.",
             "Stop its workers first (Ctrl-C where they run); one that was killed counts as gone after "
-            f"{lease_seconds()[1]} s.",
+            f"{grace} s.",
         )
 
 
-def _workers(storage: RDBStorage, name: str) -> list[str]:
-    """Who trains it, and was heard of within the grace period."""
+def _workers(storage: RDBStorage, name: str, grace_seconds: int) -> list[str]:
+    """Who trains it, or is there between two trials, as while it writes what one has come to, and was heard of within
+    the grace period."""
     found: set[str] = set()
     for part in (name, *stored.sections_of(storage, name)):
         with contextlib.suppress(KeyError):  # not every study has all parts
             study_id = storage.get_study_id_from_name(part)
-            stale = stale_trial_ids(storage, study_id)
+            stale = stale_trial_ids(storage, study_id, grace_seconds)
             running = storage.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
             alive = [t.user_attrs for t in running if trial_id(t) not in stale]
             found |= {str(attrs["lease"]["worker"]) for attrs in alive if "lease" in attrs}
-    return sorted(found)
+    there = read_workers(storage, name)
+    now = time.time()
+    return sorted(found | {worker for worker, fact in there.items() if now - fact["time"] <= grace_seconds})
 
 
 def delete_study(settings: Settings, study: StudyRecord) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from optuna.storages import RDBStorage
 
 from reprtune.errors import StudyError
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import find_slot, slot_name
 from reprtune.record.storage import mark_repaired, read_study
@@ -31,7 +31,7 @@ def repair_study(storage: RDBStorage, name: str, slots: Sequence[str] = ()) -> R
         StudyError: there is no such study or slot, a slot that is named has not failed, or the search has used up
             what it may spend.
     """
-    with database_lock(storage):
+    with study_lock(storage, name):
         study = read_study(storage, name, histories=False)
         chosen = _once(_failed(study, slot) for slot in slots) if slots else failed(study)
         _check_budget(study, chosen)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import TrialState
 
 import reprtune
 from reprtune.errors import DataError, SpecError, StateError, StorageError
@@ -20,7 +19,6 @@ from reprtune.record.labels import label
 from reprtune.record.optuna_private.trials import trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.trials import FIRST_SEED, seed_attr, stored_seeds
-from reprtune.record.trials import outcome as outcome_of
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.study import AnySection
 from reprtune.spec.trial import TrialSpec
@@ -36,7 +34,7 @@ from reprtune.work.process import Left, MustLeave
 from reprtune.work.queue import PAUSED, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
-from reprtune.work.seeds import mean_points, mean_values, total_costs
+from reprtune.work.seeds import known_costs, mean_points, mean_values, total_costs
 from reprtune.work.uncapturable import network_key
 
 
@@ -53,20 +51,20 @@ class Attempt:
 
     def __init__(self, trial: optuna.Trial, queue: Queue, context: WorkerContext) -> None:
         self.trial, self.queue, self.context = trial, queue, context
-        self.study = retried(queue.study)
         self.trial_id = trial_id(trial)
         self.slot = int(trial.user_attrs["slot"])
         self.arm: str | None = trial.user_attrs.get("arm")
         self.outcome: str | None = None
         self.lease = Lease(queue.storage, self.trial_id, context.leaving)
         self.error: str | None = None
+        self._computed, self._computes = 0, False  # how often something was computed for it; is it now?
         self._begin_with(self._specs())
 
     def _begin_with(self, specs: list[TrialSpec]) -> None:
         """Take up what its seeds have to train."""
         trial, context = self.trial, self.context
         self.n_seeds = len(specs)
-        self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
+        self.earlier = [{**s, "costs": known_costs(s["costs"])} for s in stored_seeds(trial.user_attrs)]
         self._left = specs[len(self.earlier) :]
         role = self.section.role
         self.key = f"{role}-{self.slot:04d}" if self.arm is None else f"{role}-{self.arm}-s{specs[0].seed}"
@@ -121,6 +119,14 @@ class Attempt:
         """For the record, asked by another thread; None before its network is built."""
         return self.now.progress()
 
+    def pulse(self) -> Hashable:
+        """Another one whenever it has got on, asked by another thread; None while nothing is computed."""
+        return (self.trial_id, self._computed, self.now.pulse()) if self._computes else None
+
+    def epoch_seconds(self) -> float:
+        """Of an epoch at the speed of the seed so far; 0 before its first step."""
+        return self.now.epoch_seconds()
+
     def steps(self) -> tuple[int, int]:
         """Done, and all there are, of its seeds together, which are equally long."""
         run = self.now.done
@@ -132,7 +138,7 @@ class Attempt:
         total = self.spec.after.training.total.steps(self.context.steps_per_epoch)
         broken = self.error is not None
         if self.section.is_drawn:
-            self._constrain("fits", 1.0 if broken else excess / total)
+            retried(partial(self.queue.constrain, self.trial, "fits", 1.0 if broken else excess / total))
         if broken or excess > 0:
             self._refuse(excess)
             return
@@ -208,11 +214,22 @@ class Attempt:
             self.now.note_states("interrupted")
             self.now.close()
 
+    def hang(self, reason: str, stack: str) -> None:
+        """End it from another thread, while its own stands still for ever. Asks nothing of the device."""
+        self.outcome, self.error = "hung", reason
+        try:
+            self._settle("hung", self._result("hung"))
+        except UpdateFinishedTrialError:
+            self.outcome = "lost"
+            return
+        self.now.journal.keep_text("stack.txt", stack)
+        self._end_journals("hung")
+
     def _guarded(self, call: Callable[[], Any]) -> Any:
         """Turn what may go wrong in training into an outcome."""
         full = False
         try:
-            return call()
+            return self._compute(call)
         except Interrupted:
             if not self.lease.lost:
                 self.suspend()
@@ -232,6 +249,13 @@ class Attempt:
         if full:
             release_cached_memory()  # not above, where the error still holds on to what was computed
         return None
+
+    def _compute(self, call: Callable[[], Any]) -> Any:
+        self._computed, self._computes = self._computed + 1, True
+        try:
+            return call()
+        finally:
+            self._computes = False
 
     def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
         device, network = str(self.context.loaded_data.device), network_key(self.spec)
@@ -323,8 +347,9 @@ class Attempt:
             return
         self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.section.is_drawn:
-            self._constrain("finite", 1.0)
-        self._tell(outcome)
+            retried(partial(self.queue.constrain, self.trial, "finite", 1.0))
+        values = self._values() if Outcome(outcome).state == "COMPLETE" else None
+        retried(lambda: self.queue.tell(self.trial, outcome, values))
 
     def _story(self) -> dict[str, Any]:
         """Curve and points to compare; before anything was trained or found, those of an earlier attempt."""
@@ -333,18 +358,6 @@ class Attempt:
             before = self.trial.user_attrs.get(PAUSED, {})
             return {key: before[key] for key in ("history", "rungs") if key in before} or story
         return {**story, "rungs": self._seeded(story["rungs"])}
-
-    def _tell(self, outcome: str) -> None:
-        state = TrialState[Outcome(outcome).state]
-        values = self._values() if state == TrialState.COMPLETE else None
-        try:
-            retried(lambda: self.study.tell(self.trial, values, state=state))
-        except ValueError as error:  # finished: by somebody else, unless we were told so too late
-            found = retried(lambda: self.queue.storage.get_trial(self.trial_id))
-            if not found.state.is_finished():
-                raise
-            if outcome_of(found) != outcome:
-                raise UpdateFinishedTrialError from error
 
     def _values(self) -> list[float]:
         """The objectives: means over the seeds."""
@@ -385,13 +398,3 @@ class Attempt:
 
     def _set_attr(self, key: str, value: Any) -> None:
         retried(lambda: self.trial.set_user_attr(key, value))
-
-    def _constrain(self, name: str, value: float) -> None:
-        """Say how far the trial is from being feasible; 0 or less = it is."""
-        if name not in retried(lambda: self.queue.storage.get_trial(self.trial_id)).constraints:
-            retried(lambda: self.trial.set_constraint(name, value))
-
-
-def _known(costs: Mapping[str, float]) -> dict[str, float]:
-    """The costs of a seed that an earlier attempt has trained: nothing is spent on it in this one."""
-    return {name: 0 if name.endswith("_spent") else cost for name, cost in costs.items()}

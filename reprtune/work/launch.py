@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,49 +20,29 @@ from reprtune import signals
 from reprtune.errors import ReprtuneError
 from reprtune.passwords import guard_output
 from reprtune.record.database import open_storage, retried
+from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
 from reprtune.record.view import StudyView
+from reprtune.record.workers import forget_worker
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.study.queueing import refill
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
-from reprtune.work.process import (
-    EXIT_CODES,
-    Known,
-    Left,
-    MustLeave,
-    WorkerMessage,
-    worker_name,
-)
+from reprtune.work.endings import how_it_ended, unfinished
+from reprtune.work.outbox import LONGEST, Outbox
+from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, WorkerMessage, worker_name
 from reprtune.work.queue import queues
+from reprtune.work.reaper import Reaper
+from reprtune.work.said import Once, repeated
+from reprtune.work.tickets import Tickets
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
 WAIT_SECONDS = 0.25
+LAST_WORD_SECONDS = 10.0  # that a worker waits for its launcher to read what it said at the end
 Observer = Callable[[int, Any], None]
-
-
-class Tickets:
-    """How many slots may still be begun, counted over the workers of one machine; None = no limit."""
-
-    def __init__(self, context: Any, n: int | None) -> None:
-        self._left = None if n is None else context.Value("l", n)
-
-    def take(self) -> bool:
-        if self._left is None:
-            return True
-        with self._left.get_lock():
-            if self._left.value <= 0:
-                return False
-            self._left.value -= 1
-            return True
-
-    def give_back(self) -> None:
-        if self._left is not None:
-            with self._left.get_lock():
-                self._left.value += 1
 
 
 @dataclass
@@ -73,6 +54,11 @@ class _Child:
     left: Left | None = None
     device: str | None = None
     busy: int | None = None  # id of the trial that it trains
+    crash: str = ""  # the error of its own whose traceback it printed
+
+    @property
+    def ended(self) -> str:
+        return how_it_ended(self.process.exitcode, self.crash)
 
 
 @dataclass(frozen=True)
@@ -94,6 +80,7 @@ class Launcher:
         draw: makes a trial's page from what its worker wrote, where it is sent from; see `Shipper`.
         observe: called with (worker, what it reports). say: one sentence for a person.
         accept_code: go on although the code here is not the study's.
+        until: when the workers are to leave, in seconds since 1970; None = when nothing is left.
     """
 
     settings: Settings
@@ -104,14 +91,19 @@ class Launcher:
     observe: Observer
     say: Callable[[str], None]
     accept_code: bool = False
+    until: float | None = None
     _children: list[_Child] = field(default_factory=list)
     _restarts: Counter[int] = field(default_factory=Counter)  # by index of the worker
-    _crashes: int = 0
+    _crashes: list[str] = field(default_factory=list)  # how workers ended that were not to end
     _missing: list[_Child] = field(default_factory=list)  # ended before the work was done, and not replaced
     _uncapturable: dict[str, str] = field(default_factory=dict)
     _signals: int = 0
     _told: bool = False
+    _is_over: bool = False  # is it the time at which they leave?
     _fatal: ReprtuneError | None = None
+
+    def __post_init__(self) -> None:
+        self._repeat = Once(self.say)
 
     def run(self) -> Summary:
         """Work until the study has nothing left to take.
@@ -119,14 +111,16 @@ class Launcher:
         Raises:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
+        with repeated(self._repeat):
+            return self._run()
+
+    def _run(self) -> Summary:
+        _start_tracker()
+        check_place(self.settings.storage_url)
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
-        store = StateStore(self.settings.states)
         view = StudyView(storage, self.name)
-        for queue in queues(view, study):
-            for worker in retried(queue.reap):
-                store.release(worker)
-        retried(partial(refill, view))
+        Reaper(storage, self.name, StateStore(self.settings.states)).look()  # of a run before
         left = _pending(view)
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
@@ -143,7 +137,7 @@ class Launcher:
         state = "running" if pending else "complete"
         journal_for(self.settings, self.name).append(STUDY_KEY, end_event(state))
         shipped = shipper.sync(seconds=60.0, verify=True)
-        study = read_study(storage, self.name)
+        study = retried(partial(read_study, storage, self.name))
         if study.pending() == 0:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
@@ -151,18 +145,7 @@ class Launcher:
         return Summary(study, pending, self._signals > 0, shipped)
 
     def _unfinished(self, pending: int) -> ReprtuneError:
-        lost = {left.device: left.reason for child in self._missing if (left := child.left) is not None}
-        if not lost:
-            return ReprtuneError(
-                f"{self._crashes} workers ended with an error of their own; {pending} slots are left.",
-                "What they printed above says why. The same command goes on with what is left.",
-            )
-        said = ", ".join(f"{device} ({reason})" for device, reason in lost.items())
-        return ReprtuneError(
-            f"Nothing can be computed any more on {said}; {pending} slots are left.",
-            "Look for its errors with nvidia-smi and dmesg, then reset it or restart the machine, or name another "
-            "with --device; the same command goes on with what is left.",
-        )
+        return unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)
 
     def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
         known = Known(device, dict(self._uncapturable))
@@ -188,7 +171,8 @@ class Launcher:
     def _watch(self, context: Any, tickets: Tickets, view: StudyView) -> None:
         while self._children:
             self._tell_of_signal()
-            if self._signals == 1:
+            self._look_at_the_clock()
+            if self._signals == 1 or (self._is_over and not self._signals):
                 self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
             for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
                 child = next(c for c in self._children if c.pipe is pipe)
@@ -205,8 +189,12 @@ class Launcher:
             child.left, child.device = message, message.device
         elif isinstance(message, ReprtuneError):
             child.fatal = message
+        elif message.kind == "said":
+            self._repeat(message.title)
         elif message.kind == "busy":
             child.busy, child.device = message.trial_id, message.device
+        elif message.kind == "crash":
+            child.crash = message.error
         else:
             self.observe(child.index, message)
 
@@ -218,7 +206,7 @@ class Launcher:
             self._stop(signal.SIGTERM)
         elif child.left is not None or child.process.exitcode != 0:
             self._inherit(child, tickets, view)
-            if self._signals == 0 and self._fatal is None:
+            if self._signals == 0 and self._fatal is None and not self._is_over:
                 self._replace(child, context, tickets)
 
     def _inherit(self, child: _Child, tickets: Tickets, view: StudyView) -> None:
@@ -227,6 +215,7 @@ class Launcher:
         if busy is not None and retried(partial(view.storage.get_trial, busy)).state.is_finished():
             busy = None  # it died between two trials
         StateStore(self.settings.states).release(worker)
+        retried(partial(forget_worker, view.storage, self.name, worker))
         for queue in retried(partial(queues, view)):
             for _ in range(retried(partial(queue.release_worker, worker, busy))):
                 tickets.give_back()
@@ -235,8 +224,14 @@ class Launcher:
     def _replace(self, child: _Child, context: Any, tickets: Tickets) -> None:
         """Start another in its place, unless it has ended too often with nothing that bounds how often."""
         left, index = child.left, child.index
-        ended = f"Worker {index} ended with code {child.process.exitcode}"
-        if left is not None and left.why == "capture":
+        ended = f"Worker {index} ended {child.ended}"
+        if left is not None and left.why == "failing":
+            self._missing.append(child)
+            self.say(f"{ended}: {left.reason}. No other takes its place.")
+            return
+        if left is not None and left.why == "hung":  # the slot counts how often
+            self.say(f"{ended}: {left.reason}; its slot is queued again, and another worker takes its place.")
+        elif left is not None and left.why == "capture":
             self._uncapturable[left.network] = left.reason
             self.say(
                 f"{ended}: a step could not be captured as a CUDA graph ({left.reason}); another worker takes "
@@ -248,7 +243,7 @@ class Launcher:
                 "its slot is queued again, and another worker takes its place."
             )
         else:
-            self._crashes += 1
+            self._crashes.append(child.ended)
             why = "; its slot is queued again"
             if left is not None:
                 why = f": nothing can be computed on {left.device} ({left.reason})"
@@ -268,9 +263,10 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signal_handlers(self) -> Iterator[None]:
-        def handle(_number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+        def handle(number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
             self._signals += 1
-            self._stop(signal.SIGTERM if self._signals == 1 else signal.SIGKILL)
+            is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+            self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
         with signals.handled(handle):
             try:
@@ -278,10 +274,15 @@ class Launcher:
             finally:
                 self._tell_of_signal()
 
+    def _look_at_the_clock(self) -> None:
+        if self.until is not None and not self._is_over and time.time() >= self.until:
+            self._is_over = True
+            self.say("The time is up: the workers save where they stand, give their slots back and leave.")
+
     def _tell_of_signal(self) -> None:
         if self._signals and not self._told:
             self._told = True
-            self.say("Stopping: the workers save where they stand. Once more to kill them.")
+            self.say("Stopping: the workers save where they stand. Ctrl-C once more to kill them.")
 
 
 def work(
@@ -301,9 +302,11 @@ def work(
     signals.let_through()
     parent = os.getppid()
 
+    outbox = Outbox(pipe)
+
     def report(what: WorkerMessage | Left | ReprtuneError) -> None:
         try:
-            pipe.send(what)
+            outbox.send(what)
         except OSError:
             leaving.asked = True
         if os.getppid() != parent:
@@ -311,19 +314,31 @@ def work(
 
     from reprtune.work.worker import Worker  # loads torch, which the launcher itself does without
 
-    try:
-        worker = Worker(
-            settings, name, index, tickets, report, leaving,
-            known=known, accept_code=accept_code,
-        )  # fmt: skip
-        worker.run()
-    except MustLeave as leave:
-        report(leave.left)
+    def abandon(left: Left) -> None:
+        report(left)
+        with contextlib.suppress(OSError):
+            outbox.flush(LAST_WORD_SECONDS)
         sys.stderr.flush()
-        os._exit(EXIT_CODES[leave.left.why])  # Python's own end would call the device again, and may abort
+        os._exit(EXIT_CODES[left.why])  # Python's own end would call the device again, and may abort
+
+    try:
+        with repeated(lambda text: report(WorkerMessage("said", text))):
+            worker = Worker(
+                settings, name, index, tickets, report, leaving,
+                known=known, accept_code=accept_code, abandon=abandon,
+            )  # fmt: skip
+            worker.run()
+    except MustLeave as leave:
+        abandon(leave.left)
     except ReprtuneError as error:
         report(ReprtuneError(error.message, error.hint))
         raise SystemExit(1) from None
+    except Exception as error:  # multiprocessing prints its traceback
+        report(WorkerMessage("crash", error=f"{type(error).__name__}: {error}"[:LONGEST]))
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            outbox.flush(LAST_WORD_SECONDS)
 
 
 def _pending(view: StudyView) -> int:
@@ -348,11 +363,18 @@ def _shipping(shipper: Shipper) -> Iterator[None]:
         thread.join()
 
 
+def _start_tracker() -> None:
+    """Start Python's process that counts semaphores. It is deaf to SIGINT and SIGTERM; a scheduler may send SIGUSR1 to
+    all processes of a job."""
+    with signals.held_back((signal.SIGUSR1,)):
+        resource_tracker.ensure_running()
+
+
 @contextlib.contextmanager
 def _child_environment() -> Iterator[None]:
     """Children start with the signals that stop them held back until they can answer (see `work`), and with
     one thread for libraries that ask the environment."""
-    resource_tracker.ensure_running()  # its own start would let the signals through
+    _start_tracker()  # its own start would let the signals through
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update({name: before[name] or "1" for name in names})

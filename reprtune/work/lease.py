@@ -22,6 +22,8 @@ class Lease:
     def __init__(self, storage: RDBStorage, trial_id: int, leaving: Callable[[], bool]) -> None:
         self._storage, self._trial_id, self._leaving = storage, trial_id, leaving
         self.lost = False
+        self._at: tuple[int, int] | None = None  # seed and step of the last beat
+        self._moved = 0.0
 
     def must_stop(self) -> bool:
         return self.lost or self._leaving()
@@ -37,7 +39,9 @@ class Lease:
             return
         self._storage.record_heartbeat(self._trial_id)
         if progress is not None:
-            self._storage.set_trial_user_attr(self._trial_id, "progress", progress)
+            if (at := (progress["seed"], progress["step"])) != self._at:
+                self._at, self._moved = at, progress["time"]
+            self._storage.set_trial_user_attr(self._trial_id, "progress", {**progress, "moved": self._moved})
 
 
 class Leased(Protocol):
@@ -49,10 +53,16 @@ class Leased(Protocol):
 
 
 class Heartbeat:
-    """Beats for what a worker holds, and notices when a trial was given to somebody else."""
+    """Beats for what a worker holds, and notices when a trial was given to somebody else.
 
-    def __init__(self, held: Sequence[Leased], seconds: float) -> None:
-        self.held, self.seconds = held, seconds
+    Args:
+        also: called with each beat, with something held or not.
+    """
+
+    def __init__(
+        self, held: Sequence[Leased], seconds: float, also: Callable[[], None] = lambda: None
+    ) -> None:
+        self.held, self.seconds, self.also = held, seconds, also
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -66,6 +76,8 @@ class Heartbeat:
         for lease, progress in [(one.lease, one.progress()) for one in list(self.held)]:
             with contextlib.suppress(Exception):  # the database is away; the next beat tries again
                 lease.beat(progress)
+        with contextlib.suppress(Exception):
+            self.also()
 
     def close(self) -> None:
         self._stop.set()

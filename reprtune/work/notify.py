@@ -27,7 +27,7 @@ EVENTS = {
     "finished": "nothing of the study is left to be trained",
     "paused": "the run ended as asked for, and slots are left",
     "interrupted": "stopped by a person or a scheduler",
-    "failed": "the run ended with an error",
+    "failed": "the run ended with an error, or slots did",
 }
 
 

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-EXIT_CODES = {"device": 71, "capture": 75}  # of a worker that had to leave, by `Left.why`
+EXIT_CODES = {
+    "device": 71,
+    "capture": 75,
+    "failing": 76,
+    "hung": 77,
+}  # of a worker that had to leave, by `Left.why`
 
 
 class Tickets(Protocol):
@@ -20,8 +25,9 @@ class Tickets(Protocol):
 
 @dataclass(frozen=True)
 class WorkerMessage:
-    """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`, or `busy`: it turns to a
-    trial that it holds, `trial_id`, on its `device`."""
+    """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`; `busy`: it turns to a trial that
+    it holds, `trial_id`, on its `device`; `said`: its `title` is for the person who started it; or `crash`: it ends
+    with an `error`, whose traceback it has printed."""
 
     kind: str
     title: str = ""
@@ -39,12 +45,13 @@ class Left:
     """Why a worker ends although its study goes on: its process may not be usable any more, another one is.
 
     Attributes:
-        why: `device`: nothing can be computed on it any more; `capture`: a step could not be captured as a graph.
+        why: `device`: nothing can be computed on it any more; `capture`: a step could not be captured as a graph;
+            `failing`: one slot after the other ended with an error; `hung`: a training stood still.
         reason: one line. device: of the worker. network: of a `capture`, see `uncapturable.network_key`.
         began: did it take a slot? Then it got somewhere, and the slot counts how often it was lost.
     """
 
-    why: Literal["device", "capture"]
+    why: Literal["device", "capture", "failing", "hung"]
     reason: str
     device: str
     network: str = ""

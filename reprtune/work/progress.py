@@ -16,6 +16,7 @@ def progress(run: Chain, seed: int) -> dict[str, Any]:
         "step": run.networks.step_done,
         "total": run.total_steps,
         "seed": seed,
+        "stored": run.steps_stored,
         "steps": run.steps_spent,
         "seconds": round(run.seconds_spent, 3),
         ERROR: points[-1].val_error if points else None,

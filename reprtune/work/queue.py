@@ -2,7 +2,7 @@
 
 Every slot is queued in Optuna (`study.queueing`). Here a slot is taken (`take`), the slots of vanished workers are
 noticed (`reap`), and a worker that has to leave gives its slot back (`give_back`). All of it happens under one lock
-per database, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
+per study, so that no slot is ever run twice; and each function may be called at any time, by anybody, any
 number of times.
 """
 
@@ -12,16 +12,17 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.analysis.standard_curve import steps_per_epoch_of
 from reprtune.record.database import experimental_allowed
-from reprtune.record.locks import database_lock
-from reprtune.record.optuna_private.trials import suggest, trial_id
+from reprtune.record.optuna_private.drawing import DrawnAtOnce
+from reprtune.record.optuna_private.trials import stale_trial_ids, suggest, trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
@@ -67,6 +68,10 @@ class Queue:
         return steps_per_epoch_of(self.view.header())
 
     @cached_property
+    def _grace_seconds(self) -> int:
+        return self.view.header().lease[1]
+
+    @cached_property
     def _rivals(self) -> RivalCurves:
         return RivalCurves(self.spec, self.section, self._steps_per_epoch)
 
@@ -86,11 +91,11 @@ class Queue:
         spec = self.spec.trial(trial.params)
         return changed(spec, {"seed": attrs[FIRST_SEED]}) if FIRST_SEED in attrs else spec
 
-    def study(self, sampler: BaseSampler | None = None) -> optuna.Study:
+    def study(self, sampler: BaseSampler | None = None, storage: BaseStorage | None = None) -> optuna.Study:
         """As Optuna's samplers see it, without histories."""
         return optuna.load_study(
             study_name=self.name,
-            storage=self.view.cached,
+            storage=storage or self.view.cached,
             sampler=sampler,
             pruner=optuna.pruners.NopPruner(),
         )
@@ -108,7 +113,7 @@ class Queue:
 
         Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
         """
-        with database_lock(self.storage):
+        with self.view.lock():
             trials = self.trials()
             waiting = [t for t in trials if t.state == TrialState.WAITING]
             if not waiting:
@@ -132,10 +137,14 @@ class Queue:
         if not self.section.is_drawn:
             return optuna.Trial(self.study(), taken_id)
         redraws = sum(t.user_attrs["slot"] == slot and outcome(t).is_redrawn for t in trials)
+        drawn = DrawnAtOnce(self.view.cached)
         with experimental_allowed():
-            trial = optuna.Trial(self.study(make_sampler(self.spec, slot, redraws)), taken_id)
+            trial = optuna.Trial(
+                self.study(make_sampler(self.spec, slot, redraws), cast(BaseStorage, drawn)), taken_id
+            )
             self.spec.draw(lambda name, range_: suggest(trial, name, distribution(range_)))
-        return trial
+        drawn.write(trial)
+        return optuna.Trial(self.study(), taken_id)
 
     # -- settings that were drawn before ------------------------------------------------------------
 
@@ -145,7 +154,7 @@ class Queue:
         if not self.section.is_drawn or SETTING in trial.user_attrs:
             return True
         own, slot = digest(self.spec.trial(trial.params)), trial.user_attrs["slot"]
-        with database_lock(self.storage):
+        with self.view.lock():
             trials = self.trials()
             same = sorted(
                 {
@@ -191,6 +200,26 @@ class Queue:
         """The curve of plain training, by which a stop rule compares: see `StandardRuns`."""
         return self._standard.curve()
 
+    def tell(self, trial: optuna.Trial, outcome_now: str, values: Sequence[float] | None) -> None:
+        """End a trial; nothing happens where it has ended so.
+
+        Raises:
+            UpdateFinishedTrialError: it has ended otherwise: somebody else has its slot.
+        """
+        try:
+            self.study().tell(trial, values, state=TrialState[Outcome(outcome_now).state])
+        except ValueError as error:  # finished: by somebody else, unless we were told so too late
+            found = self.storage.get_trial(trial_id(trial))
+            if not found.state.is_finished():
+                raise
+            if outcome(found) != outcome_now:
+                raise optuna.exceptions.UpdateFinishedTrialError from error
+
+    def constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
+        """Say how far a trial is from being feasible; 0 or less = it is."""
+        if name not in self.storage.get_trial(trial_id(trial)).constraints:
+            trial.set_constraint(name, value)
+
     def give_back(self, trial: optuna.Trial, result: Mapping[str, Any]) -> None:
         """Queue the slot of a worker that has to leave again, as the same trial with its parameters, so
         that the sampler sees the trials in the order in which they were drawn; a copy keeps the attempt.
@@ -198,7 +227,7 @@ class Queue:
         Raises:
             UpdateFinishedTrialError: the slot was given to somebody else already.
         """
-        with database_lock(self.storage):
+        with self.view.lock():
             now = self.storage.get_trial(trial_id(trial))
             self.storage.check_trial_is_updatable(trial_id(trial), now.state)
             attempt = optuna.trial.create_trial(
@@ -217,7 +246,7 @@ class Queue:
         interrupted stays. Returns how many. Others may do the same at the same time."""
         n = 0
         while waiting := [t for t in self.trials() if t.state == TrialState.WAITING][:END_AT_ONCE]:
-            with database_lock(self.storage):
+            with self.view.lock():
                 for trial in waiting:
                     n += self._end(trial_id(trial), outcome)
         return n
@@ -246,8 +275,11 @@ class Queue:
                 self.storage.record_heartbeat(trial_id(trial))
         if not running:
             return set()
-        with experimental_allowed():
-            optuna.storages.fail_stale_trials(self.study())
+        for stale in stale_trial_ids(
+            self.storage, self.storage.get_study_id_from_name(self.name), self._grace_seconds
+        ):
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another one
+                self.storage.set_trial_state_values(stale, state=TrialState.FAIL)
         numbers = {t.number for t in running}
         lost = [t for t in self.trials() if t.number in numbers and outcome(t) == "lost"]
         return {t.user_attrs["lease"]["worker"] for t in lost if "lease" in t.user_attrs}

@@ -88,6 +88,9 @@ class RunJournal:
             network = files(from_chain(run, **origin))
             self._keep(lambda journal: journal.artifacts(self.key, "network", network))
 
+    def keep_text(self, name: str, text: str) -> None:
+        self._keep(lambda journal: journal.artifact(self.key, name, text))
+
     def end(
         self,
         outcome: str,

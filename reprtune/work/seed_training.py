@@ -62,6 +62,18 @@ class SeedTraining:
         """Where it is now, for any thread; None before the network is built."""
         return None if self.run is None else progress(self.run, self.spec.seed)
 
+    def pulse(self) -> tuple[int, ...]:
+        """Another one whenever it has got on, for any thread."""
+        run = self.run
+        return () if run is None else (run.done, run.ticks, len(run.networks.points))
+
+    def epoch_seconds(self) -> float:
+        """Of an epoch at the speed so far; 0 before the first step."""
+        run = self.run
+        if run is None or not run.steps_spent:
+            return 0.0
+        return run.networks.batches.steps_per_epoch * run.seconds_spent / run.steps_spent
+
     def close(self) -> None:
         """Let go of what others may wait for; asks nothing of the device."""
         if self._advances is not None:

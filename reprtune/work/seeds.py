@@ -42,3 +42,8 @@ def mean_points(histories: Sequence[str]) -> list[Point]:
 def _mean(points: Sequence[Point]) -> Point:
     means = {name: sum(getattr(p, name) for p in points) / len(points) for name in CURVES}
     return replace(points[0], time=max(p.time for p in points), **means)
+
+
+def known_costs(costs: Mapping[str, float]) -> dict[str, float]:
+    """The costs of a seed that an earlier attempt has trained: nothing is spent on it in this one."""
+    return {name: 0 if name.endswith("_spent") else cost for name, cost in costs.items()}

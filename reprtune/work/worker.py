@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +20,10 @@ from reprtune.errors import ReprtuneError, StorageError, StudyError
 from reprtune.record.codes import short_digest
 from reprtune.record.database import open_storage, retried
 from reprtune.record.outcomes import Outcome
+from reprtune.record.places import check_place
 from reprtune.record.storage import read_header
 from reprtune.record.view import StudyView
-from reprtune.settings import Settings, lease_seconds
+from reprtune.settings import Settings, hang_seconds
 from reprtune.states.store import StateStore
 from reprtune.study.code import check_code
 from reprtune.study.queueing import refill
@@ -36,11 +38,15 @@ from reprtune.work.budget import Budget
 from reprtune.work.context import WorkerContext
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
-from reprtune.work.process import Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
+from reprtune.work.outbox import LONGEST
+from reprtune.work.presence import Presence
+from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
 from reprtune.work.queue import queues
+from reprtune.work.reaper import REAP_BEATS, Reaper
+from reprtune.work.watchdog import Hang, Watchdog
 
 MAX_HELD = 2  # slots a worker holds at once: one that waits for a shared segment, one that trains
-REAP_BEATS = 4  # heartbeats between two looks for vanished workers
+MAX_FAILED = 3  # slots in a row that end with errors: then it is the worker, and it leaves
 
 
 class Worker:
@@ -51,6 +57,7 @@ class Worker:
         report: called with what happens. leaving: True once it must stop.
         known: what workers before it have found out.
         accept_code: go on although the code here is not the study's.
+        abandon: ends this process at once, in which a training stands still.
 
     Raises:
         StudyError: the data, our code or the person's own here are not the study's.
@@ -69,11 +76,14 @@ class Worker:
         *,
         known: Known | None = None,
         accept_code: bool = False,
+        abandon: Callable[[Left], None] = lambda left: os._exit(EXIT_CODES[left.why]),
     ) -> None:
+        self.abandon = abandon
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
-        self.storage = open_storage(settings.storage_url)
-        study = read_header(self.storage, name)
+        check_place(settings.storage_url)
+        self.storage = retried(partial(open_storage, settings.storage_url))
+        study = retried(partial(read_header, self.storage, name))
         code = check_code(study, accept=accept_code)
         self.held: list[Attempt] = []
         self._began, self._busy = False, 0  # a slot was taken; id of the trial that was turned to last
@@ -105,8 +115,10 @@ class Worker:
         self.queues = queues(self.view, study)
         self.lease = {"worker": self.worker, "host": platform.node(), "device": str(device)}
         self.lease["code"] = self.context.code
-        self.beat_seconds, self.grace_seconds = lease_seconds()
-        self._reaped, self._closing = 0.0, False
+        self.beat_seconds, self.grace_seconds = study.lease
+        self.reaper = Reaper(self.storage, name, self.context.store, REAP_BEATS * self.beat_seconds)
+        self._closing = False
+        self._failed: list[str] = []  # errors of the last slots, as many as failed in a row
         self._created, self._trained = study.created, ""  # the journal of what is trained at the moment
 
     @contextmanager
@@ -126,13 +138,20 @@ class Worker:
             raise MustLeave(left) from error
 
     def run(self) -> None:
-        heartbeat = Heartbeat(self.held, self.beat_seconds)
+        presence = retried(lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"]))
+        self.reaper.look()
+        self.reaper.start()
+        heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
+        watchdog = Watchdog(self.held, hang_seconds(), self._hung)
         monitor = Monitor(self.context.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
             gc.freeze()  # what was imported stays; it need not be looked through before every network
             at_the_end.callback(gc.unfreeze)
             at_the_end.callback(monitor.close)
+            at_the_end.callback(presence.close)
+            at_the_end.callback(self.reaper.close)
             at_the_end.callback(heartbeat.close)
+            at_the_end.callback(watchdog.close)
             try:
                 with self._faults_end_it():
                     self._work()
@@ -149,6 +168,7 @@ class Worker:
     def _work(self) -> None:
         idle_since: float | None = None
         while not self._must_leave():
+            self._check_failures()
             moved = self._advance_all()
             if not moved and len(self.held) < MAX_HELD:
                 moved = self._take()
@@ -193,7 +213,6 @@ class Worker:
 
     def _take(self) -> bool:
         """Take and begin one slot; False when there is none or no ticket is left."""
-        self._reap()
         if not self.tickets.take():
             return False
         for queue in self.queues:
@@ -230,12 +249,32 @@ class Worker:
         if attempt.outcome is not None and not Outcome(attempt.outcome).holds_slot:
             self.tickets.give_back()
             return
+        broken = attempt.outcome is not None and Outcome(attempt.outcome).is_broken
+        self._failed = [*self._failed, f"{attempt.title}: {attempt.error}"] if broken else []
         self.report(
             WorkerMessage(
                 "end", attempt.title, val_error=attempt.shown_error, outcome=str(attempt.outcome),
-                error=attempt.error or "",
+                error=(attempt.error or "")[:LONGEST],
             )
         )  # fmt: skip
+
+    def _check_failures(self) -> None:
+        """Leave where everything fails: the slots are for those who can train them."""
+        if len(self._failed) >= MAX_FAILED:
+            reason = f"{MAX_FAILED} slots in a row failed, the last with {self._failed[-1]}"[:LONGEST]
+            raise MustLeave(Left("failing", reason, str(self.context.loaded_data.device), began=True))
+
+    def _hung(self, attempt: Attempt, hang: Hang) -> None:
+        """Called by the watchdog's thread: what hangs cannot be ended in this process. Its other slots are given
+        back."""
+        reason = f"no progress for {hang.seconds:.0f} s, in {hang.where}"
+        try:
+            attempt.hang(reason, hang.stack)
+            self._give_back()
+        finally:
+            self.abandon(
+                Left("hung", f"{attempt.title} stood still: {reason}", self.lease["device"], began=True)
+            )
 
     def _let_go(self) -> None:
         """Leaving: save where the trials stand and give their slots back."""
@@ -265,14 +304,6 @@ class Worker:
             attempt.suspend()
         for attempt in held:  # after all are back: it reads the record, which may be damaged
             self._ended(attempt)
-
-    def _reap(self) -> None:
-        if time.monotonic() - self._reaped > REAP_BEATS * self.beat_seconds:
-            self._reaped = time.monotonic()
-            for queue in self.queues:
-                for worker in retried(queue.reap):
-                    self.context.store.release(worker)
-            self._refill()
 
     def _refill(self) -> None:
         """Queue what the sections want now; one that was added since is worked on too. A trial in the record that

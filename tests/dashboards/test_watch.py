@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.watch import is_over, log_line, milestones, moment_facts, screen
+from dashboards.watch import is_over, lasting, log_line, milestones, moment_facts, screen
 from reprtune.analysis.pace import find_pace, share_done
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from tests.command import Command
@@ -98,6 +98,37 @@ def test_facts_say_who_trains_what() -> None:
     assert facts["best"]["slot"] == "0" and facts["mlflow_waiting"] == 7 and not is_over(facts)
     assert not moment_facts(study(RUNNING), 0, now=1010.0)["running"][0]["silent"]
     assert json.loads(json.dumps(facts)) == facts
+
+
+def test_a_worker_between_two_trials_works_on_it() -> None:
+    """As long as it was heard of just now; then nobody does. It is news when one comes, not when it beats."""
+    fact = {"host": "h", "device": "cuda:1", "since": 0.0, "time": 1000.0}
+    idle = replace(study(*DONE), workers={"h:2:0": fact})
+    lines = screen(facts := moment_facts(idle, 0, now=1010.0), 200, 50)
+    assert lines[-1].split() == ["h:2:0", "cuda:1", "between", "two", "trials", "10", "s"]
+    assert not any("nobody works on it" in line for line in lines)
+    assert any("nobody works on it" in line for line in screen(moment_facts(idle, 0, now=1031.0), 200, 50))
+    later = replace(idle, workers={"h:2:0": {**fact, "time": 1015.0}})
+    assert lasting(moment_facts(later, 0, now=1016.0)) == lasting(facts)
+    assert lasting(moment_facts(study(*DONE), 0, now=1016.0)) != lasting(facts)
+
+
+def test_a_worker_that_trains_is_named_once() -> None:
+    """By its trial, with the age of its last beat and of its last step."""
+    fact = {"host": "h", "device": "cpu", "since": 0.0, "time": 1000.0}
+    busy = replace(RUNNING, progress={**HALF, "moved": 880.0})
+    watched = moment_facts(replace(study(busy), workers={"h:1:0": fact}), 0, now=1005.0)
+    assert watched["between_trials"] == []
+    row = screen(watched, 200, 50)[-1]
+    assert row.split() == ["3", "h:1:0", "cpu", "4/8", "50%", "2", "5", "s", "2.1", "min", "25.00", "%"]
+
+
+def test_the_last_failures_are_told_with_their_reasons() -> None:
+    """Three of them, and how many there were before."""
+    broken = [trial(n, "error", 1.0, result={"error": f"reason {n}"}) for n in range(5)]
+    lines = screen(moment_facts(study(*broken), 0, now=1010.0), 200, 50)
+    said = [line.strip() for line in lines if "failed" in line]
+    assert said == ["failed: 2 before these", *(f"failed: slot {n}: reason {n}" for n in (2, 3, 4))]
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 4), (200, 50)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy
 
 from reprtune.errors import SpecError, StorageError
+from reprtune.record.away import StorageAway
 from reprtune.record.database import is_absent, open_storage, retried
 from reprtune.settings import lease_seconds
 from tests.postgres import PostgreSQL
@@ -118,20 +120,41 @@ def failing(times: int, error: Exception) -> Callable[[], str]:
     return call
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("server closed")),
-        optuna.exceptions.StorageInternalError("server closed"),
-    ],
-)
-def test_a_database_that_comes_back_is_waited_for(error: Exception) -> None:
-    """Pauses of 1, 2, 4, 8 and 16 s, then words instead of a traceback."""
+def internal(cause: Exception) -> Exception:
+    """As Optuna wraps what SQLAlchemy raises."""
+    error = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    error.__cause__ = cause
+    return error
+
+
+CLOSED = sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("server closed"))
+
+
+@pytest.mark.parametrize("error", [CLOSED, internal(CLOSED), StorageAway("server closed")])
+def test_a_database_that_comes_back_is_waited_for(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pauses of 1, 2, 4, 8 and then 15 s, as long as the environment says; that it is away and back is said once;
+    then words instead of a traceback."""
+    monkeypatch.setenv("REPRTUNE_STORAGE_WAIT_SECONDS", "100")
     pauses: list[float] = []
-    assert retried(failing(5, error), wait=pauses.append) == "done"
-    assert pauses == [1, 2, 4, 8, 16]
+    patient = partial(retried, wait=pauses.append, clock=lambda: sum(pauses))
+    assert patient(failing(6, error)) == "done"
+    assert pauses == [1, 2, 4, 8, 15, 15]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and "server closed" in said[0] and "100 s" in said[0] and "again" in said[1]
+    pauses.clear()
     with pytest.raises(StorageError, match="server closed"):
-        retried(failing(6, error), wait=pauses.append)
+        patient(failing(99, error))
+    assert 85 <= sum(pauses) <= 100
+
+
+def test_what_the_database_refuses_is_not_asked_again() -> None:
+    """A table that is not there does not come by waiting."""
+    error = sqlalchemy.exc.ProgrammingError("SELECT 1", {}, Exception("no such table"))
+    for refused in (error, internal(error)):
+        with pytest.raises(StorageError, match="no such table"):
+            retried(failing(1, refused), wait=lambda _: pytest.fail("waited"))
 
 
 def test_other_errors_are_not_waited_for() -> None:

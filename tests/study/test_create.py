@@ -147,7 +147,7 @@ def test_a_tracking_store_that_fails_leaves_no_study(
     monkeypatch.setattr("reprtune.tracking.mlflow.connection.prepare", fail)
     with pytest.raises(TrackingError, match="full"):
         create_study(STUDY, settings)
-    assert not (settings.runs_dir / "reprtune.db").exists()
+    assert stored.names(open_storage(settings.storage_url)) == []
 
 
 def test_several_creates_at_once_make_one_study(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -22,10 +23,12 @@ from reprtune.tracking.mlflow.connection import connect, prepare
 from reprtune.tracking.mlflow.removal import find_in_mlflow
 from reprtune.tracking.shipper import Shipper
 from reprtune.work.queue import queues
+from reprtune.work.run_journal import RunJournal
 from tests.command import Command
 from tests.flat import with_fields
 from tests.stored import empty_storage, record
 from tests.tracking.tracked import STUDY, begin
+from tests.work.tiny_worker import create, read, work
 
 
 def made(settings: Settings, name: str = "s") -> StudyRecord:
@@ -63,6 +66,26 @@ def test_a_study_is_not_deleted_under_its_workers(tmp_path: Path) -> None:
         )
     check_idle(settings, study)
     storage.engine.dispose()
+
+
+def test_a_study_is_not_deleted_while_a_worker_writes_what_a_trial_has_come_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial has ended in the record, and its journal has not; once the worker has left, the study may go."""
+    refused: list[str] = []
+    settings = create(tmp_path, slots=1, controls=())
+
+    def look(*_: Any) -> None:
+        study = read(settings)
+        assert [t.outcome for t in study.trials][-1] == "complete"
+        with pytest.raises(StudyError, match="is being trained by") as error:
+            check_idle(settings, study)
+        refused.append(str(error.value))
+
+    monkeypatch.setattr(RunJournal, "write_results", look)
+    study = work(settings)
+    assert len(refused) == 1
+    check_idle(settings, study)
 
 
 def test_all_runs_and_the_experiment_are_deleted_and_its_name_is_free(settings: Settings) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as module
+from reprtune.training.chain import evaluation
 from reprtune.training.chain.chain import Advance, Chain, Keep
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
@@ -73,7 +75,7 @@ def test_interrupted_again_and_again(
     of the trial, at the ends of segments, before and after events. Not one step is trained twice."""
     monkeypatch.setattr(module, "STORE_SECONDS", store_seconds)
     spent = 0
-    for _ in range(STEPS + 2):
+    for _ in range(2 * STEPS):  # it is asked before evaluations too
         run = Chain(SPEC, LOADED_DATA, store, should_stop=until(every))
         try:
             go(run)
@@ -85,6 +87,28 @@ def test_interrupted_again_and_again(
     assert spent + run.steps_spent == STEPS
     assert_same_end(run, alone)
     assert stored(store) == [run.names[-1]]
+
+
+def test_stopped_in_an_evaluation(store: StateStore, alone: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long one takes: it is left at its next batch, and begun again by whoever goes on. Not one step is trained
+    twice."""
+    evaluates = [False]
+
+    def batches(*part: Any) -> Iterator[Any]:
+        for batch in real(*part):
+            evaluates[0] = True
+            yield batch
+
+    real = evaluation.evaluation_batches
+    monkeypatch.setattr(evaluation, "evaluation_batches", batches)
+    run = Chain(SPEC, LOADED_DATA, store, should_stop=lambda: evaluates[0])
+    with pytest.raises(Interrupted):
+        go(run)
+    assert run.steps_spent == run.items[0].stop and not run.history.points
+    monkeypatch.undo()
+    again = finish(SPEC, store)
+    assert run.steps_spent + again.steps_spent == STEPS
+    assert_same_end(again, alone)
 
 
 def test_stopped_before_the_first_step(store: StateStore) -> None:

@@ -28,7 +28,8 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.tracking.journal import Journal
 from reprtune.training.chain import dropping
 from reprtune.training.chain.trial_networks import TrialNetworks
-from reprtune.work.process import WorkerMessage
+from reprtune.work.process import MustLeave, WorkerMessage
+from reprtune.work.seed_training import SeedTraining
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import (
     Counted,
@@ -131,7 +132,13 @@ def test_a_study_whose_trials_all_fail_says_so_and_can_be_reported(
         raise RuntimeError("a kernel is missing")
 
     monkeypatch.setattr(dropping, "drop_filters", drop)
-    study = work(create(tmp_path, slots=3, space=CRITERIA, controls=(Arm(name="base"),)))
+    settings = create(tmp_path, slots=3, space=CRITERIA, controls=(Arm(name="base"),))
+    with pytest.raises(
+        MustLeave, match=r"3 slots in a row failed, the last with slot 0: .*a kernel is missing"
+    ):
+        work(settings)
+    assert read(settings).pending() == 2, "those that a worker elsewhere may train"
+    study = work(settings)
     assert (
         {t.outcome for t in study.final()} == {"error"} and len(study.final()) == 3 and study.pending() == 0
     )
@@ -139,6 +146,24 @@ def test_a_study_whose_trials_all_fail_says_so_and_can_be_reported(
     assert "3 of 3 slots" in said and "error: slot 2" in said and "a kernel is missing" in said
     page = write_report(study, tmp_path / "report").read_text()
     assert "3 error" in page or "3 of 3" in page
+
+
+def test_a_worker_stays_that_has_a_success_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three failures in a row are counted, not three in all; and each of them is in the record as it was."""
+    seen: list[int] = []
+
+    def fail(seed: SeedTraining, *_: Any) -> None:
+        seen.append(1)
+        if len(seen) % 3:
+            raise RuntimeError("two of three")
+        real(seed, *_)
+
+    real = SeedTraining.build
+    monkeypatch.setattr(SeedTraining, "build", fail)
+    study = work(create(tmp_path, slots=6, space=CRITERIA, controls=()))
+    assert [t.outcome for t in study.trials] == ["error", "error", "complete"] * 2
 
 
 @pytest.mark.parametrize("error", [StateError("No space left."), DataError("The file is gone.")])

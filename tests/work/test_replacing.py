@@ -116,6 +116,50 @@ def test_of_two_slots_that_a_worker_held_the_one_that_it_trained_is_lost(replaci
     assert [end for _, end in outcomes(search)].count("lost") == 3
 
 
+def test_a_worker_in_which_everything_fails_is_not_replaced(replacing: Replacing) -> None:
+    """Nor counted as a crash; that, its error and the way out are said."""
+    replacing.bury(
+        0, 76, Left("failing", "3 slots in a row failed, the last with slot 2: E: x", "cpu", began=True)
+    )
+    assert replacing.started == [] and "3 slots in a row failed" in replacing.said[-1]
+    error = replacing.launcher._unfinished(4)
+    assert (
+        error.message
+        == "1 worker left, for 3 slots in a row failed, the last with slot 2: E: x; 4 slots are left."
+    )
+    assert "study repair tiny" in error.hint
+
+
+def test_a_worker_in_which_a_training_stood_still_is_always_replaced(replacing: Replacing) -> None:
+    """On the same device; the slot counts how often."""
+    for _ in range(10):
+        replacing.bury(0, 77, Left("hung", "slot 1 stood still: no progress", "cpu", began=True))
+    assert replacing.started == [(0, "cpu", {})] * 10
+    assert replacing.said[-1].startswith(
+        "Worker 0 ended with code 77: slot 1 stood still: no progress; its slot"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "messages", "says", "hints"),
+    [
+        (-9, (), "4 workers ended that should not have (4 by SIGKILL)", "where memory runs out"),
+        (-11, (), "(4 by SIGSEGV)", "They said nothing of why."),
+        (3, (), "(4 with code 3)", "They said nothing of why."),
+        (1, (WorkerMessage("crash", error="TypeError: x"),), "(4 with TypeError: x)", "tracebacks"),
+    ],
+)
+def test_of_a_worker_that_died_only_what_is_known_is_said(
+    replacing: Replacing, code: int, messages: tuple[WorkerMessage, ...], says: str, hints: str
+) -> None:
+    """Where nothing was printed, nobody is sent to look for it."""
+    for _ in range(4):
+        replacing.bury(0, code, *messages)
+    error = replacing.launcher._unfinished(2)
+    assert says in error.message and hints in error.hint
+    assert ("printed above" in error.hint) == (code == 1)
+
+
 def test_exit_codes_are_their_own() -> None:
     """Not those of Python, of a shell or of a signal."""
-    assert EXIT_CODES == {"device": 71, "capture": 75}
+    assert EXIT_CODES == {"device": 71, "capture": 75, "failing": 76, "hung": 77}

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from reprtune.errors import StudyError
 from reprtune.record import storage as stored
 from reprtune.record.database import experimental_allowed, open_storage
-from reprtune.record.locks import database_lock
+from reprtune.record.locks import study_lock
 from reprtune.record.trials import SEED_PREFIX, outcome
 from reprtune.record.view import StudyView
 from reprtune.study.queueing import MAX_LOST, refill
@@ -164,9 +164,13 @@ def test_a_slot_whose_worker_vanished_is_queued_with_its_parameters(queue: Queue
 def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed after 1, 2, 3, ... writes: its slot is taken by the next, once, with all parameters."""
-    writes = ("record_heartbeat", "set_trial_user_attr", "set_trial_state_values", "_set_trial_param")
-    for step in range(1, 8):
+    """Killed after 1, 2, 3, ... writes: its slot is taken by the next, once, with the parameters of a draw that nobody
+    disturbed."""
+    writes = (
+        "record_heartbeat", "set_trial_user_attr", "set_trial_state_values", "set_trial_system_attr", "_set_trial_param"
+    )  # fmt: skip
+    undisturbed = take(search_queue(tmp_path / "undisturbed.db", slots=1)).params
+    for step in range(1, 9):
         queue = search_queue(tmp_path / f"{step}.db", slots=1)
         left = step
 
@@ -194,7 +198,7 @@ def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
         queue.reap()
         refill(queue.view)
         trial = take(queue, "next")
-        assert trial.user_attrs["slot"] == 0 and len(trial.params) == 4
+        assert trial.user_attrs["slot"] == 0 and trial.params == undisturbed, step
         assert [o for _, o in outcomes(queue)].count("running") == 1
         queue.storage.engine.dispose()
 
@@ -236,6 +240,12 @@ def test_a_worker_that_comes_back_cannot_write(queue: Queue) -> None:
     assert outcomes(queue) == [(0, "lost"), (1, "waiting"), (2, "waiting"), (3, "waiting"), (0, "running")]
 
 
+def finished_seed(seed: int) -> dict[str, Any]:
+    """As an attempt stores it."""
+    rungs = {"points": [], "planned_gflops": None}
+    return {"seed": seed, "state": "s", "rungs": rungs, "val_error": 0.5, "train_gflops": 2.0}
+
+
 def test_a_slot_that_kills_its_workers_is_given_up_with_a_reason(queue: Queue) -> None:
     """After MAX_LOST workers; interruptions do not count. It is then used up, as an error."""
     for i in range(MAX_LOST):
@@ -255,8 +265,7 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
     and with what its device said."""
     queue.give_back(take(queue), {"outcome": "interrupted"})
     trial = take(queue)
-    seed = {"seed": 0, "state": "s", "rungs": {"points": [], "planned_gflops": None}, "val_error": 0.5}
-    seed |= {"train_gflops": 2.0}
+    seed = finished_seed(0)
     trial.set_user_attr(f"{SEED_PREFIX}0", seed)
     queue.give_up(trial, "CUDA error: no")
     assert outcomes(queue)[0] == (0, "lost") and outcomes(queue)[-1] == (0, "interrupted")
@@ -269,6 +278,30 @@ def test_a_slot_that_was_given_back_and_then_lost_keeps_what_it_came_to(queue: Q
         queue.take("w", LEASE)
     error = next(t.user_attrs["result"]["error"] for t in queue.trials() if outcome(t) == "error")
     assert error == f"given up: its worker vanished {MAX_LOST} times (CUDA error: no)"
+
+
+def test_a_slot_that_gets_further_each_time_is_never_given_up(queue: Queue) -> None:
+    """Preempted machines kill its workers; a state later than any before begins the count anew, another one or one
+    as late does not."""
+    stored = [8 * n for n in range(2 * MAX_LOST)]  # each attempt goes on from the state of the one before
+    for n, steps in enumerate([*stored, *[stored[-1]] * (MAX_LOST - 2)]):
+        take(queue).set_user_attr("progress", {"step": steps + 3, "stored": steps})
+        queue.release_worker("w")
+        assert refill(queue.view) == 1 and pending(queue) == 4, n
+    take(queue).set_user_attr("progress", {"step": 3, "stored": 0})  # its states were deleted: no further
+    queue.release_worker("w")
+    refill(queue.view)
+    assert pending(queue) == 3 and outcome(queue.trials()[-1]) == "error"
+
+
+def test_a_slot_that_finishes_a_seed_got_further(queue: Queue) -> None:
+    """Whatever the next seed has stored."""
+    for n in range(MAX_LOST + 2):
+        trial = take(queue)
+        trial.set_user_attr(f"{SEED_PREFIX}{n}", finished_seed(n))
+        trial.set_user_attr("progress", {"stored": 0})
+        queue.release_worker("w")
+        assert refill(queue.view) == 1 and pending(queue) == 4, n
 
 
 @pytest.mark.parametrize("outcome", ["complete", "stopped", "diverged", "out-of-memory", "error"])
@@ -313,6 +346,6 @@ def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path, postgresql: Pos
 
 
 def hold_lock(url: str, pipe: Any) -> None:
-    with database_lock(open_storage(url)):
+    with study_lock(open_storage(url), "tiny"):
         pipe.send("held")
         time.sleep(60)

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, or_, select
 
 from reprtune.record.optuna_private.reading import TRIALS, read_whole
+from reprtune.record.optuna_private.session import connected
 from reprtune.record.optuna_private.trials import trial_id
 
 STUDIES = models.StudyModel.__table__.c
@@ -34,7 +35,7 @@ class TrialCache(_CachedStorage):
         self._newest: dict[int, int] = {}
 
     def _read_trials_from_remote_storage(self, study_id: int) -> None:
-        with self._lock, self._backend.engine.connect() as connection:
+        with self._lock, connected(self._backend) as connection:
             info = self._studies.setdefault(study_id, _StudyInfo())
             before = self._open.setdefault(study_id, {})
             now = self._stamps(connection, study_id)

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, func, insert, select
 
 from reprtune.record.optuna_private.reading import ATTRIBUTES, SYSTEM, TRIALS
+from reprtune.record.optuna_private.session import connected
 
 FIXED = "fixed_params"  # Optuna's name of the parameters that a queued trial comes with
 
@@ -31,7 +32,7 @@ def enqueue(storage: RDBStorage, study_id: int, trials: Sequence[Queued]) -> Non
     """Queue trials, in their order: all of them or none. Nobody else may queue trials in the study meanwhile."""
     if not trials:
         return
-    with storage.engine.begin() as connection:
+    with connected(storage) as connection:
         ids = _waiting(connection, study_id, len(trials))
         both = list(zip(ids, trials, strict=True))
         connection.execute(insert(SYSTEM), [_cell(one, FIXED, dict(trial.params)) for one, trial in both])

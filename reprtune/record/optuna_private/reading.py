@@ -20,6 +20,8 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import ColumnElement, Connection, and_, select
 
+from reprtune.record.optuna_private.session import connected
+
 HISTORY = "history"  # the packed curve inside the attribute of a result, much longer than all the rest
 AT_ONCE = 500  # trials asked for by their ids; SQLite takes some thousands
 PACKAGE = str(models.__package__)  # in whose folder are the migrations of its tables
@@ -40,7 +42,7 @@ def read_frozen(storage: RDBStorage, name: str, histories: bool = True) -> list[
         KeyError: there is no study of that name.
     """
     chosen = TRIALS.c.study_id == storage.get_study_id_from_name(name)
-    with storage.engine.connect() as connection:  # one transaction: the tables belong together
+    with connected(storage) as connection:  # one transaction: the tables belong together
         return _read(connection, chosen, histories, whole=False)
 
 
@@ -88,7 +90,7 @@ def _cells(connection: Connection, table: Any, chosen: Chosen) -> Iterator[Any]:
     """The rows of a table that belong to the chosen trials, in the order in which they were written."""
     query = select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id)
     query = query.where(chosen).order_by(table.primary_key.columns[0])
-    yield from connection.execution_options(yield_per=500).execute(query)
+    yield from connection.execute(query.execution_options(yield_per=500))
 
 
 def _attributes(connection: Connection, table: Any, chosen: Chosen, histories: bool) -> Cells:

@@ -37,10 +37,11 @@ def beat(storage: RDBStorage, trial: Trial | FrozenTrial) -> None:
     storage.record_heartbeat(trial_id(trial))
 
 
-def stale_trial_ids(storage: RDBStorage, study: int) -> Collection[int]:
-    """Ids of the running trials that have had no beat for the storage's grace period.
+def stale_trial_ids(storage: RDBStorage, study: int, grace_seconds: int) -> Collection[int]:
+    """Ids of the running trials that have had no beat for so long, by the clock of the database.
 
     Args:
         study: id of the study.
     """
+    storage.grace_period = grace_seconds  # else that of this machine
     return storage._get_stale_trial_ids(study)  # noqa: SLF001 - public is only the failing of them

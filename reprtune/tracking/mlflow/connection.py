@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from reprtune.errors import TrackingError
 from reprtune.passwords import DATABASES, hide, hide_in, learn
 from reprtune.record.links import IDENTITY_TAG
+from reprtune.record.locks import tables_lock
 from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, to_plain
 from reprtune.spec.study import StudySpec
@@ -30,6 +31,7 @@ from reprtune.tracking.mlflow.words import NOTE
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.engine import Engine
 
 CONNECT_SECONDS = 8
 ENVIRONMENT = {
@@ -79,9 +81,6 @@ def prepare(
     settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
     """Make schema, experiment and parent run, whatever of it is missing; `name` and `id` of the experiment.
-
-    To be called once at `study create`, before workers start: MLflow's own schema creation breaks
-    when several processes begin at once.
 
     Raises:
         TrackingError: within about 20 s, naming the URI and the way out.
@@ -134,10 +133,10 @@ def connect(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for every retry
     scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme in DATABASES:
-        _try_database(uri, scheme)
     from mlflow.tracking import MlflowClient
 
+    if scheme in DATABASES:
+        _open_database(uri, scheme)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -212,22 +211,34 @@ def _note(study: StudySpec) -> str:
     return "\n\n".join(filter(None, (study.question, study.decision, decided, f"Cost: {study.cost}")))
 
 
-def _try_database(uri: str, scheme: str) -> None:
-    """One attempt with a deadline; MLflow's own would try for minutes."""
+def _open_database(uri: str, scheme: str) -> None:
+    """One attempt with a deadline, where MLflow's own would try for minutes; and its tables, where there are none:
+    one process at a time, for its own making of them breaks when several begin at once."""
     import sqlalchemy
+    from mlflow.tracking import MlflowClient
 
-    if scheme == "sqlite":
-        path = sqlalchemy.make_url(uri).database
-        if path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    url = sqlalchemy.make_url(uri)
+    if scheme == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     arguments: dict[str, Any] = {}
     if scheme in ("postgresql", "mysql"):
         arguments["connect_timeout"] = CONNECT_SECONDS
-    engine = sqlalchemy.create_engine(uri, connect_args=arguments)
-    try:
-        sqlalchemy.inspect(engine).get_table_names()
-    finally:
-        engine.dispose()
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")  # else it keeps some for itself
+    engine = sqlalchemy.create_engine(url, connect_args=arguments, poolclass=sqlalchemy.pool.NullPool)
+    if _has_tables(engine):
+        return
+    with tables_lock(url, engine):
+        if not _has_tables(engine):
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+
+
+def _has_tables(engine: Engine) -> bool:
+    """Has somebody made MLflow's tables, to the last step of it: an experiment named Default?"""
+    import sqlalchemy
+
+    with engine.connect() as connection:
+        there = sqlalchemy.inspect(connection).has_table("experiments")
+        return there and connection.execute(sqlalchemy.text("SELECT 1 FROM experiments")).first() is not None
 
 
 @contextlib.contextmanager

@@ -62,7 +62,8 @@ class Chain:
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
         shared_steps: of the steps of an epoch, where others can leave the common beginning; None = anywhere.
-        should_stop: asked before every step; True saves a state there and raises `Interrupted`. The chain keeps
+        should_stop: asked before every step and every batch of an evaluation; True saves a state there and raises
+            `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
         branches: that leave this very trial, or its trunk: the states that they go on from stay behind it.
@@ -107,6 +108,8 @@ class Chain:
         self._bound = schedule.until_distance if isinstance(schedule, Phase) else None
         self.done = 0  # items done
         self.steps_spent, self.seconds_spent, self.gflops_spent = 0, 0.0, 0.0  # here, not along the chain
+        self.ticks = 0  # another number with every step, and every batch that is evaluated
+        self.steps_stored = 0  # of all members, up to the last state from which it can go on
         self.pause_name = digest([self.names[-1], "pause"])
         drops = (i for i, item in enumerate(self.items) if isinstance(item, Event))
         self._n_beginnings = next(drops, len(self.items))
@@ -144,9 +147,13 @@ class Chain:
         return [name for index, name in enumerate(self.names) if self._is_shared(index)]
 
     def test(self) -> Evaluation:
-        """Error on the test part, as the network stands."""
+        """Error on the test part, as the network stands.
+
+        Raises:
+            Interrupted: `should_stop` asked for it.
+        """
         with threads(self.spec.training.threads):
-            return self.networks.evaluate(self.networks.task.test)
+            return self.networks.evaluate(self.networks.task.test, self._asks)
 
     def __iter__(self) -> Generator[Advance, None, None]:
         try:
@@ -162,6 +169,8 @@ class Chain:
 
     def _advanced(self, kind: Literal["found", "segment", "event", "blocked"]) -> Advance:
         step = self.networks.step_done
+        if kind == "found":
+            self.steps_stored = self.networks.steps_trained
         is_whole = self.networks.network.is_full or not self._comes_back
         rung = kind in ("segment", "found") and step in self.rungs and is_whole
         last = self.items[self.done - 1] if self.done > 0 else None
@@ -326,6 +335,10 @@ class Chain:
             self.gflops_spent += self.networks.gflops_per_step * spent / len(self.networks.members)
             self.seconds_spent += time.perf_counter() - begun
 
+    def _asks(self) -> bool:
+        self.ticks += 1
+        return self.should_stop()
+
     def _tick(self) -> bool:
         now = time.monotonic()
         if now > self._next_beat:
@@ -335,11 +348,12 @@ class Chain:
         if now > self._next_pause:
             self._next_pause = now + PAUSE_SECONDS
             self._save_pause()
-        return self.should_stop()
+        return self._asks()
 
     def _save_pause(self) -> None:
         if self.store is not None and self.networks.steps_trained > 0:
             self.store.put(self.pause_name, self.networks.save(pause_after=self.done), replace=True)
+            self.steps_stored = self.networks.steps_trained
 
     def _keep(self) -> None:
         """Store the state just reached, where it is worth it.
@@ -360,7 +374,7 @@ class Chain:
         if not self.store.put(name, payload) and self._load(name) is None:
             self.store.put(name, payload)  # another worker was first, but its file was damaged
         before, self._stored = self._stored, self.done
-        self._last_store = time.monotonic()
+        self._last_store, self.steps_stored = time.monotonic(), self.networks.steps_trained
         if not self._is_shared(before) and not self._is_anothers_end:
             self.store.delete([self.names[before]])
         self._is_anothers_end = False

@@ -40,11 +40,17 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(networks: Sequence[tuple[Network, Precision]], part: Part, task: Task) -> Evaluation:
+def evaluate(
+    networks: Sequence[tuple[Network, Precision]],
+    part: Part,
+    task: Task,
+    before_batch: Callable[[], None] = lambda: None,
+) -> Evaluation:
     """Every network over a part of the data, in evaluation mode, which is training mode again afterwards.
 
     Args:
         networks: each has its model and gives logits, with the precision of its forward passes.
+        before_batch: may raise, to end it there.
     """
     device = part.y.device
     loss = torch.zeros(len(networks), dtype=torch.float64, device=device)
@@ -52,6 +58,7 @@ def evaluate(networks: Sequence[tuple[Network, Precision]], part: Part, task: Ta
     for network, _ in networks:
         network.model.eval()
     for x, y in evaluation_batches(part, task.mean, task.std):
+        before_batch()
         logits = [_logits(network, precision, x) for network, precision in networks]
         for i, z in enumerate(logits):
             loss[i] += F.cross_entropy(z, y, reduction="sum")

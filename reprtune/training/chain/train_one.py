@@ -92,7 +92,7 @@ class _Trial:
                 warn(line)
             outcome = _train(self.chain, stop, observe)
             if test and outcome == "complete":
-                self.test_error = self.chain.test().error
+                outcome = self._test(self.chain)
         except (RuntimeError, MemoryError) as error:
             if words := refused(error):
                 raise words from error
@@ -102,6 +102,13 @@ class _Trial:
         if outcome == "out-of-memory":
             release_cached_memory()  # not above, where the error still holds on to what was computed
         return outcome
+
+    def _test(self, chain: Chain) -> str:
+        try:
+            self.test_error = chain.test().error
+        except Interrupted:
+            return "interrupted"
+        return "complete"
 
     def account(self) -> dict[str, Any]:
         """What was trained, as far as it came to that."""

@@ -164,7 +164,8 @@ class TrialNetworks:
 
         Args:
             lrs: learning rate of every step of the trial.
-            tick: called before every step, of all members together where a loss couples them; True asks to stop there.
+            tick: called before every step, of all members together where a loss couples them, and every batch of the
+                evaluation; True asks to stop there.
 
         Raises:
             Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
@@ -174,12 +175,12 @@ class TrialNetworks:
         else:
             for member in self.members:
                 member.train(segment, lrs, tick)
-        self._record_segment(segment, float(lrs[segment.stop - 1]))
+        self._record_segment(segment, float(lrs[segment.stop - 1]), tick)
 
-    def _record_segment(self, segment: Segment, lr: float) -> None:
+    def _record_segment(self, segment: Segment, lr: float, tick: Callable[[], bool]) -> None:
         n_steps = segment.stop - segment.start
         losses = [float(member.step.loss_sum) / n_steps for member in self.members]  # waits for the device
-        val = self.evaluate(self.task.val)
+        val = self.evaluate(self.task.val, tick)
         train_loss = sum(losses) / len(losses)
         if not (math.isfinite(train_loss) and math.isfinite(val.loss)):
             self.diverged_at = segment.stop
@@ -205,9 +206,18 @@ class TrialNetworks:
             self.member_errors = (*self.member_errors, val.member_errors)
             self.ensemble_errors = (*self.ensemble_errors, val.ensemble_error)
 
-    def evaluate(self, part: Part) -> Evaluation:
-        """Cross-entropy and share of wrong answers over a part of the data, means over the members."""
-        return evaluate([(m, m.step.autocast) for m in self.members], part, self.task)
+    def evaluate(self, part: Part, tick: Callable[[], bool] = lambda: False) -> Evaluation:
+        """Cross-entropy and share of wrong answers over a part of the data, means over the members.
+
+        Raises:
+            Interrupted: `tick`, called before every batch, asked for it.
+        """
+
+        def leave() -> None:
+            if tick():
+                raise Interrupted
+
+        return evaluate([(m, m.step.autocast) for m in self.members], part, self.task, leave)
 
     # -- events -----------------------------------------------------------------------------------
 
