@@ -125,8 +125,7 @@ class Shipper:
     def _forget_what_is_gone(self) -> str | None:
         """Forget that slots were sent whose runs are not there (any more); what went wrong."""
         try:
-            tracked = self._open()
-            there = tracked.run_ids()
+            there = {run.id for run in self._open().runs()}
             for key in self._journal.slots():
                 shipped = self._shipped(key)
                 gone = shipped.offset and shipped.run not in there

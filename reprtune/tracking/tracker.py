@@ -5,7 +5,7 @@ Another tracker is a module beside `mlflow` that has these verbs, and one line i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ class TrackedRun(Protocol):
     def id(self) -> str:
         """The tracker's own number of it."""
 
+    @property
+    def identity(self) -> str:
+        """What it is found by, see `events.identity`."""
+
 
 class TrackedStudy(Protocol):
     """A study's place there. Every verb raises whatever Exception the tracker has, when it cannot be reached."""
@@ -31,8 +35,12 @@ class TrackedStudy(Protocol):
     def is_there(self) -> bool:
         """Not so on a server that was emptied since it was opened."""
 
-    def run_ids(self) -> set[str]:
-        """Of all runs of the study that are there."""
+    @property
+    def id(self) -> str:
+        """The tracker's own number of the study's run: no other store has it, and a store that is moved keeps it."""
+
+    def runs(self) -> Sequence[TrackedRun]:
+        """All runs of the study that are there."""
 
     def find(self, run_identity: str) -> Any:
         """The run of this identity, a TrackedRun; None where there is none."""
@@ -46,6 +54,12 @@ class TrackedStudy(Protocol):
         Returns:
             The TrackedRun; None where another machine is further with it, and this one has nothing to add.
         """
+
+    def lacks(self, update: RunUpdate, run: Any) -> bool:
+        """Whether `send` with this whole update would change more of a run than what happened on its way."""
+
+    def artifacts(self, run: Any) -> set[str]:
+        """Names of a run's artifacts."""
 
     def send_artifact(self, run: TrackedRun, name: str, content: str | Path) -> None:
         """Write an artifact of a run: a text under its name, or a folder of files; again replaces it."""
@@ -108,14 +122,22 @@ class NoStudy:
     def is_there(self) -> bool:
         return True
 
-    def run_ids(self) -> set[str]:
-        return set()
+    id = ""
+
+    def runs(self) -> Sequence[TrackedRun]:
+        return ()
 
     def find(self, _run_identity: str) -> Any:
         return None
 
     def send(self, _update: RunUpdate, _run: Any) -> Any:
         return None
+
+    def lacks(self, _update: RunUpdate, _run: Any) -> bool:
+        return False
+
+    def artifacts(self, _run: Any) -> set[str]:
+        return set()
 
     def send_artifact(self, run: TrackedRun, name: str, content: str | Path) -> None:
         pass

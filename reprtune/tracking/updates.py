@@ -51,7 +51,9 @@ def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_ident
     """The events after `offset` as one update for each run, usually one.
 
     A point that is written twice with different times (its segment was trained twice, because its
-    state was lost) counts once, as first written.
+    state was lost) counts once, as first written; a result again where it is another number. What is told of an
+    attempt after a later one has begun comes too late and is passed over: a worker that stood still, and whose slot
+    was given to another, changes nothing.
 
     Args:
         events: all events of the slot, each with the offset just after it.
@@ -59,13 +61,15 @@ def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_ident
     """
     updates: dict[str, RunUpdate] = {}
     touched: set[str] = set()
-    seen: set[tuple[str, str, str, int]] = set()
+    seen: set[tuple[str, str, str, int, float | None]] = set()
     for end, event in events:
         run_identity = event.get("identity", run_identity)
         update = updates.setdefault(run_identity, RunUpdate(run_identity, whole=end > offset))
+        if event.get("attempt", update.attempt) < update.attempt:
+            continue
         update.attempt = event.get("attempt", update.attempt)
         for one in _measurements(event):
-            name = (run_identity, one.kind, one.key, one.step)
+            name = (run_identity, one.kind, one.key, one.step, one.value if one.kind == "result" else None)
             if end > offset and name not in seen:
                 update.metrics.append(one)
             seen.add(name)

@@ -355,6 +355,7 @@ class Attempt:
         result: dict[str, Any] = {
             "outcome": outcome,
             "host": platform.node(),
+            "ended": self.now.ended,
             "device": ", ".join(filter(None, (self.context.device, how))),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
             "code": self.context.code,
@@ -364,7 +365,8 @@ class Attempt:
         if self.run is not None or self.earlier:
             result |= self._costs()
         if self.run is not None:
-            result |= {"state": self.run.last_name, **self.now.values(), **self.now.test}
+            where = {"state": self.run.last_name, "step": self.run.networks.step_done}
+            result |= {**where, **self.now.values(), **self.now.test}
         return result
 
     def _costs(self) -> dict[str, float]:
@@ -379,8 +381,8 @@ class Attempt:
             histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
             self.whole.write_metrics(mean_points(histories))
         tags = {"error": self.error} if self.error else {}
-        step = self.run.networks.step_done if self.run else 0
-        self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
+        step, metrics = self.run.networks.step_done if self.run else 0, {**self._costs(), **mean_values(seeds)}
+        self.whole.end(outcome, step=step, metrics=metrics, tags=tags, now=self.now.ended)
 
     def _set_attr(self, key: str, value: Any) -> None:
         retried(lambda: self.trial.set_user_attr(key, value))

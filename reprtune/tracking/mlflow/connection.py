@@ -151,15 +151,6 @@ def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run
     return runs[0] if runs else None
 
 
-def run_ids(tracked: TrackedStudy, digest: str) -> set[str]:
-    """Of all runs of a study that are not deleted.
-
-    Args:
-        digest: of the stored study.
-    """
-    return {run.info.run_id for run in runs_of(tracked.client, tracked.experiment_id, digest)}
-
-
 def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
     """All runs of a study that are not deleted, its own among them."""
     runs: list[Run] = []

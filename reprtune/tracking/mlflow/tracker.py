@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
+from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
@@ -32,6 +33,10 @@ class MlflowRun:
     def id(self) -> str:
         return str(self.run.info.run_id)
 
+    @property
+    def identity(self) -> str:
+        return str(self.run.data.tags.get(IDENTITY_TAG, ""))
+
 
 @dataclass(frozen=True)
 class MlflowStudy:
@@ -43,8 +48,13 @@ class MlflowStudy:
     def is_there(self) -> bool:
         return self.tracked.is_there()
 
-    def run_ids(self) -> set[str]:
-        return connection.run_ids(self.tracked, self.digest)
+    @property
+    def id(self) -> str:
+        return self.tracked.parent_id
+
+    def runs(self) -> list[MlflowRun]:
+        found = connection.runs_of(self.tracked.client, self.tracked.experiment_id, self.digest)
+        return [MlflowRun(run) for run in found]
 
     def find(self, run_identity: str) -> MlflowRun | None:
         run = connection.find_run(self.tracked.client, self.tracked.experiment_id, run_identity)
@@ -53,6 +63,12 @@ class MlflowStudy:
     def send(self, update: RunUpdate, run: MlflowRun | None) -> MlflowRun | None:
         sent = sending.send(self.tracked, update, None if run is None else run.run)
         return None if sent is None else MlflowRun(sent)
+
+    def lacks(self, update: RunUpdate, run: Any) -> bool:
+        return sending.lacks(run.run, update)
+
+    def artifacts(self, run: Any) -> set[str]:
+        return sending.artifacts(self.tracked, run.id)
 
     def send_artifact(self, run: Any, name: str, content: str | Path) -> None:
         sending.send_artifact(self.tracked, run.id, name, content)
