@@ -238,14 +238,16 @@ def report(name: str, output: str | None, **where: Any) -> None:
 
 @study.command(epilog=examples("study sync repr-ablation"))
 @study_argument
-@places("runs_dir", "storage", "tracking_uri")
+@places("runs_dir", "storage", "tracking_uri", "states_dir")
 def sync(name: str, **where: Any) -> None:
-    """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled."""
+    """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled. What no
+    machine can tell any more, as of a worker that was killed, is taken from the record, and networks from the states."""
     from dashboards.trial_page import drawn
     from reprtune.errors import TrackingError
     from reprtune.tracking.shipper import Shipper
+    from reprtune.work.mend_runs import mend_runs
 
-    record, settings = read_stored(name, where), make_settings(**where)
+    record, settings = read_stored(name, where, histories=True), make_settings(**where)
     if not settings.tracks:
         click.echo(tracking_is_off())
         return
@@ -254,6 +256,11 @@ def sync(name: str, **where: Any) -> None:
     click.echo(f"{result.sent} events sent, {result.pending} waiting")
     if result.error:
         raise TrackingError(result.error, "Nothing is lost: run the same command again when MLflow answers.")
+    mended = mend_runs(settings, record, drawn, every_file=True)
+    for line in mended.words("MLflow", settings.states):
+        click.echo(line)
+    if mended.error:
+        raise TrackingError(mended.error, "Nothing is lost: run the same command again when MLflow answers.")
 
 
 @study.command(epilog=examples("study delete repr-ablation", "study delete repr-ablation --with-mlflow"))

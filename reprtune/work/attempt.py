@@ -365,8 +365,8 @@ class Attempt:
         if self.run is not None or self.earlier:
             result |= self._costs()
         if self.run is not None:
-            where = {"state": self.run.last_name, "step": self.run.networks.step_done}
-            result |= {**where, **self.now.values(), **self.now.test}
+            result |= {"state": self.run.last_name, "step": self.run.networks.step_done}
+            result |= {**self.now.values(), **self.now.test}
         return result
 
     def _costs(self) -> dict[str, float]:
@@ -380,8 +380,8 @@ class Attempt:
         if outcome == "complete":
             histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
             self.whole.write_metrics(mean_points(histories))
-        tags = {"error": self.error} if self.error else {}
-        step, metrics = self.run.networks.step_done if self.run else 0, {**self._costs(), **mean_values(seeds)}
+        tags, metrics = {"error": self.error} if self.error else {}, {**self._costs(), **mean_values(seeds)}
+        step = self.run.networks.step_done if self.run else 0
         self.whole.end(outcome, step=step, metrics=metrics, tags=tags, now=self.now.ended)
 
     def _set_attr(self, key: str, value: Any) -> None:

@@ -27,6 +27,7 @@ from reprtune.study.queueing import refill
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
+from reprtune.work.mend_runs import Mended, mend_runs
 from reprtune.work.process import (
     EXIT_CODES,
     Known,
@@ -82,6 +83,7 @@ class Summary:
     pending: int
     interrupted: bool
     shipped: ShipResult
+    mended: Mended
 
 
 @dataclass
@@ -147,7 +149,10 @@ class Launcher:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
             raise self._unfinished(pending)
-        return Summary(study, pending, self._signals > 0, shipped)
+        mended = Mended()
+        if shipped.error is None:
+            mended = mend_runs(self.settings, study, self.draw, seconds=60.0)
+        return Summary(study, pending, self._signals > 0, shipped, mended)
 
     def _unfinished(self, pending: int) -> ReprtuneError:
         lost = {left.device: left.reason for child in self._missing if (left := child.left) is not None}
