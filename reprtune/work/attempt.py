@@ -64,7 +64,7 @@ class Attempt:
     def _begin_with(self, specs: list[TrialSpec]) -> None:
         """Take up what its seeds have to train."""
         trial, context = self.trial, self.context
-        self.n_seeds = len(specs)
+        self.specs, self.n_seeds = specs, len(specs)
         self.earlier = [{**s, "costs": _known(s["costs"])} for s in stored_seeds(trial.user_attrs)]
         self._left = specs[len(self.earlier) :]
         role = self.section.role
@@ -141,8 +141,8 @@ class Attempt:
         if FIRST_SEED in self.trial.user_attrs and not self.earlier:
             self._begin_with(self._specs())  # with other seeds than were expected
         if self.whole is not None:
-            seeds = ", ".join(str(spec.seed) for spec in (self.spec, *self._left))
-            self._announce(replace(self.whole, tags={"seed": seeds}), self.section.role)
+            self.whole.tags = {"seed": ", ".join(str(spec.seed) for spec in self.specs)}
+            self._announce(self.whole, self.section.role, self.specs[0])  # the same in every attempt
         self._begin_seed()
 
     def _refuse(self, excess: int) -> None:
@@ -156,9 +156,11 @@ class Attempt:
         self._announce(self.now.journal, self.section.role if self.whole is None else "seed")
         self._guarded(partial(self.now.build, self.lease.must_stop))
 
-    def _announce(self, journal: RunJournal, role: str) -> None:
+    def _announce(self, journal: RunJournal, role: str, spec: TrialSpec | None = None) -> None:
         trial, n = self.trial, int(self.trial.user_attrs.get("attempt", 0))
-        journal.begin(self.spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=trial.number)
+        journal.begin(
+            spec or self.spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=trial.number
+        )
 
     def advance(self) -> Advance | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange, IntRange
+from reprtune.study.queueing import refill
 from reprtune.work import run_journal
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
@@ -62,13 +63,16 @@ def killed_at(
         assert in_child(lambda: make_worker(settings).run()) == KILLED
 
 
+SLOW = pytest.mark.slow  # no other rule, more places
+
+
 @pytest.mark.parametrize(
     ("where", "name"),
     [
         (SeedTraining, "end_journal"),
-        (RunJournal, "write_results"),
         (run_journal, "files"),
-        (RunJournal, "end"),
+        pytest.param(RunJournal, "write_results", marks=SLOW),
+        pytest.param(RunJournal, "end", marks=SLOW),
     ],
 )
 def test_a_slot_whose_worker_was_killed_after_its_end_was_recorded_is_whole_in_mlflow(
@@ -118,9 +122,9 @@ def test_of_several_seeds_each_and_their_means_are_whole(
     expected = in_mlflow(undisturbed(tmp_path / "whole", **spec))
     settings = create(command.runs, **spec)
     killed_at(monkeypatch, settings, SeedTraining, "end_journal", nth)
-    for queue in (search_of(settings),):
-        for trial in queue.trials():
-            queue.release_worker(trial.user_attrs["lease"]["worker"])
+    queue = search_of(settings)
+    queue.release_worker(queue.trials()[0].user_attrs["lease"]["worker"])
+    refill(queue.view)
     if nth == 1:
         command.quick("study", "sync", "tiny")
         assert {n: run.status for n, run in in_mlflow(settings).items()} == {
@@ -143,9 +147,8 @@ def test_a_slot_that_is_given_up_has_failed_in_mlflow(
     for _ in range(5):
         killed_at(monkeypatch, settings, RunJournal, "write_points")
         queue = search_of(settings)
-        for trial in queue.trials():
-            queue.release_worker(trial.user_attrs.get("lease", {}).get("worker", ""))
-        make_worker(settings, leaving=lambda: True)._refill()
+        queue.release_worker(queue.trials()[-1].user_attrs["lease"]["worker"])
+        refill(queue.view)
     command.quick("study", "sync", "tiny")
     run = in_mlflow(settings)["slot 0"]
     assert (run.status, run.tags["reprtune.outcome"]) == ("FAILED", "error")
@@ -161,6 +164,7 @@ def test_a_slot_that_waits_again_seems_to_be_trained_by_nobody(
     assert in_mlflow(settings)["slot 0"].status == "RUNNING"  # it may still be alive
     queue = search_of(settings)
     queue.release_worker(queue.trials()[0].user_attrs["lease"]["worker"])
+    refill(queue.view)
     command.quick("study", "sync", "tiny")
     run = in_mlflow(settings)["slot 0"]
     assert (run.status, run.tags["reprtune.outcome"]) == ("KILLED", "lost")
