@@ -238,12 +238,18 @@ def report(name: str, output: str | None, **where: Any) -> None:
 
 @study.command(epilog=examples("study sync repr-ablation"))
 @study_argument
+@click.option(
+    "--adopt", is_flag=True, help="From now on this is the tracking store that the study's runs go to."
+)
 @places("runs_dir", "storage", "tracking_uri", "states_dir")
-def sync(name: str, **where: Any) -> None:
+def sync(name: str, adopt: bool, **where: Any) -> None:
     """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled. What no
     machine can tell any more, as of a worker that was killed, is taken from the record, and networks from the states."""
     from dashboards.trial_page import drawn
     from reprtune.errors import TrackingError
+    from reprtune.record.database import open_storage
+    from reprtune.record.tracked import write_tracked
+    from reprtune.tracking.elsewhere import FACT
     from reprtune.tracking.shipper import Shipper
     from reprtune.work.mend_runs import mend_runs
 
@@ -251,7 +257,14 @@ def sync(name: str, **where: Any) -> None:
     if not settings.tracks:
         click.echo(tracking_is_off())
         return
-    shipper = Shipper(settings, record.spec, record.instance, draw=drawn, facts=record.facts)
+    shipper = Shipper(
+        settings,
+        record.spec,
+        record.instance,
+        report=lambda said: click.echo(said, err=True),
+        draw=drawn,
+        facts=record.facts,
+    )
     result = shipper.sync(verify=True)
     click.echo(f"{result.sent} events sent, {result.pending} waiting")
     if result.error:
@@ -261,6 +274,9 @@ def sync(name: str, **where: Any) -> None:
         click.echo(line)
     if mended.error:
         raise TrackingError(mended.error, "Nothing is lost: run the same command again when MLflow answers.")
+    if adopt:
+        write_tracked(open_storage(settings.storage_url), name, mended.facts[FACT])
+        click.echo(f"{name} remembers that its runs are in {mended.facts[FACT]['store']}")
 
 
 @study.command(epilog=examples("study delete repr-ablation", "study delete repr-ablation --with-mlflow"))

@@ -36,8 +36,12 @@ class TrackedStudy(Protocol):
         """Not so on a server that was emptied since it was opened."""
 
     @property
-    def id(self) -> str:
-        """The tracker's own number of the study's run: no other store has it, and a store that is moved keeps it."""
+    def facts(self) -> Mapping[str, Any]:
+        """What a study remembers of it, as `Tracker.prepare` says it."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person is to know of it, in sentences."""
 
     def runs(self) -> Sequence[TrackedRun]:
         """All runs of the study that are there."""
@@ -122,7 +126,8 @@ class NoStudy:
     def is_there(self) -> bool:
         return True
 
-    id = ""
+    facts: Mapping[str, Any] = {}
+    notes: Sequence[str] = ()
 
     def runs(self) -> Sequence[TrackedRun]:
         return ()

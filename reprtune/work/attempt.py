@@ -157,10 +157,8 @@ class Attempt:
         self._guarded(partial(self.now.build, self.lease.must_stop))
 
     def _announce(self, journal: RunJournal, role: str, spec: TrialSpec | None = None) -> None:
-        trial, n = self.trial, int(self.trial.user_attrs.get("attempt", 0))
-        journal.begin(
-            spec or self.spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=trial.number
-        )
+        n, number, spec = int(self.trial.user_attrs.get("attempt", 0)), self.trial.number, spec or self.spec
+        journal.begin(spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=number)
 
     def advance(self) -> Advance | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""

@@ -20,10 +20,12 @@ from reprtune.errors import ReprtuneError
 from reprtune.record.database import open_storage, retried
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
+from reprtune.record.tracked import write_tracked
 from reprtune.record.view import StudyView
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.study.queueing import refill
+from reprtune.tracking.elsewhere import FACT, store_run
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
@@ -152,6 +154,8 @@ class Launcher:
         mended = Mended()
         if shipped.error is None:
             mended = mend_runs(self.settings, study, self.draw, seconds=60.0)
+            if FACT in mended.facts and not store_run(study.facts):  # the first store that its runs went to
+                write_tracked(storage, self.name, mended.facts[FACT])
         return Summary(study, pending, self._signals > 0, shipped, mended)
 
     def _unfinished(self, pending: int) -> ReprtuneError:

@@ -35,11 +35,12 @@ class Mended:
 
     Attributes:
         n_runs: that were not as the record says, or lacked files. gone: slots whose network is neither in the tracker
-            nor, any more, in the states. error: why it ended early, or what was refused; None when all is well.
+            nor, any more, in the states. facts: what the study remembers of its place there. error: why it ended early, or what was refused; None when all is well.
     """
 
     n_runs: int = 0
     gone: list[str] = field(default_factory=list)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
 
     def words(self, tracker: str, states: Path) -> Iterator[str]:
@@ -75,6 +76,7 @@ def mend_runs(
         return mended
     try:
         tracked = tracker.open(study.spec, study.instance, study.facts)
+        mended.facts = tracked.facts
         _Mending(settings, study, draw, tracker, tracked, mended).all(time.monotonic() + seconds, every_file)
     except Exception as error:  # noqa: BLE001 - tracking may break in any way
         mended.error = tracker.in_words(error).message

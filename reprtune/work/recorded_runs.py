@@ -140,7 +140,9 @@ class _Slot:
             end=end_event(
                 trial.outcome,
                 step=trial.result.get("step") or trial.last_step,
-                metrics={**_costs(trial), **mean_values([seed.measured for seed in seeds])},
+                metrics={**_costs(trial), **mean_values([seed.measured for seed in seeds])}
+                if trial.result
+                else {},
                 tags=error,
                 now=trial.runs[-1].ended,
             ),

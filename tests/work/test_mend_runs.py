@@ -135,7 +135,11 @@ def test_of_several_seeds_each_and_their_means_are_whole(
     found = in_mlflow(settings)
     assert found.keys() == expected.keys() == {"tiny", "slot 0", "slot 0, seed 0", "slot 0, seed 1"}
     for name, run in found.items():
-        assert (run.status, run.points) == (expected[name].status, expected[name].points), name
+        # What an attempt spends is its own; a seed that the one before has trained costs it nothing.
+        points, wanted = (
+            [p for p in shown.points if not p[0].endswith("_spent")] for shown in (run, expected[name])
+        )
+        assert (run.status, points) == (expected[name].status, wanted), name
         assert run.files == expected[name].files
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reprtune.errors import TrackingError
 from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.outcomes import Outcome
 from reprtune.tracking.events import STUDY_KEY
 from reprtune.tracking.mlflow import words
-from reprtune.tracking.mlflow.connection import TrackedStudy, find_run
+from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, TrackedStudy, find_run
 from reprtune.tracking.mlflow.datasets import as_entities, parts_of_run
 from reprtune.tracking.mlflow.model import model_files
 from reprtune.tracking.updates import RunUpdate
@@ -95,6 +96,8 @@ def send_artifact(tracked: TrackedStudy, run_id: str, name: str, content: str | 
     Raises:
         Exception: of MLflow or of the place where artifacts are.
     """
+    if tracked.absent is not None:  # MLflow would make a folder of that name here
+        raise TrackingError(NOT_HERE.format(folder=tracked.absent), ONE_FOLDER)
     if isinstance(content, Path):
         tracked.client.log_artifacts(run_id, str(content), name)
         for file, text in model_files(content).items():

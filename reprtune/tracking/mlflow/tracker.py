@@ -13,6 +13,7 @@ from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
+from reprtune.tracking.elsewhere import FACT
 from reprtune.tracking.mlflow import connection, sending
 from reprtune.tracking.mlflow.removal import InMlflow, find_in_mlflow
 from reprtune.tracking.updates import RunUpdate
@@ -49,8 +50,12 @@ class MlflowStudy:
         return self.tracked.is_there()
 
     @property
-    def id(self) -> str:
-        return self.tracked.parent_id
+    def facts(self) -> dict[str, Any]:
+        return {FACT: dict(self.tracked.fact)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.tracked.notes
 
     def runs(self) -> list[MlflowRun]:
         found = connection.runs_of(self.tracked.client, self.tracked.experiment_id, self.digest)
@@ -93,7 +98,7 @@ class MLflow:
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {"experiment": connection.prepare(self.settings, study, digest, facts)}
+        return {FACT: connection.prepare(self.settings, study, digest, facts)}
 
     def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> MlflowStudy:
         return MlflowStudy(connection.open_study(self.settings, study, digest, facts), digest)
