@@ -180,6 +180,8 @@ study.add_command(repair)
 def status(name: str, as_json: bool, watching: bool, interval: float, **where: Any) -> None:
     """How far a study is, who works on it, and its best trial so far."""
     from dashboards import terminal
+    from reprtune.tracking.choose import tracker_for
+    from reprtune.tracking.elsewhere import ONE_STORE
 
     if watching:
         watch(name, where, interval, as_json=as_json)
@@ -188,6 +190,9 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
         click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
         if not as_json and not make_settings(**where).tracks:
             click.echo(f"  {tracking_is_off()}")
+        if not as_json and (warned := tracker_for(make_settings(**where)).warns(record.facts, quickly=True)):
+            click.echo(f"  tracking: {warned}")
+            hint(f"  {ONE_STORE}")
         if not as_json and (step := terminal.next_step(record)):
             hint(step)
 

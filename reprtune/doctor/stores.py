@@ -21,8 +21,9 @@ from reprtune.errors import ReprtuneError
 from reprtune.record.database import hide_password, is_absent
 from reprtune.record.locks import LOCK_KEY
 from reprtune.record.optuna_private.reading import PACKAGE
-from reprtune.settings import Settings
-from reprtune.tracking.mlflow.connection import DATABASES, connect, shown
+from reprtune.settings import DATABASES, Settings
+from reprtune.tracking.mlflow import places
+from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, connect, shown
 from reprtune.tracking.tracker import OFF
 
 WAIT_SECONDS = 5
@@ -55,8 +56,7 @@ def tracking(settings: Settings) -> Iterator[Finding]:
         path = _file(uri)
         absent = path is not None and not path.exists()
         yield from _database("mlflow", uri, absent, MLFLOW, "--tracking-uri", "MLFLOW_TRACKING_URI")
-        if (root := settings.mlflow_artifacts) is not None:
-            yield from _artifacts(root)
+        yield from _files(settings, absent=absent)
     elif scheme in ("http", "https"):
         yield from _server(uri)
     else:
@@ -226,6 +226,28 @@ def _refused(uri: str, error: Exception) -> Finding:
     return Finding(
         "mlflow", "problem", f"{shown(uri)} cannot be used: {text}", f"{mend} Training goes on without it."
     )
+
+
+def _files(settings: Settings, *, absent: bool) -> Iterator[Finding]:
+    """Where a database says that the files of its runs are, and where those of its next study will be."""
+    uri, root, kept = settings.mlflow_uri, settings.mlflow_artifacts, list[str]()
+    if not absent:
+        with (
+            contextlib.suppress(Exception),
+            _connection(uri, _file(uri)) as connection,
+        ):  # why not is said already
+            kept = places.folders(connection, used=True)
+    moved = places.former(settings, kept)
+    for old in moved:
+        text = f"the runs folder was moved: MLflow still looks for files in {places.path_of(old)}"
+        yield Finding(
+            "artifacts", "warning", text, "The next run, or `study sync NAME`, sets that right by itself."
+        )
+    for place in sorted({*kept, *filter(None, [root])} - {*moved}):
+        if place in kept and (folder := places.absent(settings, place)) is not None:
+            yield Finding("artifacts", "problem", NOT_HERE.format(folder=folder), ONE_FOLDER)
+        else:
+            yield from _artifacts(place)
 
 
 def _artifacts(location: str, *, server: bool = False) -> Iterator[Finding]:

@@ -12,6 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 FACT = "experiment"  # of a study
+ONE_STORE = (
+    "Name one for all machines, a server or a PostgreSQL, with --tracking-uri or MLFLOW_TRACKING_URI; "
+    "`study sync NAME --adopt` brings all runs to it and makes it the study's."
+)
 
 
 def store_fact(name: str, experiment_id: str, run_id: str, address: str) -> dict[str, str]:
@@ -36,11 +40,9 @@ def named_here(facts: Mapping[str, Any], address: str) -> bool:
 
 
 def warning(facts: Mapping[str, Any], address: str) -> str:
-    """For a person, where the store at `address` is not the study's."""
+    """For a person, where the store at `address` is not the study's; the way out is `ONE_STORE`."""
     fact = facts.get(FACT, {})
     return (
-        f"The runs of this study are in the tracking store {fact.get('store')} (of the machine {fact.get('host')}), and "
-        f"{address} is another one: they scatter. Name one store for all machines, a server or a PostgreSQL, with "
-        "--tracking-uri or MLFLOW_TRACKING_URI; `study sync NAME --adopt` there brings all runs to it and makes it "
-        "the study's."
+        f"The runs of this study are in the tracking store {fact.get('store')} (of the machine {fact.get('host')}); "
+        f"{address} is another one, and they scatter."
     )

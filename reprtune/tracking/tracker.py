@@ -101,6 +101,10 @@ class Tracker(Protocol):
     def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> TrackedStudy:
         """Find or make it; `facts` as stored. Safe to repeat. Raises TrackingError."""
 
+    def warns(self, facts: Mapping[str, Any], *, quickly: bool = False) -> str:
+        """What is to be said where this is not the store that a study's runs are in, by its facts; empty where it is,
+        or that cannot be told. `quickly`: no server is asked."""
+
     def find(self, study: StudyRecord) -> Found:
         """What is there of a study; changes nothing. Raises TrackingError."""
 
@@ -160,6 +164,9 @@ class Null:
 
     def open(self, _study: StudySpec, _digest: str, _facts: Mapping[str, Any]) -> TrackedStudy:
         return NoStudy()
+
+    def warns(self, _facts: Mapping[str, Any], *, quickly: bool = False) -> str:  # noqa: ARG002 - as all trackers
+        return ""
 
     def find(self, _study: StudyRecord) -> Found:
         return Nothing()

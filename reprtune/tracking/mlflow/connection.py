@@ -18,11 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
 from reprtune.record.links import IDENTITY_TAG
-from reprtune.settings import Settings
+from reprtune.settings import DATABASES, Settings
 from reprtune.spec.codec import canonical_json, to_plain
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import TaskSpec
-from reprtune.tracking.elsewhere import named_here, store_fact, store_run, warning
+from reprtune.tracking.elsewhere import ONE_STORE, named_here, store_fact, store_run, warning
 from reprtune.tracking.events import STUDY_KEY, identity
 from reprtune.tracking.mlflow import places
 from reprtune.tracking.mlflow.datasets import DatasetPart, as_entities, dataset_parts
@@ -43,7 +43,6 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 MOVED = "The runs folder was moved: the files of MLflow's runs, in {old} before, are looked for and put in {new} now."
@@ -134,7 +133,7 @@ def open_study(
             _describe(client, parent, study, digest, datasets)
         run_id, at = parent.info.run_id, shown(settings.mlflow_uri)
         if store_run(facts) not in ("", run_id) and not named_here(facts, at):
-            notes.append(warning(facts, at))
+            notes.append(f"{warning(facts, at)} {ONE_STORE}")
         return TrackedStudy(
             client, experiment.experiment_id, run_id, study.base.task, datasets,
             fact=store_fact(experiment.name, experiment.experiment_id, run_id, at), notes=tuple(notes), absent=absent,
@@ -156,6 +155,15 @@ def connect(uri: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
+
+
+def has_run(uri: str, run_id: str) -> bool | None:
+    """Whether a store holds a run; None where it cannot be asked."""
+    try:
+        connect(uri).get_run(run_id)
+    except Exception as error:  # noqa: BLE001 - MLflow, requests and drivers have their own
+        return False if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST" else None
+    return True
 
 
 def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from reprtune.settings import Settings
+from reprtune.settings import DATABASES, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -36,14 +36,16 @@ def own_database(settings: Settings) -> Path | None:
     return path if path is not None and path.parent == settings.runs_dir.resolve() else None
 
 
-def folders(connection: Connection) -> list[str]:
-    """Where the files of all experiments go, each place once."""
+def folders(connection: Connection, *, used: bool = False) -> list[str]:
+    """Where the files of all experiments go, or of those that hold runs, each place once."""
     import sqlalchemy
 
     if "experiments" not in sqlalchemy.inspect(connection).get_table_names():
         return []
-    rows = connection.execute(sqlalchemy.text("SELECT DISTINCT artifact_location FROM experiments"))
-    return sorted(row[0] for row in rows if row[0])
+    ask = "SELECT DISTINCT artifact_location FROM experiments"
+    if used:
+        ask += " WHERE experiment_id IN (SELECT experiment_id FROM runs)"
+    return sorted(row[0] for row in connection.execute(sqlalchemy.text(ask)) if row[0])
 
 
 def former(settings: Settings, places: Iterable[str]) -> list[str]:
@@ -84,6 +86,27 @@ def follow(settings: Settings) -> list[str]:
     finally:
         engine.dispose()
     return [str(path_of(old)) for old in before]
+
+
+def has_run(settings: Settings, run_id: str) -> bool | None:
+    """Whether a database holds a run; None where it cannot be asked, or is none."""
+    import sqlalchemy
+
+    uri = settings.mlflow_uri
+    if uri.partition(":")[0].partition("+")[0] not in DATABASES:
+        return None
+    url = sqlalchemy.make_url(uri)
+    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
+        return False
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            ask = sqlalchemy.text("SELECT 1 FROM runs WHERE run_uuid = :run")
+            return connection.execute(ask, {"run": run_id}).first() is not None
+    except sqlalchemy.exc.SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
 
 
 def path_of(location: str) -> Path | None:

@@ -13,8 +13,8 @@ from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
-from reprtune.tracking.elsewhere import FACT
-from reprtune.tracking.mlflow import connection, sending
+from reprtune.tracking.elsewhere import FACT, named_here, store_run, warning
+from reprtune.tracking.mlflow import connection, places, sending
 from reprtune.tracking.mlflow.removal import InMlflow, find_in_mlflow
 from reprtune.tracking.updates import RunUpdate
 
@@ -102,6 +102,15 @@ class MLflow:
 
     def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> MlflowStudy:
         return MlflowStudy(connection.open_study(self.settings, study, digest, facts), digest)
+
+    def warns(self, facts: Mapping[str, Any], *, quickly: bool = False) -> str:
+        run = store_run(facts)
+        if not self.settings.tracks or not run or named_here(facts, self.address):
+            return ""
+        there = places.has_run(self.settings, run)
+        if there is None and not quickly:
+            there = connection.has_run(self.settings.mlflow_uri, run)
+        return warning(facts, self.address) if there is False else ""
 
     def find(self, study: StudyRecord) -> InMlflow:
         return find_in_mlflow(self.settings, study)
