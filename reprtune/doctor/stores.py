@@ -230,14 +230,14 @@ def _refused(uri: str, error: Exception) -> Finding:
 
 def _files(settings: Settings, *, absent: bool) -> Iterator[Finding]:
     """Where a database says that the files of its runs are, and where those of its next study will be."""
-    uri, root, kept = settings.mlflow_uri, settings.mlflow_artifacts, list[str]()
+    uri, root = settings.mlflow_uri, settings.mlflow_artifacts
+    kept, moved = list[str](), list[str]()
     if not absent:
         with (
             contextlib.suppress(Exception),
             _connection(uri, _file(uri)) as connection,
         ):  # why not is said already
-            kept = places.folders(connection, used=True)
-    moved = places.former(settings, kept)
+            kept, moved = places.folders(connection, used=True), places.former(settings, connection)
     for old in moved:
         text = f"the runs folder was moved: MLflow still looks for files in {places.path_of(old)}"
         yield Finding(

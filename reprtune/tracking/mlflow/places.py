@@ -8,7 +8,6 @@ folder is one machine's: no other makes one of that name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -48,13 +47,30 @@ def folders(connection: Connection, *, used: bool = False) -> list[str]:
     return sorted(row[0] for row in connection.execute(sqlalchemy.text(ask)) if row[0])
 
 
-def former(settings: Settings, places: Iterable[str]) -> list[str]:
-    """Those of them that a runs folder had for its files where it was before; none where they are the same folder."""
+def former(settings: Settings, connection: Connection) -> list[str]:
+    """Where a runs folder had its files before it was moved or copied: it has them too now, or they are nowhere else.
+    Not the folder of another, which shares its database."""
     here = settings.mlflow_artifacts
-    if here is None or own_database(settings) is None:
+    own = None if here is None or own_database(settings) is None else path_of(here)
+    if own is None:
         return []
-    name = here.rpartition("/")[2]
-    return [p for p in places if p.startswith("file:") and p.endswith(f"/{name}") and not _same(p, here)]
+    there = [(p, path_of(p)) for p in folders(connection) if p != here]
+    return [
+        place
+        for place, path in there
+        if path is not None
+        and path.name == own.name
+        and not (path.exists() and own.exists() and path.samefile(own))
+        if not path.exists() or any((own / run).is_dir() for run in _runs_in(connection, place))
+    ]
+
+
+def _runs_in(connection: Connection, place: str) -> list[str]:
+    """Ids of the runs whose files are below a place; the folder of a run has its id as a name."""
+    import sqlalchemy
+
+    ask = sqlalchemy.text("SELECT run_uuid FROM runs WHERE substr(artifact_uri, 1, :n) = :place")
+    return [row[0] for row in connection.execute(ask, {"n": len(place), "place": place})]
 
 
 def follow(settings: Settings) -> list[str]:
@@ -71,7 +87,7 @@ def follow(settings: Settings) -> list[str]:
     engine = sqlalchemy.create_engine(settings.mlflow_uri)
     try:
         with engine.connect() as connection:
-            before = former(settings, folders(connection))
+            before = former(settings, connection)
         with engine.begin() as connection:
             tables = sqlalchemy.inspect(connection).get_table_names()
             for old in before:
@@ -119,11 +135,3 @@ def absent(settings: Settings, location: str) -> Path | None:
     """The folder of a place of files, if it is another machine's; our own is made where it is first needed."""
     path = path_of(location)
     return None if path is None or path.is_dir() or own_database(settings) is not None else path
-
-
-def _same(one: str, other: str) -> bool:
-    """The same folder under two names, as where it is mounted twice."""
-    first, second = path_of(one), path_of(other)
-    if first is None or second is None or first == second:
-        return one == other
-    return first.exists() and second.exists() and first.samefile(second)
