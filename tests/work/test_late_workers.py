@@ -16,22 +16,12 @@ from optuna.trial import TrialState
 from reprtune.record.trials import outcome
 from reprtune.settings import Settings
 from reprtune.tracking.journal import Journal
-from reprtune.tracking.shipper import Shipper
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
-from tests.tiny_study import STUDY
-from tests.work.in_mlflow import Shown, in_mlflow
-from tests.work.test_mend_runs import ONE
-from tests.work.tiny_worker import create, make_worker, read, search_of, work
+from tests.work.test_mend_runs import ONE, by_journal
+from tests.work.tiny_worker import create, make_worker, search_of, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
-
-
-def shipped(settings: Settings) -> dict[str, Shown]:
-    """What MLflow has once the journal, and nothing else, was sent."""
-    study = read(settings)
-    assert Shipper(settings, STUDY, study.instance, facts=study.facts).sync().error is None
-    return in_mlflow(settings)
 
 
 def still(process: Any) -> bool:
@@ -78,14 +68,14 @@ def test_a_worker_that_comes_back_late_changes_nothing_in_mlflow(
             time.sleep(0.05)
         time.sleep(0 if leaves else 4)  # past its lease
         work(settings)
-        before = shipped(settings) if is_sent else {}
+        before = by_journal(settings) if is_sent else {}
         events = len(Journal(settings.journal_dir, "tiny").read("search-0000"))
         os.kill(process.pid or 0, signal.SIGCONT)
         process.join(60)
     finally:
         process.kill()
     assert process.exitcode == 0
-    after = shipped(settings)
+    after = by_journal(settings)
     assert len(Journal(settings.journal_dir, "tiny").read("search-0000")) > events or name == "write_points"
     assert after["slot 0"].status == "FINISHED" and after["slot 0"].tags["reprtune.outcome"] == "complete"
     assert after["slot 0"].tags["reprtune.attempt"] == "1" and (not is_sent or before == after)

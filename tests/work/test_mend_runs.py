@@ -12,13 +12,15 @@ from optuna.trial import TrialState
 from reprtune.settings import Settings
 from reprtune.spec.space import FloatRange, IntRange
 from reprtune.study.queueing import refill
+from reprtune.tracking.shipper import Shipper
 from reprtune.work import run_journal
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from tests.command import Command
 from tests.study.two_databases import KILLED, in_child, kill_minus_9
-from tests.work.in_mlflow import in_mlflow
-from tests.work.tiny_worker import create, make_worker, search_of, work
+from tests.tiny_study import STUDY
+from tests.work.in_mlflow import Shown, in_mlflow
+from tests.work.tiny_worker import create, make_worker, read, search_of, work
 
 pytestmark = pytest.mark.usefixtures("short_lease")
 SPACE = {
@@ -40,6 +42,13 @@ def undisturbed(folder: Path, **spec: Any) -> Settings:
     work(settings)
     Command(folder).quick("study", "sync", "tiny")
     return settings
+
+
+def by_journal(settings: Settings) -> dict[str, Shown]:
+    """What MLflow has when the journal, and nothing else, was sent."""
+    study = read(settings)
+    assert Shipper(settings, STUDY, study.instance, facts=study.facts).sync().error is None
+    return in_mlflow(settings)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +93,7 @@ def test_a_slot_whose_worker_was_killed_after_its_end_was_recorded_is_whole_in_m
     killed_at(monkeypatch, settings, where, name)
     (trial,) = command.trials("tiny")
     assert trial.state == TrialState.COMPLETE
+    assert by_journal(settings)["slot 0"].status == "RUNNING"
     said = command.quick("study", "sync", "tiny").stdout
     assert "runs were not in MLflow as the record says, and mended from it" in said  # the study's own is one
     found, expected = in_mlflow(settings), in_mlflow(whole)
@@ -153,6 +163,7 @@ def test_a_slot_that_is_given_up_has_failed_in_mlflow(
         queue = search_of(settings)
         queue.release_worker(queue.trials()[-1].user_attrs["lease"]["worker"])
         refill(queue.view)
+    assert by_journal(settings)["slot 0"].status == "RUNNING"
     command.quick("study", "sync", "tiny")
     run = in_mlflow(settings)["slot 0"]
     assert (run.status, run.tags["reprtune.outcome"]) == ("FAILED", "error")
