@@ -18,7 +18,6 @@ from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
 from tests.command import Command
 from tests.study.two_databases import KILLED, in_child, kill_minus_9
-from tests.tiny_study import STUDY
 from tests.work.in_mlflow import Shown, in_mlflow
 from tests.work.tiny_worker import create, make_worker, read, search_of, work
 
@@ -47,7 +46,7 @@ def undisturbed(folder: Path, **spec: Any) -> Settings:
 def by_journal(settings: Settings) -> dict[str, Shown]:
     """What MLflow has when the journal, and nothing else, was sent."""
     study = read(settings)
-    assert Shipper(settings, STUDY, study.instance, facts=study.facts).sync().error is None
+    assert Shipper(settings, study.spec, study.instance, facts=study.facts).sync().error is None
     return in_mlflow(settings)
 
 
