@@ -81,7 +81,9 @@ def confirm(
     settings = make_settings(**where)
     read_stored(name, where)  # looking makes nothing where there is no storage
     storage = open_storage(settings.storage_url)
-    plan = prepare_confirmation(storage, name, top, n_seeds, slots, accept_code=accept_code)
+    plan = prepare_confirmation(
+        storage, name, top, n_seeds, slots, accept_code=accept_code, settings=settings
+    )
     seeds = ", ".join(map(str, plan.seeds))
     hint(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {count(plan.n_new, 'run')} queued now", err=True)
     before = read_stored(name, where)

@@ -79,4 +79,6 @@ def launch(
             f"  tracking: {summary.shipped.pending} events wait here ({summary.shipped.error}); "
             f"send them with: {program()} study sync {name}", err=True,
         )  # fmt: skip
+    for line in summary.mended.words("MLflow", settings.states):
+        click.echo(f"  tracking: {line}", err=True)
     return summary

@@ -192,6 +192,8 @@ study.add_command(repair)
 def status(name: str, as_json: bool, watching: bool, interval: float, **where: Any) -> None:
     """How far a study is, who works on it, and its best trial so far."""
     from dashboards import terminal
+    from reprtune.tracking.choose import tracker_for
+    from reprtune.tracking.elsewhere import ONE_STORE
 
     if watching:
         watch(name, where, interval, as_json=as_json)
@@ -200,6 +202,9 @@ def status(name: str, as_json: bool, watching: bool, interval: float, **where: A
         click.echo(to_json(terminal.status_numbers(record)) if as_json else terminal.status(record))
         if not as_json and not make_settings(**where).tracks:
             click.echo(f"  {tracking_is_off()}")
+        if not as_json and (warned := tracker_for(make_settings(**where)).warns(record.facts, quickly=True)):
+            click.echo(f"  tracking: {warned}")
+            hint(f"  {ONE_STORE}")
         if not as_json and (step := terminal.next_step(record)):
             hint(step)
 
@@ -250,22 +255,45 @@ def report(name: str, output: str | None, **where: Any) -> None:
 
 @study.command(epilog=examples("study sync repr-ablation"))
 @study_argument
-@places("runs_dir", "storage", "tracking_uri")
-def sync(name: str, **where: Any) -> None:
-    """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled."""
+@click.option(
+    "--adopt", is_flag=True, help="From now on this is the tracking store that the study's runs go to."
+)
+@places("runs_dir", "storage", "tracking_uri", "states_dir")
+def sync(name: str, adopt: bool, **where: Any) -> None:
+    """Send what waits in this machine's journal to MLflow, and again what is gone there; nothing is doubled. What no
+    machine can tell any more, as of a worker that was killed, is taken from the record, and networks from the states."""
     from dashboards.trial_page import drawn
     from reprtune.errors import TrackingError
+    from reprtune.record.database import open_storage
+    from reprtune.record.tracked import write_tracked
+    from reprtune.tracking.elsewhere import FACT
     from reprtune.tracking.shipper import Shipper
+    from reprtune.work.mend_runs import mend_runs
 
-    record, settings = read_stored(name, where), make_settings(**where)
+    record, settings = read_stored(name, where, histories=True), make_settings(**where)
     if not settings.tracks:
         click.echo(tracking_is_off())
         return
-    shipper = Shipper(settings, record.spec, record.instance, draw=drawn, facts=record.facts)
+    shipper = Shipper(
+        settings,
+        record.spec,
+        record.instance,
+        report=lambda said: click.echo(said, err=True),
+        draw=drawn,
+        facts=record.facts,
+    )
     result = shipper.sync(verify=True)
     click.echo(f"{result.sent} events sent, {result.pending} waiting")
     if result.error:
         raise TrackingError(result.error, "Nothing is lost: run the same command again when MLflow answers.")
+    mended = mend_runs(settings, record, drawn, every_file=True)
+    for line in mended.words("MLflow", settings.states):
+        click.echo(line)
+    if mended.error:
+        raise TrackingError(mended.error, "Nothing is lost: run the same command again when MLflow answers.")
+    if adopt:
+        write_tracked(open_storage(settings.storage_url), name, mended.facts[FACT])
+        click.echo(f"{name} remembers that its runs are in {mended.facts[FACT]['store']}")
 
 
 @study.command(epilog=examples("study delete repr-ablation", "study delete repr-ablation --with-mlflow"))

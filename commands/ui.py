@@ -92,6 +92,7 @@ def _plans(settings: Settings, free: Sequence[int]) -> list[Plan]:
 
     from dashboards.servers import mlflow_plan, optuna_plan
     from reprtune.record.database import is_absent
+    from reprtune.tracking.mlflow.places import follow
 
     plans = []
     uri = settings.mlflow_uri
@@ -101,6 +102,7 @@ def _plans(settings: Settings, free: Sequence[int]) -> list[Plan]:
         if is_absent(uri):
             _say("MLflow has nothing yet: it begins with the first trial (or `study sync`).")
         else:
+            follow(settings)
             plans.append(mlflow_plan(uri, settings.mlflow_artifacts, free[0]))
     if find_spec("optuna_dashboard") is None:
         _say(

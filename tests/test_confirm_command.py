@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 import cli
 from reprtune.errors import SpecError
+from reprtune.record.database import open_storage
 from reprtune.record.trials import outcome
 from reprtune.study.confirm import plan_confirmation
 from tests.command import Command, used_up
@@ -63,6 +64,23 @@ def test_ctrl_c_and_again_and_again(command: Command) -> None:
     assert "mean test error: " in command.quick("study", "status", "tiny").stdout
     page = Path(command.quick("study", "report", "tiny").stdout.strip()).read_text()
     assert "the best of the search, against standard: " in page and "4 fresh seeds" in page
+
+
+@pytest.mark.parametrize("missing", ["data", "device"])
+def test_nothing_is_queued_where_it_could_not_run(command: Command, missing: str) -> None:
+    """Other data than the study's, or a device that is not there: that is said first, and no run waits afterwards."""
+    words = ["study", "confirm", "tiny", "--top", "1", "--seeds", "1"]
+    if missing == "device":
+        said = command.quick(*words, "--device", "cuda:77", code=1).stderr
+    else:
+        storage = open_storage(command.settings.storage_url)
+        study_id = storage.get_study_id_from_name("tiny")
+        ours = storage.get_study_user_attrs(study_id)["reprtune"]
+        facts = {**ours["facts"], "data_digest": "0" * 64}
+        storage.set_study_user_attr(study_id, "reprtune", {**ours, "facts": facts})
+        said = command.quick(*words, code=1).stderr
+    assert {"device": "cuda:77", "data": "digits here are not those"}[missing] in said
+    assert runs(command) == [] and read(command.settings).spec.confirmation is None
 
 
 @pytest.mark.slow

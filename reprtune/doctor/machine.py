@@ -17,6 +17,8 @@ from reprtune.record.storage import read_study
 from reprtune.settings import Settings
 from reprtune.study.code import check_code
 from reprtune.study.sameness import check_data, check_networks, check_user_code, held
+from reprtune.tracking.choose import tracker_for
+from reprtune.tracking.elsewhere import ONE_STORE
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.data.memory import free_ram
 from reprtune.training.platform import health, nvidia
@@ -113,6 +115,8 @@ def study(settings: Settings, name: str) -> Iterator[Finding]:
         yield Finding(check, "ok", f"{name} is stored, with {record.pending()} slots left")
         yield _code(record)
         yield states_of(record, settings)
+        if warned := tracker_for(settings).warns(record.facts):
+            yield Finding(check, "warning", warned, ONE_STORE)
         check_user_code(record)
         if codes := held(record, "user_code"):
             yield Finding(check, "ok", f"your code is as it was: {', '.join(codes)}")

@@ -25,7 +25,8 @@ from reprtune.record.database import is_absent
 from reprtune.record.locks import lock_key
 from reprtune.record.optuna_private.reading import PACKAGE
 from reprtune.settings import Settings
-from reprtune.tracking.mlflow.connection import connect
+from reprtune.tracking.mlflow import places as tracked_places
+from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, connect
 from reprtune.tracking.tracker import OFF
 
 WAIT_SECONDS = 5
@@ -58,8 +59,7 @@ def tracking(settings: Settings) -> Iterator[Finding]:
         path = _file(uri)
         absent = path is not None and not path.exists()
         yield from _database("mlflow", uri, absent, MLFLOW, "--tracking-uri", "MLFLOW_TRACKING_URI")
-        if (root := settings.mlflow_artifacts) is not None:
-            yield from _artifacts(root)
+        yield from _files(settings, absent=absent)
     elif scheme in ("http", "https"):
         yield from _server(uri)
     else:
@@ -230,6 +230,31 @@ def _refused(uri: str, error: Exception) -> Finding:
     return Finding(
         "mlflow", "problem", f"{hide(uri)} cannot be used: {text}", f"{mend} Training goes on without it."
     )
+
+
+def _files(settings: Settings, *, absent: bool) -> Iterator[Finding]:
+    """Where a database says that the files of its runs are, and where those of its next study will be."""
+    uri, root = settings.mlflow_uri, settings.mlflow_artifacts
+    kept, moved = list[str](), list[str]()
+    if not absent:
+        with (
+            contextlib.suppress(Exception),
+            _connection(uri, _file(uri)) as connection,
+        ):  # why not is said already
+            kept, moved = (
+                tracked_places.folders(connection, used=True),
+                tracked_places.former(settings, connection),
+            )
+    for old in moved:
+        text = f"the runs folder was moved: MLflow still looks for files in {tracked_places.path_of(old)}"
+        yield Finding(
+            "artifacts", "warning", text, "The next run, or `study sync NAME`, sets that right by itself."
+        )
+    for place in sorted({*kept, *filter(None, [root])} - {*moved}):
+        if place in kept and (folder := tracked_places.absent(settings, place)) is not None:
+            yield Finding("artifacts", "problem", NOT_HERE.format(folder=folder), ONE_FOLDER)
+        else:
+            yield from _artifacts(place)
 
 
 def _artifacts(location: str, *, server: bool = False) -> Iterator[Finding]:

@@ -88,6 +88,8 @@ RESULT: dict[str, Rule] = {
     **dict.fromkeys(_SPENT, number),
     **dict.fromkeys(("outcome", "host", "device", "history", "error", "code"), text),
     "state": lambda value: value is None or text(value),
+    "step": whole,
+    "ended": number,
     "versions": table,
     "rungs": of(RUNGS),
     "test_error": measured,
@@ -105,6 +107,9 @@ SEED: dict[str, Rule] = {
     **dict.fromkeys(OBJECTIVES, measured),
     "rungs": of(RUNGS, "planned_gflops"),
     "state": text,
+    "step": whole,
+    "ended": number,
+    "costs": of(dict.fromkeys(_SPENT, number)),
     "code": text,
 }
 TRIAL: dict[str, Rule] = {

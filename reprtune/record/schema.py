@@ -29,6 +29,8 @@ class SeedRun:
         state: name of its last state; empty while it runs.
         test_error: of arms and of a confirmation, at the end, where the data have a test part; else None.
         code: short digest of the code it ran under; empty where that is not written down.
+        costs: what was spent on it (as in a trial's `result`); empty for a trial's last seed.
+        step, ended: optimizer steps done, and when it ended (seconds since 1970); None while it runs, and in older records.
     """
 
     seed: int
@@ -40,6 +42,9 @@ class SeedRun:
     state: str = ""
     test_error: float | None = None
     code: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    step: int | None = None
+    ended: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class TrialRecord:
         settings: of an arm, what differs from the base (path of the trial specification -> plain value); None
             where a sampler drew it.
         repeats: the slot whose settings it has drawn again, and trains with other seeds; None for all others.
+        attempt: how many others were begun at its slot before it.
         repaired: does it count no more, because its slot was queued again?
         values: the study's objectives by name, means over its seeds; None unless complete.
         history: of its last seed; None until the end.
@@ -65,7 +71,7 @@ class TrialRecord:
         earlier: the seeds it has finished before its last one.
         result: what the worker wrote at the end: `seconds_spent`, `seconds_alone`, `steps_spent`,
             `steps_alone` (all added up over its seeds), `gflops_spent`, `device`, `host`, `versions`,
-            `state` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
+            `state`, `step`, `ended` and every objective (of its last seed), `code` (short digest of what it ran under), `error`, and
             of arms and in a confirmation `test_error`, `test_loss`.
         lease: who holds it: `worker`, `host`, `device`, and the `code` there.
         progress: while it runs, with every beat of its worker: `step`, `total`, `seed`, `stored` (steps of all members
@@ -84,6 +90,7 @@ class TrialRecord:
     params: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] | None = None
     repeats: int | None = None
+    attempt: int = 0
     repaired: bool = False
     values: Mapping[str, float] | None = None
     history: History | None = None
@@ -123,6 +130,8 @@ class TrialRecord:
             state=str(self.result.get("state") or ""),
             test_error=self.result.get("test_error"),
             code=str(self.result.get("code") or self.lease.get("code") or ""),
+            step=self.result.get("step"),
+            ended=self.result.get("ended", self.ended),
         )
         return (*self.earlier, now)
 

@@ -23,6 +23,7 @@ from reprtune.record.database import experimental_allowed
 from reprtune.record.leaders import leader_slot
 from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.schema import StudyRecord, TrialRecord
+from reprtune.record.tracked import tracked_fact
 from reprtune.record.trials import to_records
 from reprtune.record.workers import read_workers
 from reprtune.spec.codec import canonical_json, from_plain, to_plain
@@ -266,7 +267,7 @@ def read_header(storage: RDBStorage, name: str) -> StudyRecord:
     return StudyRecord(
         spec=_with_old_confirmation(storage, spec),
         digest=attribute["digest"],
-        facts=attribute["facts"] | _code(storage, name),
+        facts=attribute["facts"] | _code(storage, name) | tracked_fact(name, _attributes(storage, name)),
         created=attribute["created"],
         version=attribute["version"],
     )

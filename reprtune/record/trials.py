@@ -83,6 +83,7 @@ def to_record(
         params=dict(trial.params),
         settings=None if section.is_drawn else arm_settings(attrs, spec),
         repeats=attrs.get(REPEATS),
+        attempt=attrs.get("attempt", 0),
         repaired=repaired,
         values=dict(zip(section.objectives, trial.values, strict=True)) if trial.values else None,
         history=unpack(packed) if packed and histories else None,
@@ -126,6 +127,9 @@ def _seed_run(stored: Mapping[str, Any], histories: bool) -> SeedRun:
         stretches=_stretches(stored["rungs"]),
         state=stored["state"],
         code=stored.get("code", ""),
+        costs=stored.get("costs", {}),
+        step=stored.get("step"),
+        ended=stored.get("ended"),
     )
 
 

@@ -22,6 +22,7 @@ from reprtune.record.measures import at_the_end
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.storage import add_section, read_study
 from reprtune.record.view import StudyView
+from reprtune.settings import Settings
 from reprtune.spec.edit import changed
 from reprtune.spec.objectives import ERROR
 from reprtune.spec.sections.confirmation import Confirmation
@@ -113,24 +114,32 @@ def prepare_confirmation(
     slots: Sequence[str] = (),
     *,
     accept_code: bool = False,
+    settings: Settings | None = None,
 ) -> Plan:
     """Store and queue what `plan_confirmation` says; nothing where all of it is there.
 
     Args:
-        accept_code: also where the code here is not the study's.
+        accept_code: also where the code here is not the study's. settings: of the machine that is to train it now;
+            None = that need not be this one.
 
     Raises:
         SpecError, StudyError: as it does, or the code here is not the study's; nothing is queued then.
+        ReprtuneError: what it needs is not on the machine; nothing is queued then.
     """
-    with study_lock(storage, name):
+    study = read_study(storage, name)
+    plan = plan_confirmation(study, top, n_seeds, slots)
+    there = {(trial.arm, trial.seed) for trial in study.confirmation}
+    if all((arm, seed) in there for arm in plan.arms for seed in plan.seeds):
+        return plan
+    from reprtune.study.code import check_code  # loads torch, which all else here does without
+    from reprtune.study.sameness import check_machine
+
+    check_code(study, accept=accept_code)
+    if settings is not None:
+        check_machine(study, settings, accept=accept_code)
+    with study_lock(storage, name):  # after all that takes seconds
         study = read_study(storage, name)
         plan = plan_confirmation(study, top, n_seeds, slots)
-        there = {(trial.arm, trial.seed) for trial in study.confirmation}
-        if all((arm, seed) in there for arm in plan.arms for seed in plan.seeds):
-            return plan
-        from reprtune.study.code import check_code  # loads torch, which all else here does without
-
-        check_code(study, accept=accept_code)
         if plan.section != study.spec.confirmation:
             add_section(storage, study, plan.section)
         n_new = refill_locked(StudyView(storage, name), read_study(storage, name))

@@ -35,8 +35,10 @@ def slot_network(settings: Settings, study: StudyRecord, name: str) -> Trained:
     if payload is None:
         raise StudyError(
             f"The state of slot {slot} of {study.spec.name!r} is not in {settings.states}: it was trained on "
-            f"{trial.result.get('host', 'another machine')}, or has been removed since.",
-            "Say where it is with --states; or take the folder `network` of its run from MLflow.",
+            f"{trial.result.get('host', 'another machine')}, or has been removed since, and then its weights are gone "
+            "with it.",
+            "Say where it is with --states; take the folder `network` of its run from MLflow, if it is there; or train "
+            f"it again with: python cli.py trial run {study.spec.name} {slot} --keep",
         )
     key = slot_key(trial) if slot == slot_name(trial) else f"{slot_key(trial)}-s{run.seed}"
     origin = {"study": study.spec.name, "slot": key, "outcome": trial.outcome if is_last else "complete"}

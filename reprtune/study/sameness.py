@@ -7,13 +7,14 @@ from collections.abc import Callable
 from reprtune.errors import DataError, SpecError, StudyError
 from reprtune.importing import PREFIX
 from reprtune.record.schema import StudyRecord
+from reprtune.settings import Settings
 from reprtune.study.code import ACCEPT, ADDED
 from reprtune.tracking.environment import packages_digest
 from reprtune.training.chain.chain import LoadedData
 from reprtune.training.models.weights import content
 from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
-from reprtune.training.platform.device import is_out_of_memory
+from reprtune.training.platform.device import is_out_of_memory, open_device
 
 
 def same_packages(study: StudyRecord) -> bool:
@@ -24,6 +25,22 @@ def same_packages(study: StudyRecord) -> bool:
 def held(study: StudyRecord, fact: str) -> dict[str, str]:
     """Name -> digest of what is of the person's own, `user_code` or `teachers`, with what only branches use."""
     return {**study.facts.get(ADDED, {}).get(fact, {}), **study.facts.get(fact, {})}
+
+
+def check_machine(study: StudyRecord, settings: Settings, *, accept: bool = False) -> None:
+    """All that a worker needs on its machine beside our code, before anything is queued for it: the device, and what
+    the study was created with.
+
+    Args:
+        accept: also another code of the person's own.
+
+    Raises:
+        ReprtuneError: of whatever kind, naming what is missing or another.
+    """
+    device = open_device(settings)
+    check_user_code(study, accept=accept)
+    check_networks(study)
+    check_data(study, LoadedData(settings.data_dir, device))
 
 
 def check_user_code(study: StudyRecord, *, accept: bool = False) -> dict[str, str]:

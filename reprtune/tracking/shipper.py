@@ -59,7 +59,8 @@ class Shipper:
 
     Args:
         study, digest, facts: as stored; what the study needs there is made again where missing.
-        report: gets one sentence when tracking begins to fail and one when it works again.
+        report: gets one sentence when tracking begins to fail and one when it works again, and what a person is to
+            know of the study's place there.
         draw: makes a trial's page from what its worker wrote (`dashboards.trial_page.drawn`).
         tracker: None = the one that the settings name.
     """
@@ -80,6 +81,7 @@ class Shipper:
         self._report = report
         self._journal = journal_for(settings, study.name)
         self._tracked: TrackedStudy | None = None
+        self._noted: set[str] = set()
         self._artifact_error: str | None = None  # in this round: one try is enough to know
         self.status = TrackingStatus()
 
@@ -125,8 +127,7 @@ class Shipper:
     def _forget_what_is_gone(self) -> str | None:
         """Forget that slots were sent whose runs are not there (any more); what went wrong."""
         try:
-            tracked = self._open()
-            there = tracked.run_ids()
+            there = {run.id for run in self._open().runs()}
             for key in self._journal.slots():
                 shipped = self._shipped(key)
                 gone = shipped.offset and shipped.run not in there
@@ -172,6 +173,10 @@ class Shipper:
     def _open(self) -> TrackedStudy:
         if self._tracked is None:
             self._tracked = self._tracker.open(self._study, self._digest, self._facts)
+            for note in self._tracked.notes:
+                if note not in self._noted:
+                    self._noted.add(note)
+                    self._report(note)
         return self._tracked
 
     def _ship_slot(self, key: str) -> None:

@@ -5,7 +5,7 @@ Another tracker is a module beside `mlflow` that has these verbs, and one line i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ class TrackedRun(Protocol):
     def id(self) -> str:
         """The tracker's own number of it."""
 
+    @property
+    def identity(self) -> str:
+        """What it is found by, see `events.identity`."""
+
 
 class TrackedStudy(Protocol):
     """A study's place there. Every verb raises whatever Exception the tracker has, when it cannot be reached."""
@@ -31,8 +35,16 @@ class TrackedStudy(Protocol):
     def is_there(self) -> bool:
         """Not so on a server that was emptied since it was opened."""
 
-    def run_ids(self) -> set[str]:
-        """Of all runs of the study that are there."""
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a study remembers of it, as `Tracker.prepare` says it."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a person is to know of it, in sentences."""
+
+    def runs(self) -> Sequence[TrackedRun]:
+        """All runs of the study that are there."""
 
     def find(self, run_identity: str) -> Any:
         """The run of this identity, a TrackedRun; None where there is none."""
@@ -46,6 +58,12 @@ class TrackedStudy(Protocol):
         Returns:
             The TrackedRun; None where another machine is further with it, and this one has nothing to add.
         """
+
+    def lacks(self, update: RunUpdate, run: Any) -> bool:
+        """Whether `send` with this whole update would change more of a run than what happened on its way."""
+
+    def artifacts(self, run: Any) -> set[str]:
+        """Names of a run's artifacts."""
 
     def send_artifact(self, run: TrackedRun, name: str, content: str | Path) -> None:
         """Write an artifact of a run: a text under its name, or a folder of files; again replaces it."""
@@ -83,6 +101,10 @@ class Tracker(Protocol):
     def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> TrackedStudy:
         """Find or make it; `facts` as stored. Safe to repeat. Raises TrackingError."""
 
+    def warns(self, facts: Mapping[str, Any], *, quickly: bool = False) -> str:
+        """What is to be said where this is not the store that a study's runs are in, by its facts; empty where it is,
+        or that cannot be told. `quickly`: no server is asked."""
+
     def find(self, study: StudyRecord) -> Found:
         """What is there of a study; changes nothing. Raises TrackingError."""
 
@@ -108,14 +130,23 @@ class NoStudy:
     def is_there(self) -> bool:
         return True
 
-    def run_ids(self) -> set[str]:
-        return set()
+    facts: Mapping[str, Any] = {}
+    notes: Sequence[str] = ()
+
+    def runs(self) -> Sequence[TrackedRun]:
+        return ()
 
     def find(self, _run_identity: str) -> Any:
         return None
 
     def send(self, _update: RunUpdate, _run: Any) -> Any:
         return None
+
+    def lacks(self, _update: RunUpdate, _run: Any) -> bool:
+        return False
+
+    def artifacts(self, _run: Any) -> set[str]:
+        return set()
 
     def send_artifact(self, run: TrackedRun, name: str, content: str | Path) -> None:
         pass
@@ -133,6 +164,9 @@ class Null:
 
     def open(self, _study: StudySpec, _digest: str, _facts: Mapping[str, Any]) -> TrackedStudy:
         return NoStudy()
+
+    def warns(self, _facts: Mapping[str, Any], *, quickly: bool = False) -> str:  # noqa: ARG002 - as all trackers
+        return ""
 
     def find(self, _study: StudyRecord) -> Found:
         return Nothing()

@@ -51,7 +51,9 @@ def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_ident
     """The events after `offset` as one update for each run, usually one.
 
     A point that is written twice with different times (its segment was trained twice, because its
-    state was lost) counts once, as first written.
+    state was lost) counts once, as first written; a result again where it is another number. What is told of an
+    attempt after a later one has begun comes too late and is passed over: a worker that stood still, and whose slot
+    was given to another, changes nothing.
 
     Args:
         events: all events of the slot, each with the offset just after it.
@@ -59,13 +61,18 @@ def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_ident
     """
     updates: dict[str, RunUpdate] = {}
     touched: set[str] = set()
-    seen: set[tuple[str, str, str, int]] = set()
+    over: frozenset[str] = frozenset()  # runs whose last attempt has ended
+    seen: set[tuple[str, str, str, int, float | None]] = set()
     for end, event in events:
         run_identity = event.get("identity", run_identity)
         update = updates.setdefault(run_identity, RunUpdate(run_identity, whole=end > offset))
+        if _is_late(event, update.attempt, over=run_identity in over):
+            continue
+        if event["event"] in ("begin", "end"):
+            over = over - {run_identity} if event["event"] == "begin" else over | {run_identity}
         update.attempt = event.get("attempt", update.attempt)
         for one in _measurements(event):
-            name = (run_identity, one.kind, one.key, one.step)
+            name = (run_identity, one.kind, one.key, one.step, one.value if one.kind == "result" else None)
             if end > offset and name not in seen:
                 update.metrics.append(one)
             seen.add(name)
@@ -73,6 +80,13 @@ def fold(events: Iterable[tuple[int, Mapping[str, Any]]], offset: int, run_ident
             touched.add(run_identity)
             _add(update, event)
     return [update for update in updates.values() if update.identity in touched]
+
+
+def _is_late(event: Mapping[str, Any], attempt: int, *, over: bool) -> bool:
+    """Told by a worker that does not hold the slot any more: of an attempt before the last one, or measured on its
+    machine after the end."""
+    unnumbered = "attempt" not in event
+    return event.get("attempt", attempt) < attempt or (over and unnumbered and event["event"] == "metrics")
 
 
 def _add(update: RunUpdate, event: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ class Attempt:
     def _begin_with(self, specs: list[TrialSpec]) -> None:
         """Take up what its seeds have to train."""
         trial, context = self.trial, self.context
-        self.n_seeds = len(specs)
+        self.specs, self.n_seeds = specs, len(specs)
         self.earlier = [{**s, "costs": known_costs(s["costs"])} for s in stored_seeds(trial.user_attrs)]
         self._left = specs[len(self.earlier) :]
         role = self.section.role
@@ -148,8 +148,8 @@ class Attempt:
         if FIRST_SEED in self.trial.user_attrs and not self.earlier:
             self._begin_with(self._specs())  # with other seeds than were expected
         if self.whole is not None:
-            seeds = ", ".join(str(spec.seed) for spec in (self.spec, *self._left))
-            self._announce(replace(self.whole, tags={"seed": seeds}), self.section.role)
+            self.whole.tags = {"seed": ", ".join(str(spec.seed) for spec in self.specs)}
+            self._announce(self.whole, self.section.role, self.specs[0])  # the same in every attempt
         self._begin_seed()
 
     def _refuse(self, excess: int) -> None:
@@ -163,9 +163,9 @@ class Attempt:
         self._announce(self.now.journal, self.section.role if self.whole is None else "seed")
         self._guarded(partial(self.now.build, self.lease.must_stop))
 
-    def _announce(self, journal: RunJournal, role: str) -> None:
-        trial, n = self.trial, int(self.trial.user_attrs.get("attempt", 0))
-        journal.begin(self.spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=trial.number)
+    def _announce(self, journal: RunJournal, role: str, spec: TrialSpec | None = None) -> None:
+        n, number, spec = int(self.trial.user_attrs.get("attempt", 0)), self.trial.number, spec or self.spec
+        journal.begin(spec, role=role, slot=self.slot, attempt=n, arm=self.arm, number=number)
 
     def advance(self) -> Advance | None:
         """Train one segment, or do one event; None when the attempt has come to its outcome."""
@@ -365,21 +365,21 @@ class Attempt:
         return [means[name] for name in self.section.objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
-        how = self.run.networks.how if self.run else ""
-        result: dict[str, Any] = {
+        run, how = self.run, self.run.networks.how if self.run else ""
+        own = {} if run is None else {"state": run.last_name, "step": run.networks.step_done}
+        measured = {} if run is None else {**self.now.values(), **self.now.test}
+        return {
             "outcome": outcome,
             "host": platform.node(),
+            "ended": self.now.ended,
             "device": ", ".join(filter(None, (self.context.device, how))),
             "versions": {"reprtune": reprtune.__version__, "torch": TORCH_VERSION},
             "code": self.context.code,
+            **({} if self.error is None else {"error": self.error}),
+            **(self._costs() if run is not None or self.earlier else {}),
+            **own,
+            **measured,
         }
-        if self.error is not None:
-            result["error"] = self.error
-        if self.run is not None or self.earlier:
-            result |= self._costs()
-        if self.run is not None:
-            result |= {"state": self.run.last_name, **self.now.values(), **self.now.test}
-        return result
 
     def _costs(self) -> dict[str, float]:
         return total_costs([*(seed["costs"] for seed in self.earlier), self.now.costs()])
@@ -392,9 +392,9 @@ class Attempt:
         if outcome == "complete":
             histories = [seed["history"] for seed in (*self.earlier, self.now.story())]
             self.whole.write_metrics(mean_points(histories))
-        tags = {"error": self.error} if self.error else {}
+        tags, metrics = {"error": self.error} if self.error else {}, {**self._costs(), **mean_values(seeds)}
         step = self.run.networks.step_done if self.run else 0
-        self.whole.end(outcome, step=step, metrics={**self._costs(), **mean_values(seeds)}, tags=tags)
+        self.whole.end(outcome, step=step, metrics=metrics, tags=tags, now=self.now.ended)
 
     def _set_attr(self, key: str, value: Any) -> None:
         retried(lambda: self.trial.set_user_attr(key, value))

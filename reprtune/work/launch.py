@@ -23,15 +23,18 @@ from reprtune.record.database import open_storage, retried
 from reprtune.record.places import check_place
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import read_study
+from reprtune.record.tracked import write_tracked
 from reprtune.record.view import StudyView
 from reprtune.record.workers import forget_worker
 from reprtune.settings import Settings
 from reprtune.states.store import StateStore
 from reprtune.study.queueing import refill
+from reprtune.tracking.elsewhere import FACT, store_run
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
 from reprtune.work.endings import how_it_ended, unfinished
+from reprtune.work.mend_runs import Mended, mend_runs
 from reprtune.work.outbox import LONGEST, Outbox
 from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, WorkerMessage, worker_name
 from reprtune.work.queue import queues
@@ -69,6 +72,7 @@ class Summary:
     pending: int
     interrupted: bool
     shipped: ShipResult
+    mended: Mended
 
 
 @dataclass
@@ -142,7 +146,12 @@ class Launcher:
             forget_beginnings(self.settings, study.digest)
         if self._missing and pending and not self._signals:
             raise self._unfinished(pending)
-        return Summary(study, pending, self._signals > 0, shipped)
+        mended = Mended()
+        if shipped.error is None:
+            mended = mend_runs(self.settings, study, self.draw, seconds=60.0)
+            if FACT in mended.facts and not store_run(study.facts):  # the first store that its runs went to
+                write_tracked(storage, self.name, mended.facts[FACT])
+        return Summary(study, pending, self._signals > 0, shipped, mended)
 
     def _unfinished(self, pending: int) -> ReprtuneError:
         return unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)

@@ -35,6 +35,7 @@ class RunJournal:
     title: str
     parent: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    _attempt: int = 0
     _sent: tuple[int, int, int] = (0, 0, 0)  # points, drops and happenings in the journal
     _wrote: float = 0.0  # when the journal last got points
 
@@ -42,7 +43,7 @@ class RunJournal:
         self, spec: TrialSpec, *, role: str, slot: int, attempt: int, arm: str | None, number: int
     ) -> None:
         """Announce the run, or its resumption; `number` is Optuna's of the trial."""
-        context = self.context
+        context, self._attempt = self.context, attempt
         tags = {**context.tags, "worker": context.worker, "trial": str(number), **self.tags}
         event = begin_event(
             context.spec, spec, digest=context.instance, key=self.key, name=self.title, role=role, slot=slot,
@@ -98,16 +99,18 @@ class RunJournal:
         step: int = 0,
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, Any] | None = None,
+        now: float | None = None,
     ) -> None:
-        self.write(end_event(outcome, step=step, metrics=metrics, tags=tags))
+        self.write(end_event(outcome, step=step, metrics=metrics, tags=tags, now=now))
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Add an event to the local journal.
+        """Add an event to the local journal, with the attempt that it is of: one that is told too late, by a worker
+        that stood still while another took its slot, is passed over.
 
         Raises:
             TrackingError: the folder cannot be written.
         """
-        self._keep(lambda journal: journal.append(self.key, event))
+        self._keep(lambda journal: journal.append(self.key, {**event, "attempt": self._attempt}))
 
     def _keep(self, write: Callable[[Journal], None]) -> None:
         journal = self.context.journal

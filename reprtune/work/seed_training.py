@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import Any
@@ -85,6 +86,12 @@ class SeedTraining:
             return 0.0, 0.0
         before, self._paid = self._paid, (self.run.seconds_spent, self.run.gflops_spent)
         return self._paid[0] - before[0], self._paid[1] - before[1]
+
+    @cached_property
+    def ended(self) -> float:
+        """When it came to its end, seconds since 1970: asked for first when that is written into the record, so that
+        whoever tells a tracker of it, by the record or by the journal, tells the same."""
+        return time.time()
 
     @property
     def done(self) -> Chain:
@@ -169,6 +176,7 @@ class SeedTraining:
     def stored(self) -> dict[str, Any]:
         """The whole seed, as the record keeps it once it is finished."""
         state = {"seed": self.spec.seed, "state": self.done.last_name, "costs": self.costs()}
+        state |= {"step": self.done.networks.step_done, "ended": self.ended}
         return {**state, **self.values(), **self.story(), "code": self.context.code}
 
     # -- the end ----------------------------------------------------------------------------------
@@ -189,11 +197,12 @@ class SeedTraining:
         """Write the last points, the pictures and the end."""
         tags = {"error": error} if error else {}
         if self.run is None:
-            self.journal.end(outcome, tags=tags)
+            self.journal.end(outcome, tags=tags, now=self.ended)
             return
         self.journal.write_points(self.run, at_once=True)
         if outcome != "interrupted":
             self.journal.write_results(self.run, outcome)
         metrics = {**self.costs(), **self.values(), **self.test}
         tags = {"state": self.run.last_name, **tags}
-        self.journal.end(outcome, step=self.run.networks.step_done, metrics=metrics, tags=tags)
+        step = self.run.networks.step_done
+        self.journal.end(outcome, step=step, metrics=metrics, tags=tags, now=self.ended)

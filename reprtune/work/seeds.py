@@ -26,17 +26,16 @@ def total_costs(costs: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def mean_points(histories: Sequence[str]) -> list[Point]:
-    """The mean curve: at each step where every seed was evaluated, means over seeds.
+    """The mean curve of packed histories, one for each seed; see `mean_curve`."""
+    return mean_curve([unpack(history).points for history in histories])
 
-    Args:
-        histories: one for each seed, packed.
 
-    Returns:
-        Points with the first seed's phase and cycle, and the time of the last seed to get there.
-    """
-    curves = [{p.step: p for p in unpack(history).points} for history in histories]
-    steps = set(curves[0]).intersection(*curves[1:]) if curves else set()
-    return [_mean([curve[step] for curve in curves]) for step in sorted(steps)]
+def mean_curve(curves: Sequence[Sequence[Point]]) -> list[Point]:
+    """At each step where every seed was evaluated, means over seeds, with the first seed's phase and cycle and the
+    time of the last seed to get there."""
+    found = [{p.step: p for p in points} for points in curves]
+    steps = set(found[0]).intersection(*found[1:]) if found else set()
+    return [_mean([points[step] for points in found]) for step in sorted(steps)]
 
 
 def _mean(points: Sequence[Point]) -> Point:

@@ -314,3 +314,35 @@ def test_fold_keeps_studies_of_one_name_apart() -> None:
     assert rest.whole and rest.identity == f"{DIGEST}/search-000"
     (tail,) = fold(events, 30, "none")
     assert not tail.whole and len(tail.metrics) == 2 * len(CURVES)
+
+
+def test_what_is_told_too_late_is_passed_over(settings: Settings) -> None:
+    """By a worker that stood still while another took its slot: its beginning, its points, its end, and what it
+    measured of its machine. A result that is another number counts, as the last one."""
+    journal = journal_of(settings)
+    journal.append("search-000", begin(attempt=0))
+    journal.append("search-000", begin(attempt=1))
+    journal.append("search-000", {**metrics_event([point(1)]), "attempt": 1})
+    ends = [end_event("complete", step=1, metrics={"seconds_spent": n}, now=2000.0 + n) for n in (3.0, 4.0)]
+    for end in ends:
+        journal.append("search-000", {**end, "attempt": 1})
+    assert shipper_of(settings).ship_once().error is None
+    before = look(settings)
+    results = [value for key, _, value, _ in only(settings).points if key == "result.seconds_spent"]
+    assert results == [3.0, 4.0]
+    late = [metrics_event([point(1, time=9000.0), point(2)]), end_event("interrupted", step=2, now=9000.0)]
+    for event in (begin(attempt=0), *({**event, "attempt": 0} for event in late), metrics_event([point(3)])):
+        journal.append("search-000", event)
+    assert shipper_of(settings).ship_once().pending == 0
+    assert look(settings) == before
+
+
+def test_the_beginning_of_an_attempt_that_has_ended_opens_nothing(settings: Settings, tmp_path: Path) -> None:
+    """Another machine has told the end, from the record; then the journal comes, whose worker was killed before it."""
+    other = Settings(runs_dir=tmp_path / "other", tracking_uri=settings.mlflow_uri)
+    write(journal_of(settings), "search-000", range(1, 4), None)
+    write(journal_of(other), "search-000", range(1, 4))
+    assert shipper_of(other).sync().error is None
+    before = look(settings)
+    assert shipper_of(settings).sync().error is None
+    assert look(settings) == before

@@ -25,15 +25,18 @@ ROOT = Path(__file__).resolve().parents[2]
 @dataclass
 class KeptRun:
     id: str
+    identity: str
     seen: list[RunUpdate] = field(default_factory=list)
-    artifacts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Memory:
     """A tracker in forty lines; `away`: what it raises."""
 
-    runs: dict[str, KeptRun] = field(default_factory=dict)
+    kept: dict[str, KeptRun] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     away: Exception | None = None
     name = "Memory"
     address = "memory"
@@ -56,19 +59,25 @@ class Memory:
     def is_there(self) -> bool:
         return True
 
-    def run_ids(self) -> set[str]:
-        return {run.id for run in self.runs.values()}
+    def runs(self) -> list[KeptRun]:
+        return list(self.kept.values())
+
+    def lacks(self, update: RunUpdate, run: KeptRun) -> bool:
+        return update not in run.seen
+
+    def artifacts(self, run: KeptRun) -> set[str]:
+        return {*run.files}
 
     def find(self, what: Any) -> Any:
-        return self.runs.get(what)
+        return self.kept.get(what)
 
     def send(self, update: RunUpdate, run: KeptRun | None) -> KeptRun:
-        run = run or self.runs.setdefault(update.identity, KeptRun(f"run {len(self.runs)}"))
+        run = run or self.kept.setdefault(update.identity, KeptRun(f"run {len(self.kept)}", update.identity))
         run.seen.append(update)
         return run
 
     def send_artifact(self, run: Any, name: str, content: str | Path) -> None:
-        run.artifacts[name] = str(content)
+        run.files[name] = str(content)
 
 
 def test_another_tracker_needs_nothing_of_mlflow(tmp_path: Path) -> None:
@@ -81,15 +90,15 @@ def test_another_tracker_needs_nothing_of_mlflow(tmp_path: Path) -> None:
     tracker: Tracker = memory
     shipper = Shipper(settings, STUDY, DIGEST, draw=lambda data: f"drawn from {data}", tracker=tracker)
     assert (shipper.sync(verify=True).sent, shipper.sync(verify=True).sent) == (6, 0)
-    run = memory.runs[f"{DIGEST}/search-000"]
+    run = memory.kept[f"{DIGEST}/search-000"]
     (update,) = run.seen
     assert update.begin is not None and update.begin["factors"] == {"cycles": 2}
     assert (update.outcome, update.end_ms, update.tags["role"]) == ("complete", 2_000_000, "search")
     numbers = {(m.kind, m.key, m.step): m.value for m in update.metrics}
     assert numbers["factor", "cycles", 0] == 2.0 and numbers["result", "seconds_spent", 3] == 4.0
     assert [numbers["curve", "val_error", step] for step in (1, 2, 3)] == [1, 1 / 2, 1 / 3]
-    assert run.artifacts.keys() == {"config.json", "plots.html"}
-    assert run.artifacts["plots.html"] == "drawn from data"
+    assert run.files.keys() == {"config.json", "plots.html"}
+    assert run.files["plots.html"] == "drawn from data"
     assert not (tmp_path / "mlflow.db").exists()
 
 
@@ -133,7 +142,7 @@ def test_none_has_no_place_no_facts_and_nothing_to_remove() -> None:
     found.delete()
     assert found.words == ""
     there = tracker.open(STUDY, DIGEST, {})
-    assert there.is_there() and there.run_ids() == set()
+    assert there.is_there() and list(there.runs()) == []
     assert there.find("x") is None and there.send(RunUpdate("x", whole=True), None) is None
 
 

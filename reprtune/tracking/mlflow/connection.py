@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from reprtune.settings import Settings
 from reprtune.spec.codec import canonical_json, to_plain
 from reprtune.spec.study import StudySpec
 from reprtune.spec.task import TaskSpec
+from reprtune.tracking.elsewhere import ONE_STORE, named_here, store_fact, store_run, warning
 from reprtune.tracking.events import STUDY_KEY, identity
+from reprtune.tracking.mlflow import places
 from reprtune.tracking.mlflow.datasets import DatasetPart, as_entities, dataset_parts
 from reprtune.tracking.mlflow.experiments import find_or_make
 from reprtune.tracking.mlflow.words import NOTE
@@ -43,6 +45,9 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+MOVED = "The runs folder was moved: the files of MLflow's runs, in {old} before, are looked for and put in {new} now."
+NOT_HERE = "MLflow keeps the files of this study's runs in {folder}, which is not on this machine."
+ONE_FOLDER = "Share that folder under this name, or let all machines use an MLflow server; all else is sent."
 NO_DRIVER = {"boto3": "'.[s3]'", "psycopg": "'.[postgresql]'"}
 
 
@@ -51,7 +56,8 @@ class TrackedStudy:
     """A study's place in MLflow: its experiment, and its own run, the parent of all others.
 
     Attributes:
-        task: of the study's base. datasets: the parts of its data.
+        task: of the study's base. datasets: the parts of its data. fact: what the study remembers of its place.
+        notes: what a person is to know of it. absent: where its files are kept, if that is not on this machine.
     """
 
     client: MlflowClient
@@ -59,6 +65,9 @@ class TrackedStudy:
     parent_id: str
     task: TaskSpec
     datasets: tuple[DatasetPart, ...] = ()
+    fact: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    absent: Path | None = None
 
     def is_there(self) -> bool:
         """Not so on a server that was emptied, where another experiment may have our number by now.
@@ -80,17 +89,12 @@ class TrackedStudy:
 def prepare(
     settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
-    """Make schema, experiment and parent run, whatever of it is missing; `name` and `id` of the experiment.
+    """Make schema, experiment and parent run, whatever of it is missing; what the study is to remember of them.
 
     Raises:
         TrackingError: within about 20 s, naming the URI and the way out.
     """
-    tracked = open_study(settings, study, digest, facts)
-    with named_errors(settings.mlflow_uri):
-        return {
-            "name": tracked.client.get_experiment(tracked.experiment_id).name,
-            "id": tracked.experiment_id,
-        }
+    return dict(open_study(settings, study, digest, facts).fact)
 
 
 def open_study(
@@ -110,16 +114,27 @@ def open_study(
     datasets = dataset_parts(study.base.task, facts)
     with named_errors(settings.mlflow_uri):
         client = connect(settings.mlflow_uri)
+        notes = [MOVED.format(old=old, new=settings.runs_dir) for old in places.follow(settings)]
         experiment = find_or_make(
             client, study, digest, settings, facts.get("experiment"), _where(run_identity)
         )
-        parent = find_run(client, experiment.experiment_id, run_identity)
-        if parent is None:
+        parent, absent = find_run(client, experiment.experiment_id, run_identity), None
+        if parent is None:  # whoever makes it makes the folder for its files too
             tags = {IDENTITY_TAG: run_identity}
             parent = client.create_run(experiment.experiment_id, tags=tags, run_name=study.name)
-        _describe(client, parent, study, digest, datasets)
-        run_id = parent.info.run_id
-        return TrackedStudy(client, experiment.experiment_id, run_id, study.base.task, datasets)
+        elif parent.data.params:  # it has been described, and so it had files
+            absent = places.absent(settings, experiment.artifact_location)
+        if absent is not None:
+            notes.append(f"{NOT_HERE.format(folder=absent)} {ONE_FOLDER}")
+        else:
+            _describe(client, parent, study, digest, datasets)
+        run_id, at = parent.info.run_id, hide(settings.mlflow_uri)
+        if store_run(facts) not in ("", run_id) and not named_here(facts, at):
+            notes.append(f"{warning(facts, at)} {ONE_STORE}")
+        return TrackedStudy(
+            client, experiment.experiment_id, run_id, study.base.task, datasets,
+            fact=store_fact(experiment.name, experiment.experiment_id, run_id, at), notes=tuple(notes), absent=absent,
+        )  # fmt: skip
 
 
 def connect(uri: str) -> MlflowClient:
@@ -140,21 +155,21 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
+def has_run(uri: str, run_id: str) -> bool | None:
+    """Whether a store holds a run; None where it cannot be asked."""
+    try:
+        connect(uri).get_run(run_id)
+    except Exception as error:  # noqa: BLE001 - MLflow, requests and drivers have their own
+        return False if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST" else None
+    return True
+
+
 def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run | None:
     """The oldest run with this identity; runs deleted by a person are not there."""
     runs = client.search_runs(
         [experiment_id], _where(run_identity), max_results=1, order_by=["start_time ASC"]
     )
     return runs[0] if runs else None
-
-
-def run_ids(tracked: TrackedStudy, digest: str) -> set[str]:
-    """Of all runs of a study that are not deleted.
-
-    Args:
-        digest: of the stored study.
-    """
-    return {run.info.run_id for run in runs_of(tracked.client, tracked.experiment_id, digest)}
 
 
 def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reprtune.errors import TrackingError
 from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.outcomes import Outcome
 from reprtune.tracking.events import STUDY_KEY
 from reprtune.tracking.mlflow import words
-from reprtune.tracking.mlflow.connection import TrackedStudy, find_run
+from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, TrackedStudy, find_run
 from reprtune.tracking.mlflow.datasets import as_entities, parts_of_run
 from reprtune.tracking.mlflow.model import model_files
 from reprtune.tracking.updates import RunUpdate
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one call
 ATTEMPT = "reprtune.attempt"
+SAID_AT_THE_END = {"reprtune.outcome", "reprtune.state", "reprtune.error"}  # tags
+LARGEST = sys.float_info.max
 PARENT = "mlflow.parentRunId"
 
 
@@ -27,7 +33,8 @@ def send(tracked: TrackedStudy, update: RunUpdate, run: Run | None) -> Run | Non
     """Bring all of one run but its artifacts up to date. Doing it again changes nothing.
 
     What another machine has written of a later attempt stays: a later attempt gives all points of
-    the slot again, so this one has nothing to add.
+    the slot again, so this one has nothing to add. The beginning of an attempt whose end is there already, because
+    somebody took that from the record, does not open the run again.
 
     Args:
         run: the run as it is there, or None to make it.
@@ -48,10 +55,12 @@ def send(tracked: TrackedStudy, update: RunUpdate, run: Run | None) -> Run | Non
     client, run_id = tracked.client, run.info.run_id
     if update.begin is not None:
         _hang_up(tracked, run, update.begin)
+    if _is_over(run, update):
+        update = replace(update, outcome=None)
     status = None if update.outcome is None else Outcome(update.outcome).status
     if status == "RUNNING" and run.info.status != "RUNNING":
         client.update_run(run_id, "RUNNING")
-    _send_values(tracked, run_id, update, known)
+    _send_values(tracked, run, update, known)
     if update.begin is not None:
         used = parts_of_run(tracked.datasets, update.begin, tracked.task)
         if used:
@@ -61,6 +70,25 @@ def send(tracked: TrackedStudy, update: RunUpdate, run: Run | None) -> Run | Non
     return run
 
 
+def lacks(run: Run, update: RunUpdate) -> bool:
+    """Whether a run is not yet what an update says: status, tags and parameters, and the last value of every curve
+    and result. The points before the last are not looked at, for they are sent in their order."""
+    if update.outcome is not None and run.info.status != Outcome(update.outcome).status:
+        return True
+    shown, wanted = run.data, words.tags(update)
+    if any(shown.tags.get(tag) != wanted[tag] for tag in SAID_AT_THE_END & wanted.keys()):
+        return True
+    if update.begin is not None and words.params(update.begin).keys() - shown.params.keys():
+        return True
+    last = {words.metric_name(m): m.value for m in sorted(update.metrics, key=lambda m: m.step)}
+    return any(not _same(shown.metrics.get(name), value) for name, value in last.items())
+
+
+def artifacts(tracked: TrackedStudy, run_id: str) -> set[str]:
+    """Names of the files and folders that a run has."""
+    return {found.path for found in tracked.client.list_artifacts(run_id)}
+
+
 def send_artifact(tracked: TrackedStudy, run_id: str, name: str, content: str | Path) -> None:
     """Write an artifact of a run: a text under its name, or a folder of files; again replaces it. A folder that
     holds an exported network becomes a model of MLflow.
@@ -68,6 +96,8 @@ def send_artifact(tracked: TrackedStudy, run_id: str, name: str, content: str | 
     Raises:
         Exception: of MLflow or of the place where artifacts are.
     """
+    if tracked.absent is not None:  # MLflow would make a folder of that name here
+        raise TrackingError(NOT_HERE.format(folder=tracked.absent), ONE_FOLDER)
     if isinstance(content, Path):
         tracked.client.log_artifacts(run_id, str(content), name)
         for file, text in model_files(content).items():
@@ -118,22 +148,39 @@ def _hang_up(tracked: TrackedStudy, run: Run, begin: Mapping[str, Any]) -> None:
         client.update_run(run_id, name=begin["name"])
 
 
+def _is_over(run: Run, update: RunUpdate) -> bool:
+    """Did the attempt whose beginning is told end already?"""
+    if update.begin is None or update.outcome != Outcome.RUNNING or run.info.status == "RUNNING":
+        return False
+    return int(run.data.tags.get(ATTEMPT, -1)) == update.attempt
+
+
+def _same(shown: float | None, value: float) -> bool:
+    """Equal as databases keep numbers: none of them holds an infinite one."""
+    if shown is None or math.isnan(shown) or math.isnan(value):
+        return shown is not None and math.isnan(shown) and math.isnan(value)
+    return max(-LARGEST, min(LARGEST, shown)) == max(-LARGEST, min(LARGEST, value))
+
+
 def _known_points(tracked: TrackedStudy, run: Run, keys: set[str]) -> set[tuple[str, int]]:
     """(key, step) that the run has; asked only when this journal first meets a run that is there."""
     here = sorted(keys & run.data.metrics.keys())
     return {(key, m.step) for key in here for m in tracked.client.get_metric_history(run.info.run_id, key)}
 
 
-def _send_values(tracked: TrackedStudy, run_id: str, update: RunUpdate, known: set[tuple[str, int]]) -> None:
+def _send_values(tracked: TrackedStudy, run: Run, update: RunUpdate, known: set[tuple[str, int]]) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     params = [Param(k, v) for k, v in (words.params(update.begin) if update.begin else {}).items()]
     tags = [RunTag(k, v) for k, v in words.tags(update).items()]
-    named = [(words.metric_name(m), m) for m in update.metrics]
-    metrics = [Metric(name, m.value, m.time_ms, m.step) for name, m in named if (name, m.step) not in known]
+    metrics = [
+        Metric(name, m.value, m.time_ms, m.step)
+        for name, m in ((words.metric_name(m), m) for m in update.metrics)
+        if (name, m.step) not in known or (m.kind == "result" and not _same(run.data.metrics[name], m.value))
+    ]
     for name, items in (("params", params), ("tags", tags), ("metrics", metrics)):
         for batch in _chunks(items, BATCH[name]):
-            tracked.client.log_batch(run_id, **{name: batch}, synchronous=True)
+            tracked.client.log_batch(run.info.run_id, **{name: batch}, synchronous=True)
 
 
 def _chunks(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

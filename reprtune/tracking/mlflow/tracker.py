@@ -10,10 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from reprtune.errors import TrackingError
 from reprtune.passwords import hide
+from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
 from reprtune.spec.study import StudySpec
-from reprtune.tracking.mlflow import connection, sending
+from reprtune.tracking.elsewhere import FACT, named_here, store_run, warning
+from reprtune.tracking.mlflow import connection, places, sending
 from reprtune.tracking.mlflow.removal import InMlflow, find_in_mlflow
 from reprtune.tracking.updates import RunUpdate
 
@@ -33,6 +35,10 @@ class MlflowRun:
     def id(self) -> str:
         return str(self.run.info.run_id)
 
+    @property
+    def identity(self) -> str:
+        return str(self.run.data.tags.get(IDENTITY_TAG, ""))
+
 
 @dataclass(frozen=True)
 class MlflowStudy:
@@ -44,8 +50,17 @@ class MlflowStudy:
     def is_there(self) -> bool:
         return self.tracked.is_there()
 
-    def run_ids(self) -> set[str]:
-        return connection.run_ids(self.tracked, self.digest)
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {FACT: dict(self.tracked.fact)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.tracked.notes
+
+    def runs(self) -> list[MlflowRun]:
+        found = connection.runs_of(self.tracked.client, self.tracked.experiment_id, self.digest)
+        return [MlflowRun(run) for run in found]
 
     def find(self, run_identity: str) -> MlflowRun | None:
         run = connection.find_run(self.tracked.client, self.tracked.experiment_id, run_identity)
@@ -54,6 +69,12 @@ class MlflowStudy:
     def send(self, update: RunUpdate, run: MlflowRun | None) -> MlflowRun | None:
         sent = sending.send(self.tracked, update, None if run is None else run.run)
         return None if sent is None else MlflowRun(sent)
+
+    def lacks(self, update: RunUpdate, run: Any) -> bool:
+        return sending.lacks(run.run, update)
+
+    def artifacts(self, run: Any) -> set[str]:
+        return sending.artifacts(self.tracked, run.id)
 
     def send_artifact(self, run: Any, name: str, content: str | Path) -> None:
         sending.send_artifact(self.tracked, run.id, name, content)
@@ -78,10 +99,19 @@ class MLflow:
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
     def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        return {"experiment": connection.prepare(self.settings, study, digest, facts)}
+        return {FACT: connection.prepare(self.settings, study, digest, facts)}
 
     def open(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> MlflowStudy:
         return MlflowStudy(connection.open_study(self.settings, study, digest, facts), digest)
+
+    def warns(self, facts: Mapping[str, Any], *, quickly: bool = False) -> str:
+        run = store_run(facts)
+        if not self.settings.tracks or not run or named_here(facts, self.address):
+            return ""
+        there = places.has_run(self.settings, run)
+        if there is None and not quickly:
+            there = connection.has_run(self.settings.mlflow_uri, run)
+        return warning(facts, self.address) if there is False else ""
 
     def find(self, study: StudyRecord) -> InMlflow:
         return find_in_mlflow(self.settings, study)
