@@ -78,8 +78,10 @@ def launch(
     Its folders (--runs, --states, --data-dir) and this checkout with its environment must be there on the nodes; the
     internet need not. A node whose time is up, or that is wanted for others, saves, and goes on later or elsewhere.
     """
+    from reprtune.spec.study import check_name
     from reprtune.work.slurm import Job, script, submit
 
+    check_name(name)
     settings = make_settings(**where)
     command = (
         ("worker", name) if gpus_per_node < 2 else ("study", "run", name, "--workers", str(gpus_per_node))

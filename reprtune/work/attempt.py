@@ -100,8 +100,7 @@ class Attempt:
 
     @property
     def shown_error(self) -> float | None:
-        """What a person is told at the end: of a complete trial the mean over its seeds, else the last
-        evaluation of the seed it was at."""
+        """Told at the end: of a complete trial the mean over its seeds, else the last evaluation of its seed."""
         seeds = [*self.earlier, self.now.values()] if self.outcome == "complete" else [self.now.values()]
         return mean_values(seeds).get(ERROR)
 

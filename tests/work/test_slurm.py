@@ -43,6 +43,12 @@ def test_with_one_gpu_or_none_an_element_is_one_worker(command: Command) -> None
     assert "cli.py worker tiny &" in printed(command, "--gpus-per-node", "1")
 
 
+def test_a_name_that_no_study_can_have_comes_into_no_script(command: Command) -> None:
+    """It would be read as a line of it."""
+    words = ("study", "launch", "x\nrm -r /", "--slurm", "--print")
+    assert command.quick(*words, code=2).stdout == ""
+
+
 def test_no_password_stands_in_the_script(command: Command) -> None:
     """It asks for the URL where it is submitted, and ends at once where there is none."""
     script = printed(command, "--storage", SECRET, "--tracking-uri", "http://me:s3cret@host")
