@@ -65,7 +65,7 @@ def main() -> None:
     n, all_runs = (len({(t.section, t.slot) for t in one.controls}) for one in (last, study))
     print(f"{n} of {all_runs} runs, {1 - n / all_runs:.0%} fewer")
     for fixed, added in zip(decisions(study), decisions(last), strict=True):
-        seeds = f"{fixed.comparison.difference.n} | {added.comparison.difference.n}"
+        seeds = " | ".join(str(d.n if (d := one.comparison.difference) else 0) for one in (fixed, added))
         pair = f"{fixed.arm} against {fixed.rule.control}"
         print(f"  {pair}: {fixed.verdict.value} | {added.verdict.value}, seeds {seeds}")
 
