@@ -11,7 +11,7 @@ import pytest
 
 from reprtune.states.store import StateStore
 from reprtune.training.chain import chain as module
-from reprtune.training.chain import evaluation
+from reprtune.training.chain import evaluation, trial_networks
 from reprtune.training.chain.chain import Advance, Chain, Keep
 from reprtune.training.chain.member import Member
 from reprtune.training.chain.trial_networks import Interrupted, TrialNetworks
@@ -75,7 +75,7 @@ def test_interrupted_again_and_again(
     of the trial, at the ends of segments, before and after events. Not one step is trained twice."""
     monkeypatch.setattr(module, "STORE_SECONDS", store_seconds)
     spent = 0
-    for _ in range(2 * STEPS):  # it is asked before evaluations too
+    for _ in range(STEPS + 2):
         run = Chain(SPEC, LOADED_DATA, store, should_stop=until(every))
         try:
             go(run)
@@ -100,6 +100,7 @@ def test_stopped_in_an_evaluation(store: StateStore, alone: Chain, monkeypatch: 
             yield batch
 
     real = evaluation.evaluation_batches
+    monkeypatch.setattr(trial_networks, "PATIENT_SECONDS", 0.0)
     monkeypatch.setattr(evaluation, "evaluation_batches", batches)
     run = Chain(SPEC, LOADED_DATA, store, should_stop=lambda: evaluates[0])
     with pytest.raises(Interrupted):

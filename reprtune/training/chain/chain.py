@@ -62,8 +62,8 @@ class Chain:
         keep: which of its own states stay behind it: only the `last`, also the `beginnings` before
             the first drop, which other trials of a study may share, or `all`.
         shared_steps: of the steps of an epoch, where others can leave the common beginning; None = anywhere.
-        should_stop: asked before every step and every batch of an evaluation; True saves a state there and raises
-            `Interrupted`. The chain keeps
+        should_stop: asked before every step, and in evaluations that take more than a second before every batch; True
+            saves a state there and raises `Interrupted`. The chain keeps
             it: what it holds lives as long as the network.
         eager: why its steps must not be captured as a graph; None = the device decides.
         branches: that leave this very trial, or its trunk: the states that they go on from stay behind it.

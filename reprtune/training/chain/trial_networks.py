@@ -34,6 +34,8 @@ from reprtune.training.surgery.subnetwork import SubNetwork
 
 __all__ = ["Interrupted", "TrialNetworks"]
 
+PATIENT_SECONDS = 1.0  # of an evaluation, before it is left where a worker is to stop
+
 # Kind of event -> what it does to a member; it is told as a Happening.
 OTHER_EVENTS: dict[str, Callable[[Member, Task, Event], Happening]] = {
     "begin": beginning.begin,
@@ -165,7 +167,7 @@ class TrialNetworks:
         Args:
             lrs: learning rate of every step of the trial.
             tick: called before every step, of all members together where a loss couples them, and every batch of the
-                evaluation; True asks to stop there.
+                evaluation where that takes more than a second; True asks to stop there.
 
         Raises:
             Interrupted: `tick` asked for it; call `train` again with the same segment to continue.
@@ -210,11 +212,12 @@ class TrialNetworks:
         """Cross-entropy and share of wrong answers over a part of the data, means over the members.
 
         Raises:
-            Interrupted: `tick`, called before every batch, asked for it.
+            Interrupted: `tick`, called before every batch after the first second, asked for it.
         """
+        patient_until = time.monotonic() + PATIENT_SECONDS
 
         def leave() -> None:
-            if tick():
+            if time.monotonic() > patient_until and tick():
                 raise Interrupted
 
         return evaluate([(m, m.step.autocast) for m in self.members], part, self.task, leave)
