@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from reprtune.errors import StorageError
 from reprtune.settings import program
@@ -38,7 +40,11 @@ def check_place(url: str, mounts: Path | None = None) -> None:
     Raises:
         StorageError: naming the file, the file system, and what to use instead.
     """
-    parsed = make_url(url)
+    with contextlib.suppress(ArgumentError, ValueError):  # said where it is opened
+        _check(make_url(url), url, mounts)
+
+
+def _check(parsed: URL, url: str, mounts: Path | None) -> None:
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return
     if (kind := file_system(Path(parsed.database), mounts)) in NETWORK and os.environ.get(ACCEPT) != "accept":

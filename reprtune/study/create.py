@@ -221,6 +221,7 @@ def create_study(
     )
     tracker = tracker_for(settings)
     progress(f"the tracker ({tracker.name})")
+    tracker.reach()
     database = database or open_storage(settings.storage_url)
     with study_lock(database, spec.name, preparing=True):
         if (there := existing(database, spec)) is not None:

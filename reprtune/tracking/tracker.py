@@ -95,6 +95,9 @@ class Tracker(Protocol):
     @property
     def web_address(self) -> str | None: ...
 
+    def reach(self) -> None:
+        """Can it be used? Nothing is made of a study. Raises TrackingError."""
+
     def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Make what a study needs there, at its creation: facts to store with it. Raises TrackingError."""
 
@@ -158,6 +161,9 @@ class Null:
     name = "none"
     address = ""
     web_address = None
+
+    def reach(self) -> None:
+        pass
 
     def prepare(self, _study: StudySpec, _digest: str, _facts: Mapping[str, Any]) -> dict[str, Any]:
         return {}

@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from reprtune.doctor import places as doctor_places
 from reprtune.doctor import shared as doctor_shared
 from reprtune.doctor import stores as doctor_stores
 from reprtune.doctor.findings import Finding
+from reprtune.record import places
 from reprtune.settings import Settings
 from tests.postgres import PostgreSQL
 from tests.work.tiny_worker import create, read, work
@@ -90,7 +90,7 @@ def test_states_on_a_disk_that_others_do_not_see_are_warned_of(
     """Where the database is on another machine; not where the folder is shared, or everything is here."""
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path / 'shared'} nfs4 rw 0 0\n")
-    monkeypatch.setattr(doctor_places, "MOUNTS", mounts)
+    monkeypatch.setattr(places, "MOUNTS", mounts)
     (tmp_path / "shared").mkdir()
     elsewhere = Settings(storage="postgresql+psycopg://me@db/x", states_dir=tmp_path / "own" / "states")
     [found] = doctor_shared.states(elsewhere)

@@ -180,6 +180,7 @@ ENDS = {
     "over-budget": (TrialState.FAIL, {"outcome": "over-budget"}),
     "interrupted": (TrialState.FAIL, {"outcome": "interrupted"}),
     "lost": (TrialState.FAIL, {}),
+    "hung": (TrialState.FAIL, {"outcome": "hung"}),
     "repeated": (TrialState.FAIL, {"outcome": "repeated"}),
     "duplicate": (TrialState.FAIL, {"outcome": "duplicate"}),
 }

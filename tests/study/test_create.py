@@ -126,7 +126,7 @@ def test_a_create_that_was_cut_short_is_completed_by_the_next(
         patch.setattr(stored, "create", cut)
         with pytest.raises(KeyboardInterrupt):
             create_study(STUDY, settings)
-    assert stored.names(open_storage(settings.storage_url)) == []
+    assert not stored.names(open_storage(settings.storage_url))
     made, facts = create_study(STUDY, settings)
     again, same = create_study(STUDY, settings)
     assert made and not again and facts == same
@@ -147,7 +147,7 @@ def test_a_tracking_store_that_fails_leaves_no_study(
     monkeypatch.setattr("reprtune.tracking.mlflow.connection.prepare", fail)
     with pytest.raises(TrackingError, match="full"):
         create_study(STUDY, settings)
-    assert stored.names(open_storage(settings.storage_url)) == []
+    assert not stored.names(open_storage(settings.storage_url))
 
 
 def test_several_creates_at_once_make_one_study(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,9 @@ class Memory:
     address = "memory"
     web_address = None
 
+    def reach(self) -> None:
+        pass
+
     def prepare(self, *_: Any) -> dict[str, Any]:
         return {}
 

@@ -30,7 +30,7 @@ def test_statuses_cover_every_outcome() -> None:
     assert {str(outcome): outcome.status for outcome in Outcome} == {
         "waiting": "SCHEDULED", "running": "RUNNING", "complete": "FINISHED", "stopped": "KILLED",
         "diverged": "KILLED", "infeasible": "KILLED", "repeated": "KILLED", "out-of-memory": "FAILED", "error": "FAILED",
-        "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED", "over-budget": "KILLED",
+        "interrupted": "KILLED", "lost": "KILLED", "duplicate": "KILLED", "over-budget": "KILLED", "hung": "KILLED",
     }  # fmt: skip
 
 

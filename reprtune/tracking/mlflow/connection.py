@@ -86,6 +86,16 @@ class TrackedStudy:
         return bool(info.lifecycle_stage == "active" and info.experiment_id == self.experiment_id)
 
 
+def reach(uri: str) -> None:
+    """Ask the store for something, so that one that is down or does not let us in is known before anything is written.
+
+    Raises:
+        TrackingError: within about 20 s, naming the URI and the way out.
+    """
+    with named_errors(uri):
+        connect(uri).search_experiments(max_results=1)
+
+
 def prepare(
     settings: Settings, study: StudySpec, digest: str, facts: Mapping[str, Any] | None = None
 ) -> dict[str, str]:

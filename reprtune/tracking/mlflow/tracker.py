@@ -98,6 +98,9 @@ class MLflow:
             return None
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
+    def reach(self) -> None:
+        connection.reach(self.settings.mlflow_uri)
+
     def prepare(self, study: StudySpec, digest: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {FACT: connection.prepare(self.settings, study, digest, facts)}
 
