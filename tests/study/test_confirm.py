@@ -30,6 +30,7 @@ from reprtune.study.export import slot_network
 from reprtune.study.queueing import refill
 from reprtune.study.sections.confirmation import next_work
 from reprtune.tracking.journal import Journal
+from reprtune.tracking.shipper import ShipResult
 from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher
 from reprtune.work.queue import queues
@@ -308,8 +309,8 @@ class NoShipper:
     def run_until(self, _: object) -> None:
         pass
 
-    def sync(self, **_: object) -> None:
-        pass
+    def sync(self, **_: object) -> ShipResult:
+        return ShipResult(sent=0, pending=0, error="nothing is sent")
 
 
 def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:
