@@ -116,13 +116,8 @@ class Launcher:
         Raises:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
-        with repeated(self._repeat), signals.handled(self._hear_alone, signals.REPEATED):
+        with repeated(self._repeat), signals.handled(self._asked, signals.REPEATED):
             return self._run()
-
-    def _hear_alone(self, number: int, frame: Any) -> None:
-        """Before the first worker and after the last: like Ctrl-C, unless they were asked to leave by it before."""
-        if not self._signals:
-            signal.default_int_handler(number, frame)
 
     def _run(self) -> Summary:
         start_tracker()
@@ -135,8 +130,8 @@ class Launcher:
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
         shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.draw, study.facts)
-        with _shipping(shipper), self._signal_handlers():
-            for index in range(min(self.n_workers, left)):
+        with _shipping(shipper), self._ctrl_c_asks():
+            for index in range(0 if self._signals else min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
             self._watch(context, tickets, view)
         if self._fatal is not None:
@@ -276,14 +271,15 @@ class Launcher:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.process.pid, number)
 
-    @contextlib.contextmanager
-    def _signal_handlers(self) -> Iterator[None]:
-        def handle(number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
-            self._signals += 1
-            is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
-            self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
+    def _asked(self, number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+        self._signals += 1
+        is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+        self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
-        with signals.handled(handle):
+    @contextlib.contextmanager
+    def _ctrl_c_asks(self) -> Iterator[None]:
+        """While there are workers; else it ends what waits here for a database or a tracker."""
+        with signals.handled(self._asked, (signal.SIGINT,)):
             try:
                 yield
             finally:

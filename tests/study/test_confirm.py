@@ -284,7 +284,7 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It works on it, and states of beginnings go when nothing of it is left, whoever asks."""
-    monkeypatch.setattr("reprtune.work.launch.Shipper", NoShipper)
+    monkeypatch.setattr("reprtune.work.launch.Shipper", lambda *_: NoShipper())
     settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
     work(settings)
     storage = open_storage(settings.storage_url)
@@ -303,9 +303,6 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
 
 
 class NoShipper:
-    def __init__(self, *_: object) -> None:
-        pass
-
     def run_until(self, _: object) -> None:
         pass
 
