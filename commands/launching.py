@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.options import is_quiet, run_event
+from reprtune import signals
 from reprtune.settings import program
 
 NAMED = 5  # slots that failed
@@ -71,6 +72,8 @@ def launch(
     with notifying(notify, name, lambda text: click.echo(text, err=True)) as notice:
         with contextlib.closing(progress):
             summary = launcher.run()
+        if summary.interrupted:
+            signals.ignore(signals.REPEATED)  # it ends already
         notice.event = run_event(summary)
         notice.facts = status_numbers(summary.study) | best_numbers(summary.study)
     click.echo(status(summary.study))

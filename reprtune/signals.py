@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+REPEATED = (signal.SIGTERM, signal.SIGUSR1)  # by schedulers, until a process has ended
 Handler = Callable[[int, FrameType | None], Any]
 
 
@@ -79,7 +80,8 @@ def let_through() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
-def ignore() -> None:
-    """Let the signals that stop pass, for the rest of this process: another one decides when it ends."""
-    for number in STOPPING:
+def ignore(numbers: tuple[signal.Signals, ...] = STOPPING) -> None:
+    """Let the signals that stop pass, for the rest of this process: another one decides when it ends, or it ends
+    already."""
+    for number in numbers:
         signal.signal(number, signal.SIG_IGN)

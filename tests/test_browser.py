@@ -37,7 +37,7 @@ RUNS = {
     *(f"{arm}, seed {seed}" for arm, seed, _ in STUDY.arm_cells()),
 }
 # Pages for which a study of six slots has too few trials, or that wait for `study confirm`; and one of words alone.
-EMPTY = {"importance", "interactions", "confirmation", "decisions", "health", "effects", "slopes"}
+EMPTY = {"importance", "interactions", "confirmation", "decisions", "health", "effects", "slopes", "regimes"}
 # What MLflow's own page writes: it asks who is there, and its libraries have opinions.
 MLFLOW_SAYS = ("/mlflow/users/current", "AG Grid", "ResizeObserver loop")
 

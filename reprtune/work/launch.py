@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection
 from typing import Any
 
 from reprtune import signals
@@ -33,6 +33,7 @@ from reprtune.tracking.elsewhere import FACT, store_run
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
 from reprtune.tracking.shipper import Shipper, ShipResult
+from reprtune.work.children import child_environment, start_tracker
 from reprtune.work.endings import how_it_ended, unfinished
 from reprtune.work.mend_runs import Mended, mend_runs
 from reprtune.work.outbox import LONGEST, Outbox
@@ -115,11 +116,11 @@ class Launcher:
         Raises:
             ReprtuneError: what stopped every worker: data, storage or the folder of states.
         """
-        with repeated(self._repeat):
+        with repeated(self._repeat), signals.handled(self._asked, signals.REPEATED):
             return self._run()
 
     def _run(self) -> Summary:
-        _start_tracker()
+        start_tracker()
         check_place(self.settings.storage_url)
         storage = open_storage(self.settings.storage_url)
         study = read_study(storage, self.name, histories=False)
@@ -129,8 +130,8 @@ class Launcher:
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
         shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.draw, study.facts)
-        with _shipping(shipper), self._signal_handlers():
-            for index in range(min(self.n_workers, left)):
+        with _shipping(shipper), self._ctrl_c_asks():
+            for index in range(0 if self._signals else min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
             self._watch(context, tickets, view)
         if self._fatal is not None:
@@ -172,7 +173,7 @@ class Launcher:
             ),
             daemon=False,
         )
-        with _child_environment():
+        with child_environment():
             process.start()
         there.close()
         self._children.append(_Child(index, process, here))
@@ -181,7 +182,7 @@ class Launcher:
         while self._children:
             self._tell_of_signal()
             self._look_at_the_clock()
-            if self._signals == 1 or (self._is_over and not self._signals):
+            if self._signals or self._is_over:
                 self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
             for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
                 child = next(c for c in self._children if c.pipe is pipe)
@@ -270,14 +271,15 @@ class Launcher:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.process.pid, number)
 
-    @contextlib.contextmanager
-    def _signal_handlers(self) -> Iterator[None]:
-        def handle(number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
-            self._signals += 1
-            is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
-            self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
+    def _asked(self, number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
+        self._signals += 1
+        is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+        self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
-        with signals.handled(handle):
+    @contextlib.contextmanager
+    def _ctrl_c_asks(self) -> Iterator[None]:
+        """While there are workers; else it ends what waits here for a database or a tracker."""
+        with signals.handled(self._asked, (signal.SIGINT,)):
             try:
                 yield
             finally:
@@ -370,29 +372,3 @@ def _shipping(shipper: Shipper) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-
-
-def _start_tracker() -> None:
-    """Start Python's process that counts semaphores. It is deaf to SIGINT and SIGTERM; a scheduler may send SIGUSR1 to
-    all processes of a job."""
-    with signals.held_back((signal.SIGUSR1,)):
-        resource_tracker.ensure_running()
-
-
-@contextlib.contextmanager
-def _child_environment() -> Iterator[None]:
-    """Children start with the signals that stop them held back until they can answer (see `work`), and with
-    one thread for libraries that ask the environment."""
-    _start_tracker()  # its own start would let the signals through
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update({name: before[name] or "1" for name in names})
-    try:
-        with signals.held_back():
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -62,7 +62,8 @@ class Watchdog(Generic[T]):
     ) -> None:
         self._held, self._seconds, self._bite, self._tick = held, seconds, bite, tick
         self._watches = threading.get_ident()
-        self._slowest = 0.0
+        self._pulse: Hashable = None
+        self._slowest, self._still, self._seen = 0.0, 0.0, time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="watchdog")
         if seconds > 0:
@@ -74,19 +75,22 @@ class Watchdog(Generic[T]):
             self._thread.join()
 
     def _run(self) -> None:
-        pulse: Hashable = None
-        still, seen = 0.0, time.monotonic()
-        while not self._stop.wait(self._tick):
-            now = time.monotonic()
-            still += min(now - seen, 2 * self._tick)  # not what the process slept
-            seen = now
-            one, found = self._now()
-            if one is None or found != pulse:
-                self._slowest = max(self._slowest, still if pulse is not None else 0.0)
-                pulse, still = found, 0.0
-            elif still > self._patience(one):
-                self._bite(one, self._hang(still))
+        while not self._stop.wait(self._tick):  # holding nothing: no trial that ended, with its network
+            if self._bites():
                 return
+
+    def _bites(self) -> bool:
+        now = time.monotonic()
+        self._still += min(now - self._seen, 2 * self._tick)  # not what the process slept
+        self._seen = now
+        one, found = self._now()
+        if one is None or found != self._pulse:
+            self._slowest = max(self._slowest, self._still if self._pulse is not None else 0.0)
+            self._pulse, self._still = found, 0.0
+        elif self._still > self._patience(one):
+            self._bite(one, self._hang(self._still))
+            return True
+        return False
 
     def _patience(self, one: T) -> float:
         return max(self._seconds, SLOWER * max(self._slowest, one.epoch_seconds()))

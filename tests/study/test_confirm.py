@@ -30,6 +30,7 @@ from reprtune.study.export import slot_network
 from reprtune.study.queueing import refill
 from reprtune.study.sections.confirmation import next_work
 from reprtune.tracking.journal import Journal
+from reprtune.tracking.shipper import ShipResult
 from reprtune.training.chain.chain import Chain
 from reprtune.work.launch import Launcher
 from reprtune.work.queue import queues
@@ -283,7 +284,7 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It works on it, and states of beginnings go when nothing of it is left, whoever asks."""
-    monkeypatch.setattr("reprtune.work.launch.Shipper", NoShipper)
+    monkeypatch.setattr("reprtune.work.launch.Shipper", lambda *_: NoShipper())
     settings = create(tmp_path, space=FITTING, slots=1, control_seeds=(0,))
     work(settings)
     storage = open_storage(settings.storage_url)
@@ -302,14 +303,11 @@ def test_a_study_run_again_leaves_its_confirmation_what_it_may_go_on_from(
 
 
 class NoShipper:
-    def __init__(self, *_: object) -> None:
-        pass
-
     def run_until(self, _: object) -> None:
         pass
 
-    def sync(self, **_: object) -> None:
-        pass
+    def sync(self, **_: object) -> ShipResult:
+        return ShipResult(sent=0, pending=0, error="nothing is sent")
 
 
 def test_an_interrupted_confirmation_goes_on(tmp_path: Path) -> None:

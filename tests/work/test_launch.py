@@ -206,11 +206,15 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find children by")
-def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(command: Command) -> None:
-    """As a scheduler sends it. They ignore signals while they import; it is said again until they can hear."""
+@pytest.mark.parametrize("n_children", [1, 2])
+def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(
+    command: Command, n_children: int
+) -> None:
+    """As a scheduler sends it. They ignore signals while they import; it is said again until they can hear. Before the
+    first of them there is Python's own helper alone: no slot is begun then."""
     create(command.runs, slots=40)
     process = command.start("study", "run", "tiny")
-    wait_for(lambda: len(children(process.pid)) >= 1)
+    wait_for(lambda: len(children(process.pid)) >= n_children)
     process.send_signal(signal.SIGTERM)
     finish(process, 130)
     assert not used_up(command.trials("tiny")) and not running(command)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -76,6 +77,18 @@ def test_a_slow_training_has_more_time() -> None:
         work.epoch = 0.1
         here_it_stands(lambda: found)
     assert found[0].seconds > 2
+
+
+def test_between_two_looks_it_holds_nothing() -> None:
+    """A trial that has ended goes at once, and its network with it: the worker does not wait for the next look."""
+    held = [Work()]
+    looked = threading.Event()
+    held[0].pulse = lambda: looked.set() or 1  # type: ignore[method-assign,func-returns-value]
+    with closing(Watchdog(held, 60, lambda *_: None, tick=1.0)):
+        assert looked.wait(10)
+        time.sleep(0.2)
+        ended = weakref.ref(held.pop())
+        assert ended() is None
 
 
 def test_it_ends_with_what_it_watches() -> None:

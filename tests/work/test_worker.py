@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy
 import torch
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from reprtune.errors import DataError, StudyError
+from reprtune.record.away import StorageAway
 from reprtune.record.schema import StudyRecord
 from reprtune.record.slots import find_slot
 from reprtune.record.storage import ADDED
@@ -290,7 +290,7 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_a_worker(
 ) -> None:
     """Also while it looks for sections that were added."""
     worker = make_worker(create(tmp_path))
-    failures = [StorageInternalError("away")]
+    failures = [StorageAway("away")]
 
     header = worker.view.header
 
