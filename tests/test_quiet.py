@@ -42,6 +42,7 @@ def test_run_prints_how_it_ended(command: Command) -> None:
     assert "next:" in command.quick("study", "status", "tiny").stdout
 
 
+@pytest.mark.slow  # no other rule than the one above
 def test_confirm_prints_how_it_ended(command: Command) -> None:
     """As `study run` does; what it queues is not announced."""
     work(create(command.runs, slots=2, space=FITTING, control_seeds=(0,)))
