@@ -32,6 +32,7 @@ def test_create_says_what_was_made(command: Command) -> None:
     assert "next:" in command.quick("study", "create", TINY).stdout
 
 
+@pytest.mark.slow  # no other rule than that of `study confirm`
 def test_run_prints_how_it_ended(command: Command) -> None:
     """No line per trial on stderr; the study's status on stdout, without the next step."""
     create(command.runs, slots=2, space=FITTING, control_seeds=(0,))
@@ -42,7 +43,6 @@ def test_run_prints_how_it_ended(command: Command) -> None:
     assert "next:" in command.quick("study", "status", "tiny").stdout
 
 
-@pytest.mark.slow  # no other rule than the one above
 def test_confirm_prints_how_it_ended(command: Command) -> None:
     """As `study run` does; what it queues is not announced."""
     work(create(command.runs, slots=2, space=FITTING, control_seeds=(0,)))
