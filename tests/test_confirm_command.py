@@ -43,6 +43,7 @@ def runs(command: Command) -> list[FrozenTrial]:
         return []
 
 
+@pytest.mark.slow  # half a minute of processes
 def test_ctrl_c_and_again_and_again(command: Command) -> None:
     """Exit code 130 and nothing left running; the same command goes on; once more changes nothing; the report
     and the status then speak of test images."""

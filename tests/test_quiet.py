@@ -32,6 +32,7 @@ def test_create_says_what_was_made(command: Command) -> None:
     assert "next:" in command.quick("study", "create", TINY).stdout
 
 
+@pytest.mark.slow  # no other rule than that of `study confirm`
 def test_run_prints_how_it_ended(command: Command) -> None:
     """No line per trial on stderr; the study's status on stdout, without the next step."""
     create(command.runs, slots=2, space=FITTING, control_seeds=(0,))

@@ -73,6 +73,7 @@ def read(command: Command) -> StudyRecord:
         storage.engine.dispose()
 
 
+@pytest.mark.slow  # ten processes; each rule without them: study/test_code.py
 def test_one_study_one_code(command: Command, checkouts: Path) -> None:
     """What changes no number is no other code. A changed rounding is: refused, by its module and file, with
     nothing taken; accepted, every attempt says so, and so do status, report, table and comparison."""

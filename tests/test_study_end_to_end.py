@@ -211,14 +211,14 @@ def test_delete_removes_the_study_and_its_states_and_leaves_mlflow(command: Comm
     from reprtune.tracking.mlflow.connection import connect
     from tests.command import TINY
 
-    command("study", "create", TINY)
+    command.quick("study", "create", TINY)
     command("study", "run", "tiny", "--trials", "2")
     n_states = len(list(command.settings.states.glob("??/*.state")))
     assert n_states > 0
-    command("study", "delete", "tiny", code=1)  # nobody answers the question
-    assert json.loads(command("study", "list", "--json").stdout) != []
-    command("study", "delete", "tiny", "--yes")
-    assert json.loads(command("study", "list", "--json").stdout) == []
+    command.quick("study", "delete", "tiny", code=1)  # nobody answers the question
+    assert json.loads(command.quick("study", "list", "--json").stdout) != []
+    command.quick("study", "delete", "tiny", "--yes")
+    assert json.loads(command.quick("study", "list", "--json").stdout) == []
     assert list(command.settings.states.glob("??/*.state")) == []
     names = [s.study_name for s in optuna.get_all_study_summaries(command.settings.storage_url)]
     assert names == []

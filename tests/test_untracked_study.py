@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from reprtune.tracking.tracker import OFF
 from tests.command import TINY, Command, used_up
 
 
+@pytest.mark.slow  # nine processes; a worker's is in work/test_light_worker.py
 def test_a_study_needs_no_tracker(tmp_path: Path) -> None:
     """Created, run, confirmed, reported and deleted with an mlflow that breaks whoever imports it; no database, no
     journal; status, sync and doctor say in one sentence that tracking is off."""

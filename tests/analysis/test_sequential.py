@@ -90,8 +90,10 @@ def test_equivalence_refuses(d: list[float], margin: float, said: str) -> None:
         equivalence(d, margin)
 
 
-def test_holm_is_statsmodels() -> None:
+def test_holm_is_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Holm's correction of random families is that of statsmodels."""
+    # statsmodels collects garbage in every call, which takes a second in a large process.
+    monkeypatch.setattr("gc.collect", int)
     for p in np.random.default_rng(5).uniform(0, 0.1, (20, 7)):
         assert holm(list(p)) == pytest.approx(multipletests(p, method="holm")[1])
 

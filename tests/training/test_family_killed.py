@@ -27,6 +27,7 @@ KEEPING: dict[str, tuple[str, ...]] = {  # method -> what it needs to fit 12 epo
     "transforms": ("method.cycles=1", "method.s1=3ep", "method.s2=5ep"),  # ties
     "ban": (),  # a teacher
 }
+QUICK = ("dsd", "transforms")  # the others: no other rule, more kept
 
 
 def run_here(name: str) -> tuple[Chain, float]:
@@ -39,7 +40,9 @@ def run_here(name: str) -> tuple[Chain, float]:
     return run, time.monotonic() - begun
 
 
-@pytest.mark.parametrize("name", KEEPING)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in KEEPING]
+)
 def test_a_method_that_keeps_something_is_killed(name: str, tmp_path: Path) -> None:
     """At random moments of its life; the same command goes on, and the end is the uninterrupted trial's, bit for
     bit."""

@@ -69,6 +69,7 @@ def run(settings: Settings, said: list[str]) -> Summary:
     return launcher.run()
 
 
+@pytest.mark.slow  # without processes: test_replacing.py
 def test_where_everything_fails_three_slots_are_spent_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

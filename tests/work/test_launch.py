@@ -159,6 +159,7 @@ def test_two_launchers_on_one_database_share_the_slots(
     check_the_killed_slot_went_on(two, killed)
 
 
+@pytest.mark.slow  # without processes: test_leases.py, test_worker.py
 def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state(
     tmp_path: Path, machines: list[Command]
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_slot_whose_only_machine_died_is_resumed_elsewhere_from_its_last_state
     assert sum(1 for _ in run) > 0 and run.history.points[-1].val_error == done.values[0]
 
 
+@pytest.mark.slow  # the signal is in test_stopping_signals.py too
 def test_some_trials_then_ctrl_c_then_the_rest_are_exactly_the_budget(command: Command) -> None:
     """`--trials` begins so many; Ctrl-C reaches the whole group: exit code 130, nothing left running,
     parameters kept; the same command goes on to the end."""

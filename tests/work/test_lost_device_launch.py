@@ -102,6 +102,7 @@ def of_workers(said: list[str]) -> list[str]:
     return [sentence for sentence in said if sentence.startswith("Worker")]
 
 
+@pytest.mark.slow  # processes for what test_replacing.py tests without them
 def test_a_slot_that_takes_the_device_costs_itself_and_nothing_else(
     tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

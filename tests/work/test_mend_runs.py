@@ -122,7 +122,7 @@ def test_a_machine_that_is_gone_with_its_journal_is_missed_by_nobody(
     assert "its weights are gone" in refused.stderr and "trial run tiny 0 --keep" in refused.stderr
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", [1, pytest.param(2, marks=SLOW)])
 def test_of_several_seeds_each_and_their_means_are_whole(
     monkeypatch: pytest.MonkeyPatch, command: Command, tmp_path: Path, nth: int
 ) -> None:

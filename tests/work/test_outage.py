@@ -60,6 +60,7 @@ def test_a_database_that_comes_back_finds_all_workers_waiting(
         check_every_slot_once(machine, SLOTS)
 
 
+@pytest.mark.slow  # the words without processes: record/test_database.py
 def test_a_database_that_stays_away_ends_the_run_with_words(tmp_path: Path, server: PostgreSQL) -> None:
     """After as long as the environment says; then the same command goes on, and nothing was lost."""
     with closing(command(tmp_path, server, 5)) as machine:
@@ -73,6 +74,7 @@ def test_a_database_that_stays_away_ends_the_run_with_words(tmp_path: Path, serv
         check_every_slot_once(machine, SLOTS)
 
 
+@pytest.mark.slow  # half a minute for one number
 def test_a_run_holds_one_connection_and_one_for_each_worker(tmp_path: Path, server: PostgreSQL) -> None:
     """So that 33 machines with two workers each share PostgreSQL's default of 100."""
     with closing(command(tmp_path, server, 60)) as machine:
