@@ -41,6 +41,7 @@ def start(folder: str | None, port: int | None, host: str | None, runs_dir: str 
 
     It goes on when you log out; after the machine was restarted, give the same command: data, password and port stay.
     """
+    from reprtune.passwords import asked_for
     from reprtune.postgres.server import MLFLOW, STUDIES
 
     server = _server(folder, runs_dir)
@@ -50,7 +51,8 @@ def start(folder: str | None, port: int | None, host: str | None, runs_dir: str 
     hint("  next: on every machine, and then the commands as ever:")
     for variable, database in (("REPRTUNE_STORAGE", STUDIES), ("MLFLOW_TRACKING_URI", MLFLOW)):
         url = running.elsewhere(database) or running.url(database)
-        hint(f"    export {variable}={shlex.quote(url)}")
+        with asked_for():
+            hint(f"    export {variable}={shlex.quote(url)}")
 
 
 @db.command(epilog=examples("db stop", "db stop --dir /data/studies-db"))
@@ -67,6 +69,7 @@ def stop(folder: str | None, runs_dir: str | None) -> None:
 @places("runs_dir")
 def status(folder: str | None, as_json: bool, runs_dir: str | None) -> None:
     """Does it run, and under which URL? Exit code 1 where it does not."""
+    from reprtune.passwords import asked_for
     from reprtune.postgres.server import MLFLOW, STUDIES
 
     running = _server(folder, runs_dir).status()
@@ -76,7 +79,8 @@ def status(folder: str | None, as_json: bool, runs_dir: str | None) -> None:
             facts |= {"url": running.url(STUDIES), "url_elsewhere": running.elsewhere(STUDIES),
                       "mlflow": running.url(MLFLOW), "mlflow_elsewhere": running.elsewhere(MLFLOW),
                       "connections": running.used, "max_connections": running.most}  # fmt: skip
-        click.echo(to_json(facts))
+        with asked_for():
+            click.echo(to_json(facts))
     elif running is None:
         click.echo("It does not run")
     else:
@@ -97,8 +101,10 @@ def _facts(running: Running) -> str:
 
 
 def _urls(running: Running) -> None:
+    from reprtune.passwords import asked_for
     from reprtune.postgres.server import STUDIES
 
-    click.echo(f"  this machine:    {running.url(STUDIES)}")
-    if (url := running.elsewhere(STUDIES)) is not None:
-        click.echo(f"  other machines:  {url}")
+    with asked_for():
+        click.echo(f"  this machine:    {running.url(STUDIES)}")
+        if (url := running.elsewhere(STUDIES)) is not None:
+            click.echo(f"  other machines:  {url}")

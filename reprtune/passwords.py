@@ -7,6 +7,7 @@ it before: `user:password@` in an address, `password=` in a query or a list of o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import json
@@ -14,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -37,6 +39,7 @@ _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
 _ADDRESS = re.compile(r"[\w+.-]{1,32}://[^\s'\"<>]+")
 _VARIABLE = re.compile(r"(?:PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|SECRET_KEY|ACCESS_KEY|API_KEY)$")
 _known: set[str] = set()
+_asked_for: ContextVar[bool] = ContextVar("asked_for", default=False)
 
 
 def hide(text: str) -> str:
@@ -68,6 +71,16 @@ def guard_output() -> None:
             stream.write = functools.partial(_write_hidden, stream.write)  # type: ignore[method-assign]
 
 
+@contextlib.contextmanager
+def asked_for() -> Iterator[None]:
+    """What is printed inside goes out as it is: it answers a person who asked for a password."""
+    before = _asked_for.set(True)
+    try:
+        yield
+    finally:
+        _asked_for.reset(before)
+
+
 def hide_in(error: BaseException) -> None:
     """Take the secrets out of the texts of an error and its causes: a notebook shows them in its traceback."""
     seen: set[int] = set()
@@ -87,7 +100,7 @@ def is_well_read(address: str) -> bool:
 
 
 def _write_hidden(write: Any, text: str) -> int:
-    write(hide(text) if isinstance(text, str) else text)
+    write(hide(text) if isinstance(text, str) and not _asked_for.get() else text)
     return len(text)
 
 
