@@ -79,7 +79,10 @@ def test_a_branch_without_changes_is_its_trunk(alone: Chain, store: StateStore) 
         assert finish(branched(at, {}), store).steps_spent == 0
 
 
-@pytest.mark.parametrize("every", [1, 5, 8])
+SLOW = pytest.mark.slow  # every item is killed below
+
+
+@pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW), 5, 8])
 def test_a_branch_is_interrupted_again_and_again(
     case: tuple[TrialSpec, int], store: StateStore, every: int
 ) -> None:

@@ -273,6 +273,7 @@ def launch(folder: Path, said: list[str]) -> None:
     launcher.run()
 
 
+@pytest.mark.slow  # without processes: test_replacing.py
 def test_workers_that_die_again_and_again_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
