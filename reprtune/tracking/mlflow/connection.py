@@ -157,7 +157,9 @@ def connect(uri: str) -> MlflowClient:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for every retry
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # it raises what it logs with a traceback
     scheme = uri.partition(":")[0].partition("+")[0]
     from mlflow.tracking import MlflowClient
 
