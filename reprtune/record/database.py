@@ -253,7 +253,7 @@ def retried(
             if not worth(error) or clock() + pause > until:
                 raise said from error
             if attempt == PAUSES_UNSAID:
-                LOG.warning("%s Waiting for it, for at most %.0f s.", said.message, limit)
+                LOG.warning("%s. Waiting for it, for at most %.0f s.", said.message.rstrip("."), limit)
             wait(pause)
         else:
             if attempt > PAUSES_UNSAID:

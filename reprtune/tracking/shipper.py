@@ -256,9 +256,10 @@ class Shipper:
         since = time.time() if before.since is None else before.since
         self.status = TrackingStatus(result.pending, result.error, since)
         if before.error is None:
+            kept = "1 event is" if result.pending == 1 else f"{result.pending} events are"
             self._report(
-                f"{self._tracker.name} tracking fails, training goes on: {result.error} "
-                f"{result.pending} events are kept in {self._journal.root} and will be sent later."
+                f"{self._tracker.name} tracking fails, training goes on: {result.error.rstrip('.')}. "
+                f"{kept} kept in {self._journal.root} and will be sent later."
             )
 
 

@@ -115,7 +115,7 @@ def test_another_tracker_that_is_away_is_named_and_gets_all_later(tmp_path: Path
     memory.away = None
     assert shipper.ship_once().sent == 5
     assert said[0].startswith(
-        "Memory tracking fails, training goes on: It is away: no route 5 events are kept"
+        "Memory tracking fails, training goes on: It is away: no route. 5 events are kept"
     )
     assert said[1:] == ["Memory tracking works again."]
 

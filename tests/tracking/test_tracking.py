@@ -4,10 +4,12 @@ import base64
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,18 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
             prepare(Settings(runs_dir=tmp_path, tracking_uri=uri), STUDY, DIGEST)
         assert time.monotonic() - began < 8
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "1"
+
+
+def test_a_database_that_breaks_is_told_of_by_its_error_alone(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MLflow logs each with a traceback of 200 lines, at every new try, into the words of a run that only waits."""
+    client = connect(settings.mlflow_uri)
+    with closing(sqlite3.connect(settings.runs_dir / "mlflow.db")) as database:
+        database.execute("DROP TABLE experiments")
+    with pytest.raises(Exception, match="no such table"):
+        client.get_experiment_by_name("s")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_short_deadline_and_no_telemetry_are_set_where_the_user_has_not(settings: Settings) -> None:

@@ -55,7 +55,7 @@ def test_a_database_that_comes_back_finds_all_workers_waiting(
         server.start()
         said = finish(process, 0)
         assert (
-            said.count("Waiting for it, for at most 900 s") == 1 == said.count("The storage answers again")
+            said.count(". Waiting for it, for at most 900 s") == 1 == said.count("The storage answers again")
         ), said
         check_every_slot_once(machine, SLOTS)
 

@@ -157,6 +157,7 @@ def connect(uri: str) -> MlflowClient:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for every retry
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # what it logs, it raises as well
     scheme = uri.partition(":")[0].partition("+")[0]
     from mlflow.tracking import MlflowClient
 
