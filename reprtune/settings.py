@@ -145,13 +145,7 @@ def hang_seconds() -> float:
     Raises:
         SpecError: it is no whole number.
     """
-    text = os.environ.get("REPRTUNE_HANG_SECONDS") or "600"
-    if not text.isdecimal():
-        raise SpecError(
-            f"REPRTUNE_HANG_SECONDS must be a whole number of seconds, or 0 for never, but is {text!r}.",
-            "Leave it out for 600.",
-        )
-    return float(text)
+    return _whole_seconds("REPRTUNE_HANG_SECONDS", 600, ", or 0 for never")
 
 
 def lease_seconds() -> tuple[int, int]:
@@ -186,10 +180,14 @@ def storage_wait_seconds() -> float:
     Raises:
         SpecError: it is no whole number.
     """
-    text = os.environ.get("REPRTUNE_STORAGE_WAIT_SECONDS") or "1800"
+    return _whole_seconds("REPRTUNE_STORAGE_WAIT_SECONDS", 1800)
+
+
+def _whole_seconds(variable: str, default: int, beside: str = "") -> float:
+    text = os.environ.get(variable) or str(default)
     if not text.isdecimal():
         raise SpecError(
-            f"REPRTUNE_STORAGE_WAIT_SECONDS must be a whole number, but is {text!r}.",
-            "Leave it out for 1800: half an hour.",
+            f"{variable} must be a whole number of seconds{beside}, but is {text!r}.",
+            f"Leave it out for {default}.",
         )
     return float(text)

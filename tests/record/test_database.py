@@ -14,7 +14,7 @@ import sqlalchemy
 from reprtune.errors import SpecError, StorageError
 from reprtune.record.away import StorageAway
 from reprtune.record.database import is_absent, open_storage, retried
-from reprtune.settings import lease_seconds
+from reprtune.settings import lease_seconds, storage_wait_seconds
 from tests.postgres import PostgreSQL
 
 
@@ -174,3 +174,12 @@ def test_lease_times_are_checked(heartbeat: str, grace: str, monkeypatch: pytest
     monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", grace)
     with pytest.raises(SpecError, match=f"are {heartbeat} and {grace}"):
         lease_seconds()
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "long"])
+def test_how_long_to_wait_is_a_whole_number(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Else it is said before anything waits, with the variable and its default."""
+    monkeypatch.setenv("REPRTUNE_STORAGE_WAIT_SECONDS", text)
+    with pytest.raises(SpecError, match=rf"REPRTUNE_STORAGE_WAIT_SECONDS must be .*'{text}'") as raised:
+        storage_wait_seconds()
+    assert "1800" in str(raised.value.hint)
