@@ -41,7 +41,7 @@ test: $(READY_DEV)  ## set everything up and pass the checks: ruff, mypy, pytest
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 	$(BIN)/python -m pytest -m slow --timeout=1800

@@ -148,8 +148,24 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield server
 
 
+HEAVY = (
+    "work",
+    "",
+    "training",
+    "study",
+    "tracking",
+)  # folders of tests, the longest first; "" is tests/ itself
+
+
+def _weight(item: pytest.Item) -> int:
+    folder = item.path.parent.relative_to(ROOT / "tests").as_posix().removeprefix(".")
+    return HEAVY.index(folder) if folder in HEAVY else len(HEAVY)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs CUDA where there is none; torch is only imported when somebody asks."""
+    """Files with many processes first, so that no core waits for one of them at the end. Skip what needs CUDA where
+    there is none; torch is only imported when somebody asks."""
+    items.sort(key=_weight)
     on_cuda = [item for item in items if item.get_closest_marker("cuda")]
     if not on_cuda:
         return

@@ -388,7 +388,7 @@ def test_a_report_that_cannot_be_written_is_named(command: Command, tmp_path: Pa
 def test_train_prints_its_result_as_data(command: Command) -> None:
     """JSON alone on stdout, progress on stderr; the same command again finds it done."""
     words = shlex.split("train --total 4ep --set task.train_images=128 --set method.cycles=1 --json")
-    first, second = (command(*words) for _ in range(2))
+    first, second = (command.quick(*words) for _ in range(2))
     result = json.loads(first.stdout)
     assert result["outcome"] == "complete" and result["steps"] == 8 and "step 8/8" in first.stderr
     assert json.loads(second.stdout)["val_error"] == result["val_error"]

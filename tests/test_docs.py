@@ -169,6 +169,7 @@ def test_every_program_of_a_page_runs(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{page}\n{text}\n{done.stderr}"
 
 
+@pytest.mark.slow  # half a minute; test_notebook.py tries its calls one by one
 def test_the_notebook_runs(tmp_path: Path) -> None:
     """Its cells one after another, as they stand there: at most 40 lines, which leave a study in the storage and say
     the best of its search. Of the checkout Python finds the package alone, as where it is installed."""

@@ -43,6 +43,7 @@ def test_run_prints_how_it_ended(command: Command) -> None:
     assert "next:" in command.quick("study", "status", "tiny").stdout
 
 
+@pytest.mark.slow
 def test_confirm_prints_how_it_ended(command: Command) -> None:
     """As `study run` does; what it queues is not announced."""
     work(create(command.runs, slots=2, space=FITTING, control_seeds=(0,)))
@@ -52,7 +53,7 @@ def test_confirm_prints_how_it_ended(command: Command) -> None:
 
 def test_train_prints_its_result(command: Command) -> None:
     """As a table, or as JSON; without its course."""
-    said = command("-q", *TRAIN, "--json")
+    said = command.quick("-q", *TRAIN, "--json")
     assert json.loads(said.stdout)["outcome"] == "complete" and said.stderr == ""
     again = command.quick("-q", *TRAIN)
     assert "after 8 steps" in again.stdout and again.stderr == ""

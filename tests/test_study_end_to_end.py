@@ -19,6 +19,7 @@ from reprtune.record.storage import read_study
 from reprtune.states.store import StateStore
 from studies.smoke import STUDY
 from tests.command import Command
+from tests.work.tiny_worker import create, work
 
 # mlflow 3.17 on SQLAlchemy 2.1 warns of itself
 STATUSES = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -182,9 +183,9 @@ def test_running_a_finished_study_again_does_nothing(finished: Command, record: 
 
 def test_creating_it_again_changes_nothing(finished: Command, record: StudyRecord) -> None:
     """The same study is already there; another one of its name is refused, field by field."""
-    said = finished("study", "create", STUDY.name)
+    said = finished.quick("study", "create", STUDY.name)
     assert "Already there, unchanged" in said.stdout
-    refused = finished(
+    refused = finished.quick(
         "study", "create", STUDY.name, "--set", "slots=7", "--set", "training.lr=0.05", code=1
     ).stderr
     assert "slots: 6 there, 7 here" in refused
@@ -196,23 +197,24 @@ def test_creating_it_again_changes_nothing(finished: Command, record: StudyRecor
 
 def test_what_status_list_and_show_print(finished: Command) -> None:
     """Data on stdout; JSON where asked for."""
-    assert "6 of 6 slots" in finished("study", "status", STUDY.name).stdout
-    status = json.loads(finished("study", "status", STUDY.name, "--json").stdout)
+    assert "6 of 6 slots" in finished.quick("study", "status", STUDY.name).stdout
+    status = json.loads(finished.quick("study", "status", STUDY.name, "--json").stdout)
     assert (status["slots"], status["pending"]) == (6, 0)
-    assert STUDY.name in finished("study", "list").stdout
-    assert [row["name"] for row in json.loads(finished("study", "list", "--json").stdout)] == [STUDY.name]
-    shown = finished("study", "show", STUDY.name).stdout
+    assert STUDY.name in finished.quick("study", "list").stdout
+    assert [row["name"] for row in json.loads(finished.quick("study", "list", "--json").stdout)] == [
+        STUDY.name
+    ]
+    shown = finished.quick("study", "show", STUDY.name).stdout
     assert STUDY.question in shown and "base.method.s1" in shown
-    assert json.loads(finished("study", "show", STUDY.name, "--json").stdout)["name"] == STUDY.name
+    assert json.loads(finished.quick("study", "show", STUDY.name, "--json").stdout)["name"] == STUDY.name
 
 
 def test_delete_removes_the_study_and_its_states_and_leaves_mlflow(command: Command) -> None:
     """Without --yes a person is asked; with it the record and the states are gone, MLflow's runs are not."""
     from reprtune.tracking.mlflow.connection import connect
-    from tests.command import TINY
 
-    command.quick("study", "create", TINY)
-    command("study", "run", "tiny", "--trials", "2")
+    work(create(command.runs, slots=2, controls=()))
+    command.quick("study", "sync", "tiny")
     n_states = len(list(command.settings.states.glob("??/*.state")))
     assert n_states > 0
     command.quick("study", "delete", "tiny", code=1)  # nobody answers the question

@@ -19,7 +19,13 @@ from tests.training.test_tied_trial import MAPS, ONE_PHASE, trial
 from tests.training.tiny import finish, trial_networks
 
 
-@pytest.mark.parametrize("method", [ONE_PHASE, MAPS], ids=["weights", "features"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(ONE_PHASE, id="weights", marks=pytest.mark.slow),  # the same paths of the code
+        pytest.param(MAPS, id="features"),
+    ],
+)
 def test_kept_ties_are_exported_and_trained_on(tmp_path: Path, method: dict[str, Any]) -> None:
     """It answers in another process without reprtune as the network that was trained, holds only the parameters of the
     kept filters, comes out of its stored end the same, and goes on tied in a trial that begins from it."""

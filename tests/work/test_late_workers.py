@@ -32,7 +32,7 @@ def still(process: Any) -> bool:
 @pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="no /proc to see by that a process stands still"
 )
-@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize("is_sent", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("where", "name", "leaves"),
     [(RunJournal, "begin", False), (RunJournal, "write_points", False), (SeedTraining, "end_journal", True)],

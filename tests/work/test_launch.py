@@ -142,7 +142,8 @@ def test_workers_of_whom_one_is_killed_end_every_slot_once(
     assert not list((command.runs / "states" / "claims").iterdir())
 
 
-@pytest.mark.parametrize(("n_workers", "slots"), [(1, 10), pytest.param(2, 40, marks=MANY)])
+@pytest.mark.slow  # several machines by default: test_until.py
+@pytest.mark.parametrize(("n_workers", "slots"), [(1, 10), (2, 40)])
 def test_two_launchers_on_one_database_share_the_slots(
     machines: list[Command], n_workers: int, slots: int
 ) -> None:
@@ -208,7 +209,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc to find children by")
-@pytest.mark.parametrize("n_children", [1, 2])
+@pytest.mark.parametrize("n_children", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_workers_that_are_still_starting_hear_a_sigterm_to_the_launcher(
     command: Command, n_children: int
 ) -> None:

@@ -21,7 +21,7 @@ def _work_and_tell(settings: Settings, tickets: Tickets, pipe: Connection, told:
     told.send([name for name in NOT_NEEDED if name in sys.modules])
 
 
-@pytest.mark.parametrize("tracking_uri", [None, "none"])
+@pytest.mark.parametrize("tracking_uri", [None, pytest.param("none", marks=pytest.mark.slow)])
 def test_a_worker_process_loads_neither_plotly_nor_mlflow(tmp_path: Path, tracking_uri: str | None) -> None:
     """After it has trained: what a page is drawn from lies in the journal, and no page. Without tracking nothing does."""
     from dataclasses import replace

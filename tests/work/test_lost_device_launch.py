@@ -178,6 +178,7 @@ def test_a_dead_gpu_does_not_stop_the_workers_on_others(
     ]  # fmt: skip
 
 
+@pytest.mark.slow  # as above
 def test_without_a_worker_left_the_error_names_the_device_and_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,9 +40,8 @@ def command(tmp_path: Path, server: PostgreSQL, wait_seconds: int) -> Command:
     return command
 
 
-@pytest.mark.parametrize(
-    "seconds", [10, pytest.param(35, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # a shorter one: faults/test_faults.py
+@pytest.mark.parametrize("seconds", [10, 35, 300])
 def test_a_database_that_comes_back_finds_all_workers_waiting(
     tmp_path: Path, server: PostgreSQL, seconds: int
 ) -> None:

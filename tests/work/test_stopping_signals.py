@@ -32,7 +32,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
     ("number", "to_all"),
     [
         (signal.SIGTERM, False),
-        (signal.SIGUSR1, True),
+        pytest.param(signal.SIGUSR1, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),  # no other rule
         pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR1, False, marks=pytest.mark.slow),
