@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.faults.rows import workers
+from tests.faults.rows import crowds, disks, services, workers
 
-ROWS = {row.name: row for row in (*workers.ROWS,)}
+ROWS = {row.name: row for row in (*workers.ROWS, *services.ROWS, *disks.ROWS, *crowds.ROWS)}

@@ -1,8 +1,7 @@
 """Named points of a worker process, and what can befall it there.
 
 The program that starts the worker says so in its environment, and `inject/sitecustomize.py`, which Python imports by
-itself, wraps the call as soon as its module is loaded: the worker is the real one, started by its own command. Only
-worker processes are struck, never the launcher above them.
+itself, wraps the call as soon as its module is loaded: the worker is the real one, started by its own command.
 """
 
 from __future__ import annotations
@@ -48,17 +47,21 @@ class Point:
 
     Args:
         what: in words, after "kill -9". target: module, colon, the name of the call. nth: of the calls that count.
+        only_workers: the others are never struck.
     """
 
     what: str
     target: str
     nth: int = 1
     counts: Callable[[Sequence[Any], dict[str, Any]], bool] = _always
+    only_workers: bool = True
 
 
 QUEUE, STORAGE = "reprtune.work.queue", "optuna.storages:RDBStorage"
 POINTS = {
-    "open": Point("before it opens the database", "reprtune.record.database:_make_tables"),
+    "open": Point(
+        "before it opens the database", "reprtune.record.database:_make_tables", only_workers=False
+    ),
     "take": Point("before it asks for a slot", f"{QUEUE}:Queue.take"),
     "ask": Point(
         "while it asks for a slot, holding the lock", f"{STORAGE}.set_trial_state_values", counts=_takes
@@ -148,7 +151,8 @@ def _wrap(module: ModuleType, fault: Fault, marks: Path) -> None:
     nth = fault.nth or point.nth
 
     def call(*args: Any, **named: Any) -> Any:
-        if multiprocessing.current_process().name != "MainProcess" and point.counts(args, named):
+        is_worker = multiprocessing.current_process().name != "MainProcess"
+        if (is_worker or not point.only_workers) and point.counts(args, named):
             calls.append(1)
             if fault.act == "fail":
                 raise RuntimeError("a kernel is missing")

@@ -49,14 +49,13 @@ def tried(row: Row, services: Services) -> Outcome:
     """Let the fault of a row happen, and judge."""
     if lacking := row.lacks():
         return Outcome(row, "not run", [lacking])
-    undisturbed = services.undisturbed
     outcome, began = Outcome(row), time.monotonic()
     world = World(services)
     try:
         row.script(world)
         seen = world.found()
         outcome.attempts = seen.attempts
-        outcome.wrong = [*defects(seen, undisturbed), *_harmed(world, seen.lost)]
+        outcome.wrong = [*defects(seen, services.undisturbed), *_harmed(world, seen.lost)]
         outcome.said = _said(row, world)
         if row.said and not outcome.said:
             outcome.wrong.append(f"machine one did not say {row.said!r}, but: {world.one.err}")

@@ -9,33 +9,33 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from unittest.mock import patch
 
-from reprtune.spec.space import IntRange
+from reprtune.settings import Settings
+from reprtune.spec.study import StudySpec
 from tests.command import Command
 from tests.faults.points import Fault, environment
+from tests.faults.study import SLOTS, STUDY
 from tests.faults.verdict import Found, found
 from tests.postgres import PostgreSQL, running_server
-from tests.tiny_study import STUDY
-from tests.work.tiny_worker import create
+from tests.work.tiny_worker import create, work
 
 BEAT, GRACE = 1, 6
 SECONDS = 300  # for what takes a minute on an idle machine
-SLOTS = 6
-# Every draw fits, and is one of the random ones at the beginning: it depends on its slot alone.
-STUDY_OF_THE_MATRIX: dict[str, Any] = {
-    "slots": SLOTS, "control_seeds": (0,), "space": {**STUDY.space, "method.cycles": IntRange(low=1, high=1)},
-}  # fmt: skip
+
+ALONE = threading.Lock()  # of rows that are tried at the same time
 
 
-class Wrong(AssertionError):
+class Wrong(AssertionError):  # noqa: N818 - as a person says it
     """What was to happen did not."""
 
 
@@ -63,8 +63,18 @@ class Machine(Command):
         self.start(*(words or ("worker", "tiny")))
         self.environment = before
 
-    def end(self, code: int, *said: str) -> None:
-        """Wait for its end; `said`: patterns of what it must have printed."""
+    def begin_into(self, said: IO[str]) -> None:
+        """Start its worker, which prints into that file: for those that run for long."""
+        words = [sys.executable, str(self.checkout / "cli.py"), "worker", "tiny"]
+        self.started.append(
+            subprocess.Popen(
+                words, cwd=self.folder, env=self._environment(), stdout=said, stderr=said, text=True,
+                start_new_session=True,
+            )
+        )  # fmt: skip
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end: the exit code, and what it printed."""
         try:
             out, self.err = self.process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -72,14 +82,18 @@ class Machine(Command):
             out, self.err = self.process.communicate()
             raise Wrong(f"machine {self.name} did not end:\n{out}\n{self.err}") from None
         self.every += self.err
-        if self.process.returncode != code:
-            ended = f"ended with {self.process.returncode}, not {code}"
-            raise Wrong(f"machine {self.name} {ended}:\n{out}\n{self.err}")
+        return self.process.returncode, f"{out}\n{self.err}"
+
+    def end(self, code: int, *said: str) -> None:
+        """Wait for its end, which must be with this code; `said`: patterns of what it must have printed."""
+        was, printed = self.ended()
+        if was != code:
+            raise Wrong(f"machine {self.name} ended with {was}, not {code}:\n{printed}")
         if "Traceback" in self.err:
             raise Wrong(f"machine {self.name} printed a traceback:\n{self.err}")
         for pattern in said:
             if not re.search(pattern, self.err):
-                raise Wrong(f"machine {self.name} did not say {pattern!r}, but:\n{out}\n{self.err}")
+                raise Wrong(f"machine {self.name} did not say {pattern!r}, but:\n{printed}")
 
     def worker(self) -> int:
         """The number of its worker's process."""
@@ -151,15 +165,10 @@ class World:
             "DO_NOT_TRACK": "true",
         }
 
-    def create(self, **changes: Any) -> None:
+    def create(self, spec: StudySpec = STUDY) -> None:
         """The study, in the database."""
-        before = {name: os.environ.get(name) for name in self.environment}
-        os.environ.update(self.environment)
-        try:
-            create(self.one.runs, storage=self.url, **{**STUDY_OF_THE_MATRIX, **changes})
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        with ALONE, patch.dict(os.environ, self.environment):
+            create(self.one.runs, storage=self.url, spec=spec)
 
     def faults(self, *faults: Fault) -> dict[str, str]:
         """The environment in which they befall."""
@@ -180,42 +189,37 @@ class World:
 
 
 class Services:
-    """What the rows share, started when first needed."""
+    """What the rows share.
 
-    def __init__(self) -> None:
+    Attributes:
+        postgresql: a server. empty_mlflow: a database of MLflow with nothing in it. undisturbed: what the study comes
+            to when nothing happens.
+    """
+
+    def __init__(self, postgresql: PostgreSQL | None = None) -> None:
+        from reprtune.tracking.mlflow.connection import connect
+
         self._stack = ExitStack()
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-faults-")))
+        self.postgresql = postgresql or self._stack.enter_context(running_server())
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-faults-"))
+        self.empty_mlflow = Path(folder) / "mlflow.db"
+        connect(f"sqlite:///{self.empty_mlflow}").search_experiments()
+        self.undisturbed = self._undisturbed()
 
     def close(self) -> None:
         self._stack.close()
 
-    @cached_property
-    def postgresql(self) -> PostgreSQL:
-        return self._stack.enter_context(running_server())
-
-    @cached_property
-    def empty_mlflow(self) -> Path:
-        from reprtune.tracking.mlflow.connection import connect
-
-        path = self.folder / "mlflow.db"
-        connect(f"sqlite:///{path}").search_experiments()
-        return path
-
-    @cached_property
-    def undisturbed(self) -> Found:
-        """What the study comes to when nothing happens."""
+    def _undisturbed(self) -> Found:
         world = World(self)
         try:
             world.create()
-            world.one.begin()
-            world.one.end(0)
+            with patch.dict(os.environ, world.environment):
+                work(Settings.from_environment(runs_dir=world.one.runs))  # here, where all is loaded
+            world.one.quick("study", "sync", "tiny")
             seen = world.found()
-            if (
-                len(seen.finished) != SLOTS + 2
-                or seen.open
-                or not all(s == "FINISHED" for ((s, _),) in seen.runs.values())
-            ):
-                raise Wrong(f"the undisturbed study is not whole: {seen}")
-            return seen
         finally:
             world.close()
+        is_whole = len(seen.finished) == SLOTS + 2 and not seen.open and len(seen.runs) == SLOTS + 3
+        if not is_whole or any(run[0][0] != "FINISHED" for run in seen.runs.values()):
+            raise Wrong(f"the undisturbed study is not whole: {seen}")
+        return seen
