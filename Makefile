@@ -2,7 +2,7 @@
 # The environment lives in .venv; stamp files make a second call cost seconds.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check-slow check-slurm bench docs gpu-check gpu-probe gpu-bench clean
+.PHONY: help setup demo test check-slow check-slurm check-faults bench docs gpu-check gpu-probe gpu-bench clean
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -17,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 help:  ## explain the targets (what you see now)
 	@echo "make TARGET, where TARGET is one of"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
-	    printf '  %-11s %s\n' "$$name" "$$text"; done
+	    printf '  %-12s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo "PYTHON=python3.12 chooses the interpreter of the environment, WORKERS=4 the workers of the demo."
 	@echo "Without a GPU, torch is much smaller to download with"
@@ -48,6 +48,9 @@ check-slow: $(READY_DEV)  ## run the slow tests, which `make test` leaves out
 
 check-slurm: $(READY_DEV)  ## try a study on a real SLURM of two virtual nodes here; skipped where none is installed
 	$(BIN)/python -m pytest -m slow --timeout=1800 tests/work/test_slurm_cluster.py
+
+check-faults: $(READY_DEV)  ## do to a study what can go wrong (kill -9, full disks, silent networks, ...); half an hour
+	$(BIN)/python -m tests.faults --jobs $(WORKERS)
 
 bench: $(READY_DEV)  ## measure our training step against a plain loop, side by side
 	$(BIN)/python -m benchmarks.step_speed

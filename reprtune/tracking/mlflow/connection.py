@@ -130,8 +130,7 @@ def open_study(
         )
         parent, absent = find_run(client, experiment.experiment_id, run_identity), None
         if parent is None:  # whoever makes it makes the folder for its files too
-            tags = {IDENTITY_TAG: run_identity}
-            parent = client.create_run(experiment.experiment_id, tags=tags, run_name=study.name)
+            parent = make_run(client, experiment.experiment_id, run_identity, study.name)
         elif parent.data.params:  # it has been described, and so it had files
             absent = places.absent(settings, experiment.artifact_location)
         if absent is not None:
@@ -181,6 +180,26 @@ def find_run(client: MlflowClient, experiment_id: str, run_identity: str) -> Run
         [experiment_id], _where(run_identity), max_results=1, order_by=["start_time ASC"]
     )
     return runs[0] if runs else None
+
+
+def make_run(
+    client: MlflowClient,
+    experiment_id: str,
+    run_identity: str,
+    name: str,
+    tags: Mapping[str, str] | None = None,
+    start_ms: int | None = None,
+) -> Run:
+    """Make the run with this identity, of which there was none a moment ago; MLflow itself would hold any number of
+    them. Where others have made it in that moment, all keep the oldest, and each deletes its own."""
+    made = client.create_run(
+        experiment_id, start_time=start_ms, tags={IDENTITY_TAG: run_identity, **(tags or {})}, run_name=name
+    )
+    oldest = find_run(client, experiment_id, run_identity)
+    if oldest is None or oldest.info.run_id == made.info.run_id:
+        return made
+    client.delete_run(made.info.run_id)
+    return oldest
 
 
 def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:
