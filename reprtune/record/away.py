@@ -17,6 +17,7 @@ from reprtune.errors import StorageError
 OF_DATABASE = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 AWAY = (OperationalError, InterfaceError, PoolTimeout, PendingRollbackError)
 CROWDED = ("too many clients", "remaining connection slots", "too many connections", "QueuePool limit")
+THROWN_OUT = "idle-in-transaction timeout"
 GO_ON = "Nothing is lost: when it is back, the same command goes on."
 FEWER = "Raise max_connections on the server, or run fewer workers: a run takes one connection and one for each worker."
 
@@ -37,6 +38,11 @@ def is_away(error: BaseException) -> bool:
 def is_crowded(error: BaseException) -> bool:
     """Does it give no connection because others have all?"""
     return any(words in str(error) for words in CROWDED)
+
+
+def is_thrown_out(error: BaseException) -> bool:
+    """Has the server ended our transaction because nothing of us came for long? All of it is undone."""
+    return THROWN_OUT in first_line(error)
 
 
 def in_words(error: BaseException) -> StorageError:

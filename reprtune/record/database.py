@@ -11,6 +11,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,12 +24,20 @@ from sqlalchemy.pool import NullPool
 
 from reprtune.errors import StorageError
 from reprtune.passwords import ENCODE, hide, hide_in, learn
-from reprtune.record.away import OF_DATABASE, StorageAway, first_line, in_words, is_away, is_crowded
-from reprtune.record.locks import tables_lock
+from reprtune.record.away import (
+    OF_DATABASE,
+    StorageAway,
+    first_line,
+    in_words,
+    is_away,
+    is_crowded,
+    is_thrown_out,
+)
+from reprtune.record.locks import PREPARING_SECONDS, tables_lock
 from reprtune.settings import lease_seconds, storage_wait_seconds
 
 CONNECT_SECONDS = 10
-CROWD_SECONDS = 60  # of waiting for a free connection
+OPEN_SECONDS = 60  # of waiting for a free connection
 LONGEST_PAUSE, PAUSES_UNSAID = 15.0, 2  # between two tries; a hiccup of some seconds is not worth a word
 UNPOOLED = {"poolclass": NullPool}
 ONE_CONNECTION = {"pool_size": 1, "max_overflow": 0}  # of all threads of a process together
@@ -67,7 +76,9 @@ def open_storage(url: str) -> RDBStorage:
     Raises:
         StorageError: naming the URL, what is wrong and how to mend it; a `StorageAway` where that may pass.
     """
-    return retried(lambda: _open(url), seconds=CROWD_SECONDS, worth=is_crowded)
+    return retried(
+        lambda: _open(url), seconds=OPEN_SECONDS, worth=lambda e: is_crowded(e) or is_thrown_out(e)
+    )
 
 
 def _open(url: str) -> RDBStorage:
@@ -75,11 +86,11 @@ def _open(url: str) -> RDBStorage:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     parsed = _parsed(url)
     path = _file(parsed)
-    arguments = _engine_arguments(parsed)
+    arguments = _engine_arguments(parsed, lease_seconds()[1])
     try:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        _make_tables(parsed, arguments)
+        _make_tables(parsed)
         pool = ONE_CONNECTION if parsed.get_backend_name() == "postgresql" else {}
         storage = _storage(
             parsed, {**arguments, **pool}, skip_table_creation=True, skip_compatibility_check=True
@@ -117,14 +128,16 @@ def _storage(url: URL, arguments: Mapping[str, Any], **options: Any) -> RDBStora
         )
 
 
-def _make_tables(url: URL, arguments: Mapping[str, Any]) -> None:
-    """Make Optuna's tables where there are none, or not all: one process at a time."""
-    engine = sqlalchemy.create_engine(url, **{**arguments, **UNPOOLED})
+def _make_tables(url: URL) -> None:
+    """Make Optuna's tables where there are none, or not all: one process at a time. It may take its time: on a busy
+    machine Optuna reads its migrations for seconds in the middle of a transaction."""
+    arguments = {**_engine_arguments(url, PREPARING_SECONDS), **UNPOOLED}
+    engine = sqlalchemy.create_engine(url, **arguments)
     if _has_tables(engine):
         return
     with tables_lock(url, engine):
         if not _has_tables(engine):
-            _storage(url, {**arguments, **UNPOOLED})
+            _storage(url, arguments)
 
 
 def _has_tables(engine: Engine) -> bool:
@@ -167,14 +180,15 @@ def _file(url: URL) -> Path | None:
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def _engine_arguments(url: URL) -> dict[str, Any]:
+def _engine_arguments(url: URL, idle_seconds: int) -> dict[str, Any]:
+    """Args: idle_seconds: how long we may be silent in the middle of a transaction."""
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": 60}}
     if url.get_backend_name() != "postgresql":
         return {"pool_pre_ping": True}
     arguments: dict[str, Any] = {
         "pool_pre_ping": True,
-        "pool_events": [(_bound_waits, "connect")],
+        "pool_events": [(partial(_bound_waits, idle_seconds), "connect")],
     }
     if url.get_driver_name() in ("psycopg", "psycopg2"):
         name = f"reprtune {platform.node()}:{os.getpid()}"
@@ -182,13 +196,12 @@ def _engine_arguments(url: URL) -> dict[str, Any]:
     return arguments
 
 
-def _bound_waits(connection: Any, _: Any) -> None:
+def _bound_waits(idle_seconds: int, connection: Any, _: Any) -> None:
     """Tell PostgreSQL, for this connection, when to give us up: where we are silent in the middle of a transaction,
     where we wait for others, and where the network is."""
-    heartbeat, grace = lease_seconds()
     settings = {
-        "idle_in_transaction_session_timeout": f"{grace}s",
-        "lock_timeout": f"{heartbeat}s",
+        "idle_in_transaction_session_timeout": f"{idle_seconds}s",
+        "lock_timeout": f"{lease_seconds()[0]}s",
         "tcp_keepalives_idle": ALIVE["keepalives_idle"],
         "tcp_keepalives_interval": ALIVE["keepalives_interval"],
         "tcp_keepalives_count": ALIVE["keepalives_count"],

@@ -21,6 +21,7 @@ from reprtune.errors import SpecError, StudyError, did_you_mean
 from reprtune.record.checks import check_study, damaged, numbers, shown, whole
 from reprtune.record.database import experimental_allowed
 from reprtune.record.leaders import leader_slot
+from reprtune.record.optuna_private.attributes import read_attributes
 from reprtune.record.optuna_private.reading import read_frozen
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.tracked import tracked_fact
@@ -141,7 +142,7 @@ def add_section(storage: RDBStorage, study: StudyRecord, section: AnySection) ->
             ATTRIBUTE, {"digest": study.digest, "role": SECTION}
         )
     study_id = storage.get_study_id_from_name(study.spec.name)
-    before = _added(storage, study.spec.name)
+    before = _added(study.spec.name, read_attributes(storage, study.spec.name))
     storage.set_study_user_attr(study_id, ADDED, [*before, to_plain(section)])
 
 
@@ -198,7 +199,7 @@ def write_spent(storage: RDBStorage, name: str, worker: str, spent: tuple[float,
 
 def read_spent(storage: RDBStorage, name: str) -> dict[str, tuple[float, float]]:
     """Worker -> the seconds and GFLOPs it has spent on the search; empty without a budget."""
-    attrs = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    attrs = read_attributes(storage, name)
     found = {key.removeprefix(SPENT_PREFIX): v for key, v in attrs.items() if key.startswith(SPENT_PREFIX)}
     for worker, account in found.items():
         if not numbers(account) or len(account) != 2:
@@ -216,9 +217,13 @@ def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
         StudyError: it is not ours.
     """
     try:
-        attrs = _attributes(storage, name)
+        return _ours(name, read_attributes(storage, name))
     except KeyError:
         return {}
+
+
+def _ours(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The attribute `reprtune` among all those of an Optuna study."""
     if ATTRIBUTE not in attrs:
         raise StudyError(
             f"The study {name!r} in this storage was not made by reprtune, which leaves it alone.",
@@ -229,21 +234,24 @@ def find_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
     return dict(attrs[ATTRIBUTE])
 
 
-def _attributes(storage: RDBStorage, name: str) -> dict[str, Any]:
-    """All attributes of an Optuna study; KeyError where there is none of that name."""
-    return storage.get_study_user_attrs(storage.get_study_id_from_name(name))
-
-
 def read_attribute(storage: RDBStorage, name: str) -> dict[str, Any]:
     """The attribute `reprtune` of a study of ours.
 
     Raises:
         StudyError: there is none of that name, or it is not ours.
     """
-    attribute = find_attribute(storage, name)
-    if role(attribute) != STUDY:
+    return _ours(name, _all_attributes(storage, name))
+
+
+def _all_attributes(storage: RDBStorage, name: str) -> dict[str, Any]:
+    """All attributes of a study of ours."""
+    try:
+        attrs = read_attributes(storage, name)
+    except KeyError:
+        attrs = {ATTRIBUTE: {}}
+    if role(_ours(name, attrs)) != STUDY:
         raise StudyError(f"There is no study {name!r}.", did_you_mean(name, names(storage)))
-    return attribute
+    return attrs
 
 
 def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> StudyRecord:
@@ -261,13 +269,14 @@ def read_study(storage: RDBStorage, name: str, *, histories: bool = True) -> Stu
 
 def read_header(storage: RDBStorage, name: str) -> StudyRecord:
     """The study without its attempts and what they have spent: as fast in a large study as in a small one."""
-    attribute = read_attribute(storage, name)
+    attrs = _all_attributes(storage, name)
+    attribute = _ours(name, attrs)
     check_study(name, attribute)
-    spec = _grown(name, attribute["spec"], json.dumps(_added(storage, name)))
+    spec = _grown(name, attribute["spec"], json.dumps(_added(name, attrs)))
     return StudyRecord(
         spec=_with_old_confirmation(storage, spec),
         digest=attribute["digest"],
-        facts=attribute["facts"] | _code(storage, name) | tracked_fact(name, _attributes(storage, name)),
+        facts=attribute["facts"] | _code(name, attrs) | tracked_fact(name, attrs),
         created=attribute["created"],
         version=attribute["version"],
     )
@@ -300,17 +309,17 @@ def _with(spec: StudySpec, section: Any) -> StudySpec:
         raise damaged(spec.name, ADDED, f"cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def _added(storage: RDBStorage, name: str) -> list[Any]:
+def _added(name: str, attrs: Mapping[str, Any]) -> list[Any]:
     """The plain sections that were added to a study."""
-    found = _attributes(storage, name).get(ADDED, [])
+    found = attrs.get(ADDED, [])
     if not isinstance(found, list):
         raise damaged(name, ADDED, f"is no list: {shown(found)}")
     return found
 
 
-def _code(storage: RDBStorage, name: str) -> dict[str, Any]:
+def _code(name: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The fact that `write_code` has added; none where there are no branches."""
-    found = _attributes(storage, name).get(CODE)
+    found = attrs.get(CODE)
     if found is not None and not (
         isinstance(found, Mapping)
         and all(isinstance(found.get(k), Mapping) for k in ("modules", "versions"))
@@ -322,7 +331,7 @@ def _code(storage: RDBStorage, name: str) -> dict[str, Any]:
 
 def repaired(storage: RDBStorage, name: str) -> dict[str, list[int]]:
     """Section -> numbers of its attempts that count no more."""
-    found = _attributes(storage, name).get(REPAIRED, {})
+    found = read_attributes(storage, name).get(REPAIRED, {})
     if not isinstance(found, Mapping) or not all(
         isinstance(numbers, list) and all(map(whole, numbers)) for numbers in found.values()
     ):

@@ -54,7 +54,7 @@ class StudyView:
     def frozen(self, spec: StudySpec, section: AnySection) -> list[FrozenTrial]:
         """All attempts of a section, without histories; none of a confirmation of which nothing was queued yet."""
         try:
-            study_id = self.storage.get_study_id_from_name(section_study(spec, section))
+            study_id = self.cached.get_study_id_from_name(section_study(spec, section))
             trials = self.cached.get_all_trials(study_id, deepcopy=False)
         except KeyError:
             if section == spec.confirmation and self.name in names(self.storage):

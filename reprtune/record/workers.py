@@ -12,7 +12,7 @@ from typing import Any
 from optuna.storages import RDBStorage
 
 from reprtune.record.checks import number, of, text
-from reprtune.record.optuna_private.attributes import delete_study_attributes
+from reprtune.record.optuna_private.attributes import delete_study_attributes, read_attributes
 
 PREFIX = "worker "
 FORGOTTEN_SECONDS = 86_400.0
@@ -29,7 +29,7 @@ def write_worker(storage: RDBStorage, name: str, worker: str, fact: Mapping[str,
 
 def read_workers(storage: RDBStorage, name: str) -> dict[str, dict[str, Any]]:
     """Worker -> what it said last. A fact that cannot be read is none: nobody's work depends on it."""
-    attrs = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    attrs = read_attributes(storage, name)
     return {
         key.removeprefix(PREFIX): dict(fact)
         for key, fact in attrs.items()

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from reprtune.record.optuna_private.trials import state_of
+
 
 class Lease:
     """Whether an attempt may go on. Its run asks, and knows nothing else of it: were it the attempt itself, each
@@ -30,11 +32,11 @@ class Lease:
 
     def is_held(self) -> bool:
         """Does the record agree?"""
-        return self._storage.get_trial(self._trial_id).state == TrialState.RUNNING
+        return state_of(self._storage, self._trial_id) == TrialState.RUNNING
 
     def beat(self, progress: dict[str, Any] | None) -> None:
         """Say that the trial's worker lives, and how far it is; or notice that the trial has ended."""
-        if self._storage.get_trial(self._trial_id).state.is_finished():
+        if state_of(self._storage, self._trial_id).is_finished():
             self.lost = True
             return
         self._storage.record_heartbeat(self._trial_id)

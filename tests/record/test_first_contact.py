@@ -6,6 +6,8 @@ import multiprocessing
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,46 @@ def test_all_who_meet_an_empty_database_open_it(what: str, where: str | Path) ->
     assert [process.exitcode for process in processes] == [0] * N
 
 
+@contextmanager
+def before(statement: str, call: Callable[[Any], object]) -> Iterator[None]:
+    """Do something, with its cursor, before every such statement of this process."""
+
+    def listen(_: Any, cursor: Any, text: str, *rest: Any) -> None:
+        if statement in text:
+            call(cursor)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", listen)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", listen)
+
+
+def test_who_makes_the_tables_may_be_slow(postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slower than a holder of a study's lock may be: the server does not throw it out."""
+    monkeypatch.setenv("REPRTUNE_HEARTBEAT_SECONDS", "1")
+    monkeypatch.setenv("REPRTUNE_GRACE_SECONDS", "2")
+    waits = []
+    with before("INSERT INTO version_info", lambda _: waits.append(time.sleep(2.5))):
+        open_storage(postgresql.new()).engine.dispose()
+    assert len(waits) == 1
+
+
+def test_who_is_thrown_out_while_it_opens_tries_again(postgresql: PostgreSQL) -> None:
+    """Nothing was done in its transaction: the server has undone it."""
+    url, thrown_out = postgresql.new(), []
+    open_storage(url).engine.dispose()
+
+    def be_slow_once(cursor: Any) -> None:
+        if not thrown_out:
+            thrown_out.append(cursor.execute("SET idle_in_transaction_session_timeout = '10ms'"))
+            time.sleep(0.2)
+
+    with before("FROM alembic_version", be_slow_once):
+        open_storage(url).engine.dispose()
+    assert thrown_out
+
+
 def fill(url: str) -> list[sqlalchemy.Connection]:
     """Take connections until there are none; PostgreSQL keeps some for its administrator, who we are here."""
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
@@ -68,11 +110,11 @@ def test_a_full_server_is_waited_for_and_named(
     open_storage(url).engine.dispose()
     held = fill(url)
     try:
-        monkeypatch.setattr(database, "CROWD_SECONDS", 1)
+        monkeypatch.setattr(database, "OPEN_SECONDS", 1)
         with pytest.raises(StorageError, match="no free connection") as raised:
             open_storage(url)
         assert "max_connections" in str(raised.value.hint) and "fewer workers" in str(raised.value.hint)
-        monkeypatch.setattr(database, "CROWD_SECONDS", 60)
+        monkeypatch.setattr(database, "OPEN_SECONDS", 60)
         threading.Timer(0.5, held.pop().close).start()
         storage = open_storage(url)
         assert storage.get_all_studies() == []

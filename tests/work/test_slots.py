@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import sqlalchemy
-from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from reprtune.errors import StudyError
@@ -161,36 +163,36 @@ def test_a_slot_whose_worker_vanished_is_queued_with_its_parameters(queue: Queue
     assert queue.reap() == set() and refill(queue.view) == 0
 
 
-def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after 1, 2, 3, ... writes: its slot is taken by the next, once, with the parameters of a draw that nobody
-    disturbed."""
-    writes = (
-        "record_heartbeat", "set_trial_user_attr", "set_trial_state_values", "set_trial_system_attr", "_set_trial_param"
-    )  # fmt: skip
+@contextmanager
+def dying_at(engine: sqlalchemy.Engine, n: int) -> Iterator[None]:
+    """Killed just before the `n`-th write."""
+    left = n
+
+    def die_late(_: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        nonlocal left
+        left -= statement.startswith(("INSERT", "UPDATE"))
+        if left == 0:
+            raise KeyboardInterrupt
+
+    sqlalchemy.event.listen(engine, "before_cursor_execute", die_late)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(engine, "before_cursor_execute", die_late)
+
+
+def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(tmp_path: Path) -> None:
+    """Killed before its 1st, 2nd, 3rd, ... write: its slot is taken by the next, once, with the parameters of a draw
+    that nobody disturbed."""
     undisturbed = take(search_queue(tmp_path / "undisturbed.db", slots=1)).params
-    for step in range(1, 9):
+    for step in itertools.count(1):
         queue = search_queue(tmp_path / f"{step}.db", slots=1)
-        left = step
-
-        def die_late(name: str) -> None:
-            original = getattr(RDBStorage, name)
-
-            def write(self: Any, *args: Any, **kwargs: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-                return original(self, *args, **kwargs)
-
-            monkeypatch.setattr(RDBStorage, name, write)
-
-        for name in writes:
-            die_late(name)
-        with pytest.raises(KeyboardInterrupt):
-            queue.take("dead", LEASE)
-        monkeypatch.undo()
+        try:
+            with dying_at(queue.storage.engine, step):
+                queue.take("dead", LEASE)
+            break
+        except KeyboardInterrupt:
+            pass
         with queue.storage.engine.begin() as connection:
             connection.execute(
                 sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-1 day')")
@@ -201,6 +203,7 @@ def test_a_worker_that_dies_at_any_write_while_taking_loses_nothing(
         assert trial.user_attrs["slot"] == 0 and trial.params == undisturbed, step
         assert [o for _, o in outcomes(queue)].count("running") == 1
         queue.storage.engine.dispose()
+    assert step > 4, "beat, lease, state and draw were met"
 
 
 def test_a_trial_without_a_beat_is_noticed_and_reaped(queue: Queue) -> None:

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, or_, select
 
 from reprtune.record.optuna_private.reading import TRIALS, read_whole
-from reprtune.record.optuna_private.session import connected
+from reprtune.record.optuna_private.session import reading
 from reprtune.record.optuna_private.trials import trial_id
 
 STUDIES = models.StudyModel.__table__.c
@@ -33,9 +33,16 @@ class TrialCache(_CachedStorage):
         # can only change while it runs, and each time it is taken it gets another start.
         self._open: dict[int, dict[int, tuple[Any, ...]]] = {}
         self._newest: dict[int, int] = {}
+        self._ids: dict[str, int] = {}
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """It stays the same while there is the study."""
+        if study_name not in self._ids:
+            self._ids[study_name] = super().get_study_id_from_name(study_name)
+        return self._ids[study_name]
 
     def _read_trials_from_remote_storage(self, study_id: int) -> None:
-        with self._lock, connected(self._backend) as connection:
+        with self._lock, reading(self._backend) as connection:
             info = self._studies.setdefault(study_id, _StudyInfo())
             before = self._open.setdefault(study_id, {})
             now = self._stamps(connection, study_id)

@@ -20,7 +20,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial
 from sqlalchemy import ColumnElement, Connection, and_, select
 
-from reprtune.record.optuna_private.session import connected
+from reprtune.record.optuna_private.session import reading
 
 HISTORY = "history"  # the packed curve inside the attribute of a result, much longer than all the rest
 AT_ONCE = 500  # trials asked for by their ids; SQLite takes some thousands
@@ -42,7 +42,7 @@ def read_frozen(storage: RDBStorage, name: str, histories: bool = True) -> list[
         KeyError: there is no study of that name.
     """
     chosen = TRIALS.c.study_id == storage.get_study_id_from_name(name)
-    with connected(storage) as connection:  # one transaction: the tables belong together
+    with reading(storage) as connection:  # one transaction: the tables belong together
         return _read(connection, chosen, histories, whole=False)
 
 

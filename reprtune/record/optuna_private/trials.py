@@ -8,7 +8,13 @@ from typing import Any
 from optuna import Study, Trial
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import select
+
+from reprtune.record.optuna_private.session import reading
+
+TRIALS = models.TrialModel.__table__.c
 
 
 def trial_id(trial: Trial | FrozenTrial) -> int:
@@ -19,6 +25,19 @@ def trial_id(trial: Trial | FrozenTrial) -> int:
 def study_id(study: Study) -> int:
     """The id by which the storage knows it."""
     return study._study_id  # noqa: SLF001 - it has no public name
+
+
+def state_of(storage: RDBStorage, trial_id: int) -> TrialState:
+    """The state of a trial, of which nothing else is read.
+
+    Raises:
+        KeyError: it is gone, with its study.
+    """
+    with reading(storage) as connection:
+        state = connection.execute(select(TRIALS.state).where(TRIALS.trial_id == trial_id)).scalar()
+    if state is None:
+        raise KeyError(f"There is no trial {trial_id}.")
+    return state
 
 
 def number_trial(trial: FrozenTrial, number: int) -> None:
