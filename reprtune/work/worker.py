@@ -36,6 +36,7 @@ from reprtune.training.platform.device_faults import DeviceError, check_computes
 from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
 from reprtune.work.context import WorkerContext
+from reprtune.work.device_use import DeviceUse
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
 from reprtune.work.outbox import LONGEST
@@ -138,7 +139,10 @@ class Worker:
             raise MustLeave(left) from error
 
     def run(self) -> None:
-        presence = retried(lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"]))
+        use = DeviceUse(self.context.loaded_data.device)
+        presence = retried(
+            lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"], use)
+        )
         self.reaper.look()
         self.reaper.start()
         heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
