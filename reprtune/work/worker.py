@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import platform
 import time
@@ -216,15 +217,16 @@ class Worker:
         return moved
 
     def _take(self) -> bool:
-        """Take and begin one slot; False when there is none or no ticket is left."""
+        """Take and begin one slot; False when there is none or no ticket is left. Beside one that waits for what others
+        train, only one that need not wait."""
         if not self.tickets.take():
             return False
-        for queue in self.queues:
+        for apart, queue in itertools.product((True,) if self.held else (True, False), self.queues):
             if queue.section.is_drawn and retried(self.context.budget.is_used_up):
                 if retried(partial(queue.end_waiting, "over-budget")):
                     self._refill()  # what has waited for the end of the search may begin
                 continue
-            trial = retried(partial(queue.take, self.worker, self.lease))
+            trial = retried(partial(queue.take, self.worker, self.lease, apart=apart))
             if trial is None:
                 continue
             self._begin(Attempt(trial, queue, self.context))
