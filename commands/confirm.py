@@ -86,10 +86,7 @@ def confirm(
     )
     seeds = ", ".join(map(str, plan.seeds))
     hint(f"{name}: {', '.join(plan.arms)}; seeds {seeds}; {count(plan.n_new, 'run')} queued now", err=True)
-    before = read_stored(name, where)
-    total = plan.n_runs
-    done = total - before.unconfirmed()
-    summary = launch(settings, name, workers, notify, done, total, accept_code=accept_code)
+    summary = launch(settings, read_stored(name, where), workers, notify, accept_code=accept_code)
     if summary.interrupted:
         hint(f"  next: {program()} study confirm {name}", err=True)
         raise click.exceptions.Exit(130)

@@ -41,11 +41,9 @@ def raise_for_failed(study: StudyRecord) -> None:
 
 def launch(
     settings: Settings,
-    name: str,
+    before: StudyRecord,
     workers: int,
     notify: str | None,
-    done: int,
-    total: int,
     *,
     trials: int | None = None,
     accept_code: bool = False,
@@ -54,7 +52,7 @@ def launch(
     """Work on the study until nothing is left to take here, and say how it stands.
 
     Args:
-        done, total: slots, for the progress. trials: begin at most so many; None = all.
+        before: the study, as it is stored. trials: begin at most so many; None = all.
         accept_code: go on although the code here is not the study's.
         until: when the workers are to leave, in seconds since 1970; None = when nothing is left.
     """
@@ -64,7 +62,10 @@ def launch(
     from reprtune.work.launch import Launcher
     from reprtune.work.notify import notifying
 
-    progress: Silent | StudyProgress = Silent() if is_quiet() else StudyProgress(done, total)
+    name, slots = before.spec.name, before.planned()
+    progress: Silent | StudyProgress = (
+        Silent() if is_quiet() else StudyProgress(slots - before.pending(), slots)
+    )
     launcher = Launcher(
         settings, name, workers, trials, drawn, progress, progress.say,
         accept_code=accept_code, until=until,

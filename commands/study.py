@@ -127,14 +127,11 @@ def run(
 
     settings = make_settings(**where)
     before = read_stored(name, where)
-    total = before.planned()
     summary = launch(
         settings,
-        name,
+        before,
         workers,
         notify,
-        total - before.pending(),
-        total,
         trials=trials,
         accept_code=accept_code,
         until=until,

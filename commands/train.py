@@ -77,7 +77,7 @@ def train(
     if export is not None:
         check_folder(Path(export), force=force)
     with contextlib.closing(Silent() if is_quiet() else TrialProgress()) as progress:
-        result = train_one(spec, settings, progress, test=test, finish=keep, warn=_warn)
+        result = train_one(spec, settings, progress, test=test, finish=keep, warn=_warn, ends=True)
     result["meaning"] = meaning(result["outcome"])
     if export is not None and result["outcome"] == "complete":
         result["network"] = export

@@ -43,12 +43,8 @@ def worker(name: str, until: float | None, trials: int | None, accept_code: bool
     then it saves where it stands and gives its slots back. `study run` is the same for several on this machine.
     """
     settings = make_settings(**where)
-    record = read_stored(name, where)
-    total = record.planned()
-    done = total - record.pending()
-    summary = launch(
-        settings, name, 1, None, done, total, trials=trials, accept_code=accept_code, until=until
-    )
+    before = read_stored(name, where)
+    summary = launch(settings, before, 1, None, trials=trials, accept_code=accept_code, until=until)
     if summary.pending:
         hint(f"  {summary.pending} slots are left; any worker goes on: {program()} worker {name}")
     if summary.interrupted:

@@ -20,29 +20,41 @@ class Message(Protocol):
     val_error: float | None
     outcome: str
     error: str
+    finished: int
+    slots: int
 
 
 class StudyProgress:
-    """A bar on a terminal, one plain line per finished slot otherwise; both on stderr."""
+    """A bar on a terminal, one plain line per slot that ends here otherwise; both on stderr. What is counted are the
+    slots of the study, wherever they were trained.
 
-    def __init__(self, done: int, total: int) -> None:
+    Args:
+        finished, slots: before.
+    """
+
+    def __init__(self, finished: int, slots: int) -> None:
         from tqdm import tqdm
 
         self.live = sys.stderr.isatty()
         self.now: dict[int, str] = {}
         self.bar = tqdm(
-            total=total, initial=done, unit="slot", disable=not self.live, dynamic_ncols=True, file=sys.stderr
+            total=slots,
+            initial=finished,
+            unit="slot",
+            disable=not self.live,
+            dynamic_ncols=True,
+            file=sys.stderr,
         )
-        self.done, self.total = done, total
 
     def __call__(self, worker: int, what: Message) -> None:
         if what.kind == "end":
-            self.done += 1
-            self.total = self.bar.total = max(self.total, self.done)  # designs may add runs as results come
             self.now.pop(worker, None)
             end = f": {what.error}" if what.error else f", validation error {percent(what.val_error)}"
-            self.say(f"[{self.done}/{self.total}] {what.title}: {what.outcome}{end}")
-            self.bar.update(1)
+            stands = f"[{what.finished}/{what.slots}] " if what.slots else ""
+            self.say(f"{stands}{what.title}: {what.outcome}{end}")
+            if what.slots:
+                self.bar.total = what.slots  # designs may add runs as results come
+                self.bar.update(what.finished - self.bar.n)
         elif what.kind in ("begin", "progress"):
             share = f" {100 * what.step // what.total}%" if what.total else ""
             self.now[worker] = f"{what.title}{share}"

@@ -14,7 +14,7 @@ from dashboards.happened import dropped, ended
 from dashboards.latency import latencies
 from dashboards.next_step import progress
 from dashboards.shares import shares
-from dashboards.units import value
+from dashboards.units import duration, value
 from dashboards.versions import outdated
 from reprtune.analysis.diverged import check_arms, check_search
 from reprtune.analysis.spending import check_budget
@@ -26,7 +26,7 @@ from reprtune.record.outcomes import Outcome
 from reprtune.record.ranking import best, best_first, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
-from reprtune.record.workers import present
+from reprtune.record.workers import is_gone, present
 from reprtune.spec.codec import to_plain
 from reprtune.spec.objectives import COST, ERROR, OBJECTIVES
 from reprtune.spec.parts.places import short_path
@@ -85,13 +85,14 @@ def status(study: StudyRecord) -> str:
     everything = study.everything
     running = [t for t in everything if t.outcome == "running"]
     lines += [
-        f"  running:  {_named(t)} on {t.lease.get('host', '?')}, {t.lease.get('device', '?')}"
+        f"  {'killed: ' if _is_orphan(study, t) else 'running:'}  {_named(t)} on {t.lease.get('host', '?')}, "
+        f"{t.lease.get('device', '?')}"
         for t in running
     ]
-    busy = {t.lease.get("worker") for t in running}
+    busy, now = {t.lease.get("worker") for t in running}, time.time()
     lines += [
-        f"  waiting:  {worker}, between two trials"
-        for worker in present(study.workers, time.time())
+        f"  waiting:  {worker}, between two trials; heard of {duration(max(0.0, now - study.workers[worker]['time']))} ago"
+        for worker in present(study.workers, now)
         if worker not in busy
     ]
     failed = [t for t in everything if t.result.get("error") and not t.repaired]
@@ -135,10 +136,16 @@ def _named(trial: TrialRecord) -> str:
     return f"slot {slot_name(trial)}" + (f" ({setting(trial)})" if trial.is_drawn else "")
 
 
+def _is_orphan(study: StudyRecord, trial: TrialRecord) -> bool:
+    """Is its worker known to have been killed?"""
+    return is_gone(study.workers.get(str(trial.lease.get("worker")), {}))
+
+
 def next_step(study: StudyRecord) -> str:
     """The command that brings it one step on, as a line; nothing while somebody works on it, or is between two
     trials."""
-    if any(t.outcome == "running" for t in study.everything) or present(study.workers, time.time()):
+    running = [t for t in study.everything if t.outcome == "running" and not _is_orphan(study, t)]
+    if running or present(study.workers, time.time()):
         return ""
     command = progress(study).command
     return f"  next: {command}" if command else ""

@@ -14,13 +14,14 @@ from reprtune.record.outcomes import counted
 from reprtune.record.ranking import best, order
 from reprtune.record.schema import StudyRecord, TrialRecord
 from reprtune.record.slots import slot_name
-from reprtune.record.workers import SILENT_SECONDS, present
+from reprtune.record.workers import SILENT_SECONDS, is_gone, present
 from reprtune.settings import program
 from reprtune.spec.objectives import ERROR, OBJECTIVES
 
 BAR = 30
 SHOWN_FAILURES = 3  # the last ones
 MOVING = ("time", "pace")  # facts that change by themselves
+BEATING = ("heard", "use")  # of a trial, with every beat of its worker
 
 
 def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
     Args:
         waiting_events: in this machine's journal for MLflow. now: seconds since 1970.
     """
-    pace = find_pace(study)
+    pace = find_pace(study, now)
     found = best(study)
     failed = [t for t in attempts(study) if t.result.get("error") and not t.repaired]
     running = _running(study)
@@ -40,11 +41,12 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
         "finished": pace.finished,
         "slots": pace.total,
         "attempts": counted(trial.outcome for trial in attempts(study)),
-        "running": [_worker_facts(trial, study.spec.n_seeds, now) for trial in running],
+        "running": [_trial_facts(study, trial, now) for trial in running],
         "between_trials": [
             {
                 "worker": worker,
                 "device": study.workers[worker]["device"],
+                "use": study.workers[worker].get("use", {}),
                 "heard": study.workers[worker]["time"],
             }
             for worker in present(study.workers, now)
@@ -55,7 +57,7 @@ def moment_facts(study: StudyRecord, waiting_events: int, now: float) -> dict[st
         "failures": [f"slot {slot_name(t)}: {t.result['error']}" for t in failed[-SHOWN_FAILURES:]],
         "mlflow_waiting": waiting_events,
         "next": f"study {'resume' if study.unsettled() else 'confirm'} {study.spec.name}",
-        "pace": {name: getattr(pace, name) for name in ("per_hour", "left", "low", "high")},
+        "pace": {name: getattr(pace, name) for name in ("last_hour", "per_hour", "left", "low", "high")},
     }
 
 
@@ -64,12 +66,14 @@ def _running(study: StudyRecord) -> list[TrialRecord]:
     return sorted(running, key=lambda t: (str(t.lease.get("worker")), t.number))
 
 
-def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any]:
-    heard = trial.progress.get("time")
+def _trial_facts(study: StudyRecord, trial: TrialRecord, now: float) -> dict[str, Any]:
+    heard, n_seeds = trial.progress.get("time"), study.spec.n_seeds
+    worker = study.workers.get(str(trial.lease.get("worker")), {})
     return {
         "slot": slot_name(trial),
         "worker": trial.lease.get("worker", "?"),
         "device": trial.lease.get("device", "?"),
+        "use": worker.get("use", {}),
         "step": trial.progress.get("step"),
         "total": trial.progress.get("total"),
         "seed": trial.progress.get("seed", trial.seed),
@@ -80,6 +84,7 @@ def _worker_facts(trial: TrialRecord, n_seeds: int, now: float) -> dict[str, Any
         "heard": heard,
         "moved": trial.progress.get("moved"),
         "silent": heard is not None and now - heard > SILENT_SECONDS,
+        "gone": is_gone(worker),
     }
 
 
@@ -101,7 +106,7 @@ def is_over(facts: Mapping[str, Any]) -> bool:
 def lasting(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts without those that change by themselves: a change in these is news."""
     kept = {key: value for key, value in facts.items() if key not in MOVING}
-    running = [{key: value for key, value in row.items() if key != "heard"} for row in facts["running"]]
+    running = [{key: value for key, value in row.items() if key not in BEATING} for row in facts["running"]]
     return kept | {"running": running, "between_trials": [row["worker"] for row in facts["between_trials"]]}
 
 
@@ -123,7 +128,18 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
     now = facts["time"]
     rows = [_row(worker, now) for worker in facts["running"]]
     rows += [
-        ("", one["worker"], one["device"], "between two trials", "", "", _age(one["heard"], now), "", "")
+        (
+            "",
+            one["worker"],
+            one["device"],
+            _use(one),
+            "between two trials",
+            "",
+            "",
+            _age(one["heard"], now),
+            "",
+            "",
+        )
         for one in facts["between_trials"]
     ]
     if rows:
@@ -135,6 +151,7 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
                     "slot",
                     "worker",
                     "device",
+                    "use",
                     "step",
                     "",
                     "steps/s",
@@ -144,7 +161,7 @@ def screen(facts: Mapping[str, Any], width: int, height: int) -> list[str]:
                 ),
             ).splitlines(),
         ]
-    elif not is_over(facts):
+    if not is_over(facts) and not _at_work(facts):
         lines.append(f"  nobody works on it: {program()} {facts['next']}")
     if len(lines) > height:
         lines = [*lines[: height - 1], f"... and {len(lines) - height + 1} more lines"]
@@ -175,10 +192,12 @@ def _counts(facts: Mapping[str, Any]) -> str:
 
 def _pace(facts: Mapping[str, Any]) -> str:
     pace = facts["pace"]
+    recent = f"{pace['last_hour']} {'slot' if pace['last_hour'] == 1 else 'slots'} in the last hour, "
     if pace["left"] is None:
-        return "too few finished slots for an estimate" if facts["running"] else ""
-    rate = f"{significant(pace['per_hour'])} slots an hour, " if pace["per_hour"] else ""
-    return f"{rate}about {duration(pace['left'])} left ({duration(pace['low'])} to {duration(pace['high'])})"
+        return f"{recent}too few finished for an estimate" if facts["running"] else ""
+    rate = f"{significant(pace['per_hour'])} an hour at this pace, " if pace["per_hour"] else ""
+    left = f"about {duration(pace['left'])} left ({duration(pace['low'])} to {duration(pace['high'])})"
+    return f"{recent}{rate}{left}"
 
 
 def _best(facts: Mapping[str, Any]) -> str:
@@ -192,6 +211,17 @@ def _age(moment: float | None, now: float) -> str:
     return "" if moment is None else duration(max(0.0, now - moment))
 
 
+def _use(worker: Mapping[str, Any]) -> str:
+    """`97 % cpu`, `88 % gpu, 31 % memory`: of a GPU's worker, what it uses of that."""
+    use = worker["use"]
+    shown = [name for name in ("gpu", "memory") if name in use] or ["cpu"]
+    return ", ".join(f"{use[name]:.0%} {name}" for name in shown if name in use)
+
+
+def _at_work(facts: Mapping[str, Any]) -> bool:
+    return bool(facts["between_trials"]) or not all(row["gone"] for row in facts["running"])
+
+
 def _row(worker: Mapping[str, Any], now: float) -> tuple[str, ...]:
     step = "beginning" if worker["step"] is None else f"{worker['step']}/{worker['total']}"
     if worker["seeds"] > 1 and worker["step"] is not None:
@@ -202,7 +232,8 @@ def _row(worker: Mapping[str, Any], now: float) -> tuple[str, ...]:
     return (
         worker["slot"],
         worker["worker"],
-        worker["device"] + (", silent" if worker["silent"] else ""),
+        worker["device"] + (", killed" if worker["gone"] else ", silent" if worker["silent"] else ""),
+        _use(worker),
         step,
         share,
         rate,

@@ -48,11 +48,20 @@ def handled(handler: Handler, numbers: tuple[signal.Signals, ...] = STOPPING) ->
 
 
 @contextlib.contextmanager
-def remembered() -> Iterator[StopRequest]:
-    """In the block, the signals that stop end nothing; whether one came is asked of what this gives."""
+def remembered(*, ends: bool = False) -> Iterator[StopRequest]:
+    """In the block, the signals that stop end nothing; whether one came is asked of what this gives.
+
+    Args:
+        ends: the process ends after the block if one came: those that schedulers repeat then pass.
+    """
     request = StopRequest()
-    with handled(request.ask):
+    before = [(number, signal.signal(number, request.ask)) for number in STOPPING]
+    try:
         yield request
+    finally:
+        for number, old in before:
+            passes = ends and request.asked and number in REPEATED
+            signal.signal(number, signal.SIG_IGN if passes else old)
 
 
 @contextlib.contextmanager

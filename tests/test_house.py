@@ -19,7 +19,7 @@ from reprtune.record.outcomes import Outcome
 from tests.conftest import ROOT
 
 # Room -> the rooms it may import. Everybody may import these, and the version in `reprtune`.
-SHARED = {"reprtune", "errors", "settings", "importing", "files", "signals", "passwords"}
+SHARED = {"reprtune", "errors", "settings", "importing", "files", "signals", "passwords", "processes"}
 STUDYING = {"training", "tracking", "analysis", "record", "stopping", "states", "spec", "history"}
 ARROWS: dict[str, set[str]] = {
     **{room: set() for room in SHARED},

@@ -35,6 +35,27 @@ def test_a_request_is_remembered_and_ends_nothing(number: signal.Signals) -> Non
     assert handlers() == before
 
 
+@pytest.mark.parametrize(
+    ("sent", "ends", "passing"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+    ids=["asked", "goes on", "not asked"],
+)
+def test_a_process_that_was_asked_to_end_lets_pass_what_is_repeated(
+    sent: bool, ends: bool, passing: bool
+) -> None:
+    """SIGTERM and SIGUSR1, as schedulers send them; Ctrl-C ends it at once. One that goes on lets nothing pass."""
+    before = [signal.getsignal(number) for number in BOTH]
+    try:
+        with signals.remembered(ends=ends):
+            if sent:
+                send(signal.SIGTERM)
+        ignored = [signal.getsignal(number) == signal.SIG_IGN for number in BOTH]
+    finally:
+        for number, old in zip(BOTH, before, strict=True):
+            signal.signal(number, old)
+    assert ignored == [False, passing, passing]
+
+
 @pytest.mark.parametrize("number", BOTH)
 def test_a_handler_is_called_and_put_back_also_after_an_error(number: signal.Signals) -> None:
     """With the signal's number."""

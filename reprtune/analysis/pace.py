@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reprtune.record.schema import StudyRecord, TrialRecord
 
 MIN_TIMED = 3
 LEVEL = 0.9
+HOUR = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,14 @@ class Pace:
         finished: slots of all sections that are used up. total: all there are.
         running: slots being trained. per_hour: slots finished in an hour at the present number of running
             ones; None while nothing runs, or fewer than `MIN_TIMED` slots were timed.
+        last_hour: slots that ended within the last hour.
         left: until the end; low, high: its interval; None likewise.
     """
 
     finished: int
     total: int
     running: int
+    last_hour: int
     per_hour: float | None = None
     left: float | None = None
     low: float | None = None
@@ -50,13 +53,14 @@ def attempts(study: StudyRecord) -> tuple[TrialRecord, ...]:
     return study.everything
 
 
-def find_pace(study: StudyRecord) -> Pace:
-    """The pace of a study as it is stored now."""
+def find_pace(study: StudyRecord, now: float) -> Pace:
+    """The pace of a study as it is stored `now`, seconds since 1970."""
     total = study.planned()
     used = {(t.section, t.slot) for t in study.everything if t.is_final}
     running = [t for t in attempts(study) if t.outcome == "running"]
-    known = Pace(finished=len(used), total=total, running=len(running))
     trained = [t for t in attempts(study) if t.is_final and t.outcome != "over-budget"]
+    recent = sum(now - (t.ended or 0.0) <= HOUR for t in trained)
+    known = Pace(finished=len(used), total=total, running=len(running), last_hour=recent)
     times = [t.ended - t.started for t in trained if t.started and t.ended]
     if not running or len(times) < MIN_TIMED:
         return known
@@ -71,11 +75,9 @@ def _estimate(known: Pace, n: float, mean: float, spread: float, k: int) -> Pace
     w = max(1, known.running)
     middle = n * mean / w
     half = float(stats.t.ppf((1 + LEVEL) / 2, k - 1)) * spread * math.sqrt(n + n * n / k) / w
-    return Pace(
-        finished=known.finished,
-        total=known.total,
-        running=known.running,
-        per_hour=3600 * w / mean if mean > 0 else None,
+    return replace(
+        known,
+        per_hour=HOUR * w / mean if mean > 0 else None,
         left=middle,
         low=max(0.0, middle - half),
         high=middle + half,

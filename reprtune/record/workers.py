@@ -11,19 +11,34 @@ from typing import Any
 
 from optuna.storages import RDBStorage
 
-from reprtune.record.checks import number, of, text
+from reprtune.processes import has_ended
+from reprtune.record.checks import number, of, table, text, whole
 from reprtune.record.optuna_private.attributes import delete_study_attributes, read_attributes
 
 PREFIX = "worker "
 FORGOTTEN_SECONDS = 86_400.0
 SILENT_SECONDS = 30.0  # who has said nothing for so long may be gone
 IS_FACT = of(
-    {"host": text, "device": text, "since": number, "time": number}, "host", "device", "since", "time"
+    {
+        "host": text,
+        "device": text,
+        "since": number,
+        "time": number,
+        "machine": text,
+        "pid": whole,
+        "use": lambda value: table(value) and all(map(number, value.values())),
+    },
+    "host",
+    "device",
+    "since",
+    "time",
 )
 
 
 def write_worker(storage: RDBStorage, name: str, worker: str, fact: Mapping[str, Any]) -> None:
-    """That it is there: `host`, `device`, `since` and the `time` now (seconds since 1970, of its clock)."""
+    """That it is there: `host`, `device`, `since` and the `time` now (seconds since 1970, of its clock); `machine` and
+    `pid`, by which others there know when it has ended; `use`: shares of its device, by name (`work.device_use`).
+    """
     storage.set_study_user_attr(storage.get_study_id_from_name(name), f"{PREFIX}{worker}", dict(fact))
 
 
@@ -38,8 +53,17 @@ def read_workers(storage: RDBStorage, name: str) -> dict[str, dict[str, Any]]:
 
 
 def present(workers: Mapping[str, Mapping[str, Any]], now: float) -> list[str]:
-    """Those of them that were heard of just now."""
-    return sorted(worker for worker, fact in workers.items() if now - fact["time"] <= SILENT_SECONDS)
+    """Those of them that were heard of just now, and are not known to have ended since."""
+    return sorted(
+        worker
+        for worker, fact in workers.items()
+        if now - fact["time"] <= SILENT_SECONDS and not is_gone(fact)
+    )
+
+
+def is_gone(fact: Mapping[str, Any]) -> bool:
+    """Was it killed? It is known on its own machine."""
+    return "pid" in fact and has_ended(fact.get("machine", ""), fact["pid"])
 
 
 def forget_worker(storage: RDBStorage, name: str, worker: str) -> None:

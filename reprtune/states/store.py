@@ -15,7 +15,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import platform
 import time
 import uuid
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from reprtune.errors import StateError
 from reprtune.files import write_atomically
+from reprtune.processes import has_ended, machine
 
 MAGIC = b"reprtune1\n"
 CLAIM_SECONDS = 60.0
@@ -213,23 +213,7 @@ class StateStore:
         return StateError(f"Cannot {verb} states in {self.folder}: {error.strerror or error}.", hint)
 
 
-def machine() -> str:
-    """This machine, or this container on it: where a process number means something."""
-    try:
-        return f"{platform.node()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return platform.node()
-
-
 def _is_dead(text: str) -> bool:
     """Is the process that wrote a claim known to have ended?"""
     lines = text.split("\n")
-    if os.name != "posix" or len(lines) != 4 or lines[1] != machine() or not lines[2].isdigit():
-        return False
-    try:
-        os.kill(int(lines[2]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return len(lines) == 4 and lines[2].isdigit() and has_ended(lines[1], int(lines[2]))

@@ -52,11 +52,6 @@ class Plan:
         """The fresh seeds, the same for every arm."""
         return self.section.seeds
 
-    @property
-    def n_runs(self) -> int:
-        """How many runs it has in all."""
-        return len(self.arms) * len(self.seeds)
-
 
 def plan_confirmation(
     study: StudyRecord, top: int | None = None, n_seeds: int | None = None, slots: Sequence[str] = ()

@@ -42,6 +42,7 @@ from reprtune.training.parts.losses import teacher
 from reprtune.training.platform import user_code
 from reprtune.training.platform.device import open_device
 
+WORDS = ("question", "decision", "cost")  # fields of a study that change nothing of what is trained
 N_DRAWS = 20  # of a search, of whose best nothing is known yet
 
 
@@ -270,6 +271,7 @@ def existing(database: Storage, spec: StudySpec) -> dict[str, Any] | None:
     if role != stored.STUDY:
         return None
     rows = differences(as_today(json.loads(attribute["spec"])), json.loads(canonical_json(spec)))
+    rows = [row for row in rows if row[0] not in WORDS] or rows  # the words follow from what else is changed
     text = "\n".join(
         f"    {short_path(path.removeprefix('sections.'))}: {to_plain(old)!r} there, {to_plain(new)!r} here"
         for path, old, new in rows

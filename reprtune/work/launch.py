@@ -11,13 +11,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import connection
 from typing import Any
 
 from reprtune import signals
-from reprtune.errors import ReprtuneError
+from reprtune.errors import ReprtuneError, StorageError, StudyError
 from reprtune.passwords import guard_output
 from reprtune.record.database import open_storage, retried
 from reprtune.record.places import check_place
@@ -102,8 +102,8 @@ class Launcher:
     _crashes: list[str] = field(default_factory=list)  # how workers ended that were not to end
     _missing: list[_Child] = field(default_factory=list)  # ended before the work was done, and not replaced
     _uncapturable: dict[str, str] = field(default_factory=dict)
-    _signals: int = 0
-    _told: bool = False
+    _signals: list[int] = field(default_factory=list)
+    _told: str = ""
     _is_over: bool = False  # is it the time at which they leave?
     _fatal: ReprtuneError | None = None
 
@@ -152,7 +152,7 @@ class Launcher:
             mended = mend_runs(self.settings, study, self.draw, seconds=60.0)
             if FACT in mended.facts and not store_run(study.facts):  # the first store that its runs went to
                 write_tracked(storage, self.name, mended.facts[FACT])
-        return Summary(study, pending, self._signals > 0, shipped, mended)
+        return Summary(study, pending, bool(self._signals), shipped, mended)
 
     def _unfinished(self, pending: int) -> ReprtuneError:
         return unfinished(self.name, pending, [child.left for child in self._missing], self._crashes)
@@ -192,9 +192,9 @@ class Launcher:
                     self._children.remove(child)
                     self._bury(child, context, tickets, view)
                     continue
-                self._hear(child, message)
+                self._hear(child, message, view)
 
-    def _hear(self, child: _Child, message: WorkerMessage | Left | ReprtuneError) -> None:
+    def _hear(self, child: _Child, message: WorkerMessage | Left | ReprtuneError, view: StudyView) -> None:
         if isinstance(message, Left):
             child.left, child.device = message, message.device
         elif isinstance(message, ReprtuneError):
@@ -206,7 +206,7 @@ class Launcher:
         elif message.kind == "crash":
             child.crash = message.error
         else:
-            self.observe(child.index, message)
+            self.observe(child.index, _counted(message, view) if message.kind == "end" else message)
 
     def _bury(self, child: _Child, context: Any, tickets: Tickets, view: StudyView) -> None:
         """A worker has ended: by itself, with an error that stops all, because it had to, or it was killed."""
@@ -216,7 +216,7 @@ class Launcher:
             self._stop(signal.SIGTERM)
         elif child.left is not None or child.process.exitcode != 0:
             self._inherit(child, tickets, view)
-            if self._signals == 0 and self._fatal is None and not self._is_over:
+            if not self._signals and self._fatal is None and not self._is_over:
                 self._replace(child, context, tickets)
 
     def _inherit(self, child: _Child, tickets: Tickets, view: StudyView) -> None:
@@ -272,8 +272,8 @@ class Launcher:
                 os.kill(child.process.pid, number)
 
     def _asked(self, number: int, _frame: Any) -> None:  # prints nothing: it may interrupt a print
-        self._signals += 1
-        is_impatient = self._signals > 1 and number == signal.SIGINT  # schedulers repeat their SIGTERM
+        self._signals.append(number)
+        is_impatient = number == signal.SIGINT and self._by_hand() > 1  # schedulers repeat their SIGTERM
         self._stop(signal.SIGKILL if is_impatient else signal.SIGTERM)
 
     @contextlib.contextmanager
@@ -291,9 +291,15 @@ class Launcher:
             self.say("The time is up: the workers save where they stand, give their slots back and leave.")
 
     def _tell_of_signal(self) -> None:
-        if self._signals and not self._told:
-            self._told = True
-            self.say("Stopping: the workers save where they stand. Ctrl-C once more to kill them.")
+        if self._signals:
+            once_more = " Ctrl-C once more to kill them." if self._by_hand() else ""
+            text = f"Stopping: the workers save where they stand.{once_more}"
+            if text != self._told:
+                self._told = text
+                self.say(text)
+
+    def _by_hand(self) -> int:
+        return self._signals.count(signal.SIGINT)
 
 
 def work(
@@ -354,6 +360,14 @@ def work(
 
 def _pending(view: StudyView) -> int:
     return retried(view.record).pending()
+
+
+def _counted(end: WorkerMessage, view: StudyView) -> WorkerMessage:
+    """With how the study stands now, whoever works on it."""
+    with contextlib.suppress(StorageError, StudyError):
+        study = retried(view.record, seconds=0)
+        return replace(end, finished=study.planned() - study.pending(), slots=study.planned())
+    return end
 
 
 def forget_beginnings(settings: Settings, digest: str) -> None:

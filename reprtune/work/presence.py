@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import time
+from collections.abc import Callable, Mapping
 
 from optuna.storages import RDBStorage
 
 from reprtune.errors import StorageError
+from reprtune.processes import machine
 from reprtune.record.workers import forget_old, forget_worker, present, read_workers, write_worker
 
 
@@ -16,15 +19,28 @@ class Presence:
     """Said once when it is made, and again with every beat, until it is closed.
 
     Args:
-        name: of the study. device: of the worker.
+        name: of the study. device: of the worker. use: asked with every beat for its shares of that.
 
     Raises:
         StorageError: the database is a file, and somebody works on it on another machine.
     """
 
-    def __init__(self, storage: RDBStorage, name: str, worker: str, device: str) -> None:
-        self._storage, self._name, self._worker = storage, name, worker
-        self._fact = {"host": platform.node(), "device": device, "since": round(time.time(), 3)}
+    def __init__(
+        self,
+        storage: RDBStorage,
+        name: str,
+        worker: str,
+        device: str,
+        use: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        self._storage, self._name, self._worker, self._use = storage, name, worker, use
+        self._fact = {
+            "host": platform.node(),
+            "device": device,
+            "since": round(time.time(), 3),
+            "machine": machine(),
+            "pid": os.getpid(),
+        }
         forget_old(storage, name, time.time())
         self._check_one_machine()
         self.beat()
@@ -42,7 +58,8 @@ class Presence:
             )
 
     def beat(self) -> None:
-        write_worker(self._storage, self._name, self._worker, {**self._fact, "time": round(time.time(), 3)})
+        now = {"time": round(time.time(), 3), "use": dict(self._use())}
+        write_worker(self._storage, self._name, self._worker, {**self._fact, **now})
 
     def close(self) -> None:
         with contextlib.suppress(Exception):  # without the database, or the study, it is forgotten in time

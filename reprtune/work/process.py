@@ -27,7 +27,8 @@ class Tickets(Protocol):
 class WorkerMessage:
     """What a worker tells its launcher: `begin`, `progress`, `end` of a slot, `idle`; `busy`: it turns to a trial that
     it holds, `trial_id`, on its `device`; `said`: its `title` is for the person who started it; or `crash`: it ends
-    with an `error`, whose traceback it has printed."""
+    with an `error`, whose traceback it has printed. The launcher adds to an `end` how many of the study's slots are
+    `finished` now, of how many `slots`; 0 of 0 where the database is away."""
 
     kind: str
     title: str = ""
@@ -38,6 +39,8 @@ class WorkerMessage:
     error: str = ""
     trial_id: int | None = None
     device: str = ""
+    finished: int = 0
+    slots: int = 0
 
 
 @dataclass(frozen=True)

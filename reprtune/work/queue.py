@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 import optuna
@@ -36,6 +36,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.curves import Rival
 from reprtune.stopping.standard import StandardCurve
 from reprtune.study.queueing import FAULT, holds_slot
+from reprtune.work.beginnings import Beginnings
 from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
 from reprtune.work.standard_runs import StandardRuns
@@ -70,6 +71,11 @@ class Queue:
     @cached_property
     def _grace_seconds(self) -> int:
         return self.view.header().lease[1]
+
+    @cached_property
+    def _beginnings(self) -> Beginnings:
+        steps = self._steps_per_epoch
+        return Beginnings(self.trial_spec, steps, partial(self.spec.first_drops, steps))
 
     @cached_property
     def _rivals(self) -> RivalCurves:
@@ -108,17 +114,22 @@ class Queue:
         """
         return self.view.frozen(self.spec, self.section)
 
-    def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
-        """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.
+    def take(self, worker: str, lease: Mapping[str, Any], *, apart: bool = False) -> optuna.Trial | None:
+        """Take a waiting slot, and draw its parameters; None when none waits. Of those whose first steps the fewest
+        others train now, the one with the lowest number.
 
         Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
+
+        Args:
+            apart: only one whose first steps nobody else trains now.
         """
+        if self._next(self.trials(), apart=apart) is None:  # nobody is locked out to find that
+            return None
         with self.view.lock():
             trials = self.trials()
-            waiting = [t for t in trials if t.state == TrialState.WAITING]
-            if not waiting:
+            chosen = self._next(trials, apart=apart)
+            if chosen is None:
                 return None
-            chosen = min(waiting, key=lambda t: (t.user_attrs["slot"], t.number))
             taken_id, slot = trial_id(chosen), chosen.user_attrs["slot"]
             taken = [t for t in trials if t.state != TrialState.WAITING and t.user_attrs["slot"] == slot]
             repaired = self.view.repaired(self.section.name) if taken else ()
@@ -131,6 +142,14 @@ class Queue:
             if not self.storage.set_trial_state_values(taken_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
         return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+
+    def _next(self, trials: Sequence[FrozenTrial], *, apart: bool) -> FrozenTrial | None:
+        waiting = [t for t in trials if t.state == TrialState.WAITING]
+        if self.section.is_drawn or not waiting:
+            return min(waiting, key=_in_order, default=None)
+        taken = self._beginnings.taken(trials)
+        waiting.sort(key=lambda t: (taken[self._beginnings.ahead(t)], *_in_order(t)))
+        return None if apart and taken[self._beginnings.ahead(waiting[0])] else waiting[0]
 
     def _drawn(self, taken_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
@@ -305,6 +324,10 @@ class Queue:
                     self.storage.set_trial_state_values(held, state=TrialState.FAIL)
                     n += 1
         return n
+
+
+def _in_order(trial: FrozenTrial) -> tuple[int, int]:
+    return trial.user_attrs["slot"], trial.number
 
 
 def queues(view: StudyView, study: StudyRecord | None = None, known: Sequence[Queue] = ()) -> list[Queue]:

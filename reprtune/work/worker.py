@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import platform
 import time
@@ -36,6 +37,7 @@ from reprtune.training.platform.device_faults import DeviceError, check_computes
 from reprtune.work.attempt import Attempt
 from reprtune.work.budget import Budget
 from reprtune.work.context import WorkerContext
+from reprtune.work.device_use import DeviceUse
 from reprtune.work.lease import Heartbeat
 from reprtune.work.monitor import Monitor
 from reprtune.work.outbox import LONGEST
@@ -138,7 +140,10 @@ class Worker:
             raise MustLeave(left) from error
 
     def run(self) -> None:
-        presence = retried(lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"]))
+        use = DeviceUse(self.context.loaded_data.device)
+        presence = retried(
+            lambda: Presence(self.storage, self.view.name, self.worker, self.lease["device"], use)
+        )
         self.reaper.look()
         self.reaper.start()
         heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
@@ -212,15 +217,16 @@ class Worker:
         return moved
 
     def _take(self) -> bool:
-        """Take and begin one slot; False when there is none or no ticket is left."""
+        """Take and begin one slot; False when there is none or no ticket is left. Beside one that waits for what others
+        train, only one that need not wait."""
         if not self.tickets.take():
             return False
-        for queue in self.queues:
+        for apart, queue in itertools.product((True,) if self.held else (True, False), self.queues):
             if queue.section.is_drawn and retried(self.context.budget.is_used_up):
                 if retried(partial(queue.end_waiting, "over-budget")):
                     self._refill()  # what has waited for the end of the search may begin
                 continue
-            trial = retried(partial(queue.take, self.worker, self.lease))
+            trial = retried(partial(queue.take, self.worker, self.lease, apart=apart))
             if trial is None:
                 continue
             self._begin(Attempt(trial, queue, self.context))

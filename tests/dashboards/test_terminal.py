@@ -67,15 +67,28 @@ def test_a_repaired_error_is_told_no_more() -> None:
 def test_a_failed_slot_ends_its_line_with_the_error(capsys: pytest.CaptureFixture[str]) -> None:
     """The validation error at which it failed would look like part of the message."""
     shown = StudyProgress(0, 2)
-    shown(
-        0, WorkerMessage(kind="end", title="slot 0", outcome="error", error="the disk is away", val_error=0.5)
+    failed = WorkerMessage(
+        kind="end", title="slot 0", outcome="error", error="the disk is away", val_error=0.5
     )
-    shown(0, WorkerMessage(kind="end", title="slot 1", outcome="complete", val_error=0.5))
+    shown(0, replace(failed, finished=1, slots=2))
+    shown(
+        0, WorkerMessage(kind="end", title="slot 1", outcome="complete", val_error=0.5, finished=2, slots=2)
+    )
     shown.close()
     assert capsys.readouterr().err.splitlines() == [
         "[1/2] slot 0: error: the disk is away",
         "[2/2] slot 1: complete, validation error 50.00 %",
     ]
+
+
+def test_slots_are_counted_over_all_who_work_on_the_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the launcher read them last: three have ended elsewhere meanwhile; without a database nothing is counted."""
+    shown = StudyProgress(0, 8)
+    end = WorkerMessage(kind="end", title="slot 4", outcome="complete", val_error=0.5)
+    shown(0, replace(end, finished=4, slots=8))
+    shown(0, end)
+    shown.close()
+    assert [line.split("slot")[0] for line in capsys.readouterr().err.splitlines()] == ["[4/8] ", ""]
 
 
 def test_errors_that_are_not_shown_are_counted() -> None:

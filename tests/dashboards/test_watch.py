@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from dashboards.watch import is_over, lasting, log_line, milestones, moment_facts, screen
 from reprtune.analysis.pace import find_pace, share_done
+from reprtune.processes import has_ended, machine
 from reprtune.record.schema import SeedRun, StudyRecord, TrialRecord
 from tests.command import Command
 from tests.flat import with_attempts, with_fields
@@ -42,7 +46,7 @@ DONE = [
 def test_pace_by_hand() -> None:
     """Three slots of 10, 20 and 30 s; of 8 there are 5 left, one of them half done: 4.5 slots of 20 s, one at a
     time; Student's t with 2 degrees of freedom at 95 % is 2.919986."""
-    pace = find_pace(study(*DONE, RUNNING))
+    pace = find_pace(study(*DONE, RUNNING), 1040.0)
     assert (pace.finished, pace.total, pace.running) == (3, 8, 1)
     half = 2.919986 * 10 * math.sqrt(4.5 + 4.5**2 / 3)
     assert pace.left == pytest.approx(90) and pace.per_hour == pytest.approx(180)
@@ -50,12 +54,18 @@ def test_pace_by_hand() -> None:
     assert pace.low == pytest.approx(max(0.0, 90 - half), abs=1e-6)
 
 
+def test_what_ended_within_the_last_hour_is_counted() -> None:
+    """They ended at 1010, 1020 and 1030: an hour and 15 s after the first began, two of them."""
+    assert [find_pace(study(*DONE), now).last_hour for now in (1040.0, 4615.0, 9000.0)] == [3, 2, 0]
+    assert "2 slots in the last hour, " in log_line(moment_facts(study(*DONE, RUNNING), 0, 4615.0))
+
+
 @pytest.mark.parametrize(
     "trials", [(), (RUNNING,), (*DONE[:2], RUNNING), tuple(DONE)], ids=["none", "no", "few", "idle"]
 )
 def test_without_grounds_there_is_no_estimate(trials: tuple[TrialRecord, ...]) -> None:
     """Fewer than three finished slots, or nobody at work."""
-    pace = find_pace(study(*trials))
+    pace = find_pace(study(*trials), 1040.0)
     assert pace.left is None and pace.low is None and pace.per_hour is None
 
 
@@ -121,6 +131,57 @@ def test_a_worker_that_trains_is_named_once() -> None:
     assert watched["between_trials"] == []
     row = screen(watched, 200, 50)[-1]
     assert row.split() == ["3", "h:1:0", "cpu", "4/8", "50%", "2", "5", "s", "2.1", "min", "25.00", "%"]
+
+
+@pytest.mark.parametrize(
+    ("use", "shown"),
+    [
+        ({"cpu": 0.973}, "97% cpu"),
+        ({"cpu": 1.0, "gpu": 0.88, "memory": 0.312}, "88% gpu, 31% memory"),
+        ({}, ""),
+    ],
+    ids=["cpu", "gpu", "unknown"],
+)
+def test_what_a_worker_uses_of_its_device_is_shown(use: dict[str, float], shown: str) -> None:
+    """With a trial or between two; another share is nothing new."""
+    fact = {"host": "h", "device": "cpu", "since": 0.0, "time": 1000.0, "use": use}
+    busy, idle = study(*DONE, RUNNING), study(*DONE)
+    for one in (busy, idle):
+        *_, header, row = screen(moment_facts(replace(one, workers={"h:1:0": fact}), 0, 1005.0), 200, 50)
+        assert row[header.index("use") : header.index("step ")].strip() == shown
+    now, later = (
+        lasting(moment_facts(replace(one, workers={"h:1:0": {**fact, "use": used}}), 0, 1005.0))
+        for one, used in ((busy, use), (busy, {"cpu": 0.5}))
+    )
+    assert now == later
+
+
+def test_a_worker_that_was_killed_on_this_machine_works_on_nothing() -> None:
+    """From the moment on, not after half a minute; of another machine's nothing is known but its last beat."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        fact = {
+            "host": "h",
+            "device": "cpu",
+            "since": 0.0,
+            "time": 1000.0,
+            "machine": machine(),
+            "pid": process.pid,
+        }
+        busy = replace(study(*DONE, RUNNING), workers={"h:1:0": fact})
+        idle = replace(study(*DONE), workers={"h:1:0": fact})
+
+        def shown(one: StudyRecord) -> tuple[bool, bool]:
+            text = "\n".join(screen(moment_facts(one, 0, 1001.0), 200, 50))
+            return "h:1:0" in text, "nobody works on it" in text
+
+        assert shown(busy) == shown(idle) == (True, False)
+        process.kill()
+        while not has_ended(machine(), process.pid):
+            time.sleep(0.01)
+        assert shown(busy) == (True, True) and shown(idle) == (False, True)
+        assert moment_facts(busy, 0, 1001.0)["running"][0]["gone"]
+        elsewhere = replace(idle, workers={"h:1:0": {**fact, "machine": "elsewhere"}})
+        assert shown(elsewhere) == (True, False)
 
 
 def test_the_last_failures_are_told_with_their_reasons() -> None:

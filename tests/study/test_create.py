@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reprtune.errors import ReprtuneError, SpecError, TrackingError
+from reprtune.errors import ReprtuneError, SpecError, StudyError, TrackingError
 from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.settings import Settings
@@ -21,11 +21,12 @@ from reprtune.spec.space import Choice, DurationRange, FloatRange, IntRange
 from reprtune.spec.study import Arm
 from reprtune.spec.trial import TrialSpec
 from reprtune.study import create as creating
-from reprtune.study.create import check_search_seeds, create_study, find_facts
+from reprtune.study.create import check_search_seeds, create_study, existing, find_facts
 from reprtune.study.dry import dry_trials
 from reprtune.training.chain import dropping
 from studies.repr_ablation import STUDY as ABLATION
 from tests.flat import with_fields
+from tests.stored import new_study
 from tests.tiny_study import STUDY
 from tests.work.tiny_worker import LOADED_DATA
 
@@ -166,6 +167,25 @@ def test_several_creates_at_once_make_one_study(settings: Settings, monkeypatch:
     assert sorted(made) == [False, False, False, True]
     study = stored.read_study(open_storage(settings.storage_url), "tiny")
     assert len(study.trials) == 4 and len(study.controls) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"slots": 5, "cost": "Not estimated"}, ["search.slots: 4 there, 5 here"]),
+        ({"question": "Another?"}, [f"question: {STUDY.question!r} there, 'Another?' here"]),
+    ],
+    ids=["both", "words alone"],
+)
+def test_of_another_study_what_is_trained_otherwise_is_told(
+    tmp_path: Path, changes: dict[str, Any], told: list[str]
+) -> None:
+    """The words that change with it are left out, unless they alone differ."""
+    storage, _ = new_study(tmp_path / "x.db")
+    with pytest.raises(StudyError) as raised:
+        existing(storage, with_fields(STUDY, **changes))
+    _, *rows = raised.value.message.splitlines()
+    assert [row.strip() for row in rows] == told
 
 
 def test_seeds_that_are_kept_for_repeats_are_refused() -> None:

@@ -14,6 +14,8 @@ from reprtune.errors import StorageError
 from reprtune.record.database import open_storage
 from reprtune.record.storage import read_study
 from reprtune.record.workers import FORGOTTEN_SECONDS, present, read_workers, write_worker
+from reprtune.training.platform.device import Device
+from reprtune.work.device_use import DeviceUse
 from reprtune.work.lease import Lease
 from reprtune.work.presence import Presence
 from tests.postgres import PostgreSQL
@@ -35,6 +37,39 @@ def test_a_worker_is_in_the_record_from_its_first_moment_until_it_leaves(tmp_pat
         fact["time"] - time.time()
     ) < 300
     assert read_workers(storage, "tiny") == {} == dict(read_study(storage, "tiny").workers)
+
+
+def test_each_beat_says_what_is_used_of_the_device(tmp_path: Path) -> None:
+    """On a CPU the share of a core since the beat before: of a process that only computes most of one, of one that
+    sleeps nearly nothing, by the clock of the operating system."""
+    storage, _ = new_study(tmp_path / "x.db")
+    presence = Presence(storage, "tiny", "new", "cpu", DeviceUse(Device("cpu")))
+
+    def said(busy: bool) -> tuple[float, float]:
+        presence.beat()
+        wall, cpu = time.monotonic(), time.process_time()
+        while time.monotonic() - wall < 0.3:
+            sum(range(1000)) if busy else time.sleep(0.05)
+        presence.beat()
+        share = (time.process_time() - cpu) / (time.monotonic() - wall)
+        return float(read_workers(storage, "tiny")["new"]["use"]["cpu"]), share
+
+    for busy in (True, False):
+        found, share = said(busy)
+        assert found == pytest.approx(share, abs=0.2)
+    presence.close()
+
+
+def test_of_a_gpu_its_memory_and_its_time_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as anybody knows them: a driver that says nothing leaves out what it would say, and stops no beat."""
+    monkeypatch.setattr("reprtune.work.device_use.held_share", lambda _device: 0.25)
+    monkeypatch.setattr("reprtune.work.gpus.visible", lambda: ["first", "second"])
+    known = {"first": {"utilization_percentage": 10.0}, "second": {"utilization_percentage": 90.0}}
+    monkeypatch.setattr("reprtune.work.gpus.values", known.__getitem__)
+    used = DeviceUse(Device("cuda:1"))()
+    assert (used["memory"], used["gpu"]) == (0.25, 0.9) and set(used) == {"cpu", "memory", "gpu"}
+    monkeypatch.setattr("reprtune.work.gpus.visible", list)
+    assert set(DeviceUse(Device("cuda:1"))()) == {"cpu", "memory"}
 
 
 def test_a_killed_worker_is_present_no_more_and_forgotten_after_a_day(tmp_path: Path) -> None:

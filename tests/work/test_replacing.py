@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from reprtune.work.process import EXIT_CODES, Left, WorkerMessage, worker_name
 from reprtune.work.queue import queues
 from tests.stored import new_study
 from tests.training.broken_cuda import SAID
-from tests.work.queueing import outcomes, take
+from tests.work.queueing import end, outcomes, take
 from tests.work.tiny_worker import Unlimited
 
 
@@ -55,7 +56,7 @@ class Replacing:
     def bury(self, index: int, code: int, *messages: Any) -> None:
         child = _Child(index, Ended(code), None)  # type: ignore[arg-type]
         for message in messages:
-            self.launcher._hear(child, message)
+            self.launcher._hear(child, message, self.view)
         self.launcher._bury(child, None, Unlimited(), self.view)  # type: ignore[arg-type]
 
 
@@ -158,6 +159,47 @@ def test_of_a_worker_that_died_only_what_is_known_is_said(
     error = replacing.launcher._unfinished(2)
     assert says in error.message and hints in error.hint
     assert ("printed above" in error.hint) == (code == 1)
+
+
+def test_an_end_is_told_with_what_is_finished_in_the_study(replacing: Replacing) -> None:
+    """By whoever finished it; where that cannot be read now, it is told without."""
+    heard: list[WorkerMessage] = []
+    replacing.launcher.observe = lambda _worker, message: heard.append(message)
+    child, told = _Child(0, Ended(0), None), WorkerMessage("end", "slot 0", outcome="complete")  # type: ignore[arg-type]
+    queue = replacing.queues[-1]
+    for _ in range(2):
+        end(queue, take(queue))
+    slots = len({t.user_attrs["slot"] for t in queue.trials()})
+    replacing.launcher._hear(child, told, replacing.view)
+    assert heard[-1].finished == 2 and heard[-1].slots >= slots and heard[-1].title == "slot 0"
+    replacing.storage.delete_study(replacing.storage.get_study_id_from_name("tiny"))
+    replacing.launcher._hear(child, told, replacing.view)
+    assert heard[-1] == told
+
+
+@pytest.mark.parametrize(
+    ("asked", "once_more"),
+    [([signal.SIGTERM] * 3, False), ([signal.SIGINT], True), ([signal.SIGTERM, signal.SIGINT], True)],
+    ids=["scheduler", "hand", "both"],
+)
+def test_ctrl_c_is_spoken_of_where_it_was_used(
+    replacing: Replacing, asked: list[signal.Signals], once_more: bool
+) -> None:
+    """A scheduler has no keyboard; and the first Ctrl-C after its SIGTERM kills nobody."""
+    stopped: list[int] = []
+    replacing.launcher._stop = stopped.append  # type: ignore[method-assign]
+    for number in asked:
+        replacing.launcher._asked(number, None)
+        replacing.launcher._tell_of_signal()
+    assert [said.startswith("Stopping: the workers save where they stand.") for said in replacing.said] == [
+        True
+    ] * len(set(asked))
+    assert ("Ctrl-C once more" in replacing.said[-1]) == once_more and stopped == [signal.SIGTERM] * len(
+        asked
+    )
+    for _ in range(2):
+        replacing.launcher._asked(signal.SIGINT, None)
+    assert stopped[-1] == signal.SIGKILL
 
 
 def test_exit_codes_are_their_own() -> None:

@@ -70,7 +70,7 @@ def root_name(
     """
     fields = to_plain(spec.training)
     training = {k: v for k, v in fields.items() if k not in FREE_FIELDS}
-    own = {spec.model.name, spec.task.dataset, *(part.name for part in _in_segments(spec))}
+    own = {spec.model.name, spec.task.dataset, *(part.name for part in in_segments(spec))}
     return digest(
         {
             "task": task_digest,
@@ -81,7 +81,7 @@ def root_name(
             "losses": list(loss_digests),
             "seed": spec.seed,
             **_inherited(inherited),
-            "segment": [_without_places(part) for part in _in_segments(spec)],
+            "segment": [_without_places(part) for part in in_segments(spec)],
             "networks": spec.method.networks,
             "source": [source_digest(*_segment_modules(spec)), alone_digest(ALONE)],
             "user_code": {name: code for name, code in user_code.digests(spec).items() if name in own},
@@ -147,7 +147,7 @@ def _segment_modules(spec: TrialSpec) -> list[str]:
     """What names the state before the first step; they and what they import run every segment."""
     network = catalog.find("models", spec.model.name).target.partition(":")[0]
     together = [TOGETHER] if spec.method.couples_members else []
-    return [*SEGMENT_CODE, *together, network, *map(module_of, _in_segments(spec))]
+    return [*SEGMENT_CODE, *together, network, *map(module_of, in_segments(spec))]
 
 
 def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
@@ -157,7 +157,7 @@ def _event_modules(spec: TrialSpec, kind: str) -> list[str]:
     return [runs, *(module_of(part) for part in parts if isinstance(part, Part))]
 
 
-def _in_segments(spec: TrialSpec) -> list[Part]:
+def in_segments(spec: TrialSpec) -> list[Part]:
     """The parts that act within a segment."""
     return [part for place, part in spec.method.parts() if place in ("gradient", "losses")]
 

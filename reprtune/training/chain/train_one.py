@@ -38,6 +38,7 @@ def train_one(
     test: bool,
     finish: Callable[[Chain], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
+    ends: bool = False,
 ) -> dict[str, Any]:
     """Train to the end, until SIGINT or SIGTERM, or until the loss is no longer finite.
 
@@ -45,7 +46,7 @@ def train_one(
         observe: called with the history so far and what just happened (`Advance.kind`).
         test: measure the test error of a complete trial.
         finish: called with a trial that is complete. warn: called, before it is trained, with each line of what it
-            is likely to miss.
+            is likely to miss. ends: what asks it to stop ends the process, see `signals.remembered`.
 
     Returns:
         The result, all of it JSON: `outcome`, every objective, `steps` done, `steps_spent` by this call,
@@ -61,7 +62,7 @@ def train_one(
     store = StateStore(settings.states)
     trial = _Trial(spec, settings, device, store)
     with faults_in_words(device):
-        with remembered() as stop:
+        with remembered(ends=ends) as stop:
             outcome = trial.attempt(stop, observe, warn, test=test)
         if trial.chain is not None and outcome == "complete":
             finish(trial.chain)

@@ -51,3 +51,9 @@ def visible_uuids() -> list[str] | None:
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return None
     return [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+
+
+def held_share(device: torch.device) -> float:
+    """The share of a GPU's memory that this process holds, by its own account. Once it was asked, asking again calls
+    nothing of CUDA, and so harms no step that is captured in another thread."""
+    return torch.cuda.memory_reserved(device) / torch.cuda.get_device_properties(device).total_memory
