@@ -36,6 +36,7 @@ from reprtune.spec.trial import TrialSpec
 from reprtune.stopping.curves import Rival
 from reprtune.stopping.standard import StandardCurve
 from reprtune.study.queueing import FAULT, holds_slot
+from reprtune.work.lease import beating
 from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
 from reprtune.work.standard_runs import StandardRuns
@@ -68,8 +69,8 @@ class Queue:
         return steps_per_epoch_of(self.view.header())
 
     @cached_property
-    def _grace_seconds(self) -> int:
-        return self.view.header().lease[1]
+    def _lease(self) -> tuple[int, int]:
+        return self.view.header().lease
 
     @cached_property
     def _rivals(self) -> RivalCurves:
@@ -109,7 +110,8 @@ class Queue:
         return self.view.frozen(self.spec, self.section)
 
     def take(self, worker: str, lease: Mapping[str, Any]) -> optuna.Trial | None:
-        """Take the waiting slot with the lowest number, and draw its parameters; None when none waits.
+        """Take the waiting slot with the lowest number, and draw its parameters; None when none waits, or when the
+        draw took so long that others have ended it.
 
         Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
         """
@@ -130,7 +132,11 @@ class Queue:
             self.storage.set_trial_user_attr(taken_id, "lease", {**lease, "worker": worker})
             if not self.storage.set_trial_state_values(taken_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
-        return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+        try:
+            with beating(self.storage, taken_id, self._lease[0]):
+                return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None
 
     def _drawn(self, taken_id: int, slot: int, trials: list[FrozenTrial]) -> optuna.Trial:
         """The trial with its parameters; those it was queued with or had drawn before are kept."""
@@ -276,7 +282,7 @@ class Queue:
         if not running:
             return set()
         for stale in stale_trial_ids(
-            self.storage, self.storage.get_study_id_from_name(self.name), self._grace_seconds
+            self.storage, self.storage.get_study_id_from_name(self.name), self._lease[1]
         ):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another one
                 self.storage.set_trial_state_values(stale, state=TrialState.FAIL)
