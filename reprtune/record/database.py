@@ -84,6 +84,7 @@ def open_storage(url: str) -> RDBStorage:
 def _open(url: str) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # what it logs, it raises as well
     parsed = _parsed(url)
     path = _file(parsed)
     arguments = _engine_arguments(parsed, lease_seconds()[1])

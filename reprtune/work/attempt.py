@@ -133,9 +133,14 @@ class Attempt:
 
     def begin(self) -> None:
         """Refuse what does not fit, else announce the run and build the network."""
-        excess = self.spec.excess_steps(self.context.steps_per_epoch)
+        try:
+            self._begin()
+        except UpdateFinishedTrialError:  # by others, since it was taken
+            self.outcome = "lost"
+
+    def _begin(self) -> None:
+        excess, broken = self.spec.excess_steps(self.context.steps_per_epoch), self.error is not None
         total = self.spec.after.training.total.steps(self.context.steps_per_epoch)
-        broken = self.error is not None
         if self.section.is_drawn:
             retried(partial(self.queue.constrain, self.trial, "fits", 1.0 if broken else excess / total))
         if broken or excess > 0:
@@ -257,8 +262,8 @@ class Attempt:
             self._computes = False
 
     def _must_leave(self, why: Literal["device", "capture"], reason: str) -> MustLeave:
-        device, network = str(self.context.loaded_data.device), network_key(self.spec)
-        return MustLeave(Left(why, reason, device, network, began=True))
+        device = str(self.context.loaded_data.device)
+        return MustLeave(Left(why, reason, device, network_key(self.spec), began=True))
 
     # -- what others see --------------------------------------------------------------------------
 
@@ -315,7 +320,6 @@ class Attempt:
         self._begin_seed()
 
     def _finish_early(self, outcome: str) -> None:
-        """Keep the state it has come to, and end."""
         self._guarded(self.now.done.keep_state)
         if self.outcome is None:
             self._finish(outcome)
@@ -347,7 +351,8 @@ class Attempt:
         self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.section.is_drawn:
             retried(partial(self.queue.constrain, self.trial, "finite", 1.0))
-        values = self._values() if Outcome(outcome).state == "COMPLETE" else None
+        means = mean_values([*self.earlier, self.now.values()]) if Outcome(outcome).state == "COMPLETE" else {}
+        values = [means[name] for name in self.section.objectives] if means else None
         retried(lambda: self.queue.tell(self.trial, outcome, values))
 
     def _story(self) -> dict[str, Any]:
@@ -357,11 +362,6 @@ class Attempt:
             before = self.trial.user_attrs.get(PAUSED, {})
             return {key: before[key] for key in ("history", "rungs") if key in before} or story
         return {**story, "rungs": self._seeded(story["rungs"])}
-
-    def _values(self) -> list[float]:
-        """The objectives: means over the seeds."""
-        means = mean_values([*self.earlier, self.now.values()])
-        return [means[name] for name in self.section.objectives]
 
     def _result(self, outcome: str) -> dict[str, Any]:
         run, how = self.run, self.run.networks.how if self.run else ""

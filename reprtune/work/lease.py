@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from optuna.storages import RDBStorage
@@ -44,6 +44,23 @@ class Lease:
             if (at := (progress["seed"], progress["step"])) != self._at:
                 self._at, self._moved = at, progress["time"]
             self._storage.set_trial_user_attr(self._trial_id, "progress", {**progress, "moved": self._moved})
+
+
+@contextlib.contextmanager
+def beating(storage: RDBStorage, trial_id: int, seconds: float) -> Iterator[None]:
+    """Say that the trial's worker lives, for as long as the block takes: a sampler may think for longer than a lease."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(seconds):
+            with contextlib.suppress(Exception):  # as below
+                storage.record_heartbeat(trial_id)
+
+    threading.Thread(target=beat, daemon=True, name="draw").start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 class Leased(Protocol):

@@ -37,6 +37,7 @@ from reprtune.stopping.curves import Rival
 from reprtune.stopping.standard import StandardCurve
 from reprtune.study.queueing import FAULT, holds_slot
 from reprtune.work.beginnings import Beginnings
+from reprtune.work.lease import beating
 from reprtune.work.rivals import RivalCurves
 from reprtune.work.samplers import distribution, make_sampler
 from reprtune.work.standard_runs import StandardRuns
@@ -69,8 +70,8 @@ class Queue:
         return steps_per_epoch_of(self.view.header())
 
     @cached_property
-    def _grace_seconds(self) -> int:
-        return self.view.header().lease[1]
+    def _lease(self) -> tuple[int, int]:
+        return self.view.header().lease
 
     @cached_property
     def _beginnings(self) -> Beginnings:
@@ -115,8 +116,8 @@ class Queue:
         return self.view.frozen(self.spec, self.section)
 
     def take(self, worker: str, lease: Mapping[str, Any], *, apart: bool = False) -> optuna.Trial | None:
-        """Take a waiting slot, and draw its parameters; None when none waits. Of those whose first steps the fewest
-        others train now, the one with the lowest number.
+        """Take a waiting slot, and draw its parameters; None when none waits, or when the draw took so long that others
+        have ended it. Of those whose first steps the fewest others train now, the one with the lowest number.
 
         Its first beat and its lease come before its state: a worker that dies anywhere after is noticed.
 
@@ -141,7 +142,11 @@ class Queue:
             self.storage.set_trial_user_attr(taken_id, "lease", {**lease, "worker": worker})
             if not self.storage.set_trial_state_values(taken_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
-        return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+        try:
+            with beating(self.storage, taken_id, self._lease[0]):
+                return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None
 
     def _next(self, trials: Sequence[FrozenTrial], *, apart: bool) -> FrozenTrial | None:
         waiting = [t for t in trials if t.state == TrialState.WAITING]
@@ -293,7 +298,7 @@ class Queue:
         if not running:
             return set()
         for stale in stale_trial_ids(
-            self.storage, self.storage.get_study_id_from_name(self.name), self._grace_seconds
+            self.storage, self.storage.get_study_id_from_name(self.name), self._lease[1]
         ):
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another one
                 self.storage.set_trial_state_values(stale, state=TrialState.FAIL)

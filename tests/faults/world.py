@@ -29,8 +29,8 @@ from tests.faults.verdict import Found, found
 from tests.postgres import PostgreSQL, running_server
 from tests.work.tiny_worker import create, work
 
-BEAT, GRACE = 1, 6
-SECONDS = 300  # for what takes a minute on an idle machine
+BEAT, GRACE = 1, 10  # seconds; on a busy machine a beat may take some
+SECONDS = 900  # for what takes half a minute on an idle machine
 
 ALONE = threading.Lock()  # of rows that are tried at the same time
 
@@ -130,6 +130,7 @@ class World:
     def __init__(self, services: Services, *, url: str | None = None) -> None:
         self.at_the_end = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="reprtune-fault-"))
+        self.folder.chmod(0o755)  # a server that root starts runs as another user
         self.at_the_end.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.marks = self.folder / "marks"
         self.marks.mkdir()
@@ -204,13 +205,13 @@ class Services:
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="reprtune-faults-"))
         self.empty_mlflow = Path(folder) / "mlflow.db"
         connect(f"sqlite:///{self.empty_mlflow}").search_experiments()
-        self.undisturbed = self._undisturbed()
+        self.undisturbed = self._undisturbed(f"sqlite:///{folder}/undisturbed.db")
 
     def close(self) -> None:
         self._stack.close()
 
-    def _undisturbed(self) -> Found:
-        world = World(self)
+    def _undisturbed(self, url: str) -> Found:
+        world = World(self, url=url)
         try:
             world.create()
             with patch.dict(os.environ, world.environment):

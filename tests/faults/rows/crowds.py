@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +12,6 @@ from tests.faults.points import Fault
 from tests.faults.row import Row
 from tests.faults.rows.workers import both
 from tests.faults.world import World
-
-LIBRARIES = ("/usr/lib/x86_64-linux-gnu/faketime", "/usr/lib/aarch64-linux-gnu/faketime", "/usr/lib/faketime")
 
 
 def first(n: int) -> Callable[[World], None]:
@@ -33,20 +33,19 @@ def first(n: int) -> Callable[[World], None]:
     return script
 
 
-def lacks_faketime() -> str:
-    """Another clock for one process."""
-    return "" if _library() else "needs libfaketime"
+def lacks_clock() -> str:
+    """Another time of day for one process: what Python asks for it is compiled here, a dozen lines."""
+    return "" if shutil.which("cc") else "needs a C compiler (cc)"
 
 
-def _library() -> str:
-    found = (Path(folder) / "libfaketimeMT.so.1" for folder in LIBRARIES)
-    return next((str(path) for path in found if path.exists()), "")
-
-
-def clock(offset: str) -> Callable[[World], None]:
+def clock(seconds: int) -> Callable[[World], None]:
     def script(world: World) -> None:
-        fake = {"LD_PRELOAD": _library(), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        world.one.environment = {**world.one.environment, **fake}
+        library = world.folder / "clock.so"
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-o", library, Path(__file__).parents[1] / "clock.c"], check=True
+        )
+        other = {"LD_PRELOAD": str(library), "TESTS_CLOCK": str(seconds)}
+        world.one.environment = {**world.one.environment, **other}
         both(world, Fault("state", "hold"))
         world.reached("state")
         world.let_go()
@@ -59,6 +58,6 @@ def clock(offset: str) -> Callable[[World], None]:
 ROWS = (
     Row("first-2", "two are the first in an empty database and an empty MLflow", first(2)),
     Row("first-6", "six are", first(6)),
-    Row("clock-ahead", "a worker's clock is an hour ahead", clock("+3600s"), lacks=lacks_faketime),
-    Row("clock-behind", "a worker's clock is an hour behind", clock("-3600s"), lacks=lacks_faketime),
+    Row("clock-ahead", "a worker's clock is an hour ahead", clock(3600), lacks=lacks_clock),
+    Row("clock-behind", "a worker's clock is an hour behind", clock(-3600), lacks=lacks_clock),
 )

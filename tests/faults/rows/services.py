@@ -74,7 +74,8 @@ def database_gone(world: World) -> None:
 
 
 def mlflow_away(world: World) -> None:
-    """Killed while a slot is on its way, and started again."""
+    """Killed while a slot is on its way, and started again. A machine that has ended before that has said how what waits
+    there is sent."""
     server = Server(world.folder)
     world.at_the_end.callback(server.kill)
     server.start()
@@ -87,8 +88,11 @@ def mlflow_away(world: World) -> None:
     world.let_go()
     time.sleep(8)
     server.start()
-    world.one.end(0)
-    world.two.end(0)
+    for words in ((), ("study", "sync", "tiny")):
+        for machine in (world.one, world.two):
+            if words:
+                machine.begin(*words)
+            machine.end(0)
 
 
 # -- the network ------------------------------------------------------------------------------------
@@ -163,7 +167,6 @@ def crowded(world: World) -> None:
         others = [psycopg.connect(address) for _ in range(7)]
         world.one.begin()
         world.two.begin()
-        world.two.worker()
         time.sleep(HELD_SECONDS)
         for connection in others:
             connection.close()

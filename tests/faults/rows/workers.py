@@ -87,10 +87,12 @@ def supervisor_killed(world: World) -> None:
 
 
 def failing(world: World) -> None:
-    """Three slots of its own, and no more; then they are repaired, by their own words."""
+    """Three slots of its own, and no more; the other goes on. Then they are repaired, by the words that were said."""
     both(world, Fault("train", "fail"))
     world.one.end(1, r"3 slots in a row failed", r"study repair tiny")
     world.let_go()
+    world.two.end(0)
+    world.two.begin("study", "run", "tiny")
     world.two.end(1, r"3 of 8 slots of 'tiny' ended in errors", r"study repair tiny")
     world.two.begin("study", "repair", "tiny")
     world.two.end(0)
