@@ -11,6 +11,7 @@ import datetime as dt
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +33,14 @@ PARAMS = models.TrialParamModel.__table__
 VALUES = models.TrialValueModel.__table__
 STEPS = models.TrialIntermediateValueModel.__table__
 Cells = defaultdict[int, dict[Any, Any]]
-Chosen = ColumnElement[bool]  # which trials
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which trials; the rows of many are fetched piece by piece, for which PostgreSQL is asked three times as often."""
+
+    where: ColumnElement[bool]
+    many: bool = True
 
 
 def read_frozen(storage: RDBStorage, name: str, histories: bool = True) -> list[FrozenTrial]:
@@ -41,7 +49,7 @@ def read_frozen(storage: RDBStorage, name: str, histories: bool = True) -> list[
     Raises:
         KeyError: there is no study of that name.
     """
-    chosen = TRIALS.c.study_id == storage.get_study_id_from_name(name)
+    chosen = Chosen(TRIALS.c.study_id == storage.get_study_id_from_name(name))
     with reading(storage) as connection:  # one transaction: the tables belong together
         return _read(connection, chosen, histories, whole=False)
 
@@ -53,14 +61,14 @@ def read_whole(
     those of some ids."""
     ours = TRIALS.c.study_id == study_id
     if trial_ids is None:
-        return _read(connection, ours, histories=False, whole=True)
+        return _read(connection, Chosen(ours), histories=False, whole=True)
     parts = [trial_ids[i : i + AT_ONCE] for i in range(0, len(trial_ids), AT_ONCE)]
-    chosen = [and_(ours, TRIALS.c.trial_id.in_(part)) for part in parts]
+    chosen = [Chosen(and_(ours, TRIALS.c.trial_id.in_(part)), many=False) for part in parts]
     return [trial for one in chosen for trial in _read(connection, one, histories=False, whole=True)]
 
 
 def _read(connection: Connection, chosen: Chosen, histories: bool, whole: bool) -> list[FrozenTrial]:
-    rows = connection.execute(select(TRIALS).where(chosen).order_by(TRIALS.c.number)).all()
+    rows = connection.execute(select(TRIALS).where(chosen.where).order_by(TRIALS.c.number)).all()
     attributes = _attributes(connection, ATTRIBUTES, chosen, histories)
     params, distributions = _params(connection, chosen)
     values = _values(connection, chosen)
@@ -89,8 +97,8 @@ def _local(stored: dt.datetime | None) -> dt.datetime | None:
 def _cells(connection: Connection, table: Any, chosen: Chosen) -> Iterator[Any]:
     """The rows of a table that belong to the chosen trials, in the order in which they were written."""
     query = select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id)
-    query = query.where(chosen).order_by(table.primary_key.columns[0])
-    yield from connection.execute(query.execution_options(yield_per=500))
+    query = query.where(chosen.where).order_by(table.primary_key.columns[0])
+    yield from connection.execute(query.execution_options(yield_per=500) if chosen.many else query)
 
 
 def _attributes(connection: Connection, table: Any, chosen: Chosen, histories: bool) -> Cells:
