@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reprtune.errors import TrackingError
-from reprtune.record.links import IDENTITY_TAG
 from reprtune.record.outcomes import Outcome
 from reprtune.tracking.events import STUDY_KEY
 from reprtune.tracking.mlflow import words
-from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, TrackedStudy, find_run
+from reprtune.tracking.mlflow.connection import NOT_HERE, ONE_FOLDER, TrackedStudy, find_run, make_run
 from reprtune.tracking.mlflow.datasets import as_entities, parts_of_run
 from reprtune.tracking.mlflow.model import model_files
 from reprtune.tracking.updates import RunUpdate
@@ -129,12 +128,9 @@ def _new_run(
     name: str | None = None,
     start_ms: int | None = None,
 ) -> Run:
-    return tracked.client.create_run(
-        tracked.experiment_id,
-        start_time=start_ms,
-        tags={IDENTITY_TAG: run_identity, PARENT: parent_id},
-        run_name=name or run_identity.rpartition("/")[2],
-    )
+    name = name or run_identity.rpartition("/")[2]
+    tags = {PARENT: parent_id}
+    return make_run(tracked.client, tracked.experiment_id, run_identity, name, tags, start_ms)
 
 
 def _hang_up(tracked: TrackedStudy, run: Run, begin: Mapping[str, Any]) -> None:
