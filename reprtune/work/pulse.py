@@ -18,7 +18,7 @@ class Pulse:
     """Shared by a worker, which beats, and its launcher. No lock is needed, which who is killed would keep."""
 
     def __init__(self, context: BaseContext) -> None:
-        self._count = context.RawValue("Q", 0)  # type: ignore[attr-defined]
+        self._count = context.RawValue("Q", 0)
 
     def beat(self) -> None:
         """From one thread."""

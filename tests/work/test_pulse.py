@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from reprtune.record.trials import outcome
+from reprtune.study.queueing import refill
 from reprtune.work.process import Left
 from reprtune.work.pulse import Listener, Pulse
 from tests.work.queueing import take
@@ -121,3 +123,27 @@ def test_the_launcher_kills_who_is_silent_and_the_slot_says_why(
     assert isinstance(child.left, Left) and child.left.why == "hung"
     fault = queue.storage.get_trial(trial._trial_id).user_attrs["fault"]
     assert "Python has not run in it for 700 s" in fault == child.left.reason
+
+
+@pytest.mark.parametrize(
+    ("steps", "outcomes_then"), [((0, 0, 0), "error"), ((2, 4, 6), "waiting")], ids=["still", "on"]
+)
+def test_a_slot_that_stands_still_three_times_is_given_up(
+    replacing: Replacing,  # noqa: F811
+    steps: tuple[int, ...],
+    outcomes_then: str,
+) -> None:
+    """Where it got no further meanwhile; one that does is tried again for as long as it takes."""
+    queue = replacing.queues[-1]
+    for step in steps:
+        trial = take(queue)
+        assert trial.user_attrs["slot"] == 0
+        trial.set_user_attr("progress", {"step": step, "stored": step})
+        trial.set_user_attr("result", {"outcome": "hung", "error": "no progress for 600 s"})
+        queue.tell(trial, "hung", None)
+        refill(queue.view)
+    last = [t for t in queue.trials() if t.user_attrs["slot"] == 0][-1]
+    assert outcome(last) == outcomes_then
+    if outcomes_then == "error":
+        said = last.user_attrs["result"]["error"]
+        assert said == "given up: it stood still 3 times (no progress for 600 s)"
