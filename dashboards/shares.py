@@ -24,6 +24,7 @@ class Share:
 def shares(record: StudyRecord) -> list[Share]:
     """Of the parts that the study has, the search first; a confirmation waits for them."""
     spec, arms = record.spec, arm_words(record.spec)
+    tries = "tries and " if any(section.tune for section in spec.comparisons) else ""
     found = [
         Share(
             done=done(record.trials),
@@ -36,7 +37,7 @@ def shares(record: StudyRecord) -> list[Share]:
             done=done((*record.tries, *record.controls)),
             planned=sum(record.planned(one.name) for one in spec.comparisons),
             what="control" if spec.search else "run",
-            slots="controls" if spec.search else "runs of arms",
+            slots=f"{tries}controls" if spec.search else f"{tries}runs of arms",
             where=arms.many,
         ),
     ]

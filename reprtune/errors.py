@@ -65,14 +65,19 @@ class TrackingError(ReprtuneError):
     """The tracker (MLflow) or the journal that feeds it cannot be reached or used."""
 
 
+MANY = 40  # words: nobody reads through more
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known word and lists them all.
+    """A hint that names the nearest known word and lists them all; of many the nearest ones, and how many there are.
 
     >>> did_you_mean("resnet", ["convnet-3", "resnet-20"])
     'Did you mean resnet-20? Known: convnet-3, resnet-20.'
     """
     known = list(known)
-    lower = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(value.lower(), lower, n=1, cutoff=0.5)
-    start = f"Did you mean {lower[near[0]]}? " if near else ""
+    lower, many = {word.lower(): word for word in known}, len(known) > MANY
+    near = difflib.get_close_matches(value.lower(), lower, n=5 if many else 1, cutoff=0.5)
+    start = f"Did you mean {' or '.join(lower[word] for word in near)}? " if near else ""
+    if many:
+        return f"{start}There are {len(known)}, such as {', '.join(known[:3])}."
     return f"{start}Known: {', '.join(known) or 'none'}."

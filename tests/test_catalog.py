@@ -138,3 +138,12 @@ def test_presets() -> None:
     standard, repr_ = catalog.resolve("methods", "standard"), catalog.resolve("methods", "repr")
     assert standard == MethodSpec()
     assert (repr_.option("cycles"), repr_.criterion, repr_.option("prune_ratio")) == (3, Ortho(), 0.3)
+
+
+def test_of_many_words_the_nearest_are_named_and_the_rest_counted() -> None:
+    """Nobody reads through 80 of them; up to 20 are all listed."""
+    known = [f"arm-{n}-s{seed}" for n in range(16) for seed in range(5)]
+    hint = did_you_mean("arm-7-s9", known)
+    assert hint.startswith("Did you mean arm-7-s") and "There are 80, such as arm-0-s0, arm-0-s1" in hint
+    assert hint.count("arm-") <= 8
+    assert all(word in did_you_mean("x", known[:20]) for word in known[:20])

@@ -11,6 +11,8 @@ from reprtune.record.locks import study_lock
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import add_section, read_study
 from reprtune.record.view import StudyView
+from reprtune.settings import program
+from reprtune.spec.sections.arms import Arms
 from reprtune.spec.study import AnySection
 from reprtune.study.confirm import fresh_seeds
 from reprtune.study.queueing import refill_locked
@@ -47,8 +49,26 @@ def extend_study(
 
         check_code(study, accept=accept_code)
         seeds = fresh_seeds(study, n_seeds)
-        add_section(storage, study, old.extended(seeds))
+        new = old.extended(seeds)
+        _check_apart(study, old, new)
+        add_section(storage, study, new)
         return Extended(old.name, seeds, refill_locked(StudyView(storage, name)))
+
+
+def _check_apart(study: StudyRecord, old: AnySection, new: AnySection) -> None:
+    """A section whose seeds are added as its rule asks takes those that follow its own, and a confirmation may have
+    them by now."""
+    confirmation = study.spec.confirmation
+    if not isinstance(old, Arms) or not isinstance(new, Arms) or confirmation is None:
+        return
+    added = new.all_seeds[len(old.all_seeds) :]
+    if taken := [seed for seed in added if seed in confirmation.seeds]:
+        raise StudyError(
+            f"{old.name!r} takes the seeds that follow its own, up to {new.all_seeds[-1]}, but the confirmation has "
+            f"trained on {', '.join(map(str, taken))}, which must be fresh.",
+            f"Give the confirmation more seeds: {program()} study extend {study.spec.name} --section "
+            f"{confirmation.name} --seeds N; or ask for more of {old.name!r} in a new study.",
+        )
 
 
 def _chosen(study: StudyRecord, section: str | None) -> AnySection:

@@ -5,18 +5,26 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
-from optuna.trial import FrozenTrial, TrialState
 
 from reprtune.errors import SpecError
 from reprtune.spec.codec import digest, to_plain
 from reprtune.spec.trial import TrialSpec
 from reprtune.training.chain.identity import FREE_FIELDS, in_segments
 from reprtune.training.chain.plan import Segment, plan, trial_rates
+
+
+class Queued(Protocol):
+    """A trial of Optuna's."""
+
+    @property
+    def user_attrs(self) -> Mapping[str, Any]: ...
+
 
 Shared = tuple[str, int]  # what is trained first, and how many steps that are
 
@@ -53,17 +61,16 @@ class Beginnings:
         trial_spec: of a trial of it. steps_per_epoch, shared_steps: as `beginning` takes them.
     """
 
-    trial_spec: Callable[[FrozenTrial], TrialSpec]
+    trial_spec: Callable[[Any], TrialSpec]
     steps_per_epoch: int
     shared_steps: Callable[[], Collection[int]]
     _known: dict[str, Shared] = field(default_factory=dict)  # by arm, for its seeds differ in nothing else
 
-    def taken(self, trials: Iterable[FrozenTrial]) -> Counter[str]:
+    def taken(self, running: Iterable[Queued]) -> Counter[str]:
         """What is trained first by trials that are at it now -> by how many."""
-        running = (self.ahead(trial) for trial in trials if trial.state == TrialState.RUNNING)
-        return Counter(name for name in running if name)
+        return Counter(name for name in map(self.ahead, running) if name)
 
-    def ahead(self, trial: FrozenTrial) -> str:
+    def ahead(self, trial: Queued) -> str:
         """What it trains first; empty where that is behind it, or not known before it is drawn."""
         arm = trial.user_attrs.get("arm")
         if arm is None:
@@ -75,7 +82,7 @@ class Beginnings:
             return ""
         return f"{name}-{trial.user_attrs['seed']}"
 
-    def _beginning(self, trial: FrozenTrial) -> Shared:
+    def _beginning(self, trial: Queued) -> Shared:
         try:
             return beginning(
                 replace(self.trial_spec(trial), seed=0), self.steps_per_epoch, self._shared_steps

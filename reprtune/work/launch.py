@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import connection
 from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
 
 from reprtune import signals
 from reprtune.errors import ReprtuneError, StorageError, StudyError
@@ -26,9 +27,9 @@ from reprtune.record.storage import read_study
 from reprtune.record.tracked import write_tracked
 from reprtune.record.view import StudyView
 from reprtune.record.workers import forget_worker
-from reprtune.settings import Settings
+from reprtune.settings import Settings, hang_seconds
 from reprtune.states.store import StateStore
-from reprtune.study.queueing import refill
+from reprtune.study.queueing import FAULT, refill
 from reprtune.tracking.elsewhere import FACT, store_run
 from reprtune.tracking.events import STUDY_KEY, end_event
 from reprtune.tracking.journal import journal_for
@@ -38,9 +39,11 @@ from reprtune.work.endings import how_it_ended, unfinished
 from reprtune.work.mend_runs import Mended, mend_runs
 from reprtune.work.outbox import LONGEST, Outbox
 from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, WorkerMessage, worker_name
+from reprtune.work.pulse import Listener, Pulse
 from reprtune.work.queue import queues
 from reprtune.work.reaper import Reaper
 from reprtune.work.said import Once, repeated
+from reprtune.work.shipping import mend_first, shipping
 from reprtune.work.tickets import Tickets
 
 MAX_RESTARTS = 3  # of one worker; those of which each began a slot before it lost its device are not counted
@@ -54,6 +57,7 @@ class _Child:
     index: int
     process: Any
     pipe: connection.Connection
+    listener: Listener | None = None
     fatal: ReprtuneError | None = None
     left: Left | None = None
     device: str | None = None
@@ -108,7 +112,7 @@ class Launcher:
     _fatal: ReprtuneError | None = None
 
     def __post_init__(self) -> None:
-        self._repeat = Once(self.say)
+        self._repeat, self._patience = Once(self.say), hang_seconds()
 
     def run(self) -> Summary:
         """Work until the study has nothing left to take.
@@ -130,7 +134,8 @@ class Launcher:
         context = multiprocessing.get_context("spawn")
         tickets = Tickets(context, self.n_trials)
         shipper = Shipper(self.settings, study.spec, study.instance, self.say, self.draw, study.facts)
-        with _shipping(shipper), self._ctrl_c_asks():
+        mend = partial(mend_first, self.settings, storage, self.name, shipper, self.draw, self._repeat)
+        with shipping(shipper, mend), self._ctrl_c_asks():
             for index in range(0 if self._signals else min(self.n_workers, left)):
                 self._spawn(context, tickets, index)
             self._watch(context, tickets, view)
@@ -159,7 +164,7 @@ class Launcher:
 
     def _spawn(self, context: Any, tickets: Tickets, index: int, device: str | None = None) -> None:
         known = Known(device, dict(self._uncapturable))
-        here, there = context.Pipe(duplex=False)
+        (here, there), pulse = context.Pipe(duplex=False), Pulse(context)
         process = context.Process(
             target=work,
             args=(
@@ -170,18 +175,20 @@ class Launcher:
                 there,
                 known,
                 self.accept_code,
+                pulse,
             ),
             daemon=False,
         )
         with child_environment():
             process.start()
         there.close()
-        self._children.append(_Child(index, process, here))
+        self._children.append(_Child(index, process, here, Listener(pulse, process.pid)))
 
     def _watch(self, context: Any, tickets: Tickets, view: StudyView) -> None:
         while self._children:
             self._tell_of_signal()
             self._look_at_the_clock()
+            self._end_the_stuck(view)
             if self._signals or self._is_over:
                 self._stop(signal.SIGTERM)  # again, for those that were still starting and could not hear
             for pipe in connection.wait([c.pipe for c in self._children], timeout=WAIT_SECONDS):
@@ -207,6 +214,19 @@ class Launcher:
             child.crash = message.error
         else:
             self.observe(child.index, _counted(message, view) if message.kind == "end" else message)
+
+    def _end_the_stuck(self, view: StudyView) -> None:
+        """Kill workers in which Python itself does not run any more: nobody in there can end them, or is heard of."""
+        for child in self._children:
+            away = child.listener.seconds_away() if child.listener else 0.0
+            if not 0 < self._patience < away or child.left is not None:
+                continue
+            if child.busy is not None:  # its slot is lost, and counts how often
+                reason = f"Python has not run in it for {away:.0f} s, native code keeps its lock"
+                child.left = Left("hung", reason, child.device or "", began=True)
+                with contextlib.suppress(StorageError, UpdateFinishedTrialError, KeyError):
+                    retried(partial(view.storage.set_trial_user_attr, child.busy, FAULT, reason), seconds=0)
+            os.kill(child.process.pid, signal.SIGKILL)
 
     def _bury(self, child: _Child, context: Any, tickets: Tickets, view: StudyView) -> None:
         """A worker has ended: by itself, with an error that stops all, because it had to, or it was killed."""
@@ -310,6 +330,7 @@ def work(
     pipe: connection.Connection,
     known: Known | None = None,
     accept_code: bool = False,
+    pulse: Pulse | None = None,
 ) -> None:
     """The body of a worker process."""
     settings.learn_passwords()
@@ -342,7 +363,7 @@ def work(
         with repeated(lambda text: report(WorkerMessage("said", text))):
             worker = Worker(
                 settings, name, index, tickets, report, leaving,
-                known=known, accept_code=accept_code, abandon=abandon,
+                known=known, accept_code=accept_code, abandon=abandon, pulse=pulse,
             )  # fmt: skip
             worker.run()
     except MustLeave as leave:
@@ -374,15 +395,3 @@ def forget_beginnings(settings: Settings, digest: str) -> None:
     """Delete the states kept for slots that are now all finished."""
     store = StateStore(settings.states)
     store.delete(store.noted(digest, "beginning") - store.noted(digest, "end"))
-
-
-@contextlib.contextmanager
-def _shipping(shipper: Shipper) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=shipper.run_until, args=(stop,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

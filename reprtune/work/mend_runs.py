@@ -63,21 +63,24 @@ def mend_runs(
     *,
     every_file: bool = False,
     seconds: float = float("inf"),
+    leave: Callable[[], bool] = lambda: False,
 ) -> Mended:
     """Send what a study's runs lack. Raises nothing; doing it again changes nothing.
 
     Args:
         study: with histories. draw: makes a trial's page from its data.
         every_file: look for the files of every run, not only of those that lack something else.
-        seconds: begin no further run after so many.
+        seconds: begin no further run after so many. leave: nor when it is True.
     """
-    tracker, mended = tracker_for(settings), Mended()
+    tracker, mended, until = tracker_for(settings), Mended(), time.monotonic() + seconds
     if not settings.tracks:
         return mended
     try:
         tracked = tracker.open(study.spec, study.instance, study.facts)
         mended.facts = tracked.facts
-        _Mending(settings, study, draw, tracker, tracked, mended).all(time.monotonic() + seconds, every_file)
+        _Mending(settings, study, draw, tracker, tracked, mended).all(
+            lambda: time.monotonic() >= until or leave(), every_file
+        )
     except Exception as error:  # noqa: BLE001 - tracking may break in any way
         mended.error = tracker.in_words(error).message
     return mended
@@ -92,10 +95,10 @@ class _Mending:
     tracked: TrackedStudy
     mended: Mended
 
-    def all(self, deadline: float, every_file: bool) -> None:
+    def all(self, is_enough: Callable[[], bool], every_file: bool) -> None:
         there = {run.identity: run for run in self.tracked.runs()}
         for run in recorded_runs(self.study):
-            if time.monotonic() >= deadline:
+            if is_enough():
                 break
             self._unless_refused(partial(self._run, run, there.get(run.identity), every_file))
         self._unless_refused(partial(self._study, there))

@@ -152,7 +152,7 @@ class Queue:
         waiting = [t for t in trials if t.state == TrialState.WAITING]
         if self.section.is_drawn or not waiting:
             return min(waiting, key=_in_order, default=None)
-        taken = self._beginnings.taken(trials)
+        taken = self._beginnings.taken(t for t in trials if t.state == TrialState.RUNNING)
         waiting.sort(key=lambda t: (taken[self._beginnings.ahead(t)], *_in_order(t)))
         return None if apart and taken[self._beginnings.ahead(waiting[0])] else waiting[0]
 

@@ -46,11 +46,11 @@ class Watchdog(Generic[T]):
     or evaluation of this worker and an epoch of this trial have taken.
 
     Time in which this process was stopped does not count. Where native code keeps Python itself from running, nobody
-    is called, nor does the heart beat: the slot grows stale, and others take it up.
+    is called, nor does the heart beat: the slot grows stale, and others take it up; the launcher ends the process.
 
     Args:
         held: what the worker holds. seconds: 0 = never.
-        bite: called from another thread with what hangs and how.
+        bite: called from another thread with what hangs and how. beat: called from there at every look.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class Watchdog(Generic[T]):
         seconds: float,
         bite: Callable[[T, Hang], None],
         tick: float = TICK_SECONDS,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._held, self._seconds, self._bite, self._tick = held, seconds, bite, tick
+        self._beat = beat
         self._watches = threading.get_ident()
         self._pulse: Hashable = None
         self._slowest, self._still, self._seen = 0.0, 0.0, time.monotonic()
@@ -76,6 +78,7 @@ class Watchdog(Generic[T]):
 
     def _run(self) -> None:
         while not self._stop.wait(self._tick):  # holding nothing: no trial that ended, with its network
+            self._beat()
             if self._bites():
                 return
 

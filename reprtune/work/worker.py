@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import multiprocessing
 import os
 import platform
 import time
@@ -43,6 +44,7 @@ from reprtune.work.monitor import Monitor
 from reprtune.work.outbox import LONGEST
 from reprtune.work.presence import Presence
 from reprtune.work.process import EXIT_CODES, Known, Left, MustLeave, Tickets, WorkerMessage, worker_name
+from reprtune.work.pulse import Pulse
 from reprtune.work.queue import queues
 from reprtune.work.reaper import REAP_BEATS, Reaper
 from reprtune.work.watchdog import Hang, Watchdog
@@ -59,7 +61,7 @@ class Worker:
         report: called with what happens. leaving: True once it must stop.
         known: what workers before it have found out.
         accept_code: go on although the code here is not the study's.
-        abandon: ends this process at once, in which a training stands still.
+        abandon: ends this process at once, in which a training stands still. pulse: for its launcher.
 
     Raises:
         StudyError: the data, our code or the person's own here are not the study's.
@@ -79,8 +81,9 @@ class Worker:
         known: Known | None = None,
         accept_code: bool = False,
         abandon: Callable[[Left], None] = lambda left: os._exit(EXIT_CODES[left.why]),
+        pulse: Pulse | None = None,
     ) -> None:
-        self.abandon = abandon
+        self.abandon, self.pulse = abandon, pulse or Pulse(multiprocessing.get_context())
         self.worker = worker_name(index)
         self.tickets, self.report, self.asked_to_leave = tickets, report, leaving
         check_place(settings.storage_url)
@@ -147,7 +150,7 @@ class Worker:
         self.reaper.look()
         self.reaper.start()
         heartbeat = Heartbeat(self.held, self.beat_seconds, presence.beat)
-        watchdog = Watchdog(self.held, hang_seconds(), self._hung)
+        watchdog = Watchdog(self.held, hang_seconds(), self._hung, beat=self.pulse.beat)
         monitor = Monitor(self.context.journal, lambda: self._trained or None, self._created)
         with ExitStack() as at_the_end:
             gc.freeze()  # what was imported stays; it need not be looked through before every network
@@ -156,6 +159,7 @@ class Worker:
             at_the_end.callback(presence.close)
             at_the_end.callback(self.reaper.close)
             at_the_end.callback(heartbeat.close)
+            at_the_end.callback(self.pulse.rest)
             at_the_end.callback(watchdog.close)
             try:
                 with self._faults_end_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from reprtune.record import storage as stored
 from reprtune.record.database import open_storage
 from reprtune.record.schema import StudyRecord
 from reprtune.settings import Settings
-from reprtune.spec.sections.arms import Arms
+from reprtune.spec.sections.arms import Arms, Until
 from reprtune.spec.sections.confirmation import Confirmation
 from reprtune.spec.space import IntRange
 from reprtune.spec.study import Arm, StudySpec, named
@@ -246,3 +247,19 @@ def test_the_help_shows_examples_that_can_be_typed(command: Command) -> None:
     said = command.quick("study", "extend", "-h").stdout
     assert "study extend repr-ablation --arms --seeds 2" in said
     assert "study extend repr-ablation --confirmation --seeds 5" in said
+
+
+def test_seeds_that_a_rule_would_add_are_not_those_of_a_confirmation(tmp_path: Path) -> None:
+    """They follow the section's own, wherever they end: refused, with what stands in the way and the way out."""
+    controls = with_fields(STUDY, space=FITTING, slots=1).comparisons[0]
+    arms = replace(controls, seeds=(0, 1, 2), until=Until(most=4))
+    _, search = with_fields(STUDY, space=FITTING, slots=1).sections
+    spec = replace(STUDY, sections=(arms, search)).with_section(Confirmation(top=1, seeds=(5, 6)))
+    storage, _ = new_study(tmp_path / "x.db", spec=spec)
+    with pytest.raises(StudyError) as refused:
+        extend_study(storage, "tiny", 2)
+    assert "the confirmation has trained on 5" in refused.value.message
+    assert "study extend tiny --section confirmation" in refused.value.hint
+    assert extend_study(storage, "tiny", 1).section == "controls"
+    section = study_in(storage).spec.comparisons[0]
+    assert isinstance(section, Arms) and section.all_seeds == (0, 1, 2, 3, 4)

@@ -53,8 +53,11 @@ class Replacing:
 
         monkeypatch.setattr(self.launcher, "_spawn", spawn)
 
+    def child(self, index: int, code: int) -> _Child:
+        return _Child(index, Ended(code), None)  # type: ignore[arg-type]
+
     def bury(self, index: int, code: int, *messages: Any) -> None:
-        child = _Child(index, Ended(code), None)  # type: ignore[arg-type]
+        child = self.child(index, code)
         for message in messages:
             self.launcher._hear(child, message, self.view)
         self.launcher._bury(child, None, Unlimited(), self.view)  # type: ignore[arg-type]
@@ -165,7 +168,7 @@ def test_an_end_is_told_with_what_is_finished_in_the_study(replacing: Replacing)
     """By whoever finished it; where that cannot be read now, it is told without."""
     heard: list[WorkerMessage] = []
     replacing.launcher.observe = lambda _worker, message: heard.append(message)
-    child, told = _Child(0, Ended(0), None), WorkerMessage("end", "slot 0", outcome="complete")  # type: ignore[arg-type]
+    child, told = replacing.child(0, 0), WorkerMessage("end", "slot 0", outcome="complete")
     queue = replacing.queues[-1]
     for _ in range(2):
         end(queue, take(queue))

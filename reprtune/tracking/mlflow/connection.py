@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 CONNECT_SECONDS = 8
+MEET_SECONDS = 2.0  # for which one of several waits that have made one run at the same moment
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(CONNECT_SECONDS),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a lost answer to "create a run" must not make it twice
@@ -190,16 +192,33 @@ def make_run(
     tags: Mapping[str, str] | None = None,
     start_ms: int | None = None,
 ) -> Run:
-    """Make the run with this identity, of which there was none a moment ago; MLflow itself would hold any number of
-    them. Where others have made it in that moment, all keep the oldest, and each deletes its own."""
-    made = client.create_run(
-        experiment_id, start_time=start_ms, tags={IDENTITY_TAG: run_identity, **(tags or {})}, run_name=name
-    )
-    oldest = find_run(client, experiment_id, run_identity)
-    if oldest is None or oldest.info.run_id == made.info.run_id:
-        return made
-    client.delete_run(made.info.run_id)
-    return oldest
+    """A new run with an identity that none had; or the one that another process has made at the same moment.
+
+    MLflow would keep both. So whoever has made one looks again: where there is one with a lower id, its own goes. Whose
+    own is the lowest waits for the others to go; those that stay were alone when their makers looked, and its own goes.
+    Who is late by more than that wait may be left with a deleted run: that is an error, and made good the next time.
+    """
+    where = _where(run_identity)
+    while True:
+        given = {IDENTITY_TAG: run_identity, **(tags or {})}
+        made = client.create_run(experiment_id, start_ms, given, run_name=name)
+        own, found = made.info.run_id, client.search_runs([experiment_id], where)
+        if len(found) > 1 and own == _lowest(found).info.run_id:
+            time.sleep(MEET_SECONDS)
+            found = client.search_runs([experiment_id], where)
+        if len(found) <= 1:
+            return made
+        client.delete_run(own)
+        before = ""
+        while found := client.search_runs([experiment_id], where):
+            if (there := _lowest(found)).info.run_id == before:
+                return there
+            before = there.info.run_id
+            time.sleep(1.5 * MEET_SECONDS)  # its maker may still be waiting, and let it go
+
+
+def _lowest(runs: Iterable[Run]) -> Run:
+    return min(runs, key=lambda run: str(run.info.run_id))
 
 
 def runs_of(client: MlflowClient, experiment_id: str, digest: str) -> list[Run]:

@@ -129,9 +129,8 @@ def _new_run(
     start_ms: int | None = None,
 ) -> Run:
     name = name or run_identity.rpartition("/")[2]
-    return make_run(
-        tracked.client, tracked.experiment_id, run_identity, name, {PARENT: parent_id}, start_ms
-    )
+    tags = {PARENT: parent_id}
+    return make_run(tracked.client, tracked.experiment_id, run_identity, name, tags, start_ms)
 
 
 def _hang_up(tracked: TrackedStudy, run: Run, begin: Mapping[str, Any]) -> None:
