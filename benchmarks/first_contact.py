@@ -21,7 +21,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import mlflow.tracking  # noqa: F401 - once, for all who are forked
 import sqlalchemy
 
 from reprtune.record.database import open_storage
@@ -95,6 +94,8 @@ def main() -> None:
     parser.add_argument("--server", metavar="URL")
     given = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons, where threads are about
+    with tempfile.TemporaryDirectory() as folder:
+        connect(new_database(None, folder))  # imports MLflow once, for all who are forked
     for what in given.what:
         for n in given.processes:
             print(rounds(what, n, given.rounds, given.server), flush=True)
