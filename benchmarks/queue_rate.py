@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from optuna.trial import TrialState
 
 from benchmarks.machine import describe
 from benchmarks.recorded import spec_of
@@ -31,6 +30,7 @@ from reprtune.spec.codec import digest
 from reprtune.study.queueing import fill_new, refill
 from reprtune.work.queue import queues
 
+RUNGS = (1500, 3000, 4500)
 LEASE = {"worker": "w", "host": "h", "device": "cpu"}
 
 
@@ -50,13 +50,18 @@ def create(url: str, name: str, n: int) -> None:
 
 
 def work(url: str, name: str, together: Any) -> None:
-    """Take, draw and end the slots of a search until none is left; look for further ones after each, as a worker."""
+    """Take, draw and end the slots of a search until none is left, with rungs between; look for further ones after
+    each: all that a worker asks of the database."""
     view = StudyView(open_storage(url), name)
     queue = next(one for one in queues(view) if one.section.is_drawn)
     together.wait()
     while (trial := retried(lambda: queue.take("w", LEASE))) is not None:
+        queue.admits(trial)
+        for n in range(1, 1 + len(RUNGS)):
+            trial.set_user_attr("rungs", {"points": [[step, 0.5] for step in RUNGS[:n]]})
+            queue.rivals(trial.user_attrs["slot"], 0, with_cost=True)
         trial.set_user_attr("result", {"outcome": "complete"})
-        queue.study().tell(trial, [0.5] * len(queue.section.objectives), state=TrialState.COMPLETE)
+        queue.tell(trial, "complete", [0.5] * len(queue.section.objectives))
         retried(lambda: refill(view))
 
 
