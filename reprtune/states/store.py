@@ -28,6 +28,12 @@ from reprtune.processes import has_ended, machine
 MAGIC = b"reprtune1\n"
 CLAIM_SECONDS = 60.0
 LEFTOVER_SECONDS = 24 * 3600.0
+FULL = "Free some space, then run the same command again: it continues from the last state."
+GONE = (
+    "It was there before: bring it back (is its disk still mounted?), then run the same command again; without its "
+    "states, what is not finished is trained anew."
+)
+HINTS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.ENOENT: GONE, errno.ESTALE: GONE}
 
 
 @dataclass
@@ -205,11 +211,7 @@ class StateStore:
             raise self._error(verb, error) from error
 
     def _error(self, verb: str, error: OSError) -> StateError:
-        hint = (
-            "Free some space, then run the same command again: it continues from the last state."
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else "Name a folder you may write with --states or REPRTUNE_STATES."
-        )
+        hint = HINTS.get(error.errno or 0, "Name a folder you may write with --states or REPRTUNE_STATES.")
         return StateError(f"Cannot {verb} states in {self.folder}: {error.strerror or error}.", hint)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -183,3 +185,23 @@ def test_how_long_to_wait_is_a_whole_number(monkeypatch: pytest.MonkeyPatch, tex
     with pytest.raises(SpecError, match=rf"REPRTUNE_STORAGE_WAIT_SECONDS must be .*'{text}'") as raised:
         storage_wait_seconds()
     assert "1800" in str(raised.value.hint)
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted while still open:ResourceWarning")
+def test_libraries_log_nothing_of_a_connection_that_is_gone(
+    postgresql: PostgreSQL, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever works on is told by an error, in our words; SQLAlchemy's own traceback beside it would only frighten."""
+    storage = open_storage(postgresql.new())
+    with closing(storage.engine.connect().execution_options(stream_results=True)) as connection:
+        pid = connection.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar_one()
+        rows = connection.execute(sqlalchemy.text("SELECT generate_series(1, 100000)"))
+        ending = sqlalchemy.create_engine(storage.engine.url, poolclass=sqlalchemy.pool.NullPool)
+        with ending.connect() as other:
+            other.execute(sqlalchemy.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        rows.close()
+        connection.invalidate()
+    storage.engine.dispose()
+    del rows, connection
+    gc.collect()  # while the cursor that cannot be closed may say so
+    assert not caplog.records

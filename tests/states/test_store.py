@@ -6,6 +6,7 @@ import builtins
 import hashlib
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import time
@@ -164,6 +165,15 @@ def test_a_claim_on_a_full_disk(store: StateStore, monkeypatch: pytest.MonkeyPat
     with pytest.raises(StateError, match="No space left"):
         store.claim(NAME)
     assert files(store.folder) == []
+
+
+def test_a_folder_that_is_gone_is_not_written_elsewhere(store: StateStore) -> None:
+    """As when its disk is no longer mounted: nothing is kept below the place where it was, and people are told."""
+    shutil.rmtree(store.folder)
+    with pytest.raises(StateError, match="No such file or directory") as caught:
+        store.put("ab" * 32, b"payload")
+    assert caught.value.hint is not None and "is its disk still mounted?" in caught.value.hint
+    assert not list(store.folder.rglob("*.state"))
 
 
 @pytest.mark.parametrize("where", ["file", "file/inside"])

@@ -125,12 +125,17 @@ def states(change: Callable[[Path, World], None]) -> Callable[[World], None]:
 
 
 def folder_gone(world: World) -> None:
+    """As when its disk is no longer mounted: nothing is written to another one, and all leave."""
     both(world, Fault("state", "hold"))
     world.reached("state")
     shutil.rmtree(world.states)
+    world.unharmed = []
     world.let_go()
-    world.one.end(0)
-    world.two.end(0)
+    world.one.end(1, "is its disk still mounted")
+    world.two.end(1, "is its disk still mounted")
+    if list(world.states.rglob("*.state")):
+        raise Wrong("states were written in its place")
+    again(world)
 
 
 def remove(path: Path, _: World) -> None:
@@ -179,7 +184,7 @@ ROWS = (
         lacks_mount,
     ),
     Row("states-gone", "all states gone, while workers work", states(remove)),
-    Row("folder-gone", "the folder of states gone, while a worker writes there", folder_gone),
+    Row("folder-gone", "the folder of states gone, while a worker writes there", folder_gone, "Cannot write states"),
     Row("states-damaged", "bits flipped in all states", states(flip)),
     Row("states-pickled", "all states replaced by pickles that run code", states(pickled)),
     Row("states-signed", "the same, with right checksums", states(signed)),
