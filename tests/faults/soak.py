@@ -56,6 +56,8 @@ class Soak:
         self.happened: Counter[str] = Counter()
         self.memory: dict[str, list[tuple[float, float]]] = {}  # process -> (minute, MiB)
         self.tracebacks: list[str] = []
+        self.outages: list[threading.Thread] = []
+        self._outage = threading.Lock()
         self._began = time.monotonic()
 
     def begin(self, machine: Machine) -> None:
@@ -93,16 +95,24 @@ class Soak:
                 threading.Timer(GRACE + seconds, _go_on, [workers[0].pid]).start()
             elif kind == "term":
                 machine.process.send_signal(signal.SIGTERM)
-        if kind == "database":
-            self.database.stop()
-            time.sleep(seconds)
-            self.database.start()
-        elif kind == "mlflow":
-            self.server.kill()
-            time.sleep(seconds)
-            self.server.start()
+        if kind in ("database", "mlflow"):
+            self._away(kind, seconds)
         self.happened[kind] += 1
         return f"{kind} {machine.name}"
+
+    def _away(self, kind: str, seconds: float) -> None:
+        """Stop a service for so long, beside all else; one at a time."""
+        service: Any = self.database if kind == "database" else self.server
+
+        def outage() -> None:
+            with self._outage:
+                (service.stop if kind == "database" else service.kill)()
+                time.sleep(seconds)
+                service.start()
+
+        thread = threading.Thread(target=outage)
+        self.outages.append(thread)
+        thread.start()
 
 
 def _children(pid: int) -> Iterator[psutil.Process]:
@@ -211,6 +221,8 @@ def run(soak: Soak, given: argparse.Namespace) -> dict[str, Any]:
             print(f"{(time.monotonic() - began) / 60:5.1f} min  {soak.fault()}", flush=True)
         time.sleep(1)
     faulty = time.monotonic() - began
+    for outage in soak.outages:
+        outage.join()
     time.sleep(GRACE + AWAY_SECONDS[1] + 1)  # the last that stand still go on
     for machine in soak.machines:
         if machine.process.poll() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import time
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.faults.matrix import ROWS
 from tests.faults.row import Outcome
 
 LIBRARIES = ("torch", "optuna", "mlflow", "sqlalchemy", "psycopg")
@@ -27,7 +29,13 @@ def as_line(outcome: Outcome) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    return [{**vars(outcome), "row": outcome.row.name, "what": outcome.row.what} for outcome in outcomes]
+    return [{**vars(outcome), "row": outcome.row.name} for outcome in outcomes]
+
+
+def from_json(path: Path) -> dict[str, Outcome]:
+    """What was written of rows that still exist."""
+    found = json.loads(path.read_text())
+    return {one["row"]: Outcome(**{**one, "row": ROWS[one["row"]]}) for one in found if one["row"] in ROWS}
 
 
 def as_markdown(outcomes: Sequence[Outcome]) -> str:

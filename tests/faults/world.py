@@ -29,7 +29,7 @@ from tests.faults.verdict import Found, found
 from tests.postgres import PostgreSQL, running_server
 from tests.work.tiny_worker import create, work
 
-BEAT, GRACE = 1, 10  # seconds; on a busy machine a beat may take some
+BEAT, GRACE = 1, 20  # seconds; on a busy machine a beat may take some
 SECONDS = 900  # for what takes half a minute on an idle machine
 
 ALONE = threading.Lock()  # of rows that are tried at the same time
