@@ -8,8 +8,8 @@ from reprtune.history import History
 from reprtune.record.pack import read_plots_data
 
 
-def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
-    """A page that needs no network. `title` names the trial, `subtitle` says more."""
+def trial_html(history: History, title: str, subtitle: str = "") -> str:
+    """A page that needs no network, and weighs little: a study has hundreds. `title` names the trial, `subtitle` says more."""
     shown = (curves.curve_of_all(history, title, "trial"),) if history.points else ()
     drops = (dropmap.drop_map(history, title),) if dropmap.drops_filters(history) else ()
     curve_info = curves.CurvesInfo(curves=shown, n=len(shown))
@@ -39,7 +39,7 @@ def trial_html(history: History, title: str, subtitle: str = "", *, with_library
             )
         )
     footer = "Errors are on the validation part."
-    return render(title, subtitle, sections, footer, with_library=with_library)
+    return render(title, subtitle, sections, footer, still=True)
 
 
 def drawn(data: str) -> str:
