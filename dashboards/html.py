@@ -31,30 +31,21 @@ SHOWN_ROWS = 250  # of a table on the page; its files hold all
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One page: its words, its figure (not drawn where `words.missing`), its short name, links, the files of
-    its table."""
+    """One page: its words, its figure if it has one (not drawn where `words.missing`), its short name, links, the
+    files of its table."""
 
     key: str
     title: str
     words: Words
-    drawing: go.Figure
+    drawing: go.Figure | None = None
     short: str = ""
     links: tuple[tuple[str, str], ...] = ()
     table_links: tuple[tuple[str, str], ...] = ()
 
     @property
-    def figure(self) -> str:
-        """JSON that can stand inside a script element."""
-        return _inside_script(str(self.drawing.to_json()))
-
-    @property
-    def still(self) -> Markup:
-        """The figure as a drawing that needs no script."""
-        return svg.drawn(self.drawing)
-
-    @property
-    def height(self) -> int:
-        return int(self.drawing.layout.height or 450)
+    def shown(self) -> go.Figure | None:
+        """The figure, where there is something to see."""
+        return self.drawing if self.words.missing is None else None
 
 
 def render(
@@ -68,7 +59,7 @@ def render(
 ) -> str:
     """The whole page. Everything but our own files is escaped. `still`: figures without zoom and menus, and without
     the megabytes of plotly.js. `runs`: name of a trial -> address that its name in a table leads to."""
-    plotted = not still and any(s.words.missing is None for s in sections)
+    plotted = not still and any(s.shown for s in sections)
     html = _environment().get_template("page.html.j2").render(
         title=title,
         subtitle=subtitle,
@@ -97,6 +88,8 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["still"] = svg.drawn
+    environment.filters["data"] = _data
     environment.filters["tied"] = _tied
     environment.filters["marked"] = _marked
     return environment
@@ -121,6 +114,11 @@ def _tied(text: str) -> str:
 def _packed_plotly() -> str:
     """plotly.js, of what is installed, compressed and as text; always the same bytes."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def _data(figure: go.Figure) -> str:
+    """JSON that can stand inside a script element."""
+    return _inside_script(str(figure.to_json()))
 
 
 def _inside_script(text: str) -> str:

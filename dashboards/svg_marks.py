@@ -68,6 +68,7 @@ def _swatch(trace: Mapping[str, Any], position: int) -> str:
 
 
 def _outline(name: str) -> str:
+    corners: list[tuple[float, float]]
     if name == "cross":
         return CROSS
     if name == "star":
