@@ -17,7 +17,9 @@ def png(rows: Sequence[Sequence[str | None]]) -> bytes:
     palette = [CLEAR, *(rgba(c) for c in sorted({c for row in rows for c in row if c is not None}))]
     if len(palette) > MAX_COLOURS:
         raise ValueError(f"a picture has at most {MAX_COLOURS - 1} colours, but got {len(palette) - 1}")
-    position: dict[str | None, int] = {c: palette.index(rgba(c)) if c else 0 for row in rows for c in set(row)}
+    position: dict[str | None, int] = {
+        c: palette.index(rgba(c)) if c else 0 for row in rows for c in set(row)
+    }
     pixels = b"".join(b"\0" + bytes(position[c] for c in row) for row in rows)
     return b"".join(
         [

@@ -117,7 +117,9 @@ def test_every_point_of_a_curve_is_where_its_axes_say(trial):
     x, x_range = scale(root, "middle")
     y, y_range = scale(root, "end", log=True)
     got = [(x(a), y(b)) for line in lines for a, b in line]
-    assert np.allclose([a for a, _ in got], [p.step / PER_EPOCH for p in finite], atol=x_range * (HALF + TICK))
+    assert np.allclose(
+        [a for a, _ in got], [p.step / PER_EPOCH for p in finite], atol=x_range * (HALF + TICK)
+    )
     assert np.allclose(
         [b for _, b in got], [math.log10(100 * p.val_error) for p in finite], atol=y_range * (HALF + TICK)
     )
@@ -138,7 +140,9 @@ def test_points_tell_their_numbers(trial):
 
 def test_every_cell_has_the_colour_of_its_filter(trial):
     """Kept, dropped, dropped again: pixel by pixel, as a loop over the drops says; each row tells its filters."""
-    root = parsed(svg.drawn(dropmap.figure(dropmap.DropMapInfo(maps=(dropmap.drop_map(trial, "t"),), n_with_drops=1))))
+    root = parsed(
+        svg.drawn(dropmap.figure(dropmap.DropMapInfo(maps=(dropmap.drop_map(trial, "t"),), n_with_drops=1)))
+    )
     [image] = root.iter("image")
     content = base64.b64decode(image.get("href").removeprefix("data:image/png;base64,"))
     pixels = np.array(Image.open(io.BytesIO(content)).convert("RGBA"))
@@ -198,7 +202,11 @@ def test_ticks_are_round_numbers(low, high, whole, expected):
 
 @pytest.mark.parametrize(
     ("values", "labels"),
-    [([0.001, 1000], ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]), ([1, 50], ["1", "2", "5", "10", "20", "50"]), ([42, 42], ["20", "50", "100"])],
+    [
+        ([0.001, 1000], ["0.001", "0.01", "0.1", "1", "10", "100", "1000"]),
+        ([1, 50], ["1", "2", "5", "10", "20", "50"]),
+        ([42, 42], ["20", "50", "100"]),
+    ],
 )
 def test_a_logarithmic_axis_has_round_numbers(values, labels):
     """Powers of ten over many of them, twos and fives too over few; one value has an axis as well."""
