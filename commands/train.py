@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,11 @@ PLACES = ("runs_dir", "data_dir", "states_dir", "device", "deterministic")
 def train(
     assignments: tuple[str, ...], test: bool, as_json: bool, export: str | None, force: bool, **options: Any
 ) -> None:
-    """Train one network, without a study. Stopped or killed, the same command continues it."""
+    """Train one network, without a study. Stopped or killed, the same command continues it.
+
+    Its curve, drops, settings and result become a page, RUNS/trained/ID.html, where ID is of its settings.
+    """
+    from reprtune.spec.codec import digest
     from reprtune.spec.scale import scaled_trial
     from reprtune.spec.trial import TrialSpec
 
@@ -83,9 +88,25 @@ def train(
         result["network"] = export
         if latency:
             result["latency"] = latency
+    result["page"] = _page(result, settings.trained_page(digest(spec)))
     click.echo(to_json(result) if as_json else trial_result(result))
     if result["outcome"] != "complete":
         raise click.exceptions.Exit(130 if result["outcome"] == "interrupted" else 1)
+
+
+def _page(result: Mapping[str, Any], path: Path) -> str | None:
+    """Write the page of a trial that was begun; what was trained is not lost where that cannot be done."""
+    from dashboards.trained_page import trained_html
+    from reprtune.files import write_atomically
+
+    if result["history"] is None:
+        return None
+    try:
+        write_atomically(path, trained_html(result).encode(), sync=False)
+    except OSError as error:
+        _warn(f"The page of this trial cannot be written to {path}: {error.strerror or error}.")
+        return None
+    return str(path)
 
 
 def _warn(line: str) -> None:

@@ -30,6 +30,7 @@ STATES = (
     ("dropped again", theme.ORANGE, "square-dot"),
 )
 ROW_HEIGHT = 20
+MAX_DOTTED = 300  # filters of a layer: cells of more are smaller than a dot
 DOT_ROOM = 600  # px: as wide as the cells of a row are about together; dots are smaller where there are many
 
 
@@ -138,7 +139,7 @@ def figure(info: DropMapInfo) -> go.Figure:
     heat, dots, layout = _drawn(info.maps[0])
     fig.add_heatmap(
         **heat, colorscale=scale, zmin=-0.5, zmax=2.5, showscale=False, xgap=1, ygap=1, hoverongaps=False,
-        hovertemplate="%{y}, filter %{x}<extra></extra>",
+        hovertemplate="%{y}, filter %{x}<extra></extra>", meta={"names": ["", *(name for name, _, _ in STATES[1:])]},
     )  # fmt: skip
     # On an axis of their own, where a row is a number: its name for each dot would be most of the page.
     fig.add_scatter(
@@ -188,7 +189,12 @@ def _drawn(m: DropMap) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         "yaxis2.visible": False,
         "xaxis.range": [-0.5, width - 0.5],
     }
-    again = [(x, y) for y, row in enumerate(rows) for x, state in enumerate(row) if state == 2]
+    again = [
+        (x, y)
+        for y, row in enumerate(rows)
+        for x, state in enumerate(row)
+        if state == 2 and width <= MAX_DOTTED
+    ]
     dots = {
         "x": [x for x, _ in again],
         "y": [y for _, y in again],
@@ -239,8 +245,8 @@ def words(info: DropMapInfo) -> Words:
         if info.maps
         else "No trial has dropped a filter yet. Single weights, and filters that a generation renews, are on no map.",
         reading=(
-            "A row is a layer in one cycle, a cell a filter. Orange with a dot: it had been dropped in an "
-            "earlier cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "
+            "A row is a layer in one cycle, a cell a filter. Orange, with a dot where there is room: it had been "
+            "dropped in an earlier cycle too. Layers without a coloured cell lost nothing; the first convolution never does unless "
             f"method.exclude_first is off.{more}"
         ),
         table=_table(info.maps[0]) if info.maps else None,

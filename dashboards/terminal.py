@@ -263,7 +263,13 @@ def meaning(outcome: str) -> str:
 
 
 def trial_result(result: Mapping[str, Any]) -> str:
-    """What one trial on its own came to (see training.single.train_one)."""
+    """What one trial on its own came to, and where its page is."""
+    page = [("page", result["page"])] if result.get("page") else []
+    return "\n".join(f"{name:<17} {text}" for name, text in [*result_rows(result), *page])
+
+
+def result_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, text) of what one trial on its own came to (see training.chain.train_one)."""
     rows = [
         ("outcome", f"{result['outcome']}: {meaning(result['outcome'])}"),
         ("validation error", _measured(result)),
@@ -284,7 +290,7 @@ def trial_result(result: Mapping[str, Any]) -> str:
         rows.insert(2, ("its networks", text))
     if "test_error" in result:
         rows.insert(2, ("test error", percent(result["test_error"])))
-    return "\n".join(f"{name:<17} {text}" for name, text in rows)
+    return rows
 
 
 def networks(history: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ style.css sets them for light, dark and print.
 from __future__ import annotations
 
 import html
+import re
 from typing import Any
 
 import plotly.graph_objects as go
@@ -69,6 +70,11 @@ def on(colour: str) -> str:
 def text(value: object) -> str:
     """Someone's words for a label: plotly reads tags in labels, so they are escaped."""
     return html.escape(str(value), quote=False)
+
+
+def plain(label: str) -> str:
+    """A label as its reader sees it, for what knows no tags; the inverse of `text`."""
+    return html.unescape(re.sub("<[^>]*>", "", label.replace("<br>", " ")))
 
 
 def arm_look(position: int) -> tuple[str, str]:

@@ -7,14 +7,22 @@ from dashboards.html import Section, add_library, render
 from reprtune.history import History
 from reprtune.record.pack import read_plots_data
 
+FOOTER = "Errors are on the validation part."
 
-def trial_html(history: History, title: str, subtitle: str = "", *, with_library: bool = True) -> str:
-    """A page that needs no network. `title` names the trial, `subtitle` says more."""
+
+def trial_html(history: History, title: str, subtitle: str = "") -> str:
+    """A page that needs no network, and weighs little: a study has hundreds. `title` names the trial, `subtitle` says
+    more."""
+    return render(title, subtitle, sections(history, title), FOOTER, still=True)
+
+
+def sections(history: History, title: str) -> list[Section]:
+    """What can be seen of one trial."""
     shown = (curves.curve_of_all(history, title, "trial"),) if history.points else ()
     drops = (dropmap.drop_map(history, title),) if dropmap.drops_filters(history) else ()
     curve_info = curves.CurvesInfo(curves=shown, n=len(shown))
     drop_info = dropmap.DropMapInfo(maps=drops, n_with_drops=len(drops))
-    sections = [
+    found = [
         Section(
             key="curves",
             title="Learning curve",
@@ -30,7 +38,7 @@ def trial_html(history: History, title: str, subtitle: str = "", *, with_library
     ]
     if history.happenings:
         told = happenings.info(history)
-        sections.append(
+        found.append(
             Section(
                 key="happenings",
                 title=happenings.TITLE,
@@ -38,8 +46,7 @@ def trial_html(history: History, title: str, subtitle: str = "", *, with_library
                 drawing=happenings.figure(told),
             )
         )
-    footer = "Errors are on the validation part."
-    return render(title, subtitle, sections, footer, with_library=with_library)
+    return found
 
 
 def drawn(data: str) -> str:

@@ -111,6 +111,10 @@ class Settings:
     def journal_dir(self) -> Path:
         return self.runs_dir / "journal"
 
+    def trained_page(self, digest: str) -> Path:
+        """What `train` leaves of the trial with this digest, for people to look at."""
+        return self.runs_dir / "trained" / f"{digest[:12]}.html"
+
     def report_dir(self, study: str) -> Path:
         return self.runs_dir / "reports" / study
 

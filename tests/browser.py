@@ -54,11 +54,16 @@ def asked(browser: webdriver.Chrome) -> list[str]:
     return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
+# A page with plotly.js inside unpacks it before it draws, and says what came of that.
+SETTLED = "return !document.getElementById('library') || document.documentElement.dataset.figures"
+
+
 def opened(browser: webdriver.Chrome, path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """Open a file; returns the addresses it asked for and what it wrote to the console."""
     asked(browser)
     browser.get_log("browser")
     browser.get(path.as_uri())
+    until(lambda: browser.execute_script(SETTLED), "figure, or word that there is none")
     return asked(browser), browser.get_log("browser")
 
 
@@ -66,7 +71,7 @@ def undrawn(browser: webdriver.Chrome) -> list[str]:
     """Our figures without a drawing that holds something."""
     return browser.execute_script(
         "return [...document.querySelectorAll('.plot')]"
-        ".filter(p => !p.querySelector('svg.main-svg .trace, svg.main-svg .hm')).map(p => p.id)"
+        ".filter(p => !p.querySelector('svg.main-svg .trace, svg.main-svg .hm, .axes .line')).map(p => p.id)"
     )
 
 

@@ -1,8 +1,7 @@
 "use strict";
 // Draws every figure from the JSON beside it; a figure with choices gets a menu.
-const PRINT_WIDTH = 660, PRINT_HEIGHT = 820, PRINT_ROWS = 30;
+const PRINT_WIDTH = 660, PRINT_HEIGHT = 820;
 const NARROW = window.matchMedia("(max-width: 40rem)");
-const WIDE = window.matchMedia("(min-width: 70rem)");
 
 function addMenu(plot, choices) {
   const label = document.createElement("label");
@@ -43,44 +42,35 @@ function draw(source) {
   if (choices.length > 1) addMenu(plot, choices);
 }
 
-const SOURCES = [...document.querySelectorAll("script[data-plot]")];
-SOURCES.forEach(draw);
-const PLOTS = SOURCES.map((source) => document.getElementById(source.dataset.plot));
-document.querySelectorAll("button[data-save]").forEach((button) => {
-  const plot = document.getElementById(button.dataset.save);
-  const filename = button.dataset.save.replace(/-plot$/, "");
-  button.addEventListener("click", () => Plotly.downloadImage(plot, { format: "svg", filename }));
+// plotly.js is here compressed, at a third of its size.
+async function load() {
+  const bytes = Uint8Array.from(atob(document.getElementById("library").textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+}
+
+const PLOTS = [];
+function drawAll() {
+  document.querySelectorAll("script[data-plot]").forEach((source) => {
+    draw(source);
+    PLOTS.push(document.getElementById(source.dataset.plot));
+  });
+  document.querySelectorAll("button[data-save]").forEach((button) => {
+    const plot = document.getElementById(button.dataset.save);
+    const filename = button.dataset.save.replace(/-plot$/, "");
+    button.addEventListener("click", () => Plotly.downloadImage(plot, { format: "svg", filename }));
+  });
+  document.documentElement.dataset.figures = "drawn";
+}
+load().then(drawAll, () => {
+  document.documentElement.dataset.figures = "undrawn";
+  document.getElementById("undrawn").hidden = false;
 });
 
-// Contents: a column beside the pages where there is room, else a bar that unfolds and folds again.
-const CONTENTS = document.getElementById("contents");
-const LINKS = CONTENTS ? [...CONTENTS.querySelectorAll("a")] : [];
-function fold() { if (CONTENTS) CONTENTS.open = WIDE.matches; }
-function mark(id) {
-  LINKS.forEach((link) => {
-    const is = link.hash === "#" + id;
-    if (is) { link.setAttribute("aria-current", "true"); document.getElementById("here").textContent = ": " + link.textContent; }
-    else link.removeAttribute("aria-current");
-  });
-}
-if (CONTENTS) {
-  fold();
-  WIDE.addEventListener("change", fold);
-  LINKS.forEach((link) => link.addEventListener("click", fold));
-  CONTENTS.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && !WIDE.matches) { CONTENTS.open = false; CONTENTS.querySelector("summary").focus(); }
-  });
-  const seen = new IntersectionObserver((entries) => entries.forEach((e) => { if (e.isIntersecting) mark(e.target.id); }),
-    { rootMargin: "-20% 0px -75% 0px" });
-  document.querySelectorAll("main section").forEach((section) => seen.observe(section));
-}
-
-// Paper has no menus: short tables unfold, and no figure is higher than what a sheet leaves it.
-const UNFOLDED = [];
+// On paper no figure is higher than what a sheet leaves it.
 window.addEventListener("beforeprint", () => {
-  document.querySelectorAll("details.table:not([open])").forEach((table) => {
-    if (Number(table.dataset.rows) <= PRINT_ROWS) { table.open = true; UNFOLDED.push(table); }
-  });
   PLOTS.forEach((plot) => {
     plot.dataset.height = plot.layout.height;
     plot.style.minHeight = "0";
@@ -91,7 +81,6 @@ window.addEventListener("beforeprint", () => {
   });
 });
 window.addEventListener("afterprint", () => {
-  UNFOLDED.splice(0).forEach((table) => { table.open = false; });
   PLOTS.forEach((plot) => {
     plot.style.minHeight = plot.dataset.height + "px";
     plot.style.zoom = "";

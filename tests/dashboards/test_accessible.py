@@ -139,12 +139,16 @@ def test_the_report_breaks_no_rule(browser, page, width, paper):
 
 
 @needs_browser
-def test_the_page_of_one_trial_breaks_no_rule(browser, tmp_path):
-    """The page that MLflow shows of each trial."""
+@pytest.mark.parametrize(("width", "paper"), [(1280, "light"), (390, "dark")])
+def test_the_page_of_one_trial_breaks_no_rule(browser, tmp_path, width, paper):
+    """The page that MLflow shows of each trial; what stands beside its axes can be read on both papers."""
     page = tmp_path / "trial.html"
     page.write_text(trial_html(make_study(1, outcomes=("complete",), extras=()).trials[0].history, "slot 0"))
-    look(browser, page, 800, "light")
+    look(browser, page, width, paper)
     assert violations(browser) == []
+    ink = browser.execute_script("return getComputedStyle(document.querySelector('.axes text')).fill")
+    colour = "#" + "".join(f"{int(v):02x}" for v in ink[4:-1].split(","))
+    assert contrast(colour, PAPERS[paper]) >= 4.5
 
 
 @needs_browser

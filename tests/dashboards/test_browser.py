@@ -93,11 +93,39 @@ def test_markup_in_names_stays_text(browser, tmp_path):
 
 
 def test_the_page_of_one_trial_is_drawn(browser, tmp_path):
-    """Both figures of the page for the tracking server."""
+    """Both figures of the page for the tracking server, as wide as there is room, in silence."""
     page = tmp_path / "trial.html"
     page.write_text(trial_html(make_study(1, outcomes=("complete",), extras=()).trials[0].history, "slot 0"))
-    asked, console = opened(browser, page)
+    widths = []
+    for width in (1280, 390):
+        resized(browser, width)
+        asked, console = opened(browser, page)
+        assert console == []
+        assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
+        assert len(browser.find_elements("css selector", ".plot")) == 2
+        assert undrawn(browser) == []
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        line, place = browser.execute_script(
+            "const line = document.querySelector('#curves .axes path.line[stroke=\"#B5431C\"]');"
+            "return [line, document.querySelector('#curves .plot')].map(e => e.getBoundingClientRect().width)"
+        )
+        assert 0.7 * place < line < place
+        widths.append(line)
+    assert widths[0] > 2 * widths[1]
+
+
+def test_a_browser_that_cannot_unpack_says_so(browser, tmp_path):
+    """Without DecompressionStream the page names browsers that draw, and has its words and tables; no empty places."""
+    page = write_report(make_study(), tmp_path / "out")
+    script = {"source": "delete window.DecompressionStream"}
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    try:
+        _, console = opened(browser, page)
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
     assert console == []
-    assert [a for a in asked if not a.startswith(("file:", "data:"))] == []
-    assert len(browser.find_elements("css selector", ".plot")) == 2
-    assert undrawn(browser) == []
+    seen = browser.find_element("css selector", "main").text
+    assert "Firefox from 113" in browser.find_element("id", "undrawn").text
+    assert "As a table:" in seen and not any(
+        p.is_displayed() for p in browser.find_elements("css selector", ".plot, button[data-save]")
+    )

@@ -26,7 +26,9 @@ def test_machines_that_find_no_run_at_the_same_moment_keep_one(settings: Setting
 
     monkeypatch.setattr(MlflowClient, "create_run", at_once)
     threads = [
-        threading.Thread(target=lambda: found.append(make_run(client, experiment, "d/slot", "slot").info.run_id))
+        threading.Thread(
+            target=lambda: found.append(make_run(client, experiment, "d/slot", "slot").info.run_id)
+        )
         for _ in range(3)
     ]
     for thread in threads:
