@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,10 +44,13 @@ def as_markdown(outcomes: Sequence[Outcome]) -> str:
     table = ["| fault | outcome | seconds | attempts | what was said |", "|---|---|---|---|---|"]
     for one in outcomes:
         said = one.said or ("; ".join(one.wrong).replace("\n", " ") if one.verdict != "ok" else "")
+        said = re.sub(r"[\w/]+/reprtune-(?:fault|pg)-[\w-]+", "...", said)  # folders of that moment
         said = said if len(said) <= LONGEST_SAID else f"{said[:LONGEST_SAID]}..."
         cells = (one.row.what, one.verdict, f"{one.seconds:.0f}", str(one.attempts), said.replace("|", "\\|"))
         table.append("| " + " | ".join(cells) + " |")
-    return "\n".join([_where(len(outcomes)), "", *table, ""])
+    left = [row.what for name, row in ROWS.items() if name not in {one.row.name for one in outcomes}]
+    rest = ["", f"Not tried that time: {'; '.join(left)}."] if left else []
+    return "\n".join([_where(len(outcomes)), "", *table, *rest, ""])
 
 
 def _where(n: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import optuna
@@ -65,7 +67,8 @@ def _note(name: str, trial: FrozenTrial, result: Found) -> None:
 
 
 def _ask_mlflow(uri: str, result: Found) -> None:
-    with warnings.catch_warnings():
+    patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}  # the program's own is short
+    with warnings.catch_warnings(), patch.dict(os.environ, patience):
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
         from mlflow.entities import ViewType
