@@ -400,6 +400,6 @@ def test_train_prints_its_result_as_data(command: Command) -> None:
     assert [p.name for p in page.parent.iterdir()] == [page.name]
     text = page.read_text()
     assert (
-        f"{100 * result['val_error']:.2f}\N{NO-BREAK SPACE}%" in text and "<dt>method.criterion.kind</dt>" in text
+        f"{100 * result['val_error']:.2f}\N{NO-BREAK SPACE}%" in text and "<dt>method.criterion</dt>" in text
     )
     assert text.count('role="img"') == 2 and len(text) < 400_000
