@@ -25,6 +25,7 @@ from dashboards.rules import WORDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY = "/* here goes plotly.js */"  # in pages that earlier versions stored
+LEVEL = 6  # the highest takes a quarter longer and saves 3 kB
 STAND_OUT = ("Warning", *WORDS.values())
 SHOWN_ROWS = 250  # of a table on the page; its files hold all
 
@@ -113,7 +114,7 @@ def _tied(text: str) -> str:
 @cache
 def _packed_plotly() -> str:
     """plotly.js, of what is installed, compressed and as text; always the same bytes."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), LEVEL, mtime=0)).decode()
 
 
 def _data(figure: go.Figure) -> str:

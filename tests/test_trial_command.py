@@ -156,3 +156,16 @@ def test_train_exports_and_refuses_first(command: Command, tmp_path: Path) -> No
     assert "is there already" in error and "step" not in error
     command.quick(*words, "--seed", "5", "--export", str(folder), "--force")
     assert json.loads((folder / "description.json").read_text())["seed"] == 5
+
+
+def test_train_leaves_a_page(command: Command) -> None:
+    """One for its settings, named in the result, with result, settings and figures; the same command replaces it."""
+    words = ["train", "--total", "4ep", "--set", "task.train_images=128", "--set", "method.cycles=1", "--json"]
+    first, second = (json.loads(command.quick(*words).stdout) for _ in range(2))
+    page = Path(first["page"])
+    assert page == command.settings.runs_dir / "trained" / page.name == Path(second["page"])
+    assert [p.name for p in page.parent.iterdir()] == [page.name]
+    text = page.read_text()
+    assert f"{100 * first['val_error']:.2f}\N{NO-BREAK SPACE}%" in text
+    assert "<dt>method.criterion.kind</dt>" in text
+    assert text.count('role="img"') == 2 and len(text) < 400_000
