@@ -46,6 +46,7 @@ def test_a_process_that_was_asked_to_end_lets_pass_what_is_repeated(
     """SIGTERM and SIGUSR1, as schedulers send them; Ctrl-C ends it at once. One that goes on lets nothing pass."""
     before = [signal.getsignal(number) for number in BOTH]
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without it
         with signals.remembered(ends=ends):
             if sent:
                 send(signal.SIGTERM)

@@ -160,7 +160,16 @@ def test_train_exports_and_refuses_first(command: Command, tmp_path: Path) -> No
 
 def test_train_leaves_a_page(command: Command) -> None:
     """One for its settings, named in the result, with result, settings and figures; the same command replaces it."""
-    words = ["train", "--total", "4ep", "--set", "task.train_images=128", "--set", "method.cycles=1", "--json"]
+    words = [
+        "train",
+        "--total",
+        "4ep",
+        "--set",
+        "task.train_images=128",
+        "--set",
+        "method.cycles=1",
+        "--json",
+    ]
     first, second = (json.loads(command.quick(*words).stdout) for _ in range(2))
     page = Path(first["page"])
     assert page == command.settings.runs_dir / "trained" / page.name == Path(second["page"])

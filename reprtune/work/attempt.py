@@ -271,16 +271,15 @@ class Attempt:
         """Write down what is new: the journal gets every point, Optuna the points to compare."""
         if update is None or update.kind == "blocked":
             return
-        run = self.now.done
         comparable_points = self.now.new_comparable_points(update)
-        if comparable_points and not run.finished:
+        if comparable_points and not self.now.done.finished:
             try:
                 self._show(comparable_points)
             except UpdateFinishedTrialError:
                 self.lease.lost = True
                 return
             self.now.n_recorded_points = len(comparable_points)
-        self.now.journal.write_points(run, at_once=run.finished)
+        self.now.journal.write_points(self.now.done, at_once=self.now.done.finished)
 
     def _show(self, comparable_points: list[tuple[int, float]]) -> None:
         """The points to compare, for the stop rules of others; where errors alone count also for Optuna's eyes."""
@@ -334,8 +333,8 @@ class Attempt:
         self.now.note_states(outcome)
         try:
             self._settle(outcome, result)
-        except UpdateFinishedTrialError:  # in this very moment
-            self.outcome = "lost"
+        except UpdateFinishedTrialError:
+            self.outcome = "lost"  # in this very moment
             return
         if not Outcome(outcome).is_redrawn:  # which was never announced
             self._end_journals(outcome)
@@ -351,8 +350,9 @@ class Attempt:
         self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.section.is_drawn:
             retried(partial(self.queue.constrain, self.trial, "finite", 1.0))
-        means = mean_values([*self.earlier, self.now.values()]) if Outcome(outcome).state == "COMPLETE" else {}
-        values = [means[name] for name in self.section.objectives] if means else None
+        is_complete = Outcome(outcome).state == "COMPLETE"
+        means = mean_values([*self.earlier, self.now.values()]) if is_complete else {}
+        values = [means[name] for name in self.section.objectives] if is_complete else None
         retried(lambda: self.queue.tell(self.trial, outcome, values))
 
     def _story(self) -> dict[str, Any]:

@@ -144,7 +144,9 @@ class Queue:
                 return None  # a database without our lock: somebody else was first
         try:
             with beating(self.storage, taken_id, self._lease[0]):
-                return self._drawn(taken_id, slot, trials)  # nobody waits for a sampler that thinks for seconds
+                return self._drawn(
+                    taken_id, slot, trials
+                )  # nobody waits for a sampler that thinks for seconds
         except optuna.exceptions.UpdateFinishedTrialError:
             return None
 

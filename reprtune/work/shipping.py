@@ -29,8 +29,10 @@ def shipping(shipper: Shipper, first: Callable[[Callable[[], bool]], None]) -> I
     stop = threading.Event()
 
     def run() -> None:
-        first(stop.is_set)
-        shipper.run_until(stop)
+        try:
+            first(stop.is_set)
+        finally:  # whatever went wrong there, what is written down now is sent
+            shipper.run_until(stop)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -28,8 +28,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def way(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
-    """An impatient client's way to the server, on which nothing of an earlier test is left."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    """A client's way to the server, on which nothing of an earlier test is left."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     client = connect(server.uri)
     for experiment in client.search_experiments():
         if experiment.name != "Default":
@@ -84,7 +84,13 @@ CALLS = ("runs/create", "runs/log-batch", "mlflow-artifacts", "runs/update")
     ],
 )  # fmt: skip
 def test_a_fault_at_any_call_misses_and_doubles_nothing(
-    way: Way, settings: Settings, direct: Settings, trouble: int | str, only: str, after: bool
+    way: Way,
+    settings: Settings,
+    direct: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: int | str,
+    only: str,
+    after: bool,
 ) -> None:
     """The call is refused, or done with its answer lost; when the way is free again everything is there once."""
     there = through(way, settings)
@@ -93,7 +99,10 @@ def test_a_fault_at_any_call_misses_and_doubles_nothing(
     for slot in range(2):
         write(Journal(there.journal_dir, "s"), f"search-{slot:03d}", range(1, 4))
     way.trouble, way.only, way.after = trouble, only, after
-    result = shipper.ship_once()
+    with monkeypatch.context() as patch:
+        if trouble == "hang":
+            patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        result = shipper.ship_once()
     assert result.error is not None and result.pending > 0 and way.n_troubled > 0
     way.clear()
     result = shipper.sync()
