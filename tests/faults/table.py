@@ -44,7 +44,7 @@ def as_markdown(outcomes: Sequence[Outcome]) -> str:
     table = ["| fault | outcome | seconds | attempts | what was said |", "|---|---|---|---|---|"]
     for one in outcomes:
         said = one.said or ("; ".join(one.wrong).replace("\n", " ") if one.verdict != "ok" else "")
-        said = re.sub(r"[\w/]+/reprtune-(?:fault|pg)-[\w-]+", "...", said)  # folders of that moment
+        said = re.sub(r"(?:/[\w.-]+)+/(?=[\w.-])", ".../", said)  # folders of that moment and of that machine
         said = said if len(said) <= LONGEST_SAID else f"{said[:LONGEST_SAID]}..."
         cells = (one.row.what, one.verdict, f"{one.seconds:.0f}", str(one.attempts), said.replace("|", "\\|"))
         table.append("| " + " | ".join(cells) + " |")
