@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -130,12 +131,25 @@ def command(tmp_path: Path) -> Iterator[Command]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The command line with a runs folder in which the study repr-smoke was created and run by two workers."""
+    """The command line with a runs folder in which the study repr-smoke was created and run by two workers: once for
+    all processes of a test run, each of which has a copy."""
+    from filelock import FileLock
+
     from tests.command import Command
 
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished-for-all"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "said").exists():
+            made = Command(shared / "runs")
+            said = {
+                "create": made("study", "create", "repr-smoke"),
+                "run": made("study", "run", "repr-smoke", "--workers", "2"),
+            }
+            (shared / "said").write_bytes(pickle.dumps(said))
     command = Command(tmp_path_factory.mktemp("finished") / "runs")
-    command.said["create"] = command("study", "create", "repr-smoke")
-    command.said["run"] = command("study", "run", "repr-smoke", "--workers", "2")
+    shutil.copytree(shared / "runs", command.runs)
+    command.said.update(pickle.loads((shared / "said").read_bytes()))
     return command
 
 
