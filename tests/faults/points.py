@@ -69,7 +69,7 @@ POINTS = {
     "beat": Point("before its first beat", f"{STORAGE}.record_heartbeat"),
     "draw": Point("in a draw, between two parameters", f"{QUEUE}:suggest", nth=2),
     "written": Point(
-        "in a draw, between two parameters that it writes", f"{STORAGE}._set_trial_param", nth=2
+        "while it writes a draw, holding the trial", "reprtune.record.optuna_private.drawing:insert"
     ),
     "train": Point("while it trains", "reprtune.training.chain.trial_networks:TrialNetworks.apply_event"),
     "state": Point("while it writes a state", "reprtune.files:os.replace", nth=3, counts=_is_state),
