@@ -77,8 +77,8 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     """
     known = list(known)
     lower, many = {word.lower(): word for word in known}, len(known) > MANY
-    near = difflib.get_close_matches(value.lower(), lower, n=1, cutoff=CLOSE if many else 0.5)
-    near = near or difflib.get_close_matches(value.lower(), lower, n=5, cutoff=0.5)
+    near = difflib.get_close_matches(value.lower(), lower, n=1, cutoff=CLOSE)
+    near = near or difflib.get_close_matches(value.lower(), lower, n=5 if many else 1, cutoff=0.5)
     start = f"Did you mean {' or '.join(lower[word] for word in near)}? " if near else ""
     if many:
         return f"{start}There are {len(known)}, such as {', '.join(known[:3])}."

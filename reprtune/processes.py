@@ -25,9 +25,8 @@ def has_ended(where: str, pid: int) -> bool:
     import psutil  # takes its time, and is not needed where nothing was written down here
 
     try:
-        return bool(
-            psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        )  # killed, and nobody has asked how it ended
+        # A zombie was killed, and nobody has asked how it ended.
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

@@ -34,7 +34,7 @@ from reprtune.work.process import Left, MustLeave
 from reprtune.work.queue import PAUSED, Queue
 from reprtune.work.run_journal import RunJournal
 from reprtune.work.seed_training import SeedTraining
-from reprtune.work.seeds import known_costs, mean_points, mean_values, total_costs
+from reprtune.work.seeds import known_costs, mean_objectives, mean_points, mean_values, total_costs
 from reprtune.work.uncapturable import network_key
 
 
@@ -319,6 +319,7 @@ class Attempt:
         self._begin_seed()
 
     def _finish_early(self, outcome: str) -> None:
+        """Keep the state it has come to, and end."""
         self._guarded(self.now.done.keep_state)
         if self.outcome is None:
             self._finish(outcome)
@@ -350,9 +351,8 @@ class Attempt:
         self._set_attr("result", {**result, **story})
         if outcome == "diverged" and self.section.is_drawn:
             retried(partial(self.queue.constrain, self.trial, "finite", 1.0))
-        is_complete = Outcome(outcome).state == "COMPLETE"
-        means = mean_values([*self.earlier, self.now.values()]) if is_complete else {}
-        values = [means[name] for name in self.section.objectives] if is_complete else None
+        is_complete, seeds = Outcome(outcome).state == "COMPLETE", [*self.earlier, self.now.values()]
+        values = mean_objectives(seeds, self.section.objectives) if is_complete else None
         retried(lambda: self.queue.tell(self.trial, outcome, values))
 
     def _story(self) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from multiprocessing.context import BaseContext
 
 import psutil
 
-MOST_SECONDS = (
-    2.0  # that one look counts for: the launcher may have been stopped, or have waited for a database
-)
+# That one look counts for: the launcher may have been stopped, or have waited for a database.
+MOST_SECONDS = 2.0
 STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 
 

@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from reprtune.analysis.standard_curve import steps_per_epoch_of
 from reprtune.record.database import experimental_allowed
 from reprtune.record.optuna_private.drawing import DrawnAtOnce
-from reprtune.record.optuna_private.trials import stale_trial_ids, state_of, suggest, trial_id
+from reprtune.record.optuna_private.trials import stale_trial_ids, suggest, trial_id
 from reprtune.record.outcomes import Outcome
 from reprtune.record.schema import StudyRecord
 from reprtune.record.storage import section_study
@@ -142,11 +142,9 @@ class Queue:
             self.storage.set_trial_user_attr(taken_id, "lease", {**lease, "worker": worker})
             if not self.storage.set_trial_state_values(taken_id, state=TrialState.RUNNING):
                 return None  # a database without our lock: somebody else was first
-        try:
+        try:  # nobody waits for a sampler that thinks for seconds
             with beating(self.storage, taken_id, self._lease[0]):
-                return self._drawn(
-                    taken_id, slot, trials
-                )  # nobody waits for a sampler that thinks for seconds
+                return self._drawn(taken_id, slot, trials)
         except optuna.exceptions.UpdateFinishedTrialError:
             return None
 
@@ -232,12 +230,14 @@ class Queue:
         Raises:
             UpdateFinishedTrialError: it has ended otherwise: somebody else has its slot.
         """
-        one, state = trial_id(trial), TrialState[Outcome(outcome_now).state]
-        if state_of(self.storage, one) == TrialState.RUNNING:
-            told = self.storage.set_trial_state_values(one, state, values)
-            assert told, f"values that cannot be stored: {values}"
-        elif outcome(self.storage.get_trial(one)) != outcome_now:  # by somebody else, or by us: unheard
-            raise optuna.exceptions.UpdateFinishedTrialError
+        try:
+            self.study().tell(trial, values, state=TrialState[Outcome(outcome_now).state])
+        except ValueError as error:  # finished: by somebody else, unless we were told so too late
+            found = self.storage.get_trial(trial_id(trial))
+            if not found.state.is_finished():
+                raise
+            if outcome(found) != outcome_now:
+                raise optuna.exceptions.UpdateFinishedTrialError from error
 
     def constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
         """Say how far a trial is from being feasible; 0 or less = it is."""

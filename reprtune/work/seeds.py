@@ -17,6 +17,12 @@ def mean_values(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: sum(seed[name] for seed in seeds) / len(seeds) for name in known}
 
 
+def mean_objectives(seeds: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[float]:
+    """Of these objectives, which all seeds have."""
+    means = mean_values(seeds)
+    return [means[name] for name in names]
+
+
 def total_costs(costs: Iterable[Mapping[str, float]]) -> dict[str, float]:
     total: dict[str, float] = {}
     for seed in costs:
