@@ -243,6 +243,25 @@ def test_a_worker_that_comes_back_cannot_write(queue: Queue) -> None:
     assert outcomes(queue) == [(0, "lost"), (1, "waiting"), (2, "waiting"), (3, "waiting"), (0, "running")]
 
 
+def test_a_stopped_trial_has_its_last_error_for_a_value_as_optuna_gives_it(tmp_path: Path) -> None:
+    """Where there is one objective; held against a study of Optuna's own. Of two objectives there is no last one."""
+    theirs = optuna.create_study()
+    asked = theirs.ask()
+    for n, objectives in enumerate((("val_error",), ("val_error", "train_gflops"))):
+        queue = search_queue(tmp_path / f"{n}.db", objectives=objectives)
+        trial = take(queue)
+        if n == 0:
+            for one in (asked, trial):
+                one.report(0.5, 2)
+                one.report(0.25, 4)
+        trial.set_user_attr("result", {"outcome": "stopped"})
+        queue.tell(trial, "stopped", None)
+        told = queue.storage.get_trial(trial._trial_id)
+        expected = theirs.tell(asked, state=TrialState.PRUNED).values if n == 0 else None
+        assert (told.state, told.values) == (TrialState.PRUNED, expected)
+    assert theirs.trials[0].values == [0.25]
+
+
 def finished_seed(seed: int) -> dict[str, Any]:
     """As an attempt stores it."""
     rungs = {"points": [], "planned_gflops": None}
